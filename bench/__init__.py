@@ -1,0 +1,1 @@
+"""Programs that measure anima against its peers, and the harness that runs them alternately."""

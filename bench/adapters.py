@@ -1,0 +1,77 @@
+"""One interface to the libraries that are compared, so that a program is written once.
+
+Invariant: an adapter adds no work of its own to what is timed: its attributes are the library's own functions, or the
+identity where a library has no counterpart (`jit` of a library that runs eagerly).
+
+A library is named by its adapter's function here, or by `FILE.py:FUNCTION` for one that a test brings along.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What a program may use of a library. `block` waits until a value is computed."""
+
+    name: str
+    version: str
+    np: Any
+    block: Callable[[Any], Any]
+    jit: Callable[..., Any]
+    grad: Callable[..., Any] | None = None
+    random: Any = None
+
+
+def _identity(value: Any, **_: Any) -> Any:
+    return value
+
+
+def _jax_like(name: str) -> Adapter:
+    module = importlib.import_module(name)
+    np = importlib.import_module(f"{name}.numpy")
+    return Adapter(
+        name, module.__version__, np, module.block_until_ready, module.jit, module.grad, module.random
+    )
+
+
+def anima() -> Adapter:
+    """Ours."""
+    return _jax_like("anima")
+
+
+def jax() -> Adapter:
+    """JAX."""
+    return _jax_like("jax")
+
+
+def numpy() -> Adapter:
+    """NumPy, which runs eagerly and has no derivatives."""
+    np = importlib.import_module("numpy")
+    return Adapter("numpy", np.__version__, np, _identity, _identity)
+
+
+def torch() -> Adapter:
+    """PyTorch, eagerly, with its functional derivatives."""
+    module = importlib.import_module("torch")
+    np = SimpleNamespace(
+        arange=module.arange, ones=module.ones, zeros=module.zeros, sin=module.sin, tanh=module.tanh
+    )
+    return Adapter("torch", module.__version__, np, _identity, _identity, module.func.grad)
+
+
+def load(spec: str) -> Adapter:
+    """The adapter of a library, by name or as `FILE.py:FUNCTION`; raises KeyError for an unknown name."""
+    if ":" in spec:
+        path, function = spec.rsplit(":", 1)
+        adapter = runpy.run_path(path)[function]()
+    else:
+        adapter = {"anima": anima, "jax": jax, "numpy": numpy, "torch": torch}[spec]()
+    assert isinstance(adapter, Adapter)
+    return adapter

@@ -1,0 +1,1 @@
+"""The programs, a file a subject, each with a `program` that lists its cases."""

@@ -1,0 +1,60 @@
+"""What single operations cost outside of `jit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.adapters import Adapter
+from bench.case import Program
+
+program = Program("Eager operations")
+
+
+@program.timed("x + y, 10 elements", peers=("jax", "torch", "numpy"), limits={"jax": 0.4})
+def add(lib: Adapter) -> Callable[[], Any]:
+    x, y = lib.np.arange(10.0), lib.np.ones(10)
+    return lambda: x + y
+
+
+@program.timed("x + 1.0, 10 elements", peers=("jax", "torch", "numpy"))
+def add_scalar(lib: Adapter) -> Callable[[], Any]:
+    x = lib.np.arange(10.0)
+    return lambda: x + 1.0
+
+
+@program.timed("sin(x), 10 elements", peers=("jax", "torch", "numpy"), limits={"jax": 0.4})
+def sin(lib: Adapter) -> Callable[[], Any]:
+    x = lib.np.arange(10.0)
+    return lambda: lib.np.sin(x)
+
+
+@program.timed("x[0]", peers=("jax", "torch", "numpy"))
+def index(lib: Adapter) -> Callable[[], Any]:
+    x = lib.np.arange(10.0)
+    return lambda: x[0]
+
+
+@program.timed("x.at[1].set(2.0)")
+def index_update(lib: Adapter) -> Callable[[], Any]:
+    x = lib.np.arange(10.0)
+    return lambda: x.at[1].set(2.0)
+
+
+@program.timed("zeros(10)", peers=("jax", "torch", "numpy"))
+def zeros(lib: Adapter) -> Callable[[], Any]:
+    return lambda: lib.np.zeros(10)
+
+
+@program.timed("random.split(key)")
+def split(lib: Adapter) -> Callable[[], Any]:
+    key = lib.random.PRNGKey(0)
+    return lambda: lib.random.split(key)
+
+
+@program.timed("grad(sin)(1.0)", peers=("jax", "torch"))
+def grad_sin(lib: Adapter) -> Callable[[], Any]:
+    assert lib.grad is not None
+    derivative = lib.grad(lib.np.sin)
+    x = 1.0 if lib.name != "torch" else lib.np.ones(())
+    return lambda: derivative(x)

@@ -1,0 +1,37 @@
+"""The environment that every test and docstring example runs in.
+
+Invariant: no setting and no cache of the user reaches a test. The variables are set before anima is imported, and the
+processes of pytest-xdist inherit them; they share one fresh executable cache, which is removed at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Which machine to test on is for the caller to say; everything else is as a new user has it.
+_KEPT = {"ANIMA_PLATFORMS", "ANIMA_PJRT_PLUGIN_PATH", "ANIMA_PJRT_INCLUDE"}
+_cache: str | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment, once, in the process that starts the others."""
+    global _cache
+    if hasattr(config, "workerinput"):
+        return
+    for name in list(os.environ):
+        if name.startswith(("ANIMA_", "JAX_", "XLA_")) and name not in _KEPT:
+            del os.environ[name]
+    _cache = tempfile.mkdtemp(prefix="anima-tests-")
+    os.environ["ANIMA_COMPILATION_CACHE_DIR"] = _cache
+    os.environ["ANIMA_ENABLE_CHECKS"] = "1"  # every jaxpr that is made is validated
+    os.environ["MPLBACKEND"] = "Agg"
+
+
+def pytest_unconfigure() -> None:
+    """Remove the cache."""
+    if _cache is not None:
+        shutil.rmtree(_cache, ignore_errors=True)

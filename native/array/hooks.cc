@@ -1,0 +1,54 @@
+#include "array/hooks.h"
+
+#include <nanobind/nanobind.h>
+
+#include <unordered_map>
+
+namespace nb = nanobind;
+
+namespace anima {
+
+Hooks& hooks() {
+  static Hooks& h = *new Hooks;  // never destroyed: holds Python objects
+  return h;
+}
+
+PyObject* hook(PyRef Hooks::* which, const char* name) {
+  PyObject* function = (hooks().*which).get();
+  if (function == nullptr) {
+    throw_python(PyExc_RuntimeError,
+                 "the array hook %s is not set: import anima, not its native module alone", name);
+  }
+  return function;
+}
+
+PyObject* python_device(Device* device) {
+  return checked(nb::cast(device, nb::rv_policy::reference).release().ptr());
+}
+
+Device* unwrap_device(PyObject* object, const char* argument) {
+  Device* device = nullptr;
+  if (!nb::try_cast(nb::handle(object), device) || device == nullptr) {
+    throw_python(PyExc_TypeError, "`%s` must be a Device, got %.200s", argument, Py_TYPE(object)->tp_name);
+  }
+  return device;
+}
+
+Device* default_device() {
+  PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(hook(&Hooks::default_device, "default_device"))));
+  return unwrap_device(device.get(), "default_device()");
+}
+
+PyObject* device_sharding(Device* device) {
+  static auto& made = *new std::unordered_map<Device*, PyRef>;
+  auto known = made.find(device);
+  if (known != made.end()) return known->second.new_ref();
+  PyRef wrapped = PyRef::steal(python_device(device));
+  PyObject* factory = hook(&Hooks::make_sharding, "make_sharding");
+  PyRef sharding = PyRef::steal(checked(PyObject_CallOneArg(factory, wrapped.get())));
+  return made.emplace(device, sharding).first->second.new_ref();
+}
+
+bool is_host_device(const Device* device) { return device->platform == "cpu"; }
+
+}  // namespace anima

@@ -1,0 +1,33 @@
+// The Python functions that this layer calls, set once by set_array_hooks(); and devices as Python objects.
+#pragma once
+
+#include <Python.h>
+
+#include "common/py.h"
+#include "pjrt/client.h"
+
+namespace anima {
+
+struct Hooks {
+  PyRef make_aval;       // (shape, dtype, weak_type) -> ShapedArray
+  PyRef make_sharding;   // (device) -> SingleDeviceSharding
+  PyRef default_device;  // () -> Device
+  PyRef assemble;        // (array of several shards) -> numpy.ndarray
+};
+
+Hooks& hooks();
+// The hook, borrowed; RuntimeError if Python has not set it.
+PyObject* hook(PyRef Hooks::* which, const char* name);
+
+// The Python object of a device (new reference), and back (throws TypeError naming `argument`). Devices
+// live as long as the process.
+PyObject* python_device(Device* device);
+Device* unwrap_device(PyObject* object, const char* argument);
+// The device that the default_device hook names.
+Device* default_device();
+// The single-device sharding of a device, from the hook, one object a device. New reference.
+PyObject* device_sharding(Device* device);
+// True if the device's memory is the host's, so that its buffers can be read in place.
+bool is_host_device(const Device* device);
+
+}  // namespace anima

@@ -1,0 +1,253 @@
+// Executing a plan.
+//
+// Invariant: the GIL is released exactly while buffers move and the program is launched. Each buffer is
+// owned here meanwhile, since another thread may delete or donate its array.
+#include <string>
+
+#include "array/array_type.h"
+#include "call/plan.h"
+
+namespace anima {
+namespace {
+
+// The arguments of one run: args[d * count + i] is argument i on device d.
+struct Run {
+  SmallVector<BufferRef, 16> held;
+  SmallVector<Buffer*, 24> args;
+  SmallVector<size_t, 4> moves;  // positions in `held` of what has to be copied to the one device
+  std::vector<int64_t> non_donatable;
+};
+
+// False if the array cannot be an argument of a program on one device.
+bool add_array(ArrayObject* array, Device* device, Run& run) {
+  if (array->shards.size() != 1) {
+    check_live(array);
+    return false;
+  }
+  const BufferRef& buffer = array->shards[0];
+  if (buffer->device() != device) {
+    if (array->committed) return false;
+    run.moves.push_back(run.held.size());
+  }
+  run.args.push_back(buffer.get());
+  run.held.push_back(buffer);
+  return true;
+}
+
+BufferRef put_leaf(PyObject* leaf, Device* device) {
+  BufferRef buffer = put_host_value(leaf, device).buffer;
+  if (!buffer) throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
+  return buffer;
+}
+
+bool gather_single(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  Device* device = plan->devices[0];
+  run.held.reserve(plan->kept.size());
+  run.args.reserve(plan->kept.size() + plan->num_consts);
+  for (size_t leaf : plan->kept) {
+    PyObject* object = leaves[leaf].get();
+    if (is_array(object)) {
+      if (!add_array(as_array(object), device, run)) return false;
+      continue;
+    }
+    run.held.push_back(put_leaf(object, device));
+    run.args.push_back(run.held.back().get());
+  }
+  for (const BufferRef& buffer : plan->consts) run.args.push_back(buffer.get());
+  return true;
+}
+
+// True if the shards lie on the plan's devices, in order.
+bool is_laid_out(const PlanObject* plan, ArrayObject* array) {
+  if (array->shards.size() != plan->devices.size()) {
+    check_live(array);
+    return false;
+  }
+  for (size_t d = 0; d < plan->devices.size(); d++) {
+    if (array->shards[d]->device() != plan->devices[d]) return false;
+  }
+  return true;
+}
+
+bool gather_sharded(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  for (size_t leaf : plan->kept) {
+    PyObject* object = leaves[leaf].get();
+    if (!is_array(object) || !is_laid_out(plan, as_array(object))) return false;
+  }
+  for (size_t d = 0; d < plan->devices.size(); d++) {
+    for (size_t leaf : plan->kept) {
+      run.held.push_back(as_array(leaves[leaf].get())->shards[d]);
+      run.args.push_back(run.held.back().get());
+    }
+    for (size_t i = 0; i < plan->num_consts; i++) {
+      run.args.push_back(plan->consts[d * plan->num_consts + i].get());
+    }
+  }
+  return true;
+}
+
+// Throws if an array that is donated is an argument in another place too.
+void check_donated_once(const PlanObject* plan, const PyRef* leaves) {
+  size_t slots = 16;
+  while (slots < 2 * plan->kept.size()) slots *= 2;
+  SmallVector<PyObject*, 128> seen;  // a hash table of objects
+  seen.extend_to(slots);
+  auto place_of = [&](PyObject* object) -> PyObject*& {
+    size_t at = (reinterpret_cast<size_t>(object) >> 4) * 0x9E3779B97F4A7C15u;
+    for (at = (at >> 32) & (slots - 1); seen[at] != nullptr && seen[at] != object; at = (at + 1) & (slots - 1)) {
+    }
+    return seen[at];
+  };
+  for (const PlanDonation& donation : plan->donations) {
+    PyObject* object = leaves[donation.leaf].get();
+    if (donation.argument < 0 || !is_array(object)) continue;
+    PyObject*& place = place_of(object);
+    if (place != nullptr) {
+      throw_python(PyExc_ValueError,
+                   "the same array of shape %S is donated twice in one call. Pass a copy in one of the two places, or "
+                   "do not donate them.",
+                   as_array(object)->aval->shape.get());
+    }
+    place = object;
+  }
+  size_t next = 0;  // donations are in the order of the arguments
+  for (size_t argument = 0; argument < plan->kept.size(); argument++) {
+    while (next < plan->donations.size() && plan->donations[next].argument < static_cast<int64_t>(argument)) next++;
+    if (next < plan->donations.size() && plan->donations[next].argument == static_cast<int64_t>(argument)) continue;
+    PyObject* object = leaves[plan->kept[argument]].get();
+    if (!is_array(object) || place_of(object) == nullptr) continue;
+    throw_python(PyExc_ValueError,
+                 "an array of shape %S is donated and is another argument of the same call too. Pass a copy in one of "
+                 "the two places, or do not donate it.",
+                 as_array(object)->aval->shape.get());
+  }
+}
+
+void prepare_donations(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  check_donated_once(plan, leaves);
+  for (const PlanDonation& donation : plan->donations) {
+    PyObject* object = leaves[donation.leaf].get();
+    if (donation.argument < 0 || !is_array(object)) continue;
+    size_t at = static_cast<size_t>(donation.argument);
+    bool moved = false;  // then what is donated is a fresh copy
+    for (size_t move : run.moves) moved = moved || move == at;
+    if (!moved && !may_donate(as_array(object), 1)) run.non_donatable.push_back(donation.argument);
+  }
+}
+
+void execute(const PlanObject* plan, Run& run, BufferRef* results) {
+  if (!plan->executable) return;
+  NoGil nogil;
+  for (size_t at : run.moves) {
+    run.held[at] = run.held[at]->copy_to(plan->devices[0]);
+    run.args[at] = run.held[at].get();
+  }
+  plan->executable->execute(run.args.data(), plan->kept.size() + plan->num_consts, run.non_donatable, results);
+}
+
+// Avals are promises about memory that is read later, so they are compared with it once.
+void check_outputs(PlanObject* plan, const BufferRef* results) {
+  size_t next = 0;
+  for (size_t i = 0; i < plan->outputs.size(); i++) {
+    const PlanOutput& output = plan->outputs[i];
+    if (output.forward >= 0) continue;
+    const Buffer& buffer = *results[next++];
+    bool same_shape = plan->devices.size() > 1 || buffer.dims() == output.aval->physical_dims;
+    if (buffer.type() == output.aval->type && same_shape) continue;
+    throw_python(PyExc_ValueError, "output %zu of the program does not have the shape %S and dtype %S of the plan", i,
+                 output.aval->shape.get(), output.aval->dtype.get());
+  }
+  plan->outputs_checked = true;
+}
+
+PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* results, size_t index) {
+  if (!output.sharding) {
+    return PyRef::steal(make_array(output.aval, std::move(results[index]), plan->committed));
+  }
+  std::vector<BufferRef> shards;
+  shards.reserve(plan->devices.size());
+  for (size_t d = 0; d < plan->devices.size(); d++) {
+    shards.push_back(std::move(results[d * plan->num_computed + index]));
+  }
+  return PyRef::steal(make_array(output.aval, std::move(shards), output.sharding.get(), true));
+}
+
+// A leaf as an output: the array itself, unless it has to be put or copied, or is about to be deleted.
+PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& output) {
+  if (!is_array(leaf.get())) {
+    return PyRef::steal(make_array(output.aval, put_leaf(leaf.get(), plan->devices[0]), plan->committed));
+  }
+  ArrayObject* array = as_array(leaf.get());
+  if (plan->devices.size() == 1 && array->shards.size() == 1 && array->shards[0]->device() != plan->devices[0] &&
+      !array->committed) {
+    BufferRef buffer = array->shards[0];
+    {
+      NoGil nogil;
+      buffer = buffer->copy_to(plan->devices[0]);
+    }
+    return PyRef::steal(make_array(array->aval, std::move(buffer), plan->committed));
+  }
+  if (!output.donated) return leaf;
+  return PyRef::steal(make_array(array->aval, array->shards, array->sharding, array->committed));
+}
+
+bool gather(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  return plan->devices.size() == 1 ? gather_single(plan, leaves, run) : gather_sharded(plan, leaves, run);
+}
+
+// Outputs that are forwarded have to be where the results would be.
+bool can_forward(const PlanObject* plan, const PyRef* leaves) {
+  if (plan->num_computed == plan->outputs.size()) return true;
+  for (const PlanOutput& output : plan->outputs) {
+    if (output.forward < 0) continue;
+    PyObject* object = leaves[output.forward].get();
+    if (is_array(object)) check_live(as_array(object));
+    if (plan->devices.size() == 1) continue;
+    if (!is_array(object) || !is_laid_out(plan, as_array(object))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
+  Run run;
+  if (!gather(plan, leaves, run) || !can_forward(plan, leaves)) return false;
+  if (!plan->donations.empty()) prepare_donations(plan, leaves, run);
+  SmallVector<BufferRef, 16> results;
+  results.extend_to(plan->num_computed * plan->devices.size());
+  execute(plan, run, results.data());
+  plan->calls++;
+  if (!plan->outputs_checked) check_outputs(plan, results.data());
+  outputs.reserve(plan->outputs.size());
+  size_t next = 0;
+  for (const PlanOutput& output : plan->outputs) {
+    if (output.forward < 0) {
+      outputs.push_back(wrap_result(plan, output, results.data(), next++));
+    } else {
+      outputs.push_back(forward_leaf(plan, leaves[output.forward], output));
+    }
+  }
+  for (const PlanDonation& donation : plan->donations) {
+    PyObject* object = leaves[donation.leaf].get();
+    if (is_array(object)) delete_array(as_array(object));
+  }
+  return true;
+}
+
+PyObject* arrange_outputs(const PlanObject* plan, const Outputs& outputs) {
+  if (plan->out_tree != nullptr) {
+    SmallVector<PyObject*, 16> borrowed;
+    borrowed.reserve(outputs.size());
+    for (const PyRef& output : outputs) borrowed.push_back(output.get());
+    return unflatten(as_treedef(plan->out_tree), borrowed.data(), borrowed.size());
+  }
+  if (plan->single) return outputs[0].new_ref();
+  PyRef list = PyRef::steal(checked(PyList_New(static_cast<Py_ssize_t>(outputs.size()))));
+  for (size_t i = 0; i < outputs.size(); i++) {
+    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), outputs[i].new_ref());
+  }
+  return list.release();
+}
+
+}  // namespace anima

@@ -1,0 +1,115 @@
+// The Python functions that register FFI handlers and callbacks.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include "bindings.h"
+#include "common/py.h"
+#include "ffi/callback.h"
+#include "ffi/handler.h"
+
+namespace nb = nanobind;
+
+namespace anima {
+namespace {
+
+Plugin& plugin_of(nb::handle target) {
+  if (Plugin* plugin = nullptr; nb::try_cast(target, plugin) && plugin) return *plugin;
+  if (Client* client = nullptr; nb::try_cast(target, client) && client) return *client->plugin();
+  throw_python(PyExc_TypeError, "expected a Client or a Plugin, got %R", target.ptr());
+}
+
+ffi::Handler* read_capsule(nb::handle capsule, const char* what) {
+  if (!PyCapsule_CheckExact(capsule.ptr())) {
+    throw_python(PyExc_TypeError, "register_ffi_handler: %s must be a capsule, got %R", what, capsule.ptr());
+  }
+  void* pointer = PyCapsule_GetPointer(capsule.ptr(), PyCapsule_GetName(capsule.ptr()));
+  if (pointer == nullptr) throw PythonError();
+  return reinterpret_cast<ffi::Handler*>(pointer);
+}
+
+ffi::HandlerBundle read_bundle(nb::handle handler) {
+  ffi::HandlerBundle bundle{};
+  if (!nb::isinstance<nb::dict>(handler)) {
+    bundle.execute = read_capsule(handler, "`handler`");
+    return bundle;
+  }
+  for (auto [key, value] : nb::borrow<nb::dict>(handler)) {
+    std::string stage = nb::cast<std::string>(key);
+    ffi::Handler* function = read_capsule(value, ("stage '" + stage + "'").c_str());
+    if (stage == "instantiate") {
+      bundle.instantiate = function;
+    } else if (stage == "prepare") {
+      bundle.prepare = function;
+    } else if (stage == "initialize") {
+      bundle.initialize = function;
+    } else if (stage == "execute") {
+      bundle.execute = function;
+    } else {
+      throw_python(PyExc_ValueError,
+                   "register_ffi_handler: unknown stage '%s'; stages are instantiate, prepare, initialize "
+                   "and execute",
+                   stage.c_str());
+    }
+  }
+  if (bundle.execute == nullptr) {
+    throw_python(PyExc_ValueError, "register_ffi_handler: a handler of several stages needs 'execute'");
+  }
+  return bundle;
+}
+
+// XLA's names of platforms in its handler registry are not those of its clients.
+std::string registry_platform(const std::string& platform) {
+  if (platform == "cpu") return "Host";
+  if (platform == "cuda" || platform == "gpu") return "CUDA";
+  if (platform == "rocm") return "ROCM";
+  return platform;
+}
+
+}  // namespace
+
+void bind_ffi(nb::module_& m) {
+  m.def(
+      "register_ffi_handler",
+      [](nb::handle client_or_plugin, const std::string& name, nb::handle handler,
+         const std::string& platform) {
+        ffi::register_handler(plugin_of(client_or_plugin), name, registry_platform(platform),
+                              read_bundle(handler));
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"), nb::arg("handler"), nb::arg("platform"),
+      "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
+      "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises PluginError.");
+  m.def(
+      "register_python_callback_target",
+      [](nb::handle client_or_plugin) { ffi::register_python_callback(plugin_of(client_or_plugin)); },
+      nb::arg("client_or_plugin"),
+      "Register the custom call 'anima_python_callback'. Raises PluginError unless the devices are CPUs.");
+  m.def(
+      "callback_register",
+      [](nb::handle fn) {
+        if (!PyCallable_Check(fn.ptr())) {
+          throw_python(PyExc_TypeError, "callback_register: `fn` must be callable, got %R", fn.ptr());
+        }
+        return ffi::register_callback(fn.ptr());
+      },
+      nb::arg("fn"), "The number under which programs can call `fn`, until callback_release().");
+  m.def(
+      "callback_release",
+      [](uint64_t id) {
+        if (!ffi::release_callback(id)) {
+          throw_python(PyExc_KeyError, "callback_release: no callback has the number %llu",
+                       static_cast<unsigned long long>(id));
+        }
+      },
+      nb::arg("id"), "Forget a callback. Raises KeyError if there is none of this number.");
+  m.def(
+      "take_callback_error",
+      [](const std::string& message) -> nb::object {
+        PyRef error = ffi::take_callback_error(message);
+        return error ? nb::steal(error.release()) : nb::object(nb::none());
+      },
+      nb::arg("message") = "",
+      "The exception that a callback raised and that `message`, its execution's error, speaks of; the "
+      "newest if `message` is empty; else None. Each is handed out once.");
+}
+
+}  // namespace anima

@@ -1,0 +1,179 @@
+// The custom call "anima_python_callback": XLA calls a Python function.
+//
+// Invariant: the first operand is one u64, the number under which Python registered the function, so
+// no program text names a function, a pointer or a process. The function sees copies of the operands,
+// never XLA's memory, so it may keep them. All state here is guarded by the GIL.
+#include "ffi/callback.h"
+
+#include <cstring>
+#include <deque>
+#include <unordered_map>
+
+#include "array/aval.h"
+#include "array/memory.h"
+#include "common/py.h"
+#include "ffi/handler.h"
+
+namespace anima::ffi {
+namespace {
+
+constexpr size_t kKeptErrors = 16;  // each keeps the frames of its traceback alive
+
+struct Failure {
+  std::string text;
+  PyRef error;
+};
+
+struct State {
+  uint64_t next_id = 1;
+  std::unordered_map<uint64_t, PyRef> functions;
+  std::deque<Failure> failures;  // the newest last
+};
+State& state() {
+  static auto* instance = new State;  // destroyed by nobody: at exit there is no GIL to do so with
+  return *instance;
+}
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw PjrtError(PJRT_Error_Code_INVALID_ARGUMENT, message);
+}
+
+std::vector<int64_t> dims_of(const Buffer& buffer) {
+  return std::vector<int64_t>(buffer.dims, buffer.dims + buffer.rank);
+}
+
+// The element type of an operand or result, if NumPy's memory can hold it as XLA's does.
+PJRT_Buffer_Type host_type(const Buffer& buffer) {
+  PJRT_Buffer_Type type = pjrt_type(buffer.type);
+  if (bits_of(type) < 8) {
+    refuse(std::string("a Python callback cannot take or return ") + name_of(type) +
+           " arrays, whose elements share bytes; convert to an 8-bit type around the callback");
+  }
+  return type;
+}
+
+PyRef copy_operand(const Buffer& buffer) {
+  std::vector<int64_t> dims = dims_of(buffer);
+  PJRT_Buffer_Type type = host_type(buffer);
+  size_t bytes = dense_bytes(type, dims);
+  auto block = std::make_shared<Block>(bytes);
+  if (bytes > 0) std::memcpy(block->data(), buffer.data, bytes);
+  return PyRef::steal(checked(numpy_over_block(block, dims, dtype_of_type(type), /*writeable=*/false)));
+}
+
+void copy_result(PyObject* value, const Buffer& buffer, int64_t index) {
+  PJRT_Buffer_Type type = host_type(buffer);
+  PyObject* dtype = dtype_of_type(type);
+  PyRef target =
+      PyRef::steal(checked(numpy_over(buffer.data, dims_of(buffer), dtype, PyRef(), /*writeable=*/true)));
+  PyRef source = PyRef::steal(checked(PyArray_FROM_O(value)));
+  PyArrayObject* from = as_numpy(source.get());
+  PyArrayObject* to = as_numpy(target.get());
+  PyRef from_shape = PyRef::steal(checked(PyArray_IntTupleFromIntp(PyArray_NDIM(from), PyArray_DIMS(from))));
+  PyRef to_shape = PyRef::steal(checked(PyArray_IntTupleFromIntp(PyArray_NDIM(to), PyArray_DIMS(to))));
+  if (!PyArray_EquivTypes(PyArray_DESCR(from), PyArray_DESCR(to))) {
+    throw_python(PyExc_TypeError, "the callback returned dtype %S for result %lld, the declared dtype is %S",
+                 PyArray_DESCR(from), static_cast<long long>(index), dtype);
+  }
+  if (PyObject_RichCompareBool(from_shape.get(), to_shape.get(), Py_EQ) != 1) {
+    throw_python(PyExc_ValueError, "the callback returned shape %R for result %lld, the declared shape is %R",
+                 from_shape.get(), static_cast<long long>(index), to_shape.get());
+  }
+  if (PyArray_CopyInto(to, from) < 0) throw PythonError();
+}
+
+void call_function(const CallFrame& frame, uint64_t id) {
+  auto found = state().functions.find(id);
+  if (found == state().functions.end()) {
+    throw_python(PyExc_LookupError, "no callback is registered under number %llu in this process",
+                 static_cast<unsigned long long>(id));
+  }
+  PyRef function = found->second;
+  PyRef args = PyRef::steal(checked(PyTuple_New(frame.args.size - 1)));
+  for (int64_t i = 1; i < frame.args.size; ++i) {
+    PyTuple_SET_ITEM(args.get(), i - 1, copy_operand(frame.args.buffer(i)).release());
+  }
+  PyRef value = PyRef::steal(checked(PyObject_CallObject(function.get(), args.get())));
+  PyRef results = PyRef::steal(PySequence_Fast(value.get(), "the callback must return a sequence of arrays"));
+  checked(results.get());
+  if (PySequence_Fast_GET_SIZE(results.get()) != frame.rets.size) {
+    throw_python(PyExc_ValueError, "the callback returned %zd results, %lld were declared",
+                 PySequence_Fast_GET_SIZE(results.get()), static_cast<long long>(frame.rets.size));
+  }
+  for (int64_t i = 0; i < frame.rets.size; ++i) {
+    copy_result(PySequence_Fast_GET_ITEM(results.get(), i), frame.rets.buffer(i), i);
+  }
+}
+
+// Takes the Python error that is set, keeps it for take_callback_error, and returns what it says.
+std::string keep_error() {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  PyRef type_ref = PyRef::steal(type), value_ref = PyRef::steal(value), trace_ref = PyRef::steal(traceback);
+  if (trace_ref) PyException_SetTraceback(value, traceback);
+  PyRef said = PyRef::steal(PyObject_Str(value));
+  const char* utf8 = said ? PyUnicode_AsUTF8(said.get()) : nullptr;
+  PyErr_Clear();
+  const char* name = PyExceptionClass_Check(type) ? PyExceptionClass_Name(type) : "error";
+  std::string text = std::string(name) + ": " + (utf8 ? utf8 : "(its text cannot be shown)");
+  state().failures.push_back(Failure{text, value_ref});
+  if (state().failures.size() > kKeptErrors) state().failures.pop_front();
+  return text;
+}
+
+void run(CallFrame& frame) {
+  if (frame.args.size < 1 || frame.args.buffer(0).type != DataType::kU64) {
+    refuse("anima_python_callback needs one u64 as its first operand: the number of the callback");
+  }
+  uint64_t id;
+  std::memcpy(&id, frame.args.buffer(0).data, sizeof(id));
+  WithGil gil;
+  CallbackScope scope;
+  std::string text;
+  try {
+    call_function(frame, id);
+    return;
+  } catch (...) {
+    set_python_error();
+    text = keep_error();
+  }
+  throw PjrtError(PJRT_Error_Code_INTERNAL, "a Python callback raised " + text);
+}
+
+}  // namespace
+
+uint64_t register_callback(PyObject* function) {
+  uint64_t id = state().next_id++;
+  state().functions.emplace(id, PyRef::borrow(function));
+  return id;
+}
+
+bool release_callback(uint64_t id) {
+  auto found = state().functions.find(id);
+  if (found == state().functions.end()) return false;
+  PyRef last = std::move(found->second);  // its finaliser may come back here: the map is done by then
+  state().functions.erase(found);
+  return true;
+}
+
+PyRef take_callback_error(const std::string& message) {
+  std::deque<Failure>& failures = state().failures;
+  for (size_t i = failures.size(); i-- > 0;) {
+    if (!message.empty() && message.find(failures[i].text) == std::string::npos) continue;
+    Failure found = std::move(failures[i]);
+    failures.erase(failures.begin() + static_cast<std::ptrdiff_t>(i));
+    return found.error;
+  }
+  return PyRef();
+}
+
+void register_python_callback(Plugin& plugin) {
+  if (plugin.platform() != "cpu") {
+    throw PluginError("Python callbacks run on CPU devices only; the plugin " + plugin.path() + " drives " +
+                      (plugin.platform().empty() ? "no devices yet" : plugin.platform() + " devices"));
+  }
+  register_handler(plugin, "anima_python_callback", "Host", {nullptr, nullptr, nullptr, &handler<run>});
+}
+
+}  // namespace anima::ffi

@@ -1,0 +1,173 @@
+// Registering handlers with a plugin, and what every handler needs.
+#include "ffi/handler.h"
+
+#include <cstring>
+#include <mutex>
+#include <tuple>
+#include <utility>
+
+#include "pjrt/internal.h"
+
+namespace anima::ffi {
+namespace {
+
+// The function table of the plugin whose registration is under way in this thread.
+thread_local const Api* seen_api = nullptr;
+
+constexpr std::pair<DataType, PJRT_Buffer_Type> kTypes[] = {
+    {DataType::kPred, PJRT_Buffer_Type_PRED},
+    {DataType::kS2, PJRT_Buffer_Type_S2},
+    {DataType::kS4, PJRT_Buffer_Type_S4},
+    {DataType::kS8, PJRT_Buffer_Type_S8},
+    {DataType::kS16, PJRT_Buffer_Type_S16},
+    {DataType::kS32, PJRT_Buffer_Type_S32},
+    {DataType::kS64, PJRT_Buffer_Type_S64},
+    {DataType::kU2, PJRT_Buffer_Type_U2},
+    {DataType::kU4, PJRT_Buffer_Type_U4},
+    {DataType::kU8, PJRT_Buffer_Type_U8},
+    {DataType::kU16, PJRT_Buffer_Type_U16},
+    {DataType::kU32, PJRT_Buffer_Type_U32},
+    {DataType::kU64, PJRT_Buffer_Type_U64},
+    {DataType::kF16, PJRT_Buffer_Type_F16},
+    {DataType::kF32, PJRT_Buffer_Type_F32},
+    {DataType::kF64, PJRT_Buffer_Type_F64},
+    {DataType::kBF16, PJRT_Buffer_Type_BF16},
+    {DataType::kC64, PJRT_Buffer_Type_C64},
+    {DataType::kC128, PJRT_Buffer_Type_C128},
+    {DataType::kToken, PJRT_Buffer_Type_TOKEN},
+    {DataType::kF8E5M2, PJRT_Buffer_Type_F8E5M2},
+    {DataType::kF8E4M3FN, PJRT_Buffer_Type_F8E4M3FN},
+    {DataType::kF8E4M3B11FNUZ, PJRT_Buffer_Type_F8E4M3B11FNUZ},
+    {DataType::kF8E5M2FNUZ, PJRT_Buffer_Type_F8E5M2FNUZ},
+    {DataType::kF8E4M3FNUZ, PJRT_Buffer_Type_F8E4M3FNUZ},
+    {DataType::kF8E4M3, PJRT_Buffer_Type_F8E4M3},
+    {DataType::kF8E3M4, PJRT_Buffer_Type_F8E3M4},
+    {DataType::kF4E2M1FN, PJRT_Buffer_Type_F4E2M1FN},
+    {DataType::kF8E8M0FNU, PJRT_Buffer_Type_F8E8M0FNU},
+};
+
+Error* probe(CallFrame* frame) {
+  seen_api = frame->api;
+  answer_metadata(*frame);
+  return nullptr;
+}
+
+constexpr int kOldestMinor = 81;  // of the PJRT versions whose registration struct is known to be ours
+
+const PjrtFfiExtension& extension_of(const Plugin& plugin) {
+  if (plugin.api_version().second < kOldestMinor) {
+    throw PluginError("the PJRT plugin " + plugin.path() + " is too old for custom calls of ours: it speaks " +
+                      "PJRT 0." + std::to_string(plugin.api_version().second) + ", they need 0." +
+                      std::to_string(kOldestMinor));
+  }
+  const auto* found = reinterpret_cast<const PjrtFfiExtension*>(plugin.extension(PJRT_Extension_Type_FFI));
+  if (found == nullptr || found->base.struct_size < sizeof(PjrtFfiExtension) ||
+      found->register_handler == nullptr) {
+    throw PluginError("the PJRT plugin " + plugin.path() +
+                      " has no FFI extension, so no custom call can be registered with it");
+  }
+  return *found;
+}
+
+void register_single(const Plugin& plugin, const std::string& name, const std::string& platform,
+                     Handler* function) {
+  Padded<PjrtRegisterHandlerArgs> args;
+  args.name = name.data();
+  args.name_size = name.size();
+  args.handler = reinterpret_cast<void*>(function);
+  args.platform = platform.data();
+  args.platform_size = platform.size();
+  plugin.check(extension_of(plugin).register_handler(&args));
+}
+
+// XLA's own function table, which only a call frame shows. Asking for it also proves that handlers
+// arrive: a plugin that reads the registration struct differently would never ask ours for its metadata.
+const Api* ask_for_api(const Plugin& plugin, const std::string& platform) {
+  seen_api = nullptr;
+  register_single(plugin, "anima_probe", platform, &probe);
+  if (seen_api == nullptr) {
+    throw PluginError("the PJRT plugin " + plugin.path() + " did not accept an FFI handler for " + platform);
+  }
+  return seen_api;
+}
+
+// The PJRT extension takes one function a handler; several stages need XLA's table.
+void register_stages(const Api* api, const std::string& name, const std::string& platform,
+                     const HandlerBundle& bundle) {
+  HandlerRegisterArgs args{};
+  args.struct_size = sizeof(args);
+  args.name = {name.data(), name.size()};
+  args.platform = {platform.data(), platform.size()};
+  args.bundle = bundle;
+  Error* error = api->handler_register(&args);
+  if (error == nullptr) return;
+  ErrorMessageArgs message{sizeof(ErrorMessageArgs), nullptr, error, nullptr};
+  api->error_message(&message);
+  std::string text = message.message;
+  ErrorDestroyArgs destroy{sizeof(ErrorDestroyArgs), nullptr, error};
+  api->error_destroy(&destroy);
+  throw PluginError("registering the FFI target '" + name + "' failed: " + text);
+}
+
+}  // namespace
+
+Error* make_error(const CallFrame& frame, PJRT_Error_Code code, const char* message) noexcept {
+  ErrorCreateArgs args{sizeof(ErrorCreateArgs), nullptr, message, code};
+  return frame.api->error_create(&args);
+}
+
+bool answer_metadata(CallFrame& frame) noexcept {
+  for (Extension* e = frame.extensions; e != nullptr; e = e->next) {
+    if (e->type != kMetadata) continue;
+    Metadata* metadata = reinterpret_cast<MetadataExtension*>(e)->metadata;
+    metadata->api_version.major_version = frame.api->version.major_version;
+    metadata->api_version.minor_version = frame.api->version.minor_version;
+    return true;
+  }
+  return false;
+}
+
+Error* error_in_flight(const CallFrame& frame) noexcept {
+  try {
+    throw;
+  } catch (const PjrtError& e) {
+    return make_error(frame, e.code, e.what());
+  } catch (const std::bad_alloc&) {
+    return make_error(frame, PJRT_Error_Code_RESOURCE_EXHAUSTED, "out of memory in a kernel");
+  } catch (const std::exception& e) {
+    return make_error(frame, PJRT_Error_Code_INTERNAL, e.what());
+  } catch (...) {
+    return make_error(frame, PJRT_Error_Code_INTERNAL, "an unknown C++ exception in a kernel");
+  }
+}
+
+PJRT_Buffer_Type pjrt_type(DataType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (ours == type) return theirs;
+  }
+  return PJRT_Buffer_Type_INVALID;
+}
+
+void register_handler(Plugin& plugin, const std::string& name, const std::string& platform,
+                      const HandlerBundle& bundle) {
+  using Key = std::tuple<const Plugin*, std::string, std::string>;
+  static auto* mutex = new std::mutex;  // both outlive static destructors
+  static auto* registered = new std::map<Key, HandlerBundle>;
+  std::lock_guard<std::mutex> lock(*mutex);
+  Key key{&plugin, platform, name};
+  auto found = registered->find(key);
+  if (found != registered->end()) {
+    if (std::memcmp(&found->second, &bundle, sizeof(bundle)) == 0) return;
+    throw PluginError("the FFI target '" + name + "' is registered for " + platform +
+                      " already, with another handler; give the new one another name");
+  }
+  const Api* api = ask_for_api(plugin, platform);
+  if (bundle.instantiate || bundle.prepare || bundle.initialize) {
+    register_stages(api, name, platform, bundle);
+  } else {
+    register_single(plugin, name, platform, bundle.execute);
+  }
+  (*registered)[key] = bundle;
+}
+
+}  // namespace anima::ffi

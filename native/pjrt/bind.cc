@@ -1,0 +1,295 @@
+// The Python classes Plugin, Client, Device and Executable.
+//
+// Invariant: the GIL is released around everything that may compile, run, transfer or wait.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+
+#include "array/array.h"
+#include "bindings.h"
+#include "common/py.h"
+#include "pjrt/client.h"
+
+namespace nb = nanobind;
+
+namespace anima {
+namespace {
+
+template <class Fn>
+auto without_gil(Fn&& fn) {
+  NoGil nogil;
+  return fn();
+}
+
+// ---- options and attributes ----
+
+OptionValue read_option(const std::string& name, nb::handle value) {
+  PyObject* o = value.ptr();
+  if (PyBool_Check(o)) return o == Py_True;
+  if (PyLong_Check(o)) return nb::cast<int64_t>(value);
+  if (PyFloat_Check(o)) return static_cast<float>(PyFloat_AS_DOUBLE(o));
+  if (PyUnicode_Check(o)) return nb::cast<std::string>(value);
+  if (PyList_Check(o) || PyTuple_Check(o)) {
+    std::vector<int64_t> list;
+    for (nb::handle item : value) list.push_back(nb::cast<int64_t>(item));
+    return list;
+  }
+  throw_python(PyExc_TypeError,
+               "create_client: option '%s' must be a bool, an int, a float, a str or a list of int, got %R",
+               name.c_str(), o);
+}
+
+nb::object write_option(const OptionValue& value) {
+  struct Writer {
+    nb::object operator()(bool v) { return nb::bool_(v); }
+    nb::object operator()(int64_t v) { return nb::int_(v); }
+    nb::object operator()(float v) { return nb::float_(v); }
+    nb::object operator()(const std::string& v) {
+      return nb::steal(checked(PyUnicode_DecodeUTF8(v.data(), v.size(), "replace")));
+    }
+    nb::object operator()(const std::vector<int64_t>& v) {
+      nb::list out;
+      for (int64_t item : v) out.append(item);
+      return std::move(out);
+    }
+  };
+  return std::visit(Writer(), value);
+}
+
+nb::dict write_options(const Options& options) {
+  nb::dict out;
+  for (const auto& [name, value] : options) out[name.c_str()] = write_option(value);
+  return out;
+}
+
+template <class Map>
+nb::dict write_map(const Map& map) {
+  nb::dict out;
+  for (const auto& [name, value] : map) out[name.c_str()] = value;
+  return out;
+}
+
+nb::bytes to_bytes(const std::string& text) { return nb::bytes(text.data(), text.size()); }
+std::string from_bytes(const nb::bytes& bytes) { return std::string(bytes.c_str(), bytes.size()); }
+
+// ---- plugin, client, device ----
+
+std::shared_ptr<Client> create_client(Plugin& plugin, const nb::dict& options) {
+  Options read;
+  for (auto [key, value] : options) {
+    std::string name = nb::cast<std::string>(key);
+    read[name] = read_option(name, value);
+  }
+  return without_gil([&] { return plugin.create_client(read); });
+}
+
+nb::list list_devices(const Client& client, bool addressable_only) {
+  nb::list out;
+  for (const auto& device : client.devices()) {
+    if (addressable_only && !device->addressable) continue;
+    out.append(nb::cast(device.get(), nb::rv_policy::reference));
+  }
+  return out;
+}
+
+void bind_plugin(nb::module_& m) {
+  nb::class_<Plugin>(m, "Plugin", "A loaded PJRT plugin library.")
+      .def_prop_ro("path", &Plugin::path)
+      .def_prop_ro("api_version",
+                   [](const Plugin& p) {
+                     auto [major, minor] = p.api_version();
+                     return nb::make_tuple(major, minor);
+                   })
+      .def_prop_ro("attributes", [](const Plugin& p) { return write_options(p.attributes()); })
+      .def(
+          "has_extension",
+          [](const Plugin& p, int type) {
+            return p.extension(static_cast<PJRT_Extension_Type>(type)) != nullptr;
+          },
+          nb::arg("type"), "Whether the plugin offers the PJRT extension of this number.")
+      .def("create_client", &create_client, nb::arg("options"),
+           "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")
+      .def("__repr__", [](const Plugin& p) { return "Plugin('" + p.path() + "')"; });
+  m.def(
+      "load_plugin", [](const std::string& path) { return without_gil([&] { return Plugin::load(path); }); },
+      nb::arg("path"), "Load a PJRT plugin library; the same object for the same file. Raises PluginError.");
+}
+
+void bind_client(nb::module_& m) {
+  nb::class_<Client>(m, "Client", nb::is_weak_referenceable(), "A plugin's devices, and what runs on them.")
+      .def_prop_ro("plugin", &Client::plugin)
+      .def_prop_ro("platform", &Client::platform)
+      .def_prop_ro("platform_version", &Client::platform_version)
+      .def_prop_ro("process_index", &Client::process_index)
+      .def_prop_ro("devices", [](const Client& c) { return list_devices(c, false); })
+      .def_prop_ro("addressable_devices", [](const Client& c) { return list_devices(c, true); })
+      .def_prop_ro("closed", &Client::closed)
+      .def(
+          "compile",
+          [](Client& c, const std::string& program, const nb::bytes& options) {
+            std::string read = from_bytes(options);
+            return without_gil([&] { return c.compile(program, read); });
+          },
+          nb::arg("program"), nb::arg("options"),
+          "Compile StableHLO text with a serialised CompileOptionsProto. Raises XlaRuntimeError.")
+      .def(
+          "deserialize",
+          [](Client& c, const nb::bytes& data, const nb::bytes& options) {
+            std::string read = from_bytes(data), read_options = from_bytes(options);
+            return without_gil([&] { return c.deserialize(read, read_options); });
+          },
+          nb::arg("data"), nb::arg("options") = nb::bytes("", 0),
+          "Load what Executable.serialize() gave. Raises XlaRuntimeError if this plugin did not write it.")
+      .def(
+          "close", [](Client& c) { without_gil([&] { c.close(); }); },
+          "Wait for pending work, then free everything. What the client made raises from then on.")
+      .def("__repr__", [](const Client& c) {
+        return "Client(" + c.platform() + ", " + std::to_string(c.devices().size()) + " devices)";
+      });
+}
+
+void bind_device(nb::module_& m) {
+  nb::class_<Device>(m, "Device", nb::is_weak_referenceable(), "One device of a client. Hashed by identity.")
+      .def_ro("id", &Device::id)
+      .def_ro("process_index", &Device::process_index)
+      .def_ro("local_hardware_id", &Device::local_hardware_id)
+      .def_ro("device_kind", &Device::kind)
+      .def_ro("platform", &Device::platform)
+      .def_prop_ro("client", [](const Device& d) { return d.client->self(); })
+      .def_prop_ro("attributes", [](const Device& d) { return write_options(d.attributes()); })
+      .def(
+          "memory_stats", [](const Device& d) { return write_map(d.memory_stats()); },
+          "Bytes in use, their limit and so on; an empty dict if the plugin does not say.")
+      .def("__repr__", &Device::describe);
+}
+
+// ---- executables ----
+
+std::string describe(PJRT_Buffer_Type type, const std::vector<int64_t>& dims) {
+  std::string text = std::string(name_of(type)) + "[";
+  for (size_t i = 0; i < dims.size(); ++i) text += (i ? "," : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+// The arguments of every device, one after the other; each the only shard of an array.
+std::vector<BufferRef> read_shards(const Executable& executable, nb::sequence shards, size_t& num_args) {
+  size_t num_devices = executable.devices().size();
+  if (nb::len(shards) != num_devices) {
+    throw_python(PyExc_ValueError, "execute: %zu argument lists given, the program runs on %zu device(s)",
+                 nb::len(shards), num_devices);
+  }
+  std::vector<BufferRef> buffers;
+  for (size_t d = 0; d < num_devices; ++d) {
+    nb::object list = shards[d];
+    size_t count = nb::len(list);
+    if (d == 0) num_args = count;
+    if (count != num_args) {
+      throw_python(PyExc_ValueError, "execute: device 0 has %zu arguments, device %zu has %zu", num_args, d,
+                   count);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      nb::object item = list[i];
+      if (!is_array(item.ptr())) {
+        throw_python(PyExc_TypeError, "execute: argument %zu must be an ArrayImpl, got %R", i, item.ptr());
+      }
+      auto* array = reinterpret_cast<ArrayObject*>(item.ptr());
+      check_live(array);
+      if (array->shards.size() != 1) {
+        throw_python(PyExc_ValueError, "execute: argument %zu has %zu shards; pass one device's part", i,
+                     array->shards.size());
+      }
+      buffers.push_back(array->shards[0]);
+    }
+  }
+  return buffers;
+}
+
+std::vector<AvalRef> read_avals(const Executable& executable, nb::sequence out_avals) {
+  if (nb::len(out_avals) != executable.num_outputs()) {
+    throw_python(PyExc_ValueError, "execute: %zu out_avals given, the program has %zu results",
+                 nb::len(out_avals), executable.num_outputs());
+  }
+  std::vector<AvalRef> avals;
+  for (nb::handle item : out_avals) {
+    auto [shape, dtype, weak] = nb::cast<std::tuple<nb::object, nb::object, bool>>(item);
+    avals.push_back(intern_aval(shape.ptr(), dtype.ptr(), weak));
+  }
+  return avals;
+}
+
+void check_result(const Buffer& buffer, const AvalInfo& aval, size_t index) {
+  if (aval.extended) return;  // its physical shape is its own affair
+  if (buffer.type() == aval.type && buffer.dims() == aval.dims) return;
+  throw std::invalid_argument("execute: result " + std::to_string(index) + " is " +
+                              describe(buffer.type(), buffer.dims()) + ", out_avals says " +
+                              describe(aval.type, aval.dims));
+}
+
+nb::list execute(Executable& executable, nb::sequence shards, nb::sequence out_avals) {
+  size_t num_args = 0;
+  std::vector<BufferRef> buffers = read_shards(executable, shards, num_args);
+  std::vector<AvalRef> avals = read_avals(executable, out_avals);
+  std::vector<Buffer*> args;
+  for (const BufferRef& buffer : buffers) args.push_back(buffer.get());
+  std::vector<BufferRef> outs(executable.devices().size() * avals.size());
+  without_gil([&] { executable.execute(args.data(), num_args, {}, outs.data()); });
+
+  nb::list result;
+  for (size_t d = 0; d < executable.devices().size(); ++d) {
+    nb::list list;
+    for (size_t o = 0; o < avals.size(); ++o) {
+      BufferRef& out = outs[d * avals.size() + o];
+      check_result(*out, *avals[o], o);
+      list.append(nb::steal(checked(make_array(avals[o], std::move(out), /*committed=*/true))));
+    }
+    result.append(list);
+  }
+  return result;
+}
+
+void bind_executable(nb::module_& m) {
+  nb::class_<Executable>(m, "Executable", nb::is_weak_referenceable(), "A compiled program on its devices.")
+      .def_prop_ro("num_outputs", &Executable::num_outputs)
+      .def_prop_ro("name", &Executable::name)
+      .def_prop_ro("fingerprint", [](const Executable& e) { return to_bytes(e.fingerprint()); })
+      .def_prop_ro("executions", &Executable::executions)
+      .def_prop_ro("client", &Executable::client)
+      .def_prop_ro("devices",
+                   [](const Executable& e) {
+                     nb::list out;
+                     for (Device* d : e.devices()) out.append(nb::cast(d, nb::rv_policy::reference));
+                     return out;
+                   })
+      .def("serialize",
+           [](const Executable& e) { return to_bytes(without_gil([&] { return e.serialize(); })); })
+      .def("optimized_program",
+           [](const Executable& e) { return to_bytes(without_gil([&] { return e.optimized_program(); })); })
+      .def("cost_analysis",
+           [](const Executable& e) {
+             return write_map(without_gil([&] { return e.cost_analysis(); }));
+           })
+      .def("memory_stats", [](const Executable& e) { return write_map(e.memory_stats()); })
+      .def("execute", &execute, nb::arg("shards"), nb::arg("out_avals"),
+           "Run on one list of single-device arrays a device. `out_avals` holds (shape, dtype, weak_type) "
+           "a result. Returns one list of arrays a device.");
+}
+
+}  // namespace
+
+void bind_pjrt(nb::module_& m) {
+  // Devices and clients stay referenced by module globals until the process ends, which is no leak.
+  nb::set_leak_warnings(false);
+  bind_plugin(m);
+  bind_client(m);
+  bind_device(m);
+  bind_executable(m);
+  m.def("compile_count", &compile_count, "How many programs this process has compiled.");
+  m.def("deserialize_count", &deserialize_count, "How many serialised executables this process has loaded.");
+  m.def(
+      "close_all_clients", [] { without_gil(close_all_clients); },
+      "Close every client. Runs by itself at exit, while threads and callbacks can still finish.");
+  nb::module_::import_("atexit").attr("register")(m.attr("close_all_clients"));
+}
+
+}  // namespace anima

@@ -1,0 +1,6 @@
+"""The language: abstract values, primitives, traces and jaxprs.
+
+Nothing here knows any operation, device or compiler; higher layers plug in through `core.hooks`.
+"""
+
+from anima.core import pretty as pretty  # gives jaxprs their printed form

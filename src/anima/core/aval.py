@@ -1,0 +1,152 @@
+"""Abstract values: what a trace knows of a value without its contents.
+
+Invariant: avals are immutable and compare by content. `shape` is a tuple of dimensions, which go
+through `dim_*` helpers so that other kinds of dimension than `int` can be admitted; `dtype` is a NumPy
+dtype or an `ExtendedDType`, whose arrays are stored as a physical aval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+
+Shape = tuple[int, ...]
+
+
+class AbstractValue:
+    """Base of all abstract values."""
+
+    __slots__ = ()
+
+    def str_short(self) -> str:
+        """The form used in printed jaxprs."""
+        raise TypeError(f"{type(self).__name__} has no short form")
+
+    def tangent_aval(self) -> AbstractValue:
+        """The aval of this value's tangents."""
+        raise TypeError(f"{type(self).__name__} values have no tangents")
+
+
+class ShapedArray(AbstractValue):
+    """An array of known shape and dtype.
+
+    `weak_type` marks a value that came from a Python scalar and so yields to others in promotion.
+    `sharding` is a sharding over an abstract mesh when it is part of the type, else None.
+    """
+
+    __slots__ = ("_hash", "dtype", "shape", "sharding", "weak_type")
+
+    shape: Shape
+    dtype: Any
+    weak_type: bool
+    sharding: Any
+
+    def __init__(self, shape: Shape, dtype: Any, weak_type: bool = False, sharding: Any = None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.weak_type = weak_type
+        self.sharding = sharding
+        self._hash: int | None = None
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * int(self.dtype.itemsize)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            type(other) is ShapedArray
+            and self.shape == other.shape
+            and self.dtype == other.dtype
+            and self.weak_type == other.weak_type
+            and self.sharding == other.sharding
+        )
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.shape, self.dtype, self.weak_type))
+        return self._hash
+
+    def update(self, **changes: Any) -> ShapedArray:
+        """A copy with some fields replaced."""
+        fields = {name: getattr(self, name) for name in ("shape", "dtype", "weak_type", "sharding")}
+        return ShapedArray(**(fields | changes))
+
+    def strip_weak_type(self) -> ShapedArray:
+        """The same aval, strongly typed."""
+        return self.update(weak_type=False) if self.weak_type else self
+
+    def tangent_aval(self) -> ShapedArray:
+        return ShapedArray(self.shape, tangent_dtype(self.dtype), self.weak_type, self.sharding)
+
+    def str_short(self) -> str:
+        dims = ",".join(map(str, self.shape))
+        return f"{dtypes.short_name(self.dtype)}[{dims}]"
+
+    def __repr__(self) -> str:
+        dims = ",".join(map(str, self.shape))
+        weak = ", weak_type=True" if self.weak_type else ""
+        return f"ShapedArray({dtypes.dtype_name(self.dtype)}[{dims}]{weak})"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+
+class AbstractToken(AbstractValue):
+    """The type of the tokens that order effects."""
+
+    __slots__ = ()
+
+    def str_short(self) -> str:
+        return "Tok"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is AbstractToken
+
+    def __hash__(self) -> int:
+        return hash(AbstractToken)
+
+    def tangent_aval(self) -> AbstractToken:
+        return self
+
+
+def tangent_dtype(dtype: Any) -> Any:
+    """The dtype of tangents of values of `dtype`: itself if inexact, else `float0`."""
+    return dtype if dtypes.is_inexact(dtype) else dtypes.float0
+
+
+def has_tangent(aval: AbstractValue) -> bool:
+    """Whether values of this aval can carry a non-zero tangent."""
+    return type(aval) is ShapedArray and dtypes.is_inexact(aval.dtype)
+
+
+def physical_aval(aval: ShapedArray) -> ShapedArray:
+    """The aval of the buffer that stores `aval` (differs for extended dtypes only)."""
+    if isinstance(aval.dtype, np.dtype):
+        return aval
+    inner_shape, inner_dtype = aval.dtype.physical_element
+    return ShapedArray((*aval.shape, *inner_shape), inner_dtype)
+
+
+def is_dim(value: object) -> bool:
+    """Whether `value` may stand as a dimension of a shape."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def dims(values: Sequence[Any]) -> Shape:
+    """`values` as a tuple of plain dimensions; they must satisfy `is_dim`."""
+    return tuple(int(v) for v in values)

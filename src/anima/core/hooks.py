@@ -1,0 +1,38 @@
+"""The places where a lower layer calls a higher one.
+
+Invariant: each hook is a module attribute that exactly one higher layer sets, once, at import. A
+hook read before it is set raises `HookError`, so a missing import shows as itself.
+
+| hook | set by | used for |
+| --- | --- | --- |
+| `make_eager` | `runtime.dispatch` | turn a primitive into its eager callable |
+| `as_array` | `runtime.arrays` | a Python or NumPy value as a concrete array |
+| `add_tangents` | `lax` | sum of two (co)tangents |
+| `zeros` | `lax` | an array of zeros of an aval, for a symbolic zero made concrete |
+| `broadcast_batch` | `lax` | give an unbatched value a batch axis |
+| `move_axis` | `lax` | move a batch axis |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class HookError(RuntimeError):
+    """A hook was used before the layer that sets it was imported."""
+
+
+def _unset(name: str) -> Callable[..., Any]:
+    def missing(*args: Any, **kwargs: Any) -> Any:
+        raise HookError(f"core.hooks.{name} is not set: import anima, not one of its inner modules alone")
+
+    return missing
+
+
+make_eager: Callable[..., Any] = _unset("make_eager")
+as_array: Callable[..., Any] = _unset("as_array")
+add_tangents: Callable[..., Any] = _unset("add_tangents")
+zeros: Callable[..., Any] = _unset("zeros")
+broadcast_batch: Callable[..., Any] = _unset("broadcast_batch")
+move_axis: Callable[..., Any] = _unset("move_axis")

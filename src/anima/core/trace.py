@@ -1,0 +1,252 @@
+"""Traces and tracers: how an operation finds out who handles it.
+
+Invariant: each thread has one *ambient* trace, or none (then operations run eagerly). A trace knows its
+`parent`, the trace that was ambient when it began, so the chain of parents is exactly the set of
+transformations in progress. A trace treats values of its enclosing traces as constants; a tracer of
+any other trace (a finished one, or another thread's) raises `UnexpectedTracerError`. There is no
+global stack: whoever makes a trace ambient puts the previous one back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from anima import errors
+from anima._native import get_trace, set_trace
+from anima.core import source
+from anima.core.aval import AbstractValue, ShapedArray
+
+if TYPE_CHECKING:
+    from anima.core.primitive import Primitive
+
+
+class Trace:
+    """One running transformation."""
+
+    __slots__ = ("__weakref__", "parent")
+
+    parent: Trace | None
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Apply `primitive` to `args`, of which any may be tracers of this trace or of enclosing ones."""
+        raise TypeError(f"{type(self).__name__} does not define process")
+
+    def describe(self) -> str:
+        """What the user called, for messages."""
+        return type(self).__name__
+
+
+class Tracer:
+    """Stands for a value inside a transformation; has the methods of an array.
+
+    The methods and operators of arrays are added from the table in `anima.numpy.methods`.
+    """
+
+    __slots__ = ("__weakref__", "_trace")
+
+    _trace: Trace
+    __array_priority__ = 1000
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def aval(self) -> AbstractValue:
+        raise TypeError(f"{type(self).__name__} does not define aval")
+
+    def concrete(self) -> Any | None:
+        """The concrete value behind this tracer, if there is one."""
+        return None
+
+    def origin(self) -> str:
+        """Where the value came from, for messages."""
+        return ""
+
+    def origin_message(self) -> str:
+        """A sentence for error notes that says where the value came from."""
+        origin = self.origin()
+        return f"The value is traced: {origin}." if origin else ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return shaped(self).shape
+
+    @property
+    def dtype(self) -> Any:
+        return shaped(self).dtype
+
+    @property
+    def weak_type(self) -> bool:
+        return shaped(self).weak_type
+
+    @property
+    def ndim(self) -> int:
+        return len(shaped(self).shape)
+
+    @property
+    def size(self) -> int:
+        return shaped(self).size
+
+    @property
+    def nbytes(self) -> int:
+        return shaped(self).nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.dtype.itemsize)
+
+    def __len__(self) -> int:
+        return len(shaped(self))
+
+    def __bool__(self) -> bool:
+        value = self.concrete()
+        if value is None:
+            raise errors.TracerBoolConversionError(self)
+        return bool(value)
+
+    def __int__(self) -> int:
+        return int(self._python_scalar("int", errors.ConcretizationTypeError))
+
+    def __float__(self) -> float:
+        return float(self._python_scalar("float", errors.ConcretizationTypeError))
+
+    def __complex__(self) -> complex:
+        return complex(self._python_scalar("complex", errors.ConcretizationTypeError))
+
+    def __index__(self) -> int:
+        return int(self._python_scalar("__index__", errors.TracerIntegerConversionError).__index__())
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise errors.TracerArrayConversionError(self)
+
+    def item(self, *args: Any) -> Any:
+        """The value as a Python scalar; needs a concrete value."""
+        return self._python_scalar("item", errors.ConcretizationTypeError).item(*args)
+
+    def tolist(self) -> Any:
+        """The value as nested lists; needs a concrete value."""
+        return self._python_scalar("tolist", errors.ConcretizationTypeError).tolist()
+
+    def _python_scalar(self, what: str, error: type[errors.ConcretizationTypeError]) -> Any:
+        value = self.concrete()
+        if value is None:
+            raise error(self, what)
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise errors.ImmutableArrayError(type(self))
+
+    def block_until_ready(self) -> Tracer:
+        """A tracer has nothing to wait for; returns itself."""
+        return self
+
+    def __copy__(self) -> Tracer:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval}>with<{self._trace.describe()}>"
+
+
+def shaped(tracer: Tracer) -> ShapedArray:
+    """The aval of a tracer that must be an array."""
+    aval = tracer.aval
+    if not isinstance(aval, ShapedArray):
+        raise TypeError(f"{aval} is not an array")
+    return aval
+
+
+@contextmanager
+def ambient(trace: Trace | None) -> Iterator[None]:
+    """Make `trace` ambient for a block (hot paths call `set_trace` themselves)."""
+    previous = set_trace(trace)
+    try:
+        yield
+    finally:
+        set_trace(previous)
+
+
+def encloses(trace: Trace, inner: Trace | None) -> bool:
+    """Whether `trace` is `inner` or one of its ancestors."""
+    while inner is not None:
+        if inner is trace:
+            return True
+        inner = inner.parent
+    return False
+
+
+def check_enclosing(value: Tracer, inner: Trace | None) -> None:
+    """Raise the leak error unless `value` belongs to a transformation around `inner` (or to it)."""
+    if not encloses(value._trace, inner):
+        raise leak_error(value)
+
+
+def leak_error(value: Tracer) -> errors.UnexpectedTracerError:
+    """The error for a tracer used after, or outside, its transformation."""
+    error = errors.UnexpectedTracerError(
+        f"a traced value of {value._trace.describe()} with type {value.aval} was used outside the "
+        "transformation that made it: the transformation has finished, or belongs to another thread."
+    )
+    for note in (
+        value.origin_message(),
+        f"It was used at {source.current()}.",
+        "A side effect kept it (a global, an attribute, a list, a closure, a generator). Return the value "
+        "from the transformed function, or pass it in as an argument, instead.",
+    ):
+        if note:
+            error.add_note(note)
+    return error
+
+
+# Converters from values that are neither arrays nor tracers are tried in `aval_of`; the dispatch layer
+# registers concrete array types here with a function that gives their aval.
+_aval_of: dict[type, Callable[[Any], AbstractValue]] = {}
+
+
+def register_value_type(cls: type, aval: Callable[[Any], AbstractValue]) -> None:
+    """Make values of `cls` admissible operands, with `aval(value)` their abstract value."""
+    _aval_of[cls] = aval
+
+
+def aval_of(value: Any) -> AbstractValue:
+    """The aval of a tracer, array, NumPy value or Python scalar.
+
+    Raises:
+      TypeError: `value` is none of these.
+    """
+    if isinstance(value, Tracer):
+        return value.aval
+    rule = _aval_of.get(type(value))
+    if rule is None:
+        for cls in type(value).__mro__[1:]:
+            rule = _aval_of.get(cls)
+            if rule is not None:
+                break
+        else:
+            raise TypeError(
+                f"value {value!r:.80} of type {type(value).__name__} is not an array, a NumPy value or a Python scalar"
+            )
+    return rule(value)
+
+
+def is_value(value: Any) -> bool:
+    """Whether `value` may be an operand of a primitive."""
+    return isinstance(value, Tracer) or any(cls in _aval_of for cls in type(value).__mro__)
+
+
+__all__ = [
+    "Trace",
+    "Tracer",
+    "ambient",
+    "aval_of",
+    "check_enclosing",
+    "encloses",
+    "get_trace",
+    "is_value",
+    "leak_error",
+    "register_value_type",
+    "set_trace",
+    "shaped",
+]

@@ -1,0 +1,320 @@
+"""Every error class that a user can meet, one for each kind of misuse.
+
+Invariant: ``str(error)`` says what happened in one or two sentences; what to write instead, and where
+the offending value came from, stand in ``error.__notes__``, which Python prints below the message. This
+module imports nothing of the project, so every layer may raise these classes, and every error survives
+pickling (worker pools send errors that way).
+
+A tracer may say where it comes from: an object with a method ``origin_message() -> str`` has that text added
+as a note to the errors that are made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ConcretizationTypeError",
+    "DeletedArrayError",
+    "DtypePromotionError",
+    "ForkError",
+    "ImmutableArrayError",
+    "InconclusiveDimensionOperation",
+    "JAXIndexError",
+    "JAXTypeError",
+    "JaxRuntimeError",
+    "JaxprTypeError",
+    "KeyReuseError",
+    "MissingRuleError",
+    "NonConcreteBooleanIndexError",
+    "NonFiniteError",
+    "PluginError",
+    "ShapeConcretizationError",
+    "ShardingError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "TracerLeakError",
+    "TypePromotionError",
+    "UnboundAxisNameError",
+    "UnexpectedTracerError",
+    "XlaRuntimeError",
+]
+
+_SMALLER_JIT = "If using jit, try using static_argnums or applying jit to smaller subfunctions instead."
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class _Picklable(Exception):
+    """Pickles by finished state: constructors take tracers, which cannot be sent to another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _origin_of(value: object) -> str:
+    describe = getattr(value, "origin_message", None)
+    return str(describe()) if callable(describe) else ""
+
+
+def _add_notes(error: BaseException, *notes: str) -> None:
+    for note in notes:
+        if note:
+            error.add_note(note)
+
+
+class JAXTypeError(_Picklable, TypeError):
+    """A value of a kind that cannot be used here: the base class of the errors about tracers."""
+
+
+class JAXIndexError(_Picklable, IndexError):
+    """An index of a kind that cannot be used here."""
+
+
+class ConcretizationTypeError(JAXTypeError):
+    """A traced value was used where Python needs to know the number itself.
+
+    Under ``jit``, ``vmap``, ``scan`` and the like a value stands for every value of its shape and dtype.
+    Write ``lax.cond``, ``lax.while_loop`` or ``numpy.where`` where Python control flow depends on it, or
+    name the argument in ``static_argnums``.
+
+    Args:
+      value: the tracer.
+      what: what the value was passed to, as the user would say it (``"float"``, ``"int"``).
+      origin: where the value came from; by default ``value.origin_message()`` if it has one.
+      advice: what to write instead.
+
+    >>> print(ConcretizationTypeError(object(), "float"))  # doctest: +ELLIPSIS
+    Abstract value passed to float, which requires a concrete value. The function to be transformed can't ...
+    """
+
+    _default_what = "a Python function"
+    _default_advice = ""
+
+    def __init__(self, value: object = None, what: str = "", *, origin: str = "", advice: str = "") -> None:
+        super().__init__(
+            f"Abstract value passed to {what or self._default_what}, which requires a concrete value. "
+            "The function to be transformed can't be traced at the required level of abstraction. "
+            + _SMALLER_JIT
+        )
+        _add_notes(self, origin or _origin_of(value), advice or self._default_advice)
+
+
+class TracerBoolConversionError(ConcretizationTypeError):
+    """A traced value decided a Python branch: ``if x > 0``, ``while``, ``and``, ``or``, ``not``, ``assert``.
+
+    Write ``numpy.where(x > 0, a, b)``, ``lax.cond``, ``lax.while_loop`` or ``&``, ``|``, ``~`` instead.
+
+    >>> print(TracerBoolConversionError())  # doctest: +ELLIPSIS
+    Abstract value passed to bool, which requires a concrete value. The function to be transformed can't ...
+    """
+
+    _default_what = "bool"
+    _default_advice = (
+        "To choose by a traced value use numpy.where, lax.cond or lax.select; to loop on one, "
+        "lax.while_loop; to combine traced conditions, &, | and ~ in place of and, or and not."
+    )
+
+
+class TracerIntegerConversionError(ConcretizationTypeError):
+    """A traced value was used as a Python integer: to index a list or a NumPy array, in ``range(n)``.
+
+    >>> print(TracerIntegerConversionError())  # doctest: +ELLIPSIS
+    Abstract value passed to __index__, which requires a concrete value. The function to be ...
+    """
+
+    _default_what = "__index__"
+    _default_advice = (
+        "To index a Python list or a NumPy array by a traced value, convert it first with numpy.asarray "
+        "of this library; to loop a traced number of times use lax.fori_loop; a shape must be static."
+    )
+
+
+class TracerArrayConversionError(ConcretizationTypeError):
+    """A traced value was given to a function of NumPy itself, which needs its data.
+
+    >>> print(TracerArrayConversionError())  # doctest: +ELLIPSIS
+    Abstract value passed to numpy.asarray, which requires a concrete value. The function to be ...
+    """
+
+    _default_what = "numpy.asarray"
+    _default_advice = (
+        "Use this library's numpy module in transformed functions in place of NumPy's own, or "
+        "pure_callback to call NumPy code on the values at run time."
+    )
+
+
+class ShapeConcretizationError(ConcretizationTypeError):
+    """A shape, an axis or a repeat count came from a traced value: the result would have no fixed shape.
+
+    Args:
+      function: the name of the function that needs the shape.
+      value: the tracer.
+
+    >>> print(ShapeConcretizationError("full"))
+    full requires shapes to be concrete. If using jit, try using static_argnums or applying jit to smaller \
+subfunctions instead.
+    """
+
+    def __init__(self, function: str, value: object = None, *, origin: str = "", advice: str = "") -> None:
+        Exception.__init__(self, f"{function} requires shapes to be concrete. {_SMALLER_JIT}")
+        _add_notes(self, origin or _origin_of(value), advice)
+
+
+class NonConcreteBooleanIndexError(JAXIndexError):
+    """A traced boolean mask was used as an index: the size of the result would depend on its values.
+
+    Write ``numpy.where(mask, x, fill)``, ``x.at[mask].set(y)`` or, for a bounded size,
+    ``numpy.nonzero(mask, size=n)``.
+
+    >>> print(NonConcreteBooleanIndexError())
+    Array boolean indices must be concrete: the shape of the result would depend on the values of the mask.
+    """
+
+    def __init__(self, value: object = None, *, origin: str = "") -> None:
+        super().__init__(
+            "Array boolean indices must be concrete: "
+            "the shape of the result would depend on the values of the mask."
+        )
+        _add_notes(
+            self,
+            origin or _origin_of(value),
+            "Keep the shape with numpy.where(mask, x, fill), sum with numpy.sum(x, where=mask), update with "
+            "x.at[mask].set(y), or give a fixed size: numpy.nonzero(mask, size=n).",
+        )
+
+
+class UnexpectedTracerError(JAXTypeError):
+    """A tracer outlived the function whose tracing made it, or reached another thread.
+
+    It was kept by a side effect: stored in a global, an attribute, a closure or a generator. Return it from
+    the function instead.
+    """
+
+
+TracerLeakError = UnexpectedTracerError
+
+
+class KeyReuseError(JAXTypeError):
+    """A random key was used twice, so two draws would be equal. Derive new keys with ``random.split``."""
+
+
+class JaxprTypeError(_Picklable, TypeError):
+    """A jaxpr breaks a law of the language: it was built by hand or by a faulty rule."""
+
+
+class InconclusiveDimensionOperation(_Picklable):
+    """A comparison of symbolic dimensions that holds for some sizes and not for others."""
+
+
+class ImmutableArrayError(_Picklable, TypeError):
+    """``x[i] = y`` on an array. Arrays never change: ``x.at[i].set(y)`` returns a new one.
+
+    >>> print(ImmutableArrayError(int))
+    '<class 'int'>' object does not support item assignment. JAX arrays are immutable; perhaps you want \
+jax.ops.index_update or jax.ops.index_add instead?
+    """
+
+    def __init__(self, array_type: type) -> None:
+        super().__init__(
+            f"'{array_type}' object does not support item assignment. JAX arrays are immutable; perhaps "
+            "you want jax.ops.index_update or jax.ops.index_add instead?"
+        )
+        self.add_note("In place of x[idx] = y write x = x.at[idx].set(y); likewise .add, .multiply, ...")
+
+
+class TypePromotionError(_Picklable, ValueError):
+    """Two dtypes have no implicit common dtype under the rules in force. Convert with ``astype``."""
+
+
+DtypePromotionError = TypePromotionError
+
+
+class UnboundAxisNameError(_Picklable, NameError):
+    """A collective named an axis that no enclosing ``vmap``, ``pmap`` or ``shard_map`` binds.
+
+    >>> print(UnboundAxisNameError("i", ["batch"]))
+    unbound axis name: i; the axis names in scope here are: batch
+    """
+
+    def __init__(self, name: object, bound: list[Any] | None = None) -> None:
+        scope = ", ".join(map(str, bound)) if bound else "none"
+        super().__init__(f"unbound axis name: {name}; the axis names in scope here are: {scope}")
+
+
+class MissingRuleError(_Picklable, NotImplementedError):
+    """An operation has no such rule (derivative, transpose, batching, lowering), for the stated reason."""
+
+
+class NonFiniteError(_Picklable, FloatingPointError):
+    """A computation made a NaN (``jax_debug_nans``) or an infinity (``jax_debug_infs``)."""
+
+
+class ShardingError(_Picklable, ValueError):
+    """A sharding does not fit the array, the mesh or the devices that it is used with."""
+
+
+# The names of the status codes that XLA reports (PJRT_Error_Code).
+_STATUS_NAMES = {
+    1: "CANCELLED",
+    2: "UNKNOWN",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    6: "ALREADY_EXISTS",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    10: "ABORTED",
+    11: "OUT_OF_RANGE",
+    12: "UNIMPLEMENTED",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    15: "DATA_LOSS",
+    16: "UNAUTHENTICATED",
+}
+
+
+class JaxRuntimeError(_Picklable, RuntimeError):
+    """XLA failed to compile or to run a program.
+
+    Attributes:
+      code: the status code, an integer.
+      status: its name, such as ``"RESOURCE_EXHAUSTED"`` (out of memory), which also opens the message.
+
+    >>> e = JaxRuntimeError("too many bytes", 8)
+    >>> print(e)
+    RESOURCE_EXHAUSTED: too many bytes
+    >>> e.code, e.status
+    (8, 'RESOURCE_EXHAUSTED')
+    """
+
+    def __init__(self, message: str = "", code: int = 2) -> None:
+        self.code = int(code)
+        self.status = _STATUS_NAMES.get(self.code, f"STATUS_{self.code}")
+        opened = message.startswith(tuple(f"{name}:" for name in _STATUS_NAMES.values()))
+        super().__init__(message if opened else f"{self.status}: {message}")
+
+
+XlaRuntimeError = JaxRuntimeError
+
+
+class DeletedArrayError(_Picklable, RuntimeError):
+    """An array was used after ``delete()`` or after it was donated to a call (``donate_argnums``)."""
+
+
+class ForkError(_Picklable, RuntimeError):
+    """The process forked after the first use of a device: the child has no XLA threads and would hang.
+
+    Start workers with ``multiprocessing.get_context("spawn")`` or ``"forkserver"``, or fork before the
+    first use.
+    """
+
+
+class PluginError(_Picklable, RuntimeError):
+    """The library that runs programs on a platform is missing, too old, or refuses its settings."""

@@ -1,0 +1,1 @@
+"""What turns traces and jaxprs into others: staging, forward and reverse derivatives, batching, dead code."""

@@ -1,0 +1,175 @@
+"""Batching: tracers that carry a batch axis through each operation.
+
+Invariant: a `BatchTracer` holds a value whose axis `dim` is the mapped one; values without the axis stay plain.
+Operations that touch no mapped value go straight to the enclosing trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima._native import get_trace, set_trace
+from anima.core import hooks
+from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Primitive
+from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
+from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
+from anima.interpreters.stage import StageTrace
+
+
+class Axis:
+    """The mapped axis: its size, and the name by which collectives know it (or None)."""
+
+    __slots__ = ("name", "size", "spmd_name")
+
+    def __init__(self, size: int, name: Any = None, spmd_name: Any = None) -> None:
+        self.size = size
+        self.name = name
+        self.spmd_name = spmd_name
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What programs derived for this axis depend on."""
+        return (self.size, self.name, self.spmd_name)
+
+
+class BatchTracer(Tracer):
+    """A value with a mapped axis that the function does not see."""
+
+    __slots__ = ("_aval", "dim", "val")
+
+    def __init__(self, trace: BatchTrace, val: Any, dim: int) -> None:
+        self._trace = trace
+        self.val = val
+        self.dim = dim
+        self._aval: AbstractValue | None = None
+
+    @property
+    def aval(self) -> AbstractValue:
+        if self._aval is None:
+            self._aval = without_axis(aval_of(self.val), self.dim)
+        return self._aval
+
+    def origin(self) -> str:
+        return self.val.origin() if isinstance(self.val, Tracer) else "it has a vmapped axis"
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval}>with<BatchTrace> with val = {self.val!r} batch_dim = {self.dim}"
+
+
+class BatchTrace(Trace):
+    """Applies each operation's `batch` rule."""
+
+    __slots__ = ("axis",)
+
+    def __init__(self, parent: Trace | None, axis: Axis) -> None:
+        self.parent = parent
+        self.axis = axis
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        vals: list[Any] = []
+        dims: list[int | None] = []
+        mapped = False
+        for arg in args:
+            if type(arg) is BatchTracer and arg._trace is self:
+                vals.append(arg.val)
+                dims.append(arg.dim)
+                mapped = True
+            else:
+                vals.append(arg)
+                dims.append(None)
+        set_trace(self.parent)
+        try:
+            if not mapped:
+                return primitive.bind(*args, **params)
+            outs, out_dims = primitive.batch(self.axis, vals, dims, **params)
+        finally:
+            set_trace(self)
+        if primitive.multiple_results:
+            return [self.wrap(out, dim) for out, dim in zip(outs, out_dims)]
+        return self.wrap(outs, out_dims)
+
+    def wrap(self, val: Any, dim: int | None) -> Any:
+        """`val` with its mapped axis, plain if it has none."""
+        return val if dim is None else BatchTracer(self, val, dim)
+
+    def split(self, value: Any) -> tuple[Any, int | None]:
+        """The value and mapped axis of a value of this or an enclosing trace."""
+        if type(value) is BatchTracer and value._trace is self:
+            return value.val, value.dim
+        if isinstance(value, Tracer):
+            check_enclosing(value, self)
+        return value, None
+
+    def describe(self) -> str:
+        return "BatchTrace"
+
+
+def without_axis(aval: AbstractValue, dim: int) -> AbstractValue:
+    """The aval seen under the map."""
+    assert isinstance(aval, ShapedArray)
+    return aval.update(shape=aval.shape[:dim] + aval.shape[dim + 1 :])
+
+
+def with_axis(aval: AbstractValue, dim: int, size: int) -> AbstractValue:
+    """The aval with the mapped axis in place."""
+    assert isinstance(aval, ShapedArray)
+    return aval.update(shape=(*aval.shape[:dim], size, *aval.shape[dim:]))
+
+
+def batch_flat(
+    fun: Callable[..., Sequence[Any]], axis: Axis, vals: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[list[Any], list[int | None]]:
+    """Outputs of `fun` (flat to flat) mapped over `axis`, and where the axis is in each (None: nowhere)."""
+    parent = get_trace()
+    trace = BatchTrace(parent, axis)
+    inputs = [trace.wrap(v, d) for v, d in zip(vals, dims)]
+    set_trace(trace)
+    try:
+        outputs = fun(*inputs)
+    finally:
+        set_trace(parent)
+    pairs = [trace.split(out) for out in outputs]
+    return [v for v, _ in pairs], [d for _, d in pairs]
+
+
+def to_axis(value: Any, source: int | None, target: int, size: int) -> Any:
+    """`value` with its mapped axis at `target`, broadcast along it if it has none."""
+    if source is None:
+        return hooks.broadcast_batch(value, size, target)
+    return value if source == target else hooks.move_axis(value, source, target)
+
+
+def batch_jaxpr(
+    closed: ClosedJaxpr, axis: Axis, dims: tuple[int | None, ...], force: bool | tuple[bool, ...] = False
+) -> tuple[ClosedJaxpr, tuple[int | None, ...]]:
+    """The program mapping `closed` over `axis`, and where the axis is in each output.
+
+    Outputs for which `force` is True have it at 0 even if they do not depend on a mapped input.
+    """
+    key = ("batch", axis.key, dims, force)
+    return closed.jaxpr.memoized(key, lambda: _batch_jaxpr(closed, axis, dims, force))
+
+
+def _batch_jaxpr(
+    closed: ClosedJaxpr, axis: Axis, dims: tuple[int | None, ...], force: bool | tuple[bool, ...]
+) -> tuple[ClosedJaxpr, tuple[int | None, ...]]:
+    jaxpr = closed.jaxpr
+    avals = [a if d is None else with_axis(a, d, axis.size) for a, d in zip(jaxpr.in_avals, dims)]
+    out_dims: tuple[int | None, ...] = ()
+    stages: list[StageTrace] = []
+
+    def fun(*vals: Any) -> list[Any]:
+        nonlocal out_dims
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        outs, found = batch_flat(run, axis, vals, dims)
+        forced = (force,) * len(outs) if isinstance(force, bool) else force
+        out_dims = tuple(0 if f else d for f, d in zip(forced, found))
+        return [to_axis(o, d, 0, axis.size) if f else o for o, d, f in zip(outs, found, forced)]
+
+    return stage_closed(fun, avals, jaxpr.name, stages.append), out_dims
+
+
+__all__ = ["Axis", "BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr", "concrete_of", "to_axis", "with_axis", "without_axis"]

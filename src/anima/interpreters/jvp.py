@@ -1,0 +1,179 @@
+"""Forward differentiation: tracers that carry a tangent along.
+
+Invariant: a `JvpTracer` exists only for a value whose tangent is not known to be zero; everything else stays
+the plain value of the enclosing trace, so operations that do not touch the differentiated inputs
+cost nothing extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima._native import get_trace, set_trace
+from anima.core.aval import AbstractValue
+from anima.core.evaluate import eval_jaxpr
+from anima.core.jaxpr import ClosedJaxpr, Jaxpr
+from anima.core.primitive import Primitive, Zero
+from anima.core.trace import Trace, Tracer, aval_of
+from anima.interpreters.stage import StageTrace, hoist_consts, stage
+from anima.interpreters.zeros import instantiate, zero_of
+
+
+class JvpTracer(Tracer):
+    """A primal value with its tangent."""
+
+    __slots__ = ("primal", "tangent")
+
+    def __init__(self, trace: JvpTrace, primal: Any, tangent: Any) -> None:
+        self._trace = trace
+        self.primal = primal
+        self.tangent = tangent
+
+    @property
+    def aval(self) -> AbstractValue:
+        return aval_of(self.primal)
+
+    def concrete(self) -> Any | None:
+        return concrete_of(self.primal)
+
+    def origin(self) -> str:
+        return self.primal.origin() if isinstance(self.primal, Tracer) else ""
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
+
+
+def concrete_of(value: Any) -> Any | None:
+    """The concrete value of a tracer or array, or None if it is abstract."""
+    return value.concrete() if isinstance(value, Tracer) else value
+
+
+class JvpTrace(Trace):
+    """Applies each operation's `jvp` rule."""
+
+    __slots__ = ()
+
+    def __init__(self, parent: Trace | None) -> None:
+        self.parent = parent
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        primals: list[Any] = []
+        tangents: list[Any] = []
+        active = False
+        for arg in args:
+            if type(arg) is JvpTracer and arg._trace is self:
+                primals.append(arg.primal)
+                tangents.append(arg.tangent)
+                active = True
+            else:
+                primals.append(arg)
+                tangents.append(None)
+        set_trace(self.parent)
+        try:
+            if not active:
+                return primitive.bind(*args, **params)
+            for i, tangent in enumerate(tangents):
+                if tangent is None:
+                    tangents[i] = zero_of(primals[i])
+            out, out_tangent = primitive.jvp(primals, tangents, **params)
+        finally:
+            set_trace(self)
+        if primitive.multiple_results:
+            return [self.pair(p, t) for p, t in zip(out, out_tangent)]
+        return self.pair(out, out_tangent)
+
+    def pair(self, primal: Any, tangent: Any) -> Any:
+        """`primal` with its tangent; plain if that is a symbolic zero."""
+        return primal if type(tangent) is Zero else JvpTracer(self, primal, tangent)
+
+    def split(self, value: Any) -> tuple[Any, Any]:
+        """The primal and tangent of a value of this or an enclosing trace."""
+        if type(value) is JvpTracer and value._trace is self:
+            return value.primal, value.tangent
+        return value, zero_of(value)
+
+    def describe(self) -> str:
+        return "JVPTrace"
+
+
+def jvp_flat(
+    fun: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Outputs of `fun` (flat to flat) and their tangents, of which some may be `Zero`."""
+    parent = get_trace()
+    trace = JvpTrace(parent)
+    inputs = [trace.pair(p, t) for p, t in zip(primals, tangents)]
+    set_trace(trace)
+    try:
+        outputs = fun(*inputs)
+    finally:
+        set_trace(parent)
+    pairs = [trace.split(out) for out in outputs]
+    return [p for p, _ in pairs], [t for _, t in pairs]
+
+
+def jvp_jaxpr(
+    closed: ClosedJaxpr, nonzeros: tuple[bool, ...], instantiate_outs: bool | tuple[bool, ...] = False
+) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
+    """The program computing `closed` and the tangents of its outputs.
+
+    Its arguments are the primals, then one tangent for each True of `nonzeros`. Its outputs are the
+    primal outputs, then the tangents of those outputs for which the second result is True.
+    """
+    key = ("jvp", nonzeros, instantiate_outs)
+    return closed.jaxpr.memoized(key, lambda: _jvp_jaxpr(closed, nonzeros, instantiate_outs))
+
+
+def _jvp_jaxpr(
+    closed: ClosedJaxpr, nonzeros: tuple[bool, ...], instantiate_outs: bool | tuple[bool, ...]
+) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
+    jaxpr = closed.jaxpr
+    in_avals = jaxpr.in_avals
+    tangent_avals = [a.tangent_aval() for a, nz in zip(in_avals, nonzeros) if nz]
+    out_nonzeros: tuple[bool, ...] = ()
+    stages: list[StageTrace] = []
+
+    def fun(*args: Any) -> list[Any]:
+        nonlocal out_nonzeros
+        primals, given = args[: len(in_avals)], iter(args[len(in_avals) :])
+        tangents = [next(given) if nz else Zero(a.tangent_aval()) for a, nz in zip(in_avals, nonzeros)]
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        outs, out_tangents = jvp_flat(run, primals, tangents)
+        wanted = _per_output(instantiate_outs, len(outs))
+        out_nonzeros = tuple(w or type(t) is not Zero for w, t in zip(wanted, out_tangents))
+        return [*outs, *(instantiate(t) for t, nz in zip(out_tangents, out_nonzeros) if nz)]
+
+    result = stage_closed(fun, [*in_avals, *tangent_avals], jaxpr.name, stages.append)
+    return result, out_nonzeros
+
+
+def _per_output(flags: bool | tuple[bool, ...], count: int) -> tuple[bool, ...]:
+    return (flags,) * count if isinstance(flags, bool) else flags
+
+
+def stage_closed(
+    fun: Callable[..., Sequence[Any]],
+    avals: Sequence[AbstractValue],
+    name: str,
+    setup: Callable[[StageTrace], None] | None = None,
+) -> ClosedJaxpr:
+    """Stage a program derived from a jaxpr: outside every trace, as it depends on the jaxpr alone."""
+    previous = set_trace(None)
+    try:
+        jaxpr, consts = stage(fun, avals, name, setup=setup)
+    finally:
+        set_trace(previous)
+    return ClosedJaxpr(jaxpr, consts)
+
+
+def eval_derived(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], trace: StageTrace) -> list[Any]:
+    """`eval_jaxpr`, with equations staged on the way inheriting the forward equations' positions."""
+
+    def at(position: Any) -> None:
+        trace.source = position
+
+    return eval_jaxpr(jaxpr, consts, *args, on_equation=at)
+
+
+__all__ = ["JvpTrace", "JvpTracer", "concrete_of", "eval_derived", "hoist_consts", "jvp_flat", "jvp_jaxpr", "stage_closed"]

@@ -1,0 +1,322 @@
+"""Linearisation in one pass: primal values are computed as the function runs, the linear part is taped.
+
+Invariant: while an operation's derivative rule runs, the ambient trace is the `TapeTrace`. Operations on primal
+values alone go straight to the enclosing trace (so they are concrete when the caller's are); operations
+that touch a tangent are linear in it and are recorded, with primal operands kept as values. The tape is
+therefore the linear map itself, its constants are the residuals, and no primal equation is ever on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima._native import get_trace, set_trace
+from anima.core import source
+from anima.core.aval import AbstractValue
+from anima.core.effects import no_effects
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, join_effects
+from anima.core.primitive import Primitive, Zero
+from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
+from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
+from anima.interpreters.stage import StageTrace, is_inline_scalar
+from anima.interpreters.zeros import zero_of
+
+
+class TapeTracer(Tracer):
+    """A tangent: a value that depends linearly on the inputs of the tape."""
+
+    __slots__ = ("_aval",)
+    __hash__ = object.__hash__  # tapes are keyed by identity
+
+    def __init__(self, trace: TapeTrace, aval: AbstractValue) -> None:
+        self._trace = trace
+        self._aval = aval
+
+    @property
+    def aval(self) -> AbstractValue:
+        return self._aval
+
+    def __repr__(self) -> str:
+        return f"Tangent<{self._aval}>"
+
+
+class TapeEqn:
+    """A linear operation: `args` mixes tape tracers and values."""
+
+    __slots__ = ("args", "outs", "params", "primitive", "source")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        outs: list[TapeTracer],
+        params: dict[str, Any],
+        position: source.Position | None,
+    ) -> None:
+        self.primitive = primitive
+        self.args = args
+        self.outs = outs
+        self.params = params
+        self.source = position
+
+
+class TapeTrace(Trace):
+    """Records linear operations; everything else it hands to its parent."""
+
+    __slots__ = ("eqns", "source")
+
+    def __init__(self, parent: Trace | None) -> None:
+        self.parent = parent
+        self.eqns: list[TapeEqn] = []
+        self.source: source.Position | None = None
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        for arg in args:
+            if type(arg) is TapeTracer and arg._trace is self:
+                return self._record(primitive, args, params)
+        set_trace(self.parent)
+        try:
+            return primitive.bind(*args, **params)
+        finally:
+            set_trace(self)
+
+    def _record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        avals = []
+        for arg in args:
+            if isinstance(arg, Tracer) and arg._trace is not self:
+                check_enclosing(arg, self)
+            avals.append(aval_of(arg))
+        shapes = primitive.shape(*avals, **params)
+        position = self.source or source.current()
+        if primitive.multiple_results:
+            outs = [TapeTracer(self, aval) for aval in shapes]
+            self.eqns.append(TapeEqn(primitive, args, outs, params, position))
+            return list(outs)
+        out = TapeTracer(self, shapes)
+        self.eqns.append(TapeEqn(primitive, args, [out], params, position))
+        return out
+
+    def describe(self) -> str:
+        return "LinearTrace"
+
+
+class LinearizeTracer(Tracer):
+    """A primal value with its tangent on the tape."""
+
+    __slots__ = ("primal", "tangent")
+
+    def __init__(self, trace: LinearizeTrace, primal: Any, tangent: TapeTracer) -> None:
+        self._trace = trace
+        self.primal = primal
+        self.tangent = tangent
+
+    @property
+    def aval(self) -> AbstractValue:
+        return aval_of(self.primal)
+
+    def concrete(self) -> Any | None:
+        return concrete_of(self.primal)
+
+    def origin(self) -> str:
+        return self.primal.origin() if isinstance(self.primal, Tracer) else ""
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval}>with<LinearizeTrace> with primal = {self.primal!r}"
+
+
+class LinearizeTrace(Trace):
+    """Applies each operation's `linearize` rule, or its `jvp` rule with tangents on the tape."""
+
+    __slots__ = ("tape",)
+
+    def __init__(self, parent: Trace | None, tape: TapeTrace) -> None:
+        self.parent = parent
+        self.tape = tape
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        primals: list[Any] = []
+        tangents: list[Any] = []
+        active = False
+        for arg in args:
+            if type(arg) is LinearizeTracer and arg._trace is self:
+                primals.append(arg.primal)
+                tangents.append(arg.tangent)
+                active = True
+            else:
+                primals.append(arg)
+                tangents.append(None)
+        set_trace(self.tape if active else self.parent)
+        try:
+            if not active:
+                return primitive.bind(*args, **params)
+            for i, tangent in enumerate(tangents):
+                if tangent is None:
+                    tangents[i] = zero_of(primals[i])
+            rule = primitive.linearize or primitive.jvp
+            out, out_tangent = rule(primals, tangents, **params)
+        finally:
+            set_trace(self)
+        if primitive.multiple_results:
+            return [self.pair(p, t) for p, t in zip(out, out_tangent)]
+        return self.pair(out, out_tangent)
+
+    def pair(self, primal: Any, tangent: Any) -> Any:
+        """`primal` with its tangent; plain if that is a symbolic zero or not linear in the inputs."""
+        if type(tangent) is TapeTracer:
+            return LinearizeTracer(self, primal, tangent)
+        if type(tangent) is Zero:
+            return primal
+        raise TypeError(
+            "a derivative rule returned a tangent that does not depend on its input tangents: "
+            f"{tangent!r}; tangents must be linear in them (a constant zero is fine as symbolic zero)"
+        )
+
+    def split(self, value: Any) -> tuple[Any, Any]:
+        """The primal and tangent of a value of this or an enclosing trace."""
+        if type(value) is LinearizeTracer and value._trace is self:
+            return value.primal, value.tangent
+        if isinstance(value, Tracer):
+            check_enclosing(value, self)
+        return value, zero_of(value)
+
+    def describe(self) -> str:
+        return "LinearizeTrace"
+
+
+class Tape:
+    """A linear map from `inputs` to `outputs`; outputs that are `Zero` do not depend on them."""
+
+    __slots__ = ("eqns", "inputs", "outputs")
+
+    def __init__(self, inputs: list[TapeTracer], outputs: list[Any], eqns: list[TapeEqn]) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self.eqns = eqns
+
+    def apply(self, tangents: Sequence[Any]) -> list[Any]:
+        """The output tangents (or `Zero`) for the given input tangents."""
+        env: dict[TapeTracer, Any] = dict(zip(self.inputs, tangents))
+        for eqn in self.eqns:
+            args = [env[a] if type(a) is TapeTracer and a in env else a for a in eqn.args]
+            outs = eqn.primitive.bind(*args, **eqn.params)
+            env.update(zip(eqn.outs, outs if eqn.primitive.multiple_results else [outs]))
+        return [out if type(out) is Zero else env[out] for out in self.outputs]
+
+
+def linearize_flat(
+    fun: Callable[..., Sequence[Any]], primals: Sequence[Any], nonzeros: Sequence[bool] | None = None
+) -> tuple[list[Any], Tape]:
+    """Outputs of `fun` (flat to flat) at `primals`, and its derivative there as a tape.
+
+    The tape's inputs are the tangents of the primals for which `nonzeros` is True (default: all).
+    """
+    parent = get_trace()
+    tape = TapeTrace(parent)
+    trace = LinearizeTrace(parent, tape)
+    inputs: list[TapeTracer] = []
+    args = []
+    for i, primal in enumerate(primals):
+        if nonzeros is None or nonzeros[i]:
+            inputs.append(TapeTracer(tape, aval_of(primal).tangent_aval()))
+            args.append(LinearizeTracer(trace, primal, inputs[-1]))
+        else:
+            args.append(primal)
+    set_trace(trace)
+    try:
+        outputs = fun(*args)
+    finally:
+        set_trace(parent)
+    pairs = [trace.split(out) for out in outputs]
+    return [p for p, _ in pairs], Tape(inputs, [t for _, t in pairs], tape.eqns)
+
+
+def tape_jaxpr(tape: Tape) -> tuple[Jaxpr, list[Any]]:
+    """The tape as a jaxpr of `(*residuals, *input tangents)`, with the residuals; outputs are the non-zero ones."""
+    env: dict[Any, Any] = {t: Var(t.aval) for t in tape.inputs}
+    residuals: list[Any] = []
+    residual_vars: dict[int, Var] = {}
+
+    def atom(value: Any) -> Any:
+        if type(value) is TapeTracer and value in env:
+            return env[value]
+        aval = aval_of(value)
+        if is_inline_scalar(value, aval):
+            return Literal(value, aval)
+        var = residual_vars.get(id(value))
+        if var is None:
+            var = residual_vars[id(value)] = Var(aval)
+            residuals.append(value)
+        return var
+
+    eqns = []
+    for eqn in tape.eqns:
+        inputs = [atom(a) for a in eqn.args]
+        outs = [env.setdefault(out, Var(out.aval)) for out in eqn.outs]
+        avals = [a.aval for a in inputs]
+        effects = no_effects if eqn.primitive.effects is None else eqn.primitive.effects(*avals, **eqn.params)
+        eqns.append(Eqn(eqn.primitive, inputs, outs, eqn.params, effects, eqn.source))
+    outputs = [env[out] for out in tape.outputs if type(out) is not Zero]
+    invars = [*residual_vars.values(), *(env[t] for t in tape.inputs)]
+    return Jaxpr([], invars, outputs, eqns, join_effects(eqns)), residuals
+
+
+class LinearizedJaxpr:
+    """A jaxpr split into its primal part with residuals, and its linear part.
+
+    `primal`: arguments -> outputs, then the residuals that are neither outputs nor arguments.
+    `residual_outputs`, `residual_inputs`: outputs and arguments that are residuals too, by index.
+    `linear`: (residuals, residual outputs, residual inputs, non-zero input tangents) -> non-zero output tangents.
+    """
+
+    __slots__ = ("linear", "out_nonzeros", "primal", "residual_inputs", "residual_outputs")
+
+    def __init__(
+        self,
+        primal: ClosedJaxpr,
+        linear: ClosedJaxpr,
+        residual_outputs: tuple[int, ...],
+        residual_inputs: tuple[int, ...],
+        out_nonzeros: tuple[bool, ...],
+    ) -> None:
+        self.primal = primal
+        self.linear = linear
+        self.residual_outputs = residual_outputs
+        self.residual_inputs = residual_inputs
+        self.out_nonzeros = out_nonzeros
+
+
+def linearize_jaxpr(closed: ClosedJaxpr, nonzeros: tuple[bool, ...]) -> LinearizedJaxpr:
+    """Split `closed` for differentiation with respect to the arguments where `nonzeros` is True."""
+    return closed.jaxpr.memoized(("linearize", nonzeros), lambda: _linearize_jaxpr(closed, nonzeros))
+
+
+def _linearize_jaxpr(closed: ClosedJaxpr, nonzeros: tuple[bool, ...]) -> LinearizedJaxpr:
+    jaxpr = closed.jaxpr
+    linear: Jaxpr | None = None
+    out_nonzeros: tuple[bool, ...] = ()
+    residual_inputs: tuple[int, ...] = ()
+    residual_outputs: tuple[int, ...] = ()
+    stages: list[StageTrace] = []
+
+    def fun(*primals: Any) -> list[Any]:
+        nonlocal linear, out_nonzeros, residual_inputs, residual_outputs
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        outs, tape = linearize_flat(run, primals, nonzeros)
+        out_nonzeros = tuple(type(t) is not Zero for t in tape.outputs)
+        linear, residuals = tape_jaxpr(tape)
+        inputs = {id(p): i for i, p in enumerate(primals)}
+        outputs = {id(o): i for i, o in enumerate(outs) if id(o) not in inputs}
+        from_outputs = [i for i, r in enumerate(residuals) if id(r) in outputs]
+        from_inputs = [i for i, r in enumerate(residuals) if id(r) in inputs]
+        computed = [i for i, r in enumerate(residuals) if id(r) not in inputs and id(r) not in outputs]
+        residual_outputs = tuple(outputs[id(residuals[i])] for i in from_outputs)
+        residual_inputs = tuple(inputs[id(residuals[i])] for i in from_inputs)
+        rest = linear.invars[len(residuals) :]
+        linear.invars = [*(linear.invars[i] for i in (*computed, *from_outputs, *from_inputs)), *rest]
+        return [*outs, *(residuals[i] for i in computed)]
+
+    primal = stage_closed(fun, jaxpr.in_avals, jaxpr.name, stages.append)
+    assert linear is not None
+    linear.name = jaxpr.name
+    return LinearizedJaxpr(primal, ClosedJaxpr(linear, []), residual_outputs, residual_inputs, out_nonzeros)

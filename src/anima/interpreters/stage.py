@@ -1,0 +1,184 @@
+"""Staging: running a function on tracers that record a jaxpr.
+
+Invariant: while a `StageTrace` is ambient every operation is recorded, also those on constants. Concrete
+scalars become literals; other constants become constvars, one for each distinct object. Tracers of
+enclosing transformations are constants like any other; tracers of anything else raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima._native import set_trace
+from anima.config import enable_checks
+from anima.core import source, trace as core_trace, validate
+from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.effects import no_effects
+from anima.core.jaxpr import Atom, DropVar, Eqn, Jaxpr, Literal, Var, join_effects
+from anima.core.primitive import Primitive
+from anima.core.trace import Trace, Tracer
+
+_PYTHON_SCALARS = (bool, int, float, complex)
+
+
+class StagedTracer(Tracer):
+    """A value that will exist when the jaxpr runs."""
+
+    __slots__ = ("var",)
+
+    def __init__(self, trace: StageTrace, var: Atom) -> None:
+        self._trace = trace
+        self.var = var
+
+    @property
+    def aval(self) -> AbstractValue:
+        return self.var.aval
+
+    def origin(self) -> str:
+        trace = self._trace
+        assert isinstance(trace, StageTrace)
+        return trace.origin_of(self.var)
+
+    def __repr__(self) -> str:
+        return f"Traced<{self.aval}:{self._trace.describe()}>"
+
+
+class StageTrace(Trace):
+    """Records equations. `source`, if set, is given to new equations instead of the caller's position."""
+
+    __slots__ = ("_const_vars", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "source")
+
+    def __init__(self, parent: Trace | None, fun_name: str, in_names: Sequence[str] | None = None) -> None:
+        self.parent = parent
+        self.fun_name = fun_name
+        self.in_names = in_names
+        self.eqns: list[Eqn] = []
+        self.invars: list[Var] = []
+        self.constvars: list[Var] = []
+        self.consts: list[Any] = []
+        self._const_vars: dict[int, Atom] = {}
+        self.source: source.Position | None = None
+
+    def new_input(self, aval: AbstractValue) -> StagedTracer:
+        """A tracer for a new argument of the jaxpr."""
+        var = Var(aval)
+        self.invars.append(var)
+        return StagedTracer(self, var)
+
+    def atom(self, value: Any) -> Atom:
+        """The atom that stands for `value` in this jaxpr."""
+        if type(value) is StagedTracer and value._trace is self:
+            return value.var
+        known = self._const_vars.get(id(value))
+        if known is not None:
+            return known
+        if isinstance(value, Tracer):
+            core_trace.check_enclosing(value, self)
+        aval = core_trace.aval_of(value)
+        if isinstance(value, _PYTHON_SCALARS):
+            return Literal(value, aval)
+        if is_inline_scalar(value, aval):
+            atom: Atom = Literal(value, aval)
+        else:
+            atom = Var(aval)
+            self.constvars.append(atom)
+        # The list keeps the value alive, so that its id stays its own.
+        self.consts.append(value)
+        self._const_vars[id(value)] = atom
+        return atom
+
+    def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        atoms = [a.var if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
+        avals = [atom.aval for atom in atoms]
+        outs = primitive.shape(*avals, **params)
+        effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
+        position = self.source or source.current()
+        if primitive.multiple_results:
+            outvars = [Var(aval) for aval in outs]
+            self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, position))
+            return [StagedTracer(self, var) for var in outvars]
+        var = Var(outs)
+        self.eqns.append(Eqn(primitive, atoms, [var], params, effects, position))
+        return StagedTracer(self, var)
+
+    def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+        """The recorded jaxpr with these outputs, and the values of its constvars."""
+        outvars = [self.atom(value) for value in outputs]
+        # `consts` also holds the literals' values; keep only those that have a constvar.
+        consts = [c for c in self.consts if type(self._const_vars[id(c)]) is Var]
+        jaxpr = Jaxpr(self.constvars, self.invars, outvars, self.eqns, join_effects(self.eqns), self.fun_name)
+        if enable_checks.value:
+            validate.check_jaxpr(jaxpr)
+        return jaxpr, consts
+
+    def describe(self) -> str:
+        return f"JaxprTrace({self.fun_name})" if self.fun_name else "JaxprTrace"
+
+    def origin_of(self, var: Atom) -> str:
+        """Which argument, or which operation at which line, `var` came from."""
+        for index, invar in enumerate(self.invars):
+            if invar is var:
+                name = self.in_names[index] if self.in_names and index < len(self.in_names) else f"number {index}"
+                return f"it is argument {name} of {self.fun_name or 'the traced function'}"
+        for eqn in self.eqns:
+            if any(out is var for out in eqn.outvars):
+                return f"it was computed by '{eqn.primitive.name}' at {eqn.source}"
+        return f"it is a constant of {self.fun_name or 'the traced function'}"
+
+
+def is_inline_scalar(value: Any, aval: AbstractValue) -> bool:
+    """Whether `value` is a concrete scalar, to be written into the equation as a literal."""
+    return isinstance(value, _PYTHON_SCALARS) or (
+        not isinstance(value, Tracer)
+        and type(aval) is ShapedArray
+        and aval.shape == ()
+        and getattr(aval.dtype, "kind", "") in "bifucV"
+        and not hasattr(aval.dtype, "physical_element")
+    )
+
+
+def stage(
+    fun: Callable[..., Sequence[Any]],
+    avals: Sequence[AbstractValue],
+    name: str = "",
+    in_names: Sequence[str] | None = None,
+    setup: Callable[[StageTrace], None] | None = None,
+) -> tuple[Jaxpr, list[Any]]:
+    """Trace `fun`, which takes and returns flat lists of values, on inputs of the given avals.
+
+    Returns the jaxpr and the constants for its constvars. `setup` is given the trace before `fun` runs.
+    """
+    parent = core_trace.get_trace()
+    trace = StageTrace(parent, name, in_names)
+    inputs = [trace.new_input(aval) for aval in avals]
+    if setup is not None:
+        setup(trace)
+    set_trace(trace)
+    try:
+        outputs = fun(*inputs)
+        return trace.finish(outputs)
+    finally:
+        set_trace(parent)
+
+
+def hoist_consts(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program with its constvars as leading arguments."""
+    if not jaxpr.constvars:
+        return jaxpr
+    return Jaxpr(
+        [], [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name
+    )
+
+
+def mark_dropped(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program with outputs that nobody reads shown as `_`."""
+    used: set[Atom] = {a for a in jaxpr.outvars if isinstance(a, Var)}
+    for eqn in jaxpr.eqns:
+        used.update(a for a in eqn.invars if isinstance(a, Var))
+    eqns = [
+        e if all(v in used for v in e.outvars)
+        else e.replace(outvars=[v if v in used else DropVar(v.aval) for v in e.outvars])
+        for e in jaxpr.eqns
+    ]  # fmt: skip
+    return Jaxpr(jaxpr.constvars, jaxpr.invars, jaxpr.outvars, eqns, jaxpr.effects, jaxpr.name)

@@ -1,0 +1,114 @@
+"""Reverse differentiation: running a tape backwards.
+
+Invariant: cotangents flow in reverse order of the tape, each operation's `transpose` rule runs under
+the trace that is ambient when the backward pass is called, and operations that received no cotangent are
+skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima._native import get_trace, set_trace
+from anima.core.aval import AbstractValue
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Linear, Zero
+from anima.core.trace import aval_of
+from anima.interpreters.jvp import eval_derived, stage_closed
+from anima.interpreters.linearize import Tape, TapeEqn, TapeTrace, TapeTracer
+from anima.interpreters.stage import StageTrace
+from anima.interpreters.zeros import add, instantiate
+
+
+def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
+    """Cotangents of the tape's inputs (symbolic `Zero` where none flows) for those of its outputs."""
+    flowing: dict[TapeTracer, Any] = {}
+
+    def give(target: Any, ct: Any) -> None:
+        if type(ct) is not Zero and ct is not None and type(target) is TapeTracer:
+            known = flowing.get(target)
+            flowing[target] = ct if known is None else add(known, ct)
+
+    for out, ct in zip(tape.outputs, cotangents):
+        give(out, ct)
+    ambient = get_trace()
+    staging = ambient if isinstance(ambient, StageTrace) else None
+    outer_source = staging.source if staging is not None else None
+    for eqn in reversed(tape.eqns):
+        cts = [flowing.pop(out, None) for out in eqn.outs]
+        if all(ct is None for ct in cts):
+            continue
+        if staging is not None:
+            staging.source = eqn.source
+        for arg, ct in zip(eqn.args, _transposed(eqn, cts)):
+            give(arg, ct)
+    if staging is not None:
+        staging.source = outer_source
+    return [flowing.get(t, Zero(t.aval)) for t in tape.inputs]
+
+
+def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
+    args = [Linear(a.aval) if type(a) is TapeTracer else a for a in eqn.args]
+    if eqn.primitive.multiple_results:
+        full = [Zero(out.aval) if ct is None else ct for ct, out in zip(cts, eqn.outs)]
+        return eqn.primitive.transpose(full, *args, **eqn.params)  # type: ignore[no-any-return]
+    return eqn.primitive.transpose(cts[0], *args, **eqn.params)  # type: ignore[no-any-return]
+
+
+def tape_of(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> Tape:
+    """The tape of a function that is linear in all its (flat) arguments."""
+    parent = get_trace()
+    trace = TapeTrace(parent)
+    if isinstance(parent, StageTrace):
+        trace.source = parent.source
+    inputs = [TapeTracer(trace, aval) for aval in avals]
+    set_trace(trace)
+    try:
+        outputs = list(fun(*inputs))
+    finally:
+        set_trace(parent)
+    outputs = [o if type(o) is TapeTracer and o._trace is trace else Zero(aval_of(o)) for o in outputs]
+    return Tape(inputs, outputs, trace.eqns)
+
+
+def transpose_jaxpr(
+    closed: ClosedJaxpr, linear: tuple[bool, ...], ct_nonzeros: tuple[bool, ...]
+) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
+    """The transpose of `closed` with respect to the arguments where `linear` is True.
+
+    The result takes the other arguments, then a cotangent for each output where `ct_nonzeros` is True. It
+    returns the cotangents of those linear arguments for which the second result is True.
+    """
+    key = ("transpose", linear, ct_nonzeros)
+    return closed.jaxpr.memoized(key, lambda: _transpose_jaxpr(closed, linear, ct_nonzeros))
+
+
+def _transpose_jaxpr(
+    closed: ClosedJaxpr, linear: tuple[bool, ...], ct_nonzeros: tuple[bool, ...]
+) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
+    jaxpr = closed.jaxpr
+    constant_avals = [a for a, lin in zip(jaxpr.in_avals, linear) if not lin]
+    linear_avals = [a for a, lin in zip(jaxpr.in_avals, linear) if lin]
+    ct_avals = [a.tangent_aval() for a, nz in zip(jaxpr.out_avals, ct_nonzeros) if nz]
+    nonzero: tuple[bool, ...] = ()
+    stages: list[StageTrace] = []
+
+    def fun(*args: Any) -> list[Any]:
+        nonlocal nonzero
+        constants = args[: len(constant_avals)]
+
+        def run(*tangents: Any) -> list[Any]:
+            given, fixed = iter(tangents), iter(constants)
+            values = [next(given) if lin else next(fixed) for lin in linear]
+            return eval_derived(jaxpr, closed.consts, values, stages[0])
+
+        tape = tape_of(run, linear_avals)
+        given = iter(args[len(constant_avals) :])
+        cts = [next(given) if nz else None for nz in ct_nonzeros]
+        results = backward(tape, cts)
+        nonzero = tuple(type(ct) is not Zero for ct in results)
+        return [instantiate(ct) for ct in results if type(ct) is not Zero]
+
+    result = stage_closed(fun, [*constant_avals, *ct_avals], jaxpr.name, stages.append)
+    return result, nonzero

@@ -1,0 +1,294 @@
+"""Factories for operations: each states a family's common rules once, so that an operation is a few lines.
+
+Invariant: a primitive's operands already have equal dtypes and shapes where its family says so; the public
+functions see to that with `operand` and `operands`. The rules that a factory is given:
+
+* a derivative `d(t, ans, *xs, **params)` gives the output tangent due to one input tangent `t`;
+* a cotangent rule `c(ct, *xs, **params)` gives one input's cotangent, `xs` holding `Linear` for the
+  operands that are transposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima.core import hooks
+from anima.core.aval import ShapedArray
+from anima.core.primitive import Linear, Missing, Primitive, Zero
+from anima.core.trace import Tracer, aval_of, get_trace
+from anima.interpreters.batch import Axis
+from anima.interpreters.zeros import add as add_zeros, instantiate
+from anima.lowering.module import Context, Value
+
+BOOL = ("bool",)
+SIGNED = ("int2", "int4", "int8", "int16", "int32", "int64")
+UNSIGNED = ("uint2", "uint4", "uint8", "uint16", "uint32", "uint64")
+INTEGER = SIGNED + UNSIGNED
+FLOAT8 = ("float4_e2m1fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")  # fmt: skip
+FLOAT = (*FLOAT8, "bfloat16", "float16", "float32", "float64")
+COMPLEX = ("complex64", "complex128")
+INEXACT = FLOAT + COMPLEX
+NUMERIC = INTEGER + INEXACT
+ANY = BOOL + NUMERIC
+
+Derivative = Callable[..., Any]
+
+
+def operand(value: Any) -> Any:
+    """`value` as an operand: arrays, tracers, and NumPy and Python scalars pass, lists and other objects raise."""
+    if isinstance(value, Tracer):
+        return value
+    convert = getattr(value, "__jax_array__", None)
+    if convert is not None:
+        return operand(convert())
+    return value if get_trace() is None else _checked(value)
+
+
+def _checked(value: Any) -> Any:
+    aval_of(value)
+    return value
+
+
+def check_dtype(name: str, aval: ShapedArray, accepted: tuple[str, ...], which: str = "") -> None:
+    """Raise TypeError unless `aval` has one of the accepted dtypes."""
+    dtype = aval.dtype
+    if not isinstance(dtype, np.dtype) or dtype.name not in accepted:
+        of = f" for argument {which}" if which else ""
+        raise TypeError(
+            f"{name} does not accept dtype {dtypes.dtype_name(dtype)}{of}; it accepts {_summary(accepted)}"
+        )
+
+
+def _summary(accepted: tuple[str, ...]) -> str:
+    groups = (("bool", BOOL), ("signed integers", SIGNED), ("unsigned integers", UNSIGNED), ("floating point", ("float32",)), ("complex", ("complex64",)))  # fmt: skip
+    return ", ".join(word for word, names in groups if set(names) <= set(accepted)) or ", ".join(accepted)
+
+
+# ---------------------------------------------------------------------------------------------
+# Rules that families share.
+
+
+def jvp_of(*derivatives: Derivative | None) -> Callable[..., Any]:
+    """A `jvp` rule from one derivative an operand (None: the operand carries no tangent)."""
+
+    def rule(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+        ans = rule.primitive.bind(*primals, **params)  # type: ignore[attr-defined]
+        total: Any = None
+        for derivative, tangent in zip(derivatives, tangents):
+            if derivative is None or type(tangent) is Zero:
+                continue
+            term = derivative(tangent, ans, *primals, **params)
+            total = term if total is None else add_zeros(total, term)
+        return ans, Zero(aval_of(ans).tangent_aval()) if total is None else total
+
+    return rule
+
+
+def jvp_linear(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    """The `jvp` rule of an operation that is linear in its first operand and uses the others as constants."""
+    primitive = params.pop("_primitive")
+    ans = primitive.bind(*primals, **params)
+    if type(tangents[0]) is Zero:
+        return ans, Zero(aval_of(ans).tangent_aval())
+    return ans, primitive.bind(tangents[0], *primals[1:], **params)
+
+
+def no_tangent(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    """The `jvp` rule of an operation that is constant almost everywhere."""
+    primitive = params.pop("_primitive")
+    ans = primitive.bind(*primals, **params)
+    if primitive.multiple_results:
+        return ans, [Zero(aval_of(a).tangent_aval()) for a in ans]
+    return ans, Zero(aval_of(ans).tangent_aval())
+
+
+def batch_elementwise(axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> tuple[Any, Any]:
+    """The `batch` rule of an operation on equally shaped operands."""
+    primitive = params.pop("_primitive")
+    first = next(d for d in dims if d is not None)
+    if any(d != first for d in dims):
+        args = [
+            hooks.broadcast_batch(a, axis.size, first) if d is None
+            else a if d == first
+            else hooks.move_axis(a, d, first)
+            for a, d in zip(args, dims)
+        ]  # fmt: skip
+    out = primitive.bind(*args, **params)
+    return (out, [first] * len(out)) if primitive.multiple_results else (out, first)
+
+
+def declare(name: str, **rules: Any) -> Primitive:
+    """A primitive; the shared rules above learn which primitive they serve.
+
+    Rules marked in `_SHARED` are given the primitive; a rule from `jvp_of` gets it as an attribute.
+    """
+    for key in ("jvp", "batch"):
+        rule = rules[key]
+        if rule in _SHARED:
+            rules[key] = _with_primitive(rule)
+    primitive = Primitive(name, **rules)
+    for key in ("jvp", "batch"):
+        rule = rules[key]
+        if not isinstance(rule, Missing):
+            rule.primitive = primitive
+    return primitive
+
+
+_SHARED = (jvp_linear, no_tangent, batch_elementwise)
+
+
+def _with_primitive(rule: Callable[..., Any]) -> Callable[..., Any]:
+    def bound(*args: Any, **params: Any) -> Any:
+        return rule(*args, _primitive=bound.primitive, **params)  # type: ignore[attr-defined]
+
+    return bound
+
+
+def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
+    """The common shape of the operands.
+
+    Raises:
+      TypeError: they differ.
+    """
+    shape = avals[0].shape
+    for aval in avals[1:]:
+        if aval.shape != shape:
+            shapes = ", ".join(str(a.shape) for a in avals)
+            raise TypeError(
+                f"{name} got incompatible shapes for broadcasting: {shapes}; lax operations want equal "
+                "shapes: broadcast first, or use the numpy function of that name"
+            )
+    return shape
+
+
+def same_dtypes(name: str, avals: Sequence[ShapedArray]) -> Any:
+    """The common dtype of the operands.
+
+    Raises:
+      TypeError: they differ.
+    """
+    dtype = avals[0].dtype
+    for aval in avals[1:]:
+        if aval.dtype != dtype:
+            names = ", ".join(dtypes.dtype_name(a.dtype) for a in avals)
+            raise TypeError(
+                f"lax.{name} requires arguments to have the same dtypes, got {names}. (Tip: numpy.{name} "
+                "promotes its arguments to a common dtype)"
+            )
+    return dtype
+
+
+# ---------------------------------------------------------------------------------------------
+# Elementwise families.
+
+OutDtype = Callable[[Any], Any]
+
+
+def elementwise(
+    name: str,
+    hlo: str | Callable[..., Value],
+    arity: int,
+    accepts: tuple[str, ...],
+    *,
+    derivatives: Sequence[Derivative | None] | Missing | None,
+    transpose: Callable[..., Any] | Missing | None = None,
+    out_dtype: OutDtype | None = None,
+    keeps_weak: bool = True,
+) -> Primitive:
+    """An operation on `arity` operands of one dtype and shape.
+
+    Args:
+      hlo: the StableHLO operation, or a lowering rule for one that needs more than that.
+      accepts: names of the dtypes it takes.
+      derivatives: one an operand, or None if the result is constant almost everywhere.
+      transpose: for operations linear in some operand.
+      out_dtype: the result's dtype from the operands' (default: the same).
+      keeps_weak: whether the result is weakly typed when all operands are.
+    """
+
+    def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
+        first = avals[0]
+        if arity > 1:
+            same_dtypes(name, avals)
+            same_shapes(name, avals)
+        check_dtype(name, first, accepts)
+        weak = keeps_weak and all([a.weak_type for a in avals])
+        return ShapedArray(first.shape, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
+
+    def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        return ctx.op(hlo, operands)  # type: ignore[arg-type]
+
+    if isinstance(derivatives, Missing):
+        jvp: Any = derivatives
+    else:
+        jvp = no_tangent if derivatives is None else jvp_of(*derivatives)
+    return declare(
+        name,
+        shape=shape,
+        lower=lower if isinstance(hlo, str) else hlo,
+        jvp=jvp,
+        transpose=transpose or Missing("it is not linear"),
+        batch=batch_elementwise,
+        dtypes=accepts,
+    )
+
+
+def unary(
+    name: str,
+    hlo: str | Callable[..., Value],
+    accepts: tuple[str, ...],
+    derivative: Derivative | Missing | None,
+    **more: Any,
+) -> Primitive:
+    """An elementwise operation on one operand."""
+    many = derivative if isinstance(derivative, Missing) or derivative is None else [derivative]
+    return elementwise(name, hlo, 1, accepts, derivatives=many, **more)
+
+
+def unary_linear(name: str, hlo: str | Callable[..., Value], accepts: tuple[str, ...], **more: Any) -> Primitive:
+    """An elementwise operation that is its own derivative and transpose, like negation."""
+
+    def derivative(t: Any, ans: Any, x: Any, **params: Any) -> Any:
+        return primitive.bind(t, **params)
+
+    def transpose(ct: Any, x: Any, **params: Any) -> list[Any]:
+        return [primitive.bind(ct, **params)]
+
+    primitive = elementwise(name, hlo, 1, accepts, derivatives=[derivative], transpose=transpose, **more)
+    return primitive
+
+
+def binary(
+    name: str,
+    hlo: str | Callable[..., Value],
+    accepts: tuple[str, ...],
+    derivatives: tuple[Derivative | None, Derivative | None] | Missing | None,
+    **more: Any,
+) -> Primitive:
+    """An elementwise operation on two operands."""
+    return elementwise(name, hlo, 2, accepts, derivatives=derivatives, **more)
+
+
+def structural(
+    name: str,
+    *,
+    shape: Callable[..., ShapedArray],
+    lower: Callable[..., Value],
+    transpose: Callable[..., Any],
+    batch: Callable[..., Any],
+    accepts: tuple[str, ...] = ANY,
+) -> Primitive:
+    """A data movement that is linear in its first operand: reshape, slice, transpose, ..."""
+    return declare(name, shape=shape, lower=lower, jvp=jvp_linear, transpose=transpose, batch=batch, dtypes=accepts)
+
+
+def is_linear(value: Any) -> bool:
+    """Whether a transpose rule is asked for the cotangent of this operand."""
+    return type(value) is Linear
+
+
+__all__ = [name for name in dir() if not name.startswith("_")]

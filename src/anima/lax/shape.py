@@ -1,0 +1,464 @@
+"""Shapes: broadcasting, reshaping, transposing, squeezing, reversing.
+
+Invariant: these move data and compute nothing; each is linear, and its transpose undoes it. They take arrays of
+every dtype; an extended one brings inner dimensions, which lowering rules leave where they are: last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from anima.core import hooks
+from anima.core.aval import ShapedArray, dims as as_dims, is_dim, physical_aval
+from anima.core.primitive import primitives
+from anima.core.trace import Tracer, aval_of
+from anima.errors import ShapeConcretizationError
+from anima.interpreters.batch import Axis
+from anima.lax.declare import operand as as_operand, structural
+from anima.lowering.module import Context, Value
+from anima.lowering.types import i64_array
+
+
+def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
+    """`shape` as a tuple of non-negative dimensions (an int stands for one dimension).
+
+    Raises:
+      ShapeConcretizationError: a dimension is a traced value.
+      TypeError: a dimension is no integer, or negative.
+    """
+    items = (shape,) if is_dim(shape) or isinstance(shape, Tracer) else tuple(shape)
+    for item in items:
+        if isinstance(item, Tracer):
+            raise ShapeConcretizationError(name, item)
+        if not is_dim(item) and not hasattr(item, "__index__"):
+            raise TypeError(f"{name}: {argument} must be integers, got {item!r} in {shape!r}")
+    result = tuple(int(item.__index__()) for item in items)
+    if any(d < 0 for d in result):
+        raise TypeError(f"{name}: {argument} must not be negative, got {result}")
+    return result
+
+
+def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
+    """`axis` counted from the front.
+
+    Raises:
+      TypeError: it is no integer. ValueError: it is out of range.
+    """
+    if not hasattr(axis, "__index__"):
+        raise TypeError(f"{name}: {argument} must be an integer, got {axis!r}")
+    index = int(axis.__index__())
+    if not -ndim <= index < ndim:
+        raise ValueError(f"{name}: {argument} {index} is out of bounds for an array of dimension {ndim}")
+    return index + ndim if index < 0 else index
+
+
+def check_axes(name: str, axes: Any, ndim: int, argument: str = "axes", negative: bool = False) -> tuple[int, ...]:
+    """`axes` as a tuple of distinct dimensions; `negative` ones count from the end, where that is allowed.
+
+    Raises:
+      TypeError: one is no integer. ValueError: one is repeated or out of range.
+    """
+    given = tuple(axes)
+    result = tuple(check_axis(name, axis, ndim, argument) for axis in given)
+    if not negative and any(axis < 0 for axis in given):
+        raise ValueError(f"{name}: {argument} must not be negative, got {given}")
+    if len(set(result)) != len(result):
+        raise ValueError(f"{name}: {argument} must be unique, got {given}")
+    return result
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an operand."""
+    aval = aval_of(x)
+    assert isinstance(aval, ShapedArray)
+    return aval.shape
+
+
+def inner_ndim(aval: ShapedArray) -> int:
+    """How many dimensions the stored form has beyond `aval`'s own: none but for extended dtypes."""
+    return physical_aval(aval).ndim - aval.ndim
+
+
+def refuse_out_sharding(name: str, out_sharding: Any) -> None:
+    """Raise ValueError if `out_sharding` is given: it needs a mesh whose axes are part of types, and none is set."""
+    if out_sharding is not None:
+        raise ValueError(
+            f"{name}: out_sharding={out_sharding!r} needs a mesh with explicit axes, and none is set; inside jit "
+            "use lax.with_sharding_constraint, outside use device_put"
+        )
+
+
+# --- broadcast_in_dim -------------------------------------------------------------------------
+
+
+def _broadcast_shape(x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ShapedArray:
+    mapped = broadcast_dimensions
+    if len(mapped) != x.ndim:
+        raise TypeError(
+            f"broadcast_in_dim: broadcast_dimensions {mapped} must have one entry for each of the "
+            f"operand's {x.ndim} dimensions"
+        )
+    if len(set(mapped)) != len(mapped) or any(not 0 <= d < len(shape) for d in mapped):
+        raise TypeError(
+            f"broadcast_in_dim: broadcast_dimensions {mapped} must be distinct and lie within shape {shape}"
+        )
+    for size, target in zip(x.shape, mapped):
+        if size not in (1, shape[target]):
+            raise TypeError(f"broadcast_in_dim: operand of shape {x.shape} does not fit {shape} at {mapped}")
+    return ShapedArray(shape, x.dtype, x.weak_type)
+
+
+def _broadcast_lower(ctx: Context, x: Value, *, shape: Any, broadcast_dimensions: Any) -> Value:
+    inner = range(len(shape), len(shape) + inner_ndim(x.aval))  # type: ignore[arg-type]
+    attrs = f"broadcast_dimensions = {i64_array((*broadcast_dimensions, *inner))}"
+    return ctx.op("stablehlo.broadcast_in_dim", (x,), attrs=attrs)
+
+
+def _broadcast_transpose(ct: Any, x: Any, *, shape: Any, broadcast_dimensions: Any) -> list[Any]:
+    kept = [d for size, d in zip(x.shape, broadcast_dimensions) if size != 1 or shape[d] == 1]
+    gone = tuple(d for d in range(len(shape)) if d not in kept)
+    summed = primitives["reduce_sum"].bind(ct, axes=gone) if gone else ct
+    order = _inverse(_inverse(kept))  # the rank of each kept dimension among them
+    return [reshape(transpose(summed, order), x.shape)]
+
+
+def _broadcast_batch(axis: Axis, args: Any, dims: Any, *, shape: Any, broadcast_dimensions: Any) -> tuple[Any, int]:
+    x = hooks.move_axis(args[0], dims[0], 0)
+    mapped = (0, *(d + 1 for d in broadcast_dimensions))
+    return broadcast_in_dim_p.bind(x, shape=(axis.size, *shape), broadcast_dimensions=mapped), 0
+
+
+broadcast_in_dim_p = structural(
+    "broadcast_in_dim",
+    shape=_broadcast_shape,
+    lower=_broadcast_lower,
+    transpose=_broadcast_transpose,
+    batch=_broadcast_batch,
+)
+
+
+def broadcast_in_dim(
+    operand: Any, shape: Any, broadcast_dimensions: Sequence[int], *, out_sharding: Any = None
+) -> Any:
+    """`operand` stretched to `shape`, its dimension `i` becoming dimension `broadcast_dimensions[i]`.
+
+    Args:
+      operand: an array.
+      shape: the result's shape.
+      broadcast_dimensions: distinct; one for each dimension of the operand, whose size is 1 or the result's.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      TypeError: they do not fit.
+
+    >>> from anima import lax
+    >>> lax.broadcast_in_dim(1.0, (2, 3), ()).shape
+    (2, 3)
+    """
+    x = as_operand(operand)
+    refuse_out_sharding("broadcast_in_dim", out_sharding)
+    target = check_shape("broadcast_in_dim", shape)
+    mapped = as_dims(broadcast_dimensions)
+    if shape_of(x) == target and mapped == tuple(range(len(target))):
+        return hooks.as_array(x)
+    return broadcast_in_dim_p.bind(x, shape=target, broadcast_dimensions=mapped)
+
+
+def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
+    """`operand` with new leading dimensions of the given sizes.
+
+    Args:
+      operand: an array.
+      sizes: the new dimensions.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+
+    >>> from anima import lax
+    >>> lax.broadcast(1.0, (2,)).shape
+    (2,)
+    """
+    x = as_operand(operand)
+    shape = shape_of(x)
+    lead = check_shape("broadcast", sizes, "sizes")
+    mapped = range(len(lead), len(lead) + len(shape))
+    return broadcast_in_dim(x, (*lead, *shape), mapped, out_sharding=out_sharding)
+
+
+def broadcast_to_rank(x: Any, rank: int) -> Any:
+    """`x` with leading dimensions of size 1 up to `rank` dimensions.
+
+    >>> from anima import lax
+    >>> lax.broadcast_to_rank(lax.broadcast(1.0, (2,)), 3).shape
+    (1, 1, 2)
+    """
+    value = as_operand(x)
+    missing = rank - len(shape_of(value))
+    return expand_dims(value, range(missing)) if missing > 0 else hooks.as_array(value)
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes have together under NumPy's broadcasting.
+
+    Raises:
+      ValueError: there is none.
+
+    >>> from anima import lax
+    >>> lax.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
+    rank = max(map(len, shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    result = tuple(next((d for d in column if d != 1), 1) for column in zip(*padded))
+    if any(d not in (1, r) for shape in padded for d, r in zip(shape, result)):
+        raise ValueError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
+    return result
+
+
+# --- reshape ----------------------------------------------------------------------------------
+
+
+def _reshape_shape(x: ShapedArray, *, new_sizes: tuple[int, ...]) -> ShapedArray:
+    if math.prod(new_sizes) != x.size:
+        raise TypeError(f"reshape: cannot reshape array of shape {x.shape} (size {x.size}) into shape {new_sizes}")
+    return ShapedArray(new_sizes, x.dtype, x.weak_type)
+
+
+def _reshape_batch(axis: Axis, args: Any, dims: Any, *, new_sizes: tuple[int, ...]) -> tuple[Any, int]:
+    x = hooks.move_axis(args[0], dims[0], 0)
+    return reshape_p.bind(x, new_sizes=(axis.size, *new_sizes)), 0
+
+
+reshape_p = structural(
+    "reshape",
+    shape=_reshape_shape,
+    lower=lambda ctx, x, *, new_sizes: ctx.op("stablehlo.reshape", (x,)),
+    transpose=lambda ct, x, *, new_sizes: [reshape_p.bind(ct, new_sizes=x.shape)],
+    batch=_reshape_batch,
+)
+
+
+def reshape(
+    operand: Any, new_sizes: Any, dimensions: Sequence[int] | None = None, *, out_sharding: Any = None
+) -> Any:
+    """`operand` with the same elements in row-major order and another shape.
+
+    Args:
+      operand: an array.
+      new_sizes: the result's shape; its product is the operand's size.
+      dimensions: an order in which to read the operand's dimensions (default: as they stand).
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      TypeError: the sizes do not fit.
+
+    >>> from anima import lax
+    >>> lax.reshape(lax.broadcast(1.0, (6,)), (2, 3)).shape
+    (2, 3)
+    """
+    x = as_operand(operand)
+    refuse_out_sharding("reshape", out_sharding)
+    sizes = check_shape("reshape", new_sizes, "new_sizes")
+    if dimensions is not None:
+        x = transpose(x, dimensions)
+    return hooks.as_array(x) if shape_of(x) == sizes else reshape_p.bind(x, new_sizes=sizes)
+
+
+def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = None) -> Any:
+    """`operand` with the dimensions from `start_dimension` up to `stop_dimension` merged into one.
+
+    Args:
+      operand: an array.
+      start_dimension: the first dimension that is merged.
+      stop_dimension: the first that is not (default: none); negative ones count from the end.
+
+    >>> from anima import lax
+    >>> lax.collapse(lax.broadcast(1.0, (2, 3, 4)), 1).shape
+    (2, 12)
+    """
+    x = as_operand(operand)
+    shape = shape_of(x)
+    start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
+    return reshape(x, (*shape[:start], math.prod(shape[start:stop]), *shape[stop:]))
+
+
+# --- transpose --------------------------------------------------------------------------------
+
+
+def _transpose_shape(x: ShapedArray, *, permutation: tuple[int, ...]) -> ShapedArray:
+    if sorted(permutation) != list(range(x.ndim)):
+        raise TypeError(f"transpose: permutation {permutation} is not a permutation of range({x.ndim})")
+    return ShapedArray(tuple(x.shape[p] for p in permutation), x.dtype, x.weak_type)
+
+
+def _inverse(permutation: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
+
+
+def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int, ...]) -> tuple[Any, int]:
+    d = dims[0]
+    order = (d, *(p + (p >= d) for p in permutation))
+    return transpose_p.bind(args[0], permutation=order), 0
+
+
+def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
+    inner = range(len(permutation), len(permutation) + inner_ndim(x.aval))  # type: ignore[arg-type]
+    return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
+
+
+transpose_p = structural(
+    "transpose",
+    shape=_transpose_shape,
+    lower=_transpose_lower,
+    transpose=lambda ct, x, *, permutation: [transpose_p.bind(ct, permutation=_inverse(permutation))],
+    batch=_transpose_batch,
+)
+
+
+def transpose(operand: Any, permutation: Sequence[int]) -> Any:
+    """`operand` with its dimensions in another order: dimension `i` of the result is `permutation[i]`.
+
+    Args:
+      operand: an array.
+      permutation: each of the operand's dimensions once.
+    Raises:
+      TypeError: `permutation` is not a permutation of the operand's dimensions.
+
+    >>> from anima import lax
+    >>> lax.transpose(lax.broadcast(1.0, (2, 3)), (1, 0)).shape
+    (3, 2)
+    """
+    x = as_operand(operand)
+    order = as_dims(permutation)
+    if order == tuple(range(len(shape_of(x)))):
+        return hooks.as_array(x)
+    return transpose_p.bind(x, permutation=order)
+
+
+# --- squeeze and expand_dims ------------------------------------------------------------------
+
+
+def _squeeze_shape(x: ShapedArray, *, dimensions: tuple[int, ...]) -> ShapedArray:
+    if any(x.shape[d] != 1 for d in dimensions):
+        raise ValueError(f"squeeze: dimensions {dimensions} of shape {x.shape} must all have size 1")
+    return ShapedArray(_without(x.shape, dimensions), x.dtype, x.weak_type)
+
+
+def _without(shape: tuple[int, ...], dimensions: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for d, size in enumerate(shape) if d not in dimensions)
+
+
+def _squeeze_batch(axis: Axis, args: Any, dims: Any, *, dimensions: tuple[int, ...]) -> tuple[Any, int]:
+    (d,) = dims
+    moved = tuple(s + (s >= d) for s in dimensions)
+    return squeeze_p.bind(args[0], dimensions=moved), d - sum(s < d for s in moved)
+
+
+squeeze_p = structural(
+    "squeeze",
+    shape=_squeeze_shape,
+    lower=lambda ctx, x, *, dimensions: ctx.op("stablehlo.reshape", (x,)),
+    transpose=lambda ct, x, *, dimensions: [reshape_p.bind(ct, new_sizes=x.shape)],
+    batch=_squeeze_batch,
+)
+
+
+def squeeze(array: Any, dimensions: Sequence[int]) -> Any:
+    """`array` without the given dimensions, which have size 1.
+
+    Args:
+      array: an array.
+      dimensions: which to remove; negative ones count from the end.
+    Raises:
+      ValueError: one is out of range, repeated, or not of size 1.
+
+    >>> from anima import lax
+    >>> lax.squeeze(lax.broadcast(1.0, (1, 3)), (0,)).shape
+    (3,)
+    """
+    x = as_operand(array)
+    gone = tuple(sorted(check_axes("squeeze", dimensions, len(shape_of(x)), "dimensions", negative=True)))
+    return squeeze_p.bind(x, dimensions=gone) if gone else hooks.as_array(x)
+
+
+def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
+    """`array` with new dimensions of size 1, which are `dimensions` of the result.
+
+    Args:
+      array: an array.
+      dimensions: where they are; negative ones count from the end.
+    Raises:
+      ValueError: one is out of range or repeated.
+
+    >>> from anima import lax
+    >>> lax.expand_dims(lax.broadcast(1.0, (3,)), (0, -1)).shape
+    (1, 3, 1)
+    """
+    x = as_operand(array)
+    shape, given = shape_of(x), tuple(dimensions)
+    rank = len(shape) + len(given)
+    new = check_axes("expand_dims", given, rank, "dimensions", negative=True)
+    old = [d for d in range(rank) if d not in new]
+    sizes = dict(zip(old, shape))
+    return broadcast_in_dim(x, [sizes.get(d, 1) for d in range(rank)], old)
+
+
+# --- rev --------------------------------------------------------------------------------------
+
+
+def _rev_shape(x: ShapedArray, *, dimensions: tuple[int, ...]) -> ShapedArray:
+    if len(set(dimensions)) != len(dimensions) or any(not 0 <= d < x.ndim for d in dimensions):
+        raise TypeError(
+            f"rev: dimensions {dimensions} must be distinct and within the {x.ndim} dimensions of the operand"
+        )
+    return x
+
+
+rev_p = structural(
+    "rev",
+    shape=_rev_shape,
+    lower=lambda ctx, x, *, dimensions: ctx.op(
+        "stablehlo.reverse", (x,), attrs=f"dimensions = {i64_array(dimensions)}"
+    ),
+    transpose=lambda ct, x, *, dimensions: [rev_p.bind(ct, dimensions=dimensions)],
+    batch=lambda axis, args, dims, *, dimensions: (
+        rev_p.bind(args[0], dimensions=tuple(d + (d >= dims[0]) for d in dimensions)),
+        dims[0],
+    ),
+)
+
+
+def rev(operand: Any, dimensions: Sequence[int]) -> Any:
+    """`operand` with its elements in reverse order along the given dimensions.
+
+    Args:
+      operand: an array.
+      dimensions: distinct and not negative.
+    Raises:
+      TypeError: a dimension is repeated or out of range.
+
+    >>> from anima import lax
+    >>> print(lax.rev(lax.iota("int32", 3), (0,)))
+    [2 1 0]
+    """
+    return rev_p.bind(as_operand(operand), dimensions=as_dims(dimensions))
+
+
+# --- what batching and differentiation need ---------------------------------------------------
+
+
+def _move_axis(x: Any, source: int, target: int) -> Any:
+    if source == target:
+        return x
+    order = [d for d in range(len(shape_of(x))) if d != source]
+    order.insert(target, source)
+    return transpose_p.bind(x, permutation=tuple(order))
+
+
+def _broadcast_batch_axis(x: Any, size: int, target: int) -> Any:
+    shape = shape_of(x)
+    new = (*shape[:target], size, *shape[target:])
+    kept = tuple(d for d in range(len(new)) if d != target)
+    return broadcast_in_dim_p.bind(x, shape=new, broadcast_dimensions=kept)
+
+
+hooks.move_axis = _move_axis
+hooks.broadcast_batch = _broadcast_batch_axis

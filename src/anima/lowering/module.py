@@ -1,0 +1,310 @@
+"""A jaxpr becomes one module of StableHLO text, in one pass.
+
+Invariant: the text depends on the program alone: values are numbered in order of creation, each inner program
+becomes one function however often it is called, and no pointer, path, id or hash order enters. Constants up
+to `INLINE_BYTES` are literals; larger ones become parameters of every function that needs them,
+up to `main`, and are returned beside the text in parameter order.
+
+Lowering rules get a `Context` and `Value`s and emit operations with `Context.op`; the avals of the results that the
+rule must produce are in `Context.out_avals`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima.core.aval import AbstractValue, ShapedArray, physical_aval
+from anima.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Literal, Var
+from anima.lowering.types import dense, tensor_type, type_of
+
+INLINE_BYTES = 256
+
+
+class Value:
+    """An SSA value: its name in the text, its aval and its type."""
+
+    __slots__ = ("aval", "name", "type")
+
+    def __init__(self, name: str, aval: AbstractValue) -> None:
+        self.name = name
+        self.aval = aval
+        self.type = type_of(aval)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        return self.aval.dtype  # type: ignore[attr-defined]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+class _Function:
+    """A finished inner function: its symbol and the constants that it takes after its arguments."""
+
+    __slots__ = ("constants", "symbol")
+
+    def __init__(self, symbol: str, constants: list[Any]) -> None:
+        self.symbol = symbol
+        self.constants = constants
+
+
+class ModuleBuilder:
+    """The module under construction: its functions, and what holds for all of it."""
+
+    def __init__(self, name: str, platform: str, partitions: int = 1, exported: bool = False) -> None:
+        self.name = symbol(name)
+        self.platform = platform
+        self.partitions = partitions
+        self.exported = exported
+        self.functions: list[str] = []
+        self._symbols: set[str] = {"main"}
+        self._inner: dict[tuple[Any, ...], _Function] = {}
+        self._keep: list[Any] = []  # objects whose id is a key above
+
+    @property
+    def kernels_allowed(self) -> bool:
+        """Whether lowering may choose host kernels: never in partitioned or exported programs."""
+        return self.platform == "cpu" and self.partitions == 1 and not self.exported
+
+    def fresh_symbol(self, name: str) -> str:
+        """`name` as a symbol not used in this module yet."""
+        base = candidate = symbol(name)
+        number = 0
+        while candidate in self._symbols:
+            candidate = f"{base}_{number}"
+            number += 1
+        self._symbols.add(candidate)
+        return candidate
+
+    def function(self, closed: ClosedJaxpr, name: str) -> _Function:
+        """The function for an inner program, lowered on first use."""
+        key = (id(closed.jaxpr), tuple(map(id, closed.consts)))
+        done = self._inner.get(key)
+        if done is None:
+            self._keep.append(closed)
+            done = self._lower_function(closed, self.fresh_symbol(name))
+            self._inner[key] = done
+        return done
+
+    def _lower_function(self, closed: ClosedJaxpr, name: str) -> _Function:
+        ctx = Context(self)
+        inputs = [ctx.new(aval) for aval in closed.in_avals]
+        outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
+        params = ", ".join(f"{v.name}: {v.type}" for v in (*inputs, *ctx.constant_params))
+        types = ", ".join(v.type for v in outputs)
+        body = ctx.text()
+        names = ", ".join(v.name for v in outputs)
+        ret = f"    return {names} : {types}\n" if outputs else "    return\n"
+        self.functions.append(f"  func.func private @{name}({params}) -> ({types}) {{\n{body}{ret}  }}\n")
+        return _Function(name, ctx.constants)
+
+
+class Context:
+    """Emits the operations of one function or region."""
+
+    __slots__ = ("_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals")
+
+    def __init__(self, module: ModuleBuilder, root: Context | None = None) -> None:
+        self.module = module
+        self._root = root or self
+        self._lines: list[str] = []
+        self._next = 0
+        self._literals: dict[Any, Value] = {}
+        self.constants: list[Any] = []  # of the root: large constants, taken as parameters
+        self.constant_params: list[Value] = []
+        self.out_avals: Sequence[AbstractValue] = ()
+
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    def new(self, aval: AbstractValue) -> Value:
+        """A fresh name for a value of this aval."""
+        root = self._root
+        name = f"%{root._next}"
+        root._next += 1
+        return Value(name, aval)
+
+    def line(self, text: str) -> None:
+        """Emit one line."""
+        self._lines.append(f"    {text}\n")
+
+    def op(
+        self,
+        name: str,
+        operands: Sequence[Value],
+        out: AbstractValue | None = None,
+        attrs: str = "",
+        regions: Sequence[str] = (),
+    ) -> Value:
+        """Emit a one-result operation; `out` defaults to the aval that the rule must produce.
+
+        `attrs` is the inside of the attribute dictionary; `regions` come from `region`.
+        """
+        return self.ops(name, operands, [self.out_avals[0] if out is None else out], attrs, regions)[0]
+
+    def ops(
+        self,
+        name: str,
+        operands: Sequence[Value],
+        outs: Sequence[AbstractValue],
+        attrs: str = "",
+        regions: Sequence[str] = (),
+    ) -> list[Value]:
+        """Emit an operation with any number of results."""
+        results = [self.new(aval) for aval in outs]
+        left = ", ".join([r.name for r in results]) + " = " if results else ""
+        names = ", ".join([v.name for v in operands])
+        types = ", ".join([v.type for v in operands])
+        region = " (" + ", ".join(regions) + ")" if regions else ""
+        dictionary = f" {{{attrs}}}" if attrs else ""
+        right = results[0].type if len(results) == 1 else "(" + ", ".join([r.type for r in results]) + ")"
+        self._lines.append(f'    {left}"{name}"({names}){region}{dictionary} : ({types}) -> {right}\n')
+        return results
+
+    def region(
+        self, avals: Sequence[AbstractValue], body: Callable[[Context, list[Value]], Sequence[Value]]
+    ) -> str:
+        """A region with block arguments of the given avals; `body(ctx, args)` returns what it yields."""
+        inner = Context(self.module, self._root)
+        args = [self.new(aval) for aval in avals]
+        results = body(inner, args)
+        params = ", ".join(f"{v.name}: {v.type}" for v in args)
+        names = ", ".join(v.name for v in results)
+        types = ", ".join(v.type for v in results)
+        head = f"  ^bb0({params}):\n" if args else ""
+        end = f'    "stablehlo.return"({names}) : ({types}) -> ()\n'
+        return f"{{\n{head}{inner.text()}{end}  }}"
+
+    def jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Value]) -> list[Value]:
+        """Emit a whole program in place."""
+        env: dict[Var, Value] = dict(zip(jaxpr.invars, args))
+        for var, const in zip(jaxpr.constvars, consts):
+            env[var] = self.constant(const, var.aval)
+
+        def read(atom: Atom) -> Value:
+            if type(atom) is Literal:
+                return self.constant(atom.val, atom.aval)
+            return env[atom]  # type: ignore[index]
+
+        for eqn in jaxpr.eqns:
+            self.out_avals = [v.aval for v in eqn.outvars]
+            outs = eqn.primitive.lower(self, *[read(a) for a in eqn.invars], **eqn.params)
+            if eqn.primitive.multiple_results:
+                env.update(zip(eqn.outvars, outs))
+            else:
+                env[eqn.outvars[0]] = outs
+        return [read(a) for a in jaxpr.outvars]
+
+    def call(self, closed: ClosedJaxpr, args: Sequence[Value], name: str) -> list[Value]:
+        """Emit a call of an inner program's function."""
+        function = self.module.function(closed, name)
+        extra = [self.constant(c) for c in function.constants]
+        operands = [*args, *extra]
+        results = [self.new(aval) for aval in closed.out_avals]
+        left = ", ".join(r.name for r in results) + " = " if results else ""
+        names = ", ".join(v.name for v in operands)
+        types = ", ".join(v.type for v in operands)
+        right = ", ".join(r.type for r in results)
+        self.line(f"{left}func.call @{function.symbol}({names}) : ({types}) -> ({right})")
+        return results
+
+    def constant(self, value: Any, aval: AbstractValue | None = None) -> Value:
+        """A constant: written out if small, else a parameter. `aval` defaults to the value's own."""
+        array: np.ndarray[Any, Any] | None = None
+        if aval is None:
+            if not hasattr(value, "aval"):
+                array = np.asarray(value)
+                aval = ShapedArray(array.shape, array.dtype)
+            else:
+                aval = value.aval
+        assert isinstance(aval, ShapedArray)
+        physical = physical_aval(aval)
+        if physical.nbytes > INLINE_BYTES:
+            return self._constant_param(value, aval)
+        if array is None or array.dtype != physical.dtype:
+            array = np.asarray(value).astype(physical.dtype)
+        key = (aval.shape, aval.dtype, array.tobytes())
+        known = self._literals.get(key)
+        if known is None:
+            known = self._literals[key] = self.new(aval)
+            self.line(f"{known.name} = stablehlo.constant {dense(array)}")
+        return known
+
+    def full(self, fill: Any, aval: ShapedArray) -> Value:
+        """An array of one repeated value."""
+        element = np.asarray(fill).astype(physical_aval(aval).dtype)
+        attr = dense(element).split(" : ")[0]
+        result = self.new(aval)
+        self.line(f"{result.name} = stablehlo.constant {attr} : {tensor_type(aval.shape, aval.dtype)}")
+        return result
+
+    def _constant_param(self, value: Any, aval: AbstractValue) -> Value:
+        root = self._root
+        for known, param in zip(root.constants, root.constant_params):
+            if known is value:
+                return param
+        param = self.new(aval)
+        root.constants.append(value)
+        root.constant_params.append(param)
+        return param
+
+
+_BAD = re.compile(r"[^A-Za-z0-9_]+")
+
+
+def symbol(name: str) -> str:
+    """`name` as a valid symbol."""
+    text = _BAD.sub("_", name).strip("_") or "fn"
+    return text if not text[0].isdigit() else f"f{text}"
+
+
+class LoweredModule:
+    """The text, and the constants that `main` takes after its arguments."""
+
+    __slots__ = ("constants", "platform", "text")
+
+    def __init__(self, text: str, constants: list[Any], platform: str) -> None:
+        self.text = text
+        self.constants = constants
+        self.platform = platform
+
+
+def lower_module(
+    closed: ClosedJaxpr,
+    *,
+    name: str,
+    platform: str,
+    partitions: int = 1,
+    arg_attrs: Sequence[str] = (),
+    result_attrs: Sequence[str] = (),
+    exported: bool = False,
+) -> LoweredModule:
+    """Lower a program. Attributes (`tf.aliasing_output`, `mhlo.sharding`, ...) are dictionary insides, "" for none."""
+    module = ModuleBuilder(name, platform, partitions, exported)
+    ctx = Context(module)
+    inputs = [ctx.new(aval) for aval in closed.in_avals]
+    outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
+    args = [*inputs, *ctx.constant_params]
+    attrs = [*arg_attrs, *[""] * (len(args) - len(arg_attrs))]
+    outs = [*result_attrs, *[""] * (len(outputs) - len(result_attrs))]
+    params = ", ".join(f"{v.name}: {v.type}" + (f" {{{a}}}" if a else "") for v, a in zip(args, attrs))
+    results = ", ".join(v.type + (f" {{{a}}}" if a else "") for v, a in zip(outputs, outs))
+    names = ", ".join(v.name for v in outputs)
+    types = ", ".join(v.type for v in outputs)
+    ret = f"    return {names} : {types}\n" if outputs else "    return\n"
+    header = (
+        f"module @{module.name} attributes {{mhlo.num_partitions = {partitions} : i32, "
+        "mhlo.num_replicas = 1 : i32} {\n"
+    )
+    main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
+    text = header + main + "".join(module.functions) + "}\n"
+    return LoweredModule(text, ctx.constants, platform)

@@ -1,0 +1,196 @@
+"""Compile options: what is asked of XLA for which kind of program, encoded as its ``CompileOptionsProto``.
+
+Invariant: equal options encode to equal bytes (fields in a fixed order, overrides sorted by name), because
+the bytes are part of the keys of the executable caches.
+
+The field numbers below are those of ``xla/pjrt/proto/compile_options.proto`` and ``xla/xla_data.proto``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from anima.config import (
+    disable_most_optimizations,
+    exec_time_optimization_effort,
+    memory_fitting_effort,
+    memory_fitting_level,
+    optimization_level,
+    use_shardy_partitioner,
+)
+
+__all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "options_for"]
+
+OptionValue = bool | int | float | str
+ProgramKind = Literal["single_op", "program"]
+
+_LEVELS = {"UNKNOWN": 0, "O0": 9, "O1": 19, "O2": 29, "O3": 39}  # ExecutionOptions.EffortLevel
+
+
+class CompileOptions(NamedTuple):
+    """What one compilation is asked to do.
+
+    Attributes:
+      num_partitions: over how many devices the program is partitioned; 1 is no partitioning.
+      device_ids: the devices, one a partition; empty leaves the choice to the client (its first device).
+      shardy: partition with Shardy, else with GSPMD.
+      propagate_to_output: for each output, whether the partitioner may choose its sharding; empty is none.
+      policy: debug options that are set for speed and may be left out if the plugin does not know them.
+      overrides: debug options that the user asked for, as sorted pairs.
+      optimization_level, memory_fitting_level: ``"UNKNOWN"``, ``"O0"`` to ``"O3"``.
+      exec_time_effort, memory_fitting_effort: -1 to 1.
+    """
+
+    num_partitions: int = 1
+    device_ids: tuple[int, ...] = ()
+    shardy: bool = True
+    propagate_to_output: tuple[bool, ...] = ()
+    policy: tuple[tuple[str, OptionValue], ...] = ()
+    overrides: tuple[tuple[str, OptionValue], ...] = ()
+    optimization_level: str = "UNKNOWN"
+    memory_fitting_level: str = "UNKNOWN"
+    exec_time_effort: float = 0.0
+    memory_fitting_effort: float = 0.0
+
+    def encode(self) -> bytes:
+        """The serialised ``CompileOptionsProto``."""
+        return _encode(self)
+
+    def without_policy(self) -> CompileOptions:
+        """The same options for a plugin that does not know those set for speed."""
+        return self._replace(policy=())
+
+
+def options_for(
+    kind: ProgramKind,
+    *,
+    platform: str,
+    tiny: bool = False,
+    num_partitions: int = 1,
+    device_ids: Iterable[int] = (),
+    propagate_to_output: Iterable[bool] = (),
+    compiler_options: Mapping[str, OptionValue] | None = None,
+) -> CompileOptions:
+    """The options for a program under the configuration in force.
+
+    Args:
+      kind: ``"single_op"`` for one eager operation, ``"program"`` for everything else.
+      platform: the client's platform, ``"cpu"`` say.
+      tiny: whether no array of the program has more than ``TINY_ELEMENTS`` elements.
+      num_partitions: over how many devices it is partitioned.
+      device_ids: where it runs, one device a partition.
+      propagate_to_output: for each output, whether the partitioner may choose its sharding.
+      compiler_options: XLA's debug options by name, as ``jit(..., compiler_options=...)`` takes them.
+
+    Raises:
+      TypeError: a compiler option is not a boolean, a number or a string.
+
+    >>> options_for("program", platform="cuda").policy
+    ()
+    """
+    return CompileOptions(
+        num_partitions=num_partitions,
+        device_ids=tuple(device_ids),
+        shardy=use_shardy_partitioner.value,
+        propagate_to_output=tuple(propagate_to_output),
+        policy=_policy(kind, platform, tiny),
+        overrides=tuple(sorted((name, _typed(name, v)) for name, v in (compiler_options or {}).items())),
+        optimization_level=optimization_level.value,
+        memory_fitting_level=memory_fitting_level.value,
+        exec_time_effort=exec_time_optimization_effort.value,
+        memory_fitting_effort=memory_fitting_effort.value,
+    )
+
+
+# Measured on the CPU plugin; see the figures in `_policy`.
+TINY_ELEMENTS = 1024
+
+
+def _policy(kind: ProgramKind, platform: str, tiny: bool) -> tuple[tuple[str, OptionValue], ...]:
+    if disable_most_optimizations.value:
+        return (("xla_backend_optimization_level", 0), ("xla_llvm_disable_expensive_passes", True))
+    if platform != "cpu" or kind != "single_op":
+        return ()
+    if tiny:
+        return (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False))
+    return (("xla_cpu_use_fusion_emitters", False),)
+
+
+def _typed(name: str, value: object) -> OptionValue:
+    """The plugin takes an option in its own type only, but people write ``"true"`` and ``"2"`` as well."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in ("true", "false"):
+            return word == "true"
+        return int(word) if word.removeprefix("-").isdigit() else value
+    if isinstance(value, (bool, int, float)):
+        return value
+    raise TypeError(f"the compiler option {name} must be a boolean, a number or a string, not {value!r}")
+
+
+def _encode(options: CompileOptions) -> bytes:
+    partitioned = options.num_partitions > 1
+    build = (
+        _number(4, 1),  # replicas; 0 is refused
+        _number(5, options.num_partitions),
+        _number(6, partitioned),
+        _message(9, _device_assignment(options.device_ids)) if options.device_ids else b"",
+        # Packed, as proto3 writes repeated booleans.
+        _message(12, bytes(options.propagate_to_output)) if options.propagate_to_output else b"",
+        _number(19, partitioned and options.shardy),
+        _float(20, options.exec_time_effort),
+        _float(21, options.memory_fitting_effort),
+        _number(24, _LEVELS[options.optimization_level]),
+        _number(25, _LEVELS[options.memory_fitting_level]),
+    )
+    overrides = {**dict(options.policy), **dict(options.overrides)}
+    return _message(3, b"".join(build)) + b"".join(
+        _override(name, overrides[name]) for name in sorted(overrides)
+    )
+
+
+def _device_assignment(device_ids: tuple[int, ...]) -> bytes:
+    devices = (_message(3, _message(1, _varint(device))) for device in device_ids)
+    return _number(1, 1) + _number(2, len(device_ids)) + b"".join(devices)
+
+
+# Protocol buffers: a field is a varint of its number and wire type, then its value.
+
+
+def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # negative numbers are written as their two's complement
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _number(field: int, value: int) -> bytes:
+    """An integer, a boolean or an enumeration; zero is the default and not written."""
+    return _varint(field << 3) + _varint(value) if value else b""
+
+
+def _float(field: int, value: float) -> bytes:
+    return _varint(field << 3 | 5) + struct.pack("<f", value) if value else b""
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """A message, a string, bytes or packed numbers."""
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _override(name: str, value: OptionValue) -> bytes:
+    """An entry of ``env_option_overrides``. The value is a oneof: it is written even where it is zero."""
+    if isinstance(value, bool):
+        typed = _varint(2 << 3) + _varint(value)
+    elif isinstance(value, int):
+        typed = _varint(3 << 3) + _varint(value)
+    elif isinstance(value, float):
+        typed = _varint(4 << 3 | 1) + struct.pack("<d", value)
+    else:
+        typed = _message(1, value.encode())
+    return _message(7, _message(1, name.encode()) + _message(2, typed))

@@ -1,0 +1,338 @@
+"""From program text to an executable: in memory, from disk, or by compiling.
+
+Invariant: within a process a program is compiled at most once for the same client and options, however many
+threads ask for it at the same time; the others wait for the first. No lock is held while XLA works.
+
+The text is canonical (the same program gives the same bytes in every process) and says everything about
+donation and aliasing, so text and options are the key.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import OrderedDict
+from itertools import count
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from anima import _native
+from anima.config import (
+    dump_ir_modes,
+    dump_ir_to,
+    log_compiles,
+    persistent_cache_min_compile_time_secs,
+    persistent_cache_min_entry_size_bytes,
+)
+from anima.errors import XlaRuntimeError
+from anima.runtime import disk_cache, logs
+from anima.runtime.compile_options import CompileOptions
+from anima.runtime.plugins import build_of, xla_flags
+
+__all__ = ["CompileStats", "clear_memory_cache", "compile_program", "compile_stats"]
+
+# Executables that nobody else holds any more (the caches of jit hold those in use).
+_MAX_EXECUTABLES = 512
+
+
+class CompileStats(NamedTuple):
+    """How often each road to an executable was taken in this process.
+
+    Attributes:
+      compiles: XLA compiled the program.
+      disk_hits: it was loaded from the folder of compiled programs.
+      memory_hits: it had been compiled or loaded before, or another thread was at it.
+      seconds: spent compiling.
+    """
+
+    compiles: int = 0
+    disk_hits: int = 0
+    memory_hits: int = 0
+    seconds: float = 0.0
+
+
+class _Flight:
+    """A compilation under way, for those who wait for it."""
+
+    __slots__ = ("done", "error", "executable")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.executable: _native.Executable | None = None
+        self.error: Exception | None = None
+
+
+class _ClientKeys:
+    """What stands for a client in memory (an address may be used again) and on disk."""
+
+    __slots__ = ("environment", "serial")
+
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+        self.environment: bytes | None = None
+
+
+_lock = threading.Lock()
+_executables: OrderedDict[tuple[int, bytes], _native.Executable] = OrderedDict()
+_flights: dict[tuple[int, bytes], _Flight] = {}
+_clients: WeakKeyDictionary[_native.Client, _ClientKeys] = WeakKeyDictionary()
+_serials = count()
+_without_policy: set[str] = set()  # paths of plugins that do not know the debug options of the policy
+_stats = CompileStats()
+
+
+def compile_program(
+    program: str, *, client: _native.Client, options: CompileOptions, name: str = "program"
+) -> _native.Executable:
+    """The executable of a program.
+
+    Args:
+      program: StableHLO text.
+      client: whose devices run it.
+      options: what is asked of XLA, from ``options_for``.
+      name: for messages, ``"jit(f)"`` say.
+
+    Raises:
+      XlaRuntimeError: XLA refuses the program.
+    """
+    if client.plugin.path in _without_policy:
+        options = options.without_policy()
+    encoded = options.encode()
+    text = program.encode()
+    key = (_client_keys(client).serial, disk_cache.entry_key(text, encoded))
+    while True:
+        with _lock:
+            executable = _executables.get(key)
+            if executable is not None:
+                _executables.move_to_end(key)
+                _count(memory_hits=1)
+                return executable
+            flight = _flights.get(key)
+            leading = flight is None
+            if flight is None:
+                flight = _flights[key] = _Flight()
+        if leading:
+            return _lead(flight, key, program, text, client, options, name)
+        flight.done.wait()
+        if flight.executable is not None:
+            with _lock:
+                _count(memory_hits=1)
+            return flight.executable
+        if flight.error is not None:
+            raise flight.error
+        # The leader was interrupted (KeyboardInterrupt): someone else takes over.
+
+
+def _lead(
+    flight: _Flight,
+    key: tuple[int, bytes],
+    program: str,
+    text: bytes,
+    client: _native.Client,
+    options: CompileOptions,
+    name: str,
+) -> _native.Executable:
+    try:
+        executable = _load_or_compile(program, text, client, options, name)
+        flight.executable = executable
+    except Exception as error:
+        flight.error = error
+        raise
+    finally:
+        with _lock:
+            if flight.executable is not None:
+                _executables[key] = flight.executable
+                while len(_executables) > _MAX_EXECUTABLES:
+                    _executables.popitem(last=False)
+            del _flights[key]
+        flight.done.set()
+    return executable
+
+
+def _load_or_compile(
+    program: str, text: bytes, client: _native.Client, options: CompileOptions, name: str
+) -> _native.Executable:
+    encoded = options.encode()
+    if dump_ir_to.value:
+        _dump(program, options, name)
+    cache = disk_cache.current()
+    key = b""
+    if cache is not None:
+        key = disk_cache.entry_key(text, encoded, _environment(client), _targets_version(program))
+        executable = _load(cache, key, client, encoded, name)
+        if executable is not None:
+            return executable
+    start = time.perf_counter()
+    executable = _compile(program, client, options)
+    seconds = time.perf_counter() - start
+    with _lock:
+        _count(compiles=1, seconds=seconds)
+    say = logs.warn if log_compiles.value else logs.debug
+    say("Finished XLA compilation of %s in %.3f s", name, seconds)
+    if cache is not None and seconds >= persistent_cache_min_compile_time_secs.value:
+        _store(cache, key, executable, name)
+    return executable
+
+
+def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
+    try:
+        return client.compile(program, options.encode())
+    except XlaRuntimeError as error:
+        # A plugin of another release may lack an option that is only there for speed.
+        if not any(option in str(error) for option, _ in options.policy):
+            raise
+        logs.debug("%s: compiling without %s: %s", client.plugin.path, dict(options.policy), error)
+    executable = client.compile(program, options.without_policy().encode())
+    _without_policy.add(client.plugin.path)
+    return executable
+
+
+def _load(
+    cache: disk_cache.DiskCache, key: bytes, client: _native.Client, encoded: bytes, name: str
+) -> _native.Executable | None:
+    try:
+        payload = cache.load(key)
+    except OSError as error:
+        disk_cache.failed("reading an entry", error)
+        return None
+    if payload is None:
+        return None
+    try:
+        executable = client.deserialize(payload, encoded)
+    except XlaRuntimeError as error:
+        logs.debug("compilation cache: the entry of %s cannot be loaded: %s", name, error)
+        return None
+    with _lock:
+        _count(disk_hits=1)
+    say = logs.warn if log_compiles.value else logs.debug
+    say("Loaded %s from the compilation cache", name)
+    return executable
+
+
+def _store(cache: disk_cache.DiskCache, key: bytes, executable: _native.Executable, name: str) -> None:
+    try:
+        payload = executable.serialize()
+    except XlaRuntimeError as error:  # not every plugin can
+        logs.debug("compilation cache: %s cannot be serialised: %s", name, error)
+        return
+    if len(payload) < persistent_cache_min_entry_size_bytes.value:
+        return
+    try:
+        cache.store(key, payload)
+    except OSError as error:
+        disk_cache.failed("writing an entry", error)
+
+
+def _count(compiles: int = 0, disk_hits: int = 0, memory_hits: int = 0, seconds: float = 0.0) -> None:
+    """To be called with the lock held."""
+    global _stats
+    now = _stats
+    _stats = CompileStats(
+        now.compiles + compiles,
+        now.disk_hits + disk_hits,
+        now.memory_hits + memory_hits,
+        now.seconds + seconds,
+    )
+
+
+def compile_stats() -> CompileStats:
+    """How often each road to an executable was taken so far."""
+    return _stats
+
+
+def clear_memory_cache() -> None:
+    """Forgets every executable that this module holds; the folder on disk stays."""
+    with _lock:
+        _executables.clear()
+
+
+# What the machine code depends on besides text and options.
+
+
+def _client_keys(client: _native.Client) -> _ClientKeys:
+    keys = _clients.get(client)
+    if keys is None:
+        with _lock:
+            keys = _clients.setdefault(client, _ClientKeys(next(_serials)))
+    return keys
+
+
+def _environment(client: _native.Client) -> bytes:
+    keys = _client_keys(client)
+    if keys.environment is None:
+        devices = [(device.id, device.process_index, device.device_kind) for device in client.devices]
+        parts = (
+            client.platform,
+            client.platform_version,
+            build_of(client.plugin),
+            xla_flags(),
+            os.environ.get("LIBTPU_INIT_ARGS", ""),
+            _processor(),
+            _threads(),
+            repr(devices),
+        )
+        keys.environment = disk_cache.entry_key(*(part.encode() for part in parts))
+    return keys.environment
+
+
+def _processor() -> str:
+    """The instruction set of this machine: an executable made for a larger one dies with SIGILL."""
+    wanted = ("flags", "Features", "model name", "CPU implementer", "CPU part")
+    lines: list[str] = []
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as info:
+            for line in info:
+                if not line.strip():
+                    break  # the other processors are like the first
+                if line.startswith(wanted):
+                    lines.append(line)
+    except OSError:
+        import platform
+
+        lines = [platform.machine(), platform.processor(), platform.platform()]
+    return "".join(lines)
+
+
+def _threads() -> str:
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    names = ("PJRT_NPROC", "NPROC", "OMP_NUM_THREADS")
+    return repr([os.cpu_count(), affinity, *(os.environ.get(name) for name in names)])
+
+
+def _targets_version(program: str) -> bytes:
+    """The build of the kernels that the program may call: their interface changes with it."""
+    if "custom_call" not in program:
+        return b""
+    status = os.stat(_native.__file__)
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
+
+
+# jax_dump_ir_to
+
+_dumped = 0
+
+
+def _dump(program: str, options: CompileOptions, name: str) -> None:
+    global _dumped
+    with _lock:
+        _dumped += 1
+        number = _dumped
+    stages = {"stablehlo": program, "options": f"{options}\n"}
+    for mode in (dump_ir_modes.value or "").split(","):
+        content = stages.get(mode.strip())
+        if content is not None:
+            dump(f"{number:04d}.{name}.{mode.strip()}", content)
+
+
+def dump(label: str, content: str) -> None:
+    """Writes a stage of a program where ``jax_dump_ir_to`` says, under a file name made from ``label``."""
+    folder = dump_ir_to.value
+    if folder in (None, "", "-"):
+        print(f"---- {label}", content, sep="\n", file=sys.stderr)
+        return
+    os.makedirs(folder, exist_ok=True)
+    name = "".join(c if c.isalnum() or c in "._-" else "_" for c in label)
+    with open(os.path.join(folder, f"{name}.txt"), "w", encoding="utf-8") as file:
+        file.write(content)

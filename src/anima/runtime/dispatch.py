@@ -1,0 +1,213 @@
+"""How programs run: eager operations and compiled jaxprs become call plans.
+
+Invariant: a plan is a pure function of (jaxpr, avals, device, options), so callers may cache it under exactly
+those. The hot path is C++ (`_native.CompiledCall`); Python is entered on a miss only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anima import _native
+from anima._native import ArrayImpl, CallPlan, CompiledCall
+from anima.core import hooks
+from anima.core.aval import AbstractValue, ShapedArray, physical_aval
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from anima.core.primitive import Primitive
+from anima.core.trace import Tracer, aval_of, leak_error
+from anima.interpreters.dce import dce_jaxpr
+from anima.lowering.module import LoweredModule, lower_module
+from anima.runtime import compiler
+from anima.runtime.compile_options import options_for
+from anima.runtime.devices import default_device
+
+TINY_ELEMENTS = 1024
+
+
+class Program:
+    """A jaxpr made ready to compile for one device: pruned, lowered, with what a plan needs to know.
+
+    `kept`: indices of the arguments that the program takes. `donate`: those it may overwrite. `forward`: for
+    each output the argument it simply is, or -1.
+    """
+
+    __slots__ = ("closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args", "out_avals")
+
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        name: str,
+        device: Any,
+        *,
+        donate: Sequence[int] = (),
+        keep_unused: bool = False,
+        kind: str = "program",
+    ) -> None:
+        jaxpr = closed.jaxpr
+        self.name = name
+        self.device = device
+        self.kind = kind
+        self.num_args = len(jaxpr.invars)
+        self.out_avals: list[Any] = jaxpr.out_avals
+        position = {var: i for i, var in enumerate(jaxpr.invars)}
+        donated = set(donate)
+        # A donated input must really go through the program: it will not be there to hand back.
+        self.forward = [_source(v, position, donated) for v in jaxpr.outvars]
+        pruned, used_consts, used = dce_jaxpr(jaxpr, [f < 0 for f in self.forward])
+        if keep_unused:
+            pruned = Jaxpr(pruned.constvars, jaxpr.invars, pruned.outvars, pruned.eqns, pruned.effects, pruned.name)
+            used = [True] * self.num_args
+        self.kept = [i for i, u in enumerate(used) if u]
+        self.donate = [i for i in self.kept if i in donated]
+        self.closed = ClosedJaxpr(pruned, [c for c, u in zip(closed.consts, used_consts) if u])
+        self.lowered: LoweredModule = lower_module(
+            self.closed, name=name, platform=device.platform, arg_attrs=self._aliasing()
+        )
+
+    def _aliasing(self) -> list[str]:
+        """Attributes that let each donated argument's memory hold an output of the same type."""
+        attrs = [""] * len(self.kept)
+        free = [(i, physical_aval(a)) for i, (a, f) in enumerate(zip(self.out_avals, self.forward)) if f < 0]
+        numbered = {i: n for n, (i, _) in enumerate(free)}
+        for slot, index in enumerate(self.kept):
+            if index not in self.donate:
+                continue
+            aval = physical_aval(self.closed.jaxpr.invars[slot].aval)  # type: ignore[arg-type]
+            match = next((o for o in free if o[1].shape == aval.shape and o[1].dtype == aval.dtype), None)
+            if match is None:
+                attrs[slot] = "jax.buffer_donor = true"
+            else:
+                free.remove(match)
+                attrs[slot] = f"tf.aliasing_output = {numbered[match[0]]} : i32"
+        return attrs
+
+    def compile(self, compiler_options: dict[str, Any] | None = None) -> Any:
+        """The executable, from a cache if it is there."""
+        avals = [*self.closed.in_avals, *self.closed.out_avals]
+        tiny = all(isinstance(a, ShapedArray) and a.size <= TINY_ELEMENTS for a in avals)
+        options = options_for(
+            self.kind,  # type: ignore[arg-type]
+            platform=self.device.platform,
+            tiny=tiny,
+            device_ids=(self.device.id,),
+            compiler_options=compiler_options,
+        )
+        return compiler.compile_program(
+            self.lowered.text, client=self.device.client, options=options, name=self.name
+        )
+
+    def plan(self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False) -> CallPlan:
+        """The plan that runs `executable` on arguments of this program."""
+        return CallPlan(
+            executable,
+            num_leaves=self.num_args,
+            kept=tuple(self.kept),
+            consts=tuple(_on_device(c, self.device) for c in self.lowered.constants),
+            out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in self.out_avals),
+            out_tree=out_tree,
+            single=single,
+            committed=committed,
+            donate=tuple(self.donate),
+            forward=tuple(self.forward),
+            device=self.device,
+        )
+
+
+def _source(var: Any, position: dict[Any, int], donated: set[int]) -> int:
+    index = position.get(var, -1) if isinstance(var, Var) else -1
+    return -1 if index in donated else index
+
+
+def _on_device(value: Any, device: Any) -> ArrayImpl:
+    if not isinstance(value, ArrayImpl):
+        return _native.array_from_host(value, device)
+    return value if value.device is device else _native.copy_to_device(value, device)
+
+
+def device_of(args: Sequence[Any], what: str) -> tuple[Any, bool]:
+    """Where a program on these arguments runs, and whether an argument is committed there.
+
+    Raises:
+      ValueError: arguments are committed to different devices.
+    """
+    committed: Any = None
+    first: Any = None
+    for index, arg in enumerate(args):
+        if type(arg) is ArrayImpl:
+            if arg.committed:
+                if committed is not None and arg.device is not committed:
+                    raise ValueError(
+                        f"{what} got arguments committed to different devices: {committed} and, at position "
+                        f"{index}, {arg.device}; move them together with device_put"
+                    )
+                committed = arg.device
+            elif first is None:
+                first = arg.device
+    if committed is not None:
+        return committed, True
+    chosen = default_device()
+    if first is not None and first.client is not chosen.client:
+        return first, False
+    return chosen, False
+
+
+def check_operand(value: Any, what: str) -> Any:
+    """`value` ready to be an argument of an eager program.
+
+    Raises:
+      UnexpectedTracerError: it is a tracer of a transformation that is not in progress here.
+      TypeError: it is no array or number.
+    """
+    if type(value) is ArrayImpl:
+        return value
+    if isinstance(value, Tracer):
+        raise leak_error(value)
+    convert = getattr(value, "__jax_array__", None)
+    if convert is not None:
+        return check_operand(convert(), what)
+    try:
+        aval_of(value)
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}") from None
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# Eager operations.
+
+
+def single_equation(primitive: Primitive, avals: Sequence[AbstractValue], params: dict[str, Any]) -> ClosedJaxpr:
+    """The program that is one application of `primitive`."""
+    outs = primitive.shape(*avals, **params)
+    effects = frozenset() if primitive.effects is None else primitive.effects(*avals, **params)
+    invars = [Var(a) for a in avals]
+    outvars = [Var(a) for a in (outs if primitive.multiple_results else [outs])]
+    eqn = Eqn(primitive, invars, outvars, params, effects)
+    return ClosedJaxpr(Jaxpr([], invars, outvars, [eqn], effects, primitive.name), [])
+
+
+def _eager_miss(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, CallPlan | None]:
+    primitive: Primitive = call.spec
+    operands = [check_operand(a, primitive.name) for a in args]
+    closed = single_equation(primitive, [aval_of(a) for a in operands], params)
+    device, committed = device_of(operands, primitive.name)
+    inner = params.get("jaxpr")
+    kind = "program" if isinstance(inner, ClosedJaxpr) else "single_op"
+    program = Program(closed, primitive.name, device, kind=kind)
+    plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
+    return plan.execute(operands), plan
+
+
+def _eager_traced(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    return call.spec.bind(*args, **params)
+
+
+def make_eager(primitive: Primitive) -> CompiledCall:
+    """The eager road of a primitive: one executable for each signature of operands and parameters."""
+    return CompiledCall(
+        primitive.bind, _eager_miss, _eager_traced, flat=True, name=primitive.name, spec=primitive
+    )
+
+
+hooks.make_eager = make_eager

@@ -1,0 +1,454 @@
+"""`jit`: compile a function with XLA, once for each signature of its arguments.
+
+Invariant: a call is C++ (`_native.CompiledCall`) until it meets a new signature; then `jit_miss` traces, lowers and
+compiles, and hands back the plan to be kept. Traced programs are kept for as long as the function lives, so
+wrapping the same function again does not trace it again.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima import _native
+from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
+from anima.config import disable_jit, explain_cache_misses
+from anima.core.evaluate import eval_jaxpr
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.trace import Tracer, aval_of
+from anima.interpreters.stage import hoist_consts, stage
+from anima.runtime import sharded
+from anima.runtime.dispatch import Program, check_operand, device_of
+from anima.transforms.arguments import (
+    FlatFunction,
+    check_callable,
+    leaf_names,
+    name_of,
+    signature_of,
+)
+from anima.transforms.jit_primitive import jit_p
+from anima.transforms.stages import Lowered, Traced
+
+
+class JitSpec:
+    """What `jit` was told, apart from the function."""
+
+    __slots__ = (
+        "compiler_options", "donate_argnames", "donate_argnums", "in_shardings", "inline", "keep_unused",
+        "out_shardings", "static_argnames", "static_argnums",
+    )  # fmt: skip
+
+    def __init__(self, **fields: Any) -> None:
+        for name in self.__slots__:
+            setattr(self, name, fields[name])
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a traced program depends on, besides the arguments."""
+        return (self.static_argnums, self.static_argnames)
+
+
+class TracedProgram:
+    """A traced function: its program with captured constants as leading arguments, and its result's structure."""
+
+    __slots__ = ("closed", "consts", "in_tree", "lock", "name", "out_tree")
+
+    def __init__(self, closed: ClosedJaxpr, consts: list[Any], in_tree: PyTreeDef, out_tree: PyTreeDef, name: str) -> None:
+        self.closed = closed
+        self.consts = consts
+        self.in_tree = in_tree
+        self.out_tree = out_tree
+        self.name = name
+        self.lock = threading.Lock()
+
+
+_MAX_PROGRAMS = 2048  # traced programs kept for one function
+_programs: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+_own_programs: weakref.WeakKeyDictionary[CompiledCall, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+
+def _programs_of(call: CompiledCall) -> dict[Any, Any]:
+    """The traced programs of the function behind `call`, shared with other `jit`s of it."""
+    for table, key in ((_programs, call.fun), (_own_programs, call)):
+        try:
+            known = table.get(key)
+            return known if known is not None else table.setdefault(key, {})
+        except TypeError:  # not hashable, or cannot be referred to weakly
+            continue
+    raise TypeError(f"jit cannot keep programs for {call.fun!r}")
+
+
+class _Static:
+    """A static argument in a key: equal only to an equal value of the same type."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is _Static and type(self.value) is type(other.value) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
+
+
+def _split_static(
+    call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any], Any, Callable[..., Any]]:
+    """The dynamic arguments, a key for the static ones, and the function of the dynamic ones alone."""
+    spec: JitSpec = call.spec
+    fun = call.fun
+    positions = [i for i in spec.static_argnums if i < len(args)]
+    names = [n for n in spec.static_argnames if n in kwargs]
+    if not positions and not names:
+        return args, kwargs, None, fun
+    static_args = {i: args[i] for i in positions}
+    static_kwargs = {n: kwargs[n] for n in names}
+    for where, value in (*((f"number {i}", v) for i, v in static_args.items()), *static_kwargs.items()):
+        _check_hashable(fun, where, value)
+    key = (
+        tuple((i, _Static(v)) for i, v in static_args.items()),
+        tuple((n, _Static(v)) for n, v in sorted(static_kwargs.items())),
+    )
+    count = len(args)
+
+    def of_dynamic(*dynamic: Any, **keywords: Any) -> Any:
+        given = iter(dynamic)
+        full = [static_args[i] if i in static_args else next(given) for i in range(count)]
+        return fun(*full, **keywords, **static_kwargs)
+
+    functools.update_wrapper(of_dynamic, fun, assigned=("__name__", "__qualname__"))
+    dynamic_args = tuple(a for i, a in enumerate(args) if i not in static_args)
+    dynamic_kwargs = {n: v for n, v in kwargs.items() if n not in static_kwargs}
+    return dynamic_args, dynamic_kwargs, key, of_dynamic
+
+
+def _check_hashable(fun: Any, where: str, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise ValueError(
+            f"static argument {where} of {name_of(fun)} has the unhashable type {type(value).__name__}: static "
+            "arguments are compared with those of earlier calls; use a hashable type (a tuple instead of a list)"
+        ) from None
+    if isinstance(value, Tracer):
+        raise TypeError(
+            f"static argument {where} of {name_of(fun)} is a traced value: {value!r}; static arguments must be known while tracing"
+        )
+
+
+def _check_leaves(call: CompiledCall, leaves: list[Any], args: Any, kwargs: Any, tracers: bool) -> None:
+    for index, leaf in enumerate(leaves):
+        if tracers and isinstance(leaf, Tracer):
+            continue
+        try:
+            leaves[index] = check_operand(leaf, "jit")
+        except TypeError as error:
+            if isinstance(leaf, Tracer):
+                raise
+            name = leaf_names(call.fun, args, kwargs)[index]
+            raise TypeError(
+                f"cannot interpret value of type {type(leaf).__name__} as an array: argument {name} of "
+                f"{name_of(call.fun)}. If it is no array but a setting, name it in static_argnums or static_argnames."
+            ) from error
+
+
+class _Call:
+    """One call's arguments, taken apart."""
+
+    __slots__ = ("args", "fun", "in_tree", "kwargs", "leaves", "static")
+
+    def __init__(self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool) -> None:
+        self.args, self.kwargs, self.static, self.fun = _split_static(call, args, kwargs)
+        self.leaves, self.in_tree = tree_flatten((self.args, self.kwargs))
+        _check_leaves(call, self.leaves, self.args, self.kwargs, tracers)
+
+    def program(self, call: CompiledCall) -> TracedProgram:
+        """The traced program for these arguments, from the table if it is there."""
+        avals = tuple([aval_of(x) for x in self.leaves])
+        key = (_native.options_key(), self.in_tree, avals, self.static, call.spec.key)
+        table = _programs_of(call)
+        known: TracedProgram | None = table.get(key)
+        if known is not None:
+            return known
+        if explain_cache_misses.value:
+            _explain(call, key, table)
+        program = self._trace(call, avals)
+        if not any(isinstance(c, Tracer) for c in program.consts):
+            if len(table) >= _MAX_PROGRAMS:
+                table.pop(next(iter(table)))
+            program = table.setdefault(key, program)
+        return program
+
+    def _trace(self, call: CompiledCall, avals: Sequence[Any]) -> TracedProgram:
+        flat = FlatFunction(self.fun, self.in_tree)
+        name = name_of(call.fun)
+        names = _LazyNames(call.fun, self.args, self.kwargs)
+        jaxpr, consts = stage(flat, avals, name, names)  # type: ignore[arg-type]
+        return TracedProgram(ClosedJaxpr(hoist_consts(jaxpr), []), consts, self.in_tree, flat.out_tree, name)
+
+
+class _LazyNames:
+    """Names of the argument leaves, worked out when a message asks for one."""
+
+    def __init__(self, fun: Any, args: Any, kwargs: Any) -> None:
+        self._fun = weakref.ref(fun) if hasattr(fun, "__weakref__") else lambda: fun
+        self._trees = [tree_flatten(a)[1] for a in args]
+        self._kwarg_trees = {k: tree_flatten(v)[1] for k, v in kwargs.items()}
+
+    def _names(self) -> list[str]:
+        empty = [tree_unflatten(t, [0] * t.num_leaves) for t in self._trees]
+        keywords = {k: tree_unflatten(t, [0] * t.num_leaves) for k, t in self._kwarg_trees.items()}
+        return leaf_names(self._fun(), empty, keywords)
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __getitem__(self, index: int) -> str:
+        return self._names()[index]
+
+
+def _explain(call: CompiledCall, key: Any, table: dict[Any, Any]) -> None:
+    from_before = f"{len(table)} programs are known for it" if table else "it was never traced before"
+    avals = ", ".join(a.str_short() for a in key[2])
+    print(f"tracing {name_of(call.fun)} for arguments ({avals}): {from_before}")
+
+
+def _donated(spec: JitSpec, parts: _Call, offset: int) -> list[int]:
+    """Indices of the program's arguments that the caller gives up."""
+    if not spec.donate_argnums and not spec.donate_argnames:
+        return []
+    donated, index = [], offset
+    dynamic = [i for i in range(len(parts.args) + len(spec.static_argnums)) if i not in spec.static_argnums]
+    for position, arg in zip(dynamic, parts.args):
+        count = len(tree_flatten(arg)[0])
+        if position in spec.donate_argnums:
+            donated += range(index, index + count)
+        index += count
+    for name in sorted(parts.kwargs):
+        count = len(tree_flatten(parts.kwargs[name])[0])
+        if name in spec.donate_argnames:
+            donated += range(index, index + count)
+        index += count
+    return donated
+
+
+def _lower(call: CompiledCall, parts: _Call, traced: TracedProgram) -> tuple[Program, bool]:
+    """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
+    device, committed = device_of(parts.leaves, name_of(call.fun))
+    closed = bind_consts(traced)
+    program = Program(
+        closed,
+        f"jit_{traced.name}",
+        device,
+        donate=_donated(call.spec, parts, 0),
+        keep_unused=call.spec.keep_unused,
+    )
+    return program, committed
+
+
+def bind_consts(traced: TracedProgram) -> ClosedJaxpr:
+    """The traced program as a function of its arguments alone."""
+    if not traced.consts:
+        return traced.closed
+    jaxpr = traced.closed.jaxpr
+    count = len(traced.consts)
+    rebound = jaxpr.memoized(
+        "rebound",
+        lambda: type(jaxpr)(
+            jaxpr.invars[:count], jaxpr.invars[count:], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name
+        ),
+    )
+    return ClosedJaxpr(rebound, traced.consts)
+
+
+def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    if disable_jit.value:
+        return call.fun(*args, **kwargs), None
+    parts = _Call(call, args, kwargs, tracers=False)
+    traced = parts.program(call)
+    spec: JitSpec = call.spec
+    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+        donate = _donated(spec, parts, 0)
+        return sharded.run(bind_consts(traced), traced, spec, parts.leaves, donate)
+    program, committed = _lower(call, parts, traced)
+    executable = program.compile(spec.compiler_options)
+    plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
+    return plan.execute(parts.leaves), plan
+
+
+def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if disable_jit.value:
+        return call.fun(*args, **kwargs)
+    parts = _Call(call, args, kwargs, tracers=True)
+    traced = parts.program(call)
+    operands = [*traced.consts, *parts.leaves]
+    if call.spec.inline:
+        outs = eval_jaxpr(traced.closed.jaxpr, (), *operands)
+    else:
+        outs = jit_p.bind(*operands, jaxpr=traced.closed, name=traced.name)
+    return tree_unflatten(traced.out_tree, outs)
+
+
+# ---------------------------------------------------------------------------------------------
+# The public face.
+
+
+def _as_tuple(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    items = (value,) if isinstance(value, kind) else tuple(value)
+    for item in items:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            raise TypeError(f"jit: {what} must be {kind.__name__}s, got {item!r}")
+    return items
+
+
+def resolve_arguments(fun: Any, numbers: Any, names: Any, what: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Positions and names of arguments, each completed from the other through the signature.
+
+    Raises:
+      ValueError: a position or name does not exist.
+    """
+    positions = list(_as_tuple(numbers, int, f"{what}_argnums"))
+    given = list(_as_tuple(names, str, f"{what}_argnames"))
+    signature = signature_of(fun)
+    if signature is None:
+        return tuple(sorted(positions)), tuple(given)
+    params = list(signature.parameters.values())
+    positional = [p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in params)
+    keywords = {p.name for p in params if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    any_keyword = any(p.kind is p.VAR_KEYWORD for p in params)
+    for i, number in enumerate(positions):
+        if number < 0:
+            positions[i] = number + len(positional)
+        if not 0 <= positions[i] < len(positional) and not (variadic and positions[i] >= 0):
+            raise ValueError(
+                f"jit: {what}_argnums {number} is out of range: {name_of(fun)} takes {len(positional)} positional arguments"
+            )
+    for name in given:
+        if name not in keywords and not any_keyword:
+            raise ValueError(f"jit: {what}_argnames {name!r} is not an argument of {name_of(fun)}{signature}")
+    by_keyword = {p.name for p in params if p.kind is p.POSITIONAL_OR_KEYWORD}
+    if names is None:
+        given += [positional[i] for i in positions if i < len(positional) and positional[i] in by_keyword]
+    if numbers is None:
+        positions += [positional.index(n) for n in given if n in positional]
+    return tuple(sorted(set(positions))), tuple(dict.fromkeys(given))
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    /,
+    *,
+    in_shardings: Any = sharded.UNSPECIFIED,
+    out_shardings: Any = sharded.UNSPECIFIED,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Sequence[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Sequence[str] | None = None,
+    keep_unused: bool = False,
+    device: Any = None,
+    backend: str | None = None,
+    inline: bool = False,
+    abstracted_axes: Any = None,
+    compiler_options: dict[str, Any] | None = None,
+) -> Any:
+    """`fun` compiled by XLA: traced once for each signature of its arguments, then run without Python.
+
+    Args:
+      fun: a pure function of arrays and pytrees of them. Left out, `jit` is a decorator with options.
+      in_shardings, out_shardings: how arguments and results lie over devices: shardings, or pytree prefixes of them.
+      static_argnums, static_argnames: arguments that are settings: hashable, part of the signature, seen
+        by `fun` as they are. Each is completed from the other by `fun`'s signature.
+      donate_argnums, donate_argnames: arguments whose memory the results may reuse; they are deleted.
+      keep_unused: keep arguments that the program does not use as parameters of it.
+      inline: when called inside another transformation, become part of the caller's program.
+      compiler_options: XLA options by name.
+    Returns:
+      A function with `fun`'s arguments, with methods `lower`, `trace`, `eval_shape` and `clear_cache`.
+    Raises:
+      TypeError, ValueError: an option does not fit `fun`'s signature.
+
+    >>> import anima, anima.numpy as np
+    >>> @anima.jit
+    ... def f(x):
+    ...     return 2 * x
+    >>> print(f(3))
+    6
+    """
+    options = dict(
+        in_shardings=in_shardings, out_shardings=out_shardings, static_argnums=static_argnums,
+        static_argnames=static_argnames, donate_argnums=donate_argnums, donate_argnames=donate_argnames,
+        keep_unused=keep_unused, inline=inline, compiler_options=compiler_options, device=device, backend=backend,
+        abstracted_axes=abstracted_axes,
+    )  # fmt: skip
+    if fun is None:
+        return functools.partial(jit, **options)
+    check_callable(fun, "jit")
+    if abstracted_axes is not None:
+        raise ValueError("jit: abstracted_axes is not supported; shapes are part of a program's signature")
+    statics, static_names = resolve_arguments(fun, static_argnums, static_argnames, "static")
+    donated, donated_names = resolve_arguments(fun, donate_argnums, donate_argnames, "donate")
+    both = set(statics) & set(donated) or set(static_names) & set(donated_names)
+    if both:
+        raise ValueError(f"jit: arguments {sorted(both, key=str)} of {name_of(fun)} are both static and donated")
+    if device is not None or backend is not None:
+        in_shardings = sharded.on_device(device, backend, in_shardings)
+    spec = JitSpec(
+        in_shardings=in_shardings, out_shardings=out_shardings, static_argnums=statics, static_argnames=static_names,
+        donate_argnums=donated, donate_argnames=donated_names, keep_unused=keep_unused, inline=inline,
+        compiler_options=compiler_options,
+    )  # fmt: skip
+    call = CompiledCall(
+        fun, jit_miss, _traced, static_argnums=statics, static_argnames=static_names, name=name_of(fun), spec=spec
+    )
+    functools.update_wrapper(call, fun)
+    return call
+
+
+def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
+    """Trace for these arguments (arrays or `ShapeDtypeStruct`s) without compiling: has `.jaxpr` and `.lower()`."""
+    parts = _Call(call, args, kwargs, tracers=True)
+    traced = parts.program(call)
+    return Traced(traced, bind_consts(traced), lambda: _lowered(call, parts, traced))
+
+
+def _lowered(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Lowered:
+    spec: JitSpec = call.spec
+    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+        program: Any = sharded.ShardedProgram(bind_consts(traced), traced, spec, parts.leaves, _donated(spec, parts, 0))
+        committed = True
+    else:
+        program, committed = _lower(call, parts, traced)
+    return Lowered(program, traced, committed, spec.compiler_options, (spec.static_argnums, spec.static_argnames))
+
+
+def _lower_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Lowered:
+    """Lower for these arguments (arrays or `ShapeDtypeStruct`s): has `.as_text()` and `.compile()`."""
+    return _trace_method(call, *args, **kwargs).lower()
+
+
+def _eval_shape_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Any:
+    """The result's shapes and dtypes for these arguments, as `ShapeDtypeStruct`s; computes nothing."""
+    return _trace_method(call, *args, **kwargs).out_info
+
+
+_clear_signatures = CompiledCall.clear_cache
+
+
+def _clear_cache(call: CompiledCall) -> None:
+    """Forget every program traced or compiled for this function."""
+    _programs_of(call).clear()
+    _clear_signatures(call)
+
+
+for _name, _method in (
+    ("trace", _trace_method), ("lower", _lower_method), ("eval_shape", _eval_shape_method), ("clear_cache", _clear_cache),
+):  # fmt: skip
+    setattr(CompiledCall, _name, _method)

@@ -1,0 +1,97 @@
+"""Moving values between host and devices: `device_put`, `device_get`, `block_until_ready`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anima import _native, tree
+from anima._native import ArrayImpl, tree_flatten, tree_unflatten
+from anima.core.trace import Tracer, get_trace
+from anima.runtime.arrays import as_array
+from anima.runtime.devices import resolve_device
+from anima.transforms.arguments import check_inputs
+
+
+def _put(value: Any, device: Any) -> Any:
+    if isinstance(value, Tracer) or get_trace() is not None:
+        return value if device is None else _put_traced(value)
+    if device is None:
+        return as_array(value)
+    target = resolve_device(device)
+    if isinstance(value, ArrayImpl):
+        moved = value if value.device is target else _native.copy_to_device(value, target)
+        return moved if moved.committed else _native.array_with(moved, committed=True)
+    return _native.array_from_host(value, target, committed=True)
+
+
+def _put_traced(value: Any) -> Any:
+    return as_array(value)
+
+
+def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None) -> Any:
+    """`x`, an array or a pytree of them, on a device or laid out over several.
+
+    Args:
+      x: arrays, NumPy arrays or numbers; NumPy data is copied before the call returns.
+      device: a device, a sharding, or a pytree prefix of those; None puts host values on the default device and
+        leaves arrays where they are.
+      donate: the source may be given up.
+    Returns:
+      The same structure of arrays, committed to where they were put.
+
+    >>> import anima
+    >>> anima.device_put(1.0, anima.devices()[0]).committed
+    True
+    """
+    leaves, structure = tree_flatten(x)
+    leaves = check_inputs(leaves, device_put, "device_put", (x,), {}) if device is None else leaves
+    targets = [device] * len(leaves) if device is None else tree.flatten_axes("device_put device", structure, device)
+    return tree_unflatten(structure, [_put(leaf, target) for leaf, target in zip(leaves, targets)])
+
+
+def device_get(x: Any) -> Any:
+    """`x`, an array or a pytree of them, as NumPy arrays.
+
+    All transfers are started before the first is waited for.
+
+    >>> import anima
+    >>> anima.device_get(anima.device_put(2.5))
+    array(2.5, dtype=float32)
+    """
+    leaves, structure = tree_flatten(x)
+    for leaf in leaves:
+        if isinstance(leaf, ArrayImpl):
+            leaf.copy_to_host_async()
+    return tree_unflatten(structure, [_get(leaf) for leaf in leaves])
+
+
+def _get(leaf: Any) -> Any:
+    if isinstance(leaf, (ArrayImpl, Tracer)):
+        return np.asarray(leaf)
+    return leaf
+
+
+def block_until_ready(x: Any) -> Any:
+    """Wait until every array in `x` is computed, and return `x`.
+
+    Raises:
+      JaxRuntimeError: a computation failed.
+
+    >>> import anima
+    >>> print(anima.block_until_ready(anima.device_put(1.0)))
+    1.0
+    """
+    for leaf in tree_flatten(x)[0]:
+        if hasattr(leaf, "block_until_ready"):
+            leaf.block_until_ready()
+    return x
+
+
+def copy_to_host_async(x: Any) -> Any:
+    """Start copying every array in `x` to the host, so that reading it later does not wait."""
+    for leaf in tree_flatten(x)[0]:
+        if isinstance(leaf, ArrayImpl):
+            leaf.copy_to_host_async()
+    return x

@@ -1,0 +1,112 @@
+"""Sample applications of the operations: the one table that the walk over them is driven by.
+
+Invariant: every primitive of `anima.core.primitive.primitives` has at least one `Sample` in a module of this
+package, or a line in `ELSEWHERE`. A module is a list `SAMPLES`, and all modules are found by themselves; so an
+operation is added by writing a few lines here:
+
+    SAMPLES = [
+        Sample(
+            primitive="cumsum",
+            call=lambda x: lax.cumsum(x, axis=1),
+            args=(floats((3, 4)),),
+            oracle=lambda x: np.cumsum(x, axis=1),
+            ulps=4,
+        ),
+    ]
+
+What `tests/lax/test_operations.py` does with them:
+
+| check | which samples |
+| --- | --- |
+| eager = jit = oracle | all |
+| vmap = each slice by itself, whatever the mapped arguments and axes | all but `mapped=False` |
+| jvp and vjp against finite differences in float64, to second order | the differentiable, but `differentiate=False` |
+| every dtype that the primitive declares: lowers, compiles, runs, equals the oracle | each primitive's first |
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One application of an operation, and what it must give.
+
+    Attributes:
+      primitive: the name of the primitive that is sampled; the jaxpr of `call` must contain it.
+      call: applies the public function to the arrays of `args`; parameters are part of the closure. Returns an
+        array or a tuple of arrays. It must also work on other dtypes, for the walk casts the arguments.
+      args: NumPy arrays. Where one has 64 bits, the sample runs in 64-bit mode.
+      oracle: the same function of NumPy arrays, by NumPy, SciPy or mpmath; returns the same structure. If `ulps` is 0
+        it is given the arguments as they are, and dtypes and bits of the results must agree (a NaN is a NaN).
+        Else it is given wider ones (float64 for up to 32 bits, longdouble for float64, complex alike), and its
+        result is compared in units in the last place of the dtype that the operation returns.
+      ulps: the bound on the error, for all dtypes or by name of the result's dtype, with "" for those not named.
+      floor: where the true result is smaller than this, a unit in the last place is that of `floor`; for
+        results that suffer cancellation near a root. Complex results are measured by their modulus.
+      differentiate: whether to check derivatives at these arguments, or the positions of the arguments to
+        differentiate. They are cast to 64 bits; the points must be some 0.1 away from kinks and jumps.
+      mapped: False if the operation cannot be mapped over these arguments.
+      typed: positions of the arguments whose dtype is the one that the primitive declares; None: those of the dtype of
+        the first.
+      only: dtypes to which the walk over declared dtypes is confined for this sample (None: all declared).
+    """
+
+    primitive: str
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    oracle: Callable[..., Any]
+    ulps: float | Mapping[str, float] = 0.0
+    floor: float = 0.0
+    differentiate: bool | tuple[int, ...] = True
+    mapped: bool = True
+    typed: tuple[int, ...] | None = None
+    only: tuple[str, ...] | None = None
+
+    def ulps_of(self, dtype: np.dtype[Any]) -> float:
+        """The bound for results of `dtype`."""
+        if isinstance(self.ulps, Mapping):
+            return self.ulps.get(dtype.name, self.ulps.get("", 0.0))
+        return self.ulps
+
+
+# Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
+ELSEWHERE: dict[str, str] = {}
+
+
+def floats(shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: Any = np.float32) -> np.ndarray:
+    """Distinct numbers spread evenly over an interval, in a scrambled order that is always the same."""
+    size = int(np.prod(shape))
+    steps = np.random.default_rng(size).permutation(size)
+    return np.asarray((low + (high - low) * (steps + 0.5) / max(size, 1)).reshape(shape), dtype)
+
+
+def complexes(shape: tuple[int, ...], radius: float = 2.0, dtype: Any = np.complex64) -> np.ndarray:
+    """Distinct numbers all over a disc."""
+    size = int(np.prod(shape))
+    turns = np.arange(size) * 0.618034 * 2 * np.pi + 0.3
+    return np.asarray(radius * np.sqrt((np.arange(size) + 0.7) / max(size, 1)) * np.exp(1j * turns), dtype).reshape(shape)  # fmt: skip
+
+
+def integers(shape: tuple[int, ...], low: int = -9, high: int = 10, dtype: Any = np.int32) -> np.ndarray:
+    """Integers from `low` up to, but not including, `high`."""
+    size = int(np.prod(shape))
+    return np.random.default_rng(size).integers(low, high, shape).astype(dtype)
+
+
+def booleans(shape: tuple[int, ...]) -> np.ndarray:
+    """True and False, mixed."""
+    return integers(shape, 0, 2, bool)
+
+
+def all_samples() -> Iterator[Sample]:
+    """The samples of every module of this package, in order of the modules' names."""
+    for info in pkgutil.iter_modules(__path__):
+        yield from importlib.import_module(f"{__name__}.{info.name}").SAMPLES
