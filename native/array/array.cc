@@ -80,12 +80,15 @@ bool is_deleted(ArrayObject* array) {
   return false;
 }
 
-void check_live(ArrayObject* array) {
-  if (!is_deleted(array)) return;
+void throw_deleted(ArrayObject* array) {
   throw_python(
       error_class(ErrorClass::kDeletedArray),
       "the array of shape %S and dtype %S was deleted, or donated to a computation: its contents are gone",
       array->aval->shape.get(), array->aval->dtype.get());
+}
+
+void check_live(ArrayObject* array) {
+  if (is_deleted(array)) throw_deleted(array);
 }
 
 bool may_donate(ArrayObject* array, long own_references) {
@@ -105,17 +108,17 @@ void delete_array(ArrayObject* array) {
 }
 
 void await_ready(ArrayObject* array) {
-  check_live(array);
-  // A copy: the array may be deleted by another thread during the wait.
-  if (array->shards.size() == 1) {
-    BufferRef shard = array->shards[0];
-    if (shard->is_ready()) return shard->await_ready();  // to get at its error
+  if (array->shards.empty()) throw_deleted(array);
+  bool known = true;
+  for (const BufferRef& shard : array->shards) known = known && shard->known_ready();
+  if (known) return check_live(array);
+  std::vector<BufferRef> shards = array->shards;  // another thread may delete the array during the wait
+  try {
     NoGil nogil;
-    return shard->await_ready();
+    for (const BufferRef& shard : shards) shard->await_ready();
+  } catch (const DeletedError&) {
+    throw_deleted(array);
   }
-  std::vector<BufferRef> shards = array->shards;
-  NoGil nogil;
-  for (const BufferRef& shard : shards) shard->await_ready();
 }
 
 PyObject* array_sharding(ArrayObject* array) {

@@ -43,6 +43,7 @@ inline PyObject* make_array(AvalRef aval, BufferRef shard, bool committed) {
 }
 // Throws (DeletedArrayError in Python) if the array is deleted or donated.
 void check_live(ArrayObject* array);
+[[noreturn]] void throw_deleted(ArrayObject* array);
 bool is_deleted(ArrayObject* array);
 // True if no other array, view or cache uses these buffers, so that their memory may be reused.
 // References that the caller itself holds beside the array's must be counted in `own_references`.

@@ -39,14 +39,6 @@ auto without_gil(size_t bytes, Fn&& fn) {
   return fn();
 }
 
-// The array itself if it is dense, aligned for its type and in native byte order, else such a copy.
-PyRef dense_form(PyArrayObject* array) {
-  if (PyArray_IS_C_CONTIGUOUS(array) && PyArray_ISBEHAVED_RO(array)) return PyRef::borrow(as_object(array));
-  PyArray_Descr* native = PyArray_DescrNewByteorder(PyArray_DESCR(array), NPY_NATIVE);
-  checked(reinterpret_cast<PyObject*>(native));
-  return PyRef::steal(checked(PyArray_FromArray(array, native, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY)));
-}
-
 std::vector<int64_t> dims_of_array(PyArrayObject* array) {
   const npy_intp* shape = PyArray_DIMS(array);
   return std::vector<int64_t>(shape, shape + PyArray_NDIM(array));
@@ -81,34 +73,36 @@ DenseArray read_numpy(PyArrayObject* array, bool canonical) {
   PJRT_Buffer_Type given = type_of_array(array);
   dense.type = canonical ? canonical_type(given) : given;
   dense.dims = dims_of_array(array);
-  dense.array = dense_form(array);
-  dense.data = PyArray_DATA(as_numpy(dense.array.get()));
+  if (PyArray_IS_C_CONTIGUOUS(array) && PyArray_ISBEHAVED_RO(array)) {
+    dense.array = PyRef::borrow(as_object(array));
+    dense.data = PyArray_DATA(array);
+  } else {
+    dense.block = std::make_shared<Block>(dense_bytes(given, dense.dims));
+    dense.data = dense.block->data();
+    PyRef target = PyRef::steal(numpy_over_block(dense.block, dense.dims, dtype_of_type(given), true));
+    checked_status(PyArray_CopyInto(as_numpy(target.get()), array));
+  }
   if (dense.type == given) return dense;
   int64_t count = static_cast<int64_t>(PyArray_SIZE(array));
-  size_t bytes = static_cast<size_t>(count) * host_itemsize(dense.type);
-  dense.block = std::make_shared<Block>(bytes);
-  without_gil(bytes, [&] { narrow(given, dense.data, dense.block->data(), count); });
-  dense.data = dense.block->data();
+  size_t bytes = dense_bytes(dense.type, dense.dims);
+  auto narrowed = std::make_shared<Block>(bytes);
+  without_gil(bytes, [&] { narrow(given, dense.data, narrowed->data(), count); });
+  dense.data = narrowed->data();
+  dense.block = std::move(narrowed);
   dense.array = PyRef();
   return dense;
 }
 
-BufferRef copy_in(const void* data, PJRT_Buffer_Type type, const std::vector<int64_t>& dims, Device* device) {
-  return without_gil(dense_bytes(type, dims), [&] {
-    return device->client->from_host(data, type, dims, device, HostSemantics::kCopy, nullptr);
-  });
-}
-
-BufferRef share_in(BlockRef block, PJRT_Buffer_Type type, const std::vector<int64_t>& dims, Device* device) {
-  const void* data = block->data();
-  return without_gil(dense_bytes(type, dims), [&] {
-    return device->client->from_host(data, type, dims, device, HostSemantics::kZeroCopy, [block] {});
-  });
-}
-
 BufferRef put_dense(DenseArray dense, Device* device) {
-  if (dense.block) return share_in(std::move(dense.block), dense.type, dense.dims, device);
-  return copy_in(dense.data, dense.type, dense.dims, device);
+  size_t bytes = dense_bytes(dense.type, dense.dims);
+  // Handing memory over saves a copy, and costs the bookkeeping of its return.
+  bool give = dense.block && bytes >= kLongCopy;
+  std::function<void()> done;
+  if (give) done = [block = dense.block] {};
+  return without_gil(bytes, [&] {
+    return device->client->from_host(dense.data, dense.type, dense.dims, device,
+                                     give ? HostSemantics::kGiven : HostSemantics::kCopy, std::move(done));
+  });
 }
 
 HostValue put_host_value(PyObject* value, Device* device) {

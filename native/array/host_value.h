@@ -36,9 +36,6 @@ struct DenseArray {
 DenseArray read_numpy(PyArrayObject* array, bool canonical);
 // Copies (or hands over) dense memory to a device. Needs the GIL; releases it for large arrays.
 BufferRef put_dense(DenseArray dense, Device* device);
-// from_host() without the GIL where the copy takes long.
-BufferRef copy_in(const void* data, PJRT_Buffer_Type type, const std::vector<int64_t>& dims, Device* device);
-BufferRef share_in(BlockRef block, PJRT_Buffer_Type type, const std::vector<int64_t>& dims, Device* device);
 // Throws TypeError for a NumPy subclass whose memory does not say all (masked arrays).
 void refuse_masked(PyObject* value);
 

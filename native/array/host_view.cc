@@ -86,8 +86,9 @@ void refuse_extended(ArrayObject* array) {
 void drop_host_copies(ArrayObject* array) { Py_CLEAR(array->host_view); }
 
 PyObject* host_array(ArrayObject* array) {
-  check_live(array);
+  if (array->shards.empty()) throw_deleted(array);
   if (in_host_memory(array)) return view_in_place(array);
+  check_live(array);
   if (array->host_view == nullptr) {
     PyRef made = PyRef::steal(array->shards.size() == 1 ? copy_out(array) : assemble(array));
     // Another thread may have been as far in the meantime, or have deleted the array.

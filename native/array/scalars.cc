@@ -67,7 +67,7 @@ PyRef only_element(ArrayObject* array) {
 }
 
 PyRef scalar_element(ArrayObject* array) {
-  check_live(array);
+  if (array->shards.empty()) throw_deleted(array);
   if (!array->aval->dims.empty()) {
     throw_python(PyExc_TypeError,
                  "only scalar arrays (of shape ()) can be converted to Python scalars, got shape %S",
@@ -81,7 +81,7 @@ PyRef scalar_element(ArrayObject* array) {
 int array_as_bool(PyObject* self) {
   return guarded(-1, [&] {
     ArrayObject* array = as_array(self);
-    check_live(array);
+    if (array->shards.empty()) throw_deleted(array);
     if (array->aval->size == 0) {
       throw_python(
           PyExc_ValueError,
@@ -118,7 +118,7 @@ PyObject* array_as_complex(PyObject* self, PyObject*) {
 PyObject* array_as_index(PyObject* self) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     ArrayObject* array = as_array(self);
-    check_live(array);
+    if (array->shards.empty()) throw_deleted(array);
     if (array->aval->dims.empty() && !array->aval->extended) {
       PyRef element = only_element(array);
       if (PyLong_CheckExact(element.get())) return element.release();
@@ -130,7 +130,7 @@ PyObject* array_as_index(PyObject* self) {
 PyObject* array_item(PyObject* self, PyObject* args) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     ArrayObject* array = as_array(self);
-    check_live(array);
+    if (array->shards.empty()) throw_deleted(array);
     refuse_extended(array);
     if (PyTuple_GET_SIZE(args) == 0 && array->aval->size == 1) return only_element(array).release();
     if (PyTuple_GET_SIZE(args) == 0) {

@@ -1,6 +1,31 @@
 // Adds compiled calls to the module.
 #include "bindings.h"
+#include "call/compiled_call.h"
+#include "call/plan.h"
 
 namespace anima {
-void bind_call(nanobind::module_&) {}
+namespace {
+
+PyObject* bind_clear_all_caches(PyObject*, PyObject*) {
+  return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
+    clear_all_caches();
+    Py_RETURN_NONE;
+  });
+}
+
+PyMethodDef functions[] = {
+    {"clear_all_caches", bind_clear_all_caches, METH_NOARGS, "Empties the cache of every CompiledCall."}, {}};
+
+}  // namespace
+
+void bind_call(nanobind::module_& m) {
+  create_plan_type();
+  create_compiled_call_type();
+  if (PyModule_AddObjectRef(m.ptr(), "CallPlan", reinterpret_cast<PyObject*>(plan_type)) != 0 ||
+      PyModule_AddObjectRef(m.ptr(), "CompiledCall", reinterpret_cast<PyObject*>(compiled_call_type)) != 0 ||
+      PyModule_AddFunctions(m.ptr(), functions) != 0) {
+    throw PythonError();
+  }
+}
+
 }  // namespace anima

@@ -44,7 +44,8 @@ int64_t index_from(PyObject* item, const char* parameter, int64_t lowest, size_t
   Py_ssize_t index = PyNumber_AsSsize_t(item, PyExc_ValueError);
   if (index == -1 && PyErr_Occurred()) throw PythonError();
   if (index < lowest || index >= static_cast<Py_ssize_t>(limit)) {
-    throw_python(PyExc_ValueError, "CallPlan: `%s` holds %zd, and there are %zu leaves", parameter, index, limit);
+    throw_python(PyExc_ValueError, "CallPlan: `%s` holds %zd, and there are %zu leaves", parameter, index,
+                 limit);
   }
   return index;
 }
@@ -93,11 +94,13 @@ void read_consts(PlanObject* plan, PyObject* consts) {
   for (size_t d = 0; d < plan->devices.size(); d++) {
     for (size_t i = 0; i < plan->num_consts; i++) {
       PyObject* item = PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i));
-      if (!is_array(item)) throw_python(PyExc_TypeError, "CallPlan: `consts` holds %R, which is no ArrayImpl", item);
+      if (!is_array(item))
+        throw_python(PyExc_TypeError, "CallPlan: `consts` holds %R, which is no ArrayImpl", item);
       check_live(as_array(item));
       const std::vector<BufferRef>& shards = as_array(item)->shards;
       if (shards.size() != plan->devices.size() || shards[d]->device() != plan->devices[d]) {
-        throw_python(PyExc_ValueError, "CallPlan: item %zu of `consts` is not on the devices of the program", i);
+        throw_python(PyExc_ValueError, "CallPlan: item %zu of `consts` is not on the devices of the program",
+                     i);
       }
       plan->consts.push_back(shards[d]);
     }
@@ -139,10 +142,12 @@ void read_outputs(PlanObject* plan, const PlanArguments& args) {
     if (shardings && PyTuple_GET_ITEM(shardings.get(), at) != Py_None) {
       output.sharding = PyRef::borrow(PyTuple_GET_ITEM(shardings.get(), at));
     }
-    if (forward) output.forward = index_from(PyTuple_GET_ITEM(forward.get(), at), "forward", -1, plan->num_leaves);
+    if (forward)
+      output.forward = index_from(PyTuple_GET_ITEM(forward.get(), at), "forward", -1, plan->num_leaves);
     if (output.forward < 0) plan->num_computed++;
     if (plan->devices.size() > 1 && output.forward < 0 && !output.sharding) {
-      throw_python(PyExc_ValueError, "CallPlan: output %zu of a program on several devices needs a sharding", i);
+      throw_python(PyExc_ValueError, "CallPlan: output %zu of a program on several devices needs a sharding",
+                   i);
     }
   }
   size_t given = plan->executable ? plan->executable->num_outputs() : 0;
@@ -173,12 +178,14 @@ void read_donations(PlanObject* plan, PyObject* donate) {
   PyRef items = tuple_from(donate, "donate");
   std::vector<char> donated(plan->num_leaves);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.get()); i++) {
-    donated[static_cast<size_t>(index_from(PyTuple_GET_ITEM(items.get(), i), "donate", 0, plan->num_leaves))] = 1;
+    donated[static_cast<size_t>(
+        index_from(PyTuple_GET_ITEM(items.get(), i), "donate", 0, plan->num_leaves))] = 1;
   }
   std::vector<int64_t> argument(plan->num_leaves, -1);
   for (size_t i = 0; i < plan->kept.size(); i++) {
     if (argument[plan->kept[i]] >= 0 && donated[plan->kept[i]]) {
-      throw_python(PyExc_ValueError, "CallPlan: leaf %zu is donated and is more than one argument", plan->kept[i]);
+      throw_python(PyExc_ValueError, "CallPlan: leaf %zu is donated and is more than one argument",
+                   plan->kept[i]);
     }
     argument[plan->kept[i]] = static_cast<int64_t>(i);
   }
@@ -204,8 +211,9 @@ PyRef allocate(PyTypeObject* type) {
 }
 
 PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"executable", "num_leaves", "kept",    "consts", "out_avals", "out_tree", "single",
-                                "out_shardings", "committed", "donate", "forward", "device", "keepalive", nullptr};
+  static const char* names[] = {"executable", "num_leaves", "kept",          "consts",    "out_avals",
+                                "out_tree",   "single",     "out_shardings", "committed", "donate",
+                                "forward",    "device",     "keepalive",     nullptr};
   PlanArguments given;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nOOOOpOpOOOO:CallPlan", const_cast<char**>(names),
                                    &given.executable, &given.num_leaves, &given.kept, &given.consts,
@@ -216,7 +224,8 @@ PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   }
   return guarded<>(static_cast<PyObject*>(nullptr), [&] {
     if (given.out_avals == nullptr) throw_python(PyExc_TypeError, "CallPlan needs the argument 'out_avals'");
-    if (given.num_leaves < 0) throw_python(PyExc_TypeError, "CallPlan needs `num_leaves`, which is not negative");
+    if (given.num_leaves < 0)
+      throw_python(PyExc_TypeError, "CallPlan needs `num_leaves`, which is not negative");
     PyRef made = allocate(type);
     PlanObject* plan = as_plan(made.get());
     plan->num_leaves = static_cast<size_t>(given.num_leaves);
@@ -280,19 +289,17 @@ PyObject* method_execute(PyObject* object, PyObject* leaves) {
     for (size_t i = 0; i < count; i++) {
       PyObject* leaf = PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i));
       if (!is_array(leaf) && !aval_of_host_value(leaf)) {
-        throw_python(PyExc_TypeError, "execute(): leaf %zu is neither an ArrayImpl nor a host value: %R", i, leaf);
+        throw_python(PyExc_TypeError, "execute(): leaf %zu is neither an ArrayImpl nor a host value: %R", i,
+                     leaf);
       }
       owned.push_back(PyRef::borrow(leaf));
     }
     Outputs outputs;
     if (!run_plan(plan, owned.data(), outputs)) {
-      throw_python(PyExc_ValueError, "execute(): a leaf is not on the devices of the program, or not sharded over them");
+      throw_python(PyExc_ValueError,
+                   "execute(): a leaf is not on the devices of the program, or not sharded over them");
     }
-    PyRef list = PyRef::steal(checked(PyList_New(static_cast<Py_ssize_t>(outputs.size()))));
-    for (size_t i = 0; i < outputs.size(); i++) {
-      PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), outputs[i].new_ref());
-    }
-    return list.release();
+    return arrange_outputs(plan, outputs);
   });
 }
 
@@ -309,25 +316,29 @@ PyObject* get_executable(PyObject* object, void*) {
                    [&] { return nanobind::cast(as_plan(object)->executable).release().ptr(); });
 }
 
-PyMethodDef methods[] = {{"execute", method_execute, METH_O,
-                          "execute(leaves) -> list of outputs, without their structure. Raises ValueError if a leaf is "
-                          "not where the program can take it."},
-                         {}};
-PyGetSetDef properties[] = {{"calls", get_calls, nullptr, "How often the plan has run.", nullptr},
-                            {"num_leaves", get_num_leaves, nullptr, "How many leaves a call has.", nullptr},
-                            {"out_tree", get_out_tree, nullptr, "The structure of the outputs, or None.", nullptr},
-                            {"executable", get_executable, nullptr, "The compiled program, or None.", nullptr},
-                            {}};
-PyMemberDef members[] = {{"keepalive", T_OBJECT, offsetof(PlanObject, keepalive), READONLY, "What Python attached."},
-                         {"__weaklistoffset__", T_PYSSIZET, offsetof(PlanObject, weakrefs), READONLY, nullptr},
-                         {}};
+PyMethodDef methods[] = {
+    {"execute", method_execute, METH_O,
+     "execute(leaves) -> what a call returns. Raises ValueError if a leaf is not where the program can "
+     "take it."},
+    {}};
+PyGetSetDef properties[] = {
+    {"calls", get_calls, nullptr, "How often the plan has run.", nullptr},
+    {"num_leaves", get_num_leaves, nullptr, "How many leaves a call has.", nullptr},
+    {"out_tree", get_out_tree, nullptr, "The structure of the outputs, or None.", nullptr},
+    {"executable", get_executable, nullptr, "The compiled program, or None.", nullptr},
+    {}};
+PyMemberDef members[] = {
+    {"keepalive", T_OBJECT, offsetof(PlanObject, keepalive), READONLY, "What Python attached."},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PlanObject, weakrefs), READONLY, nullptr},
+    {}};
 
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>(
-                    "CallPlan(executable, *, num_leaves, kept=None, consts=(), out_avals, out_tree=None, single=False, "
-                    "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None)\n\n"
-                    "What a call does once its signature is known: which leaves a program takes, and what its results "
-                    "are.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "CallPlan(executable, *, num_leaves, kept=None, consts=(), out_avals, out_tree=None, single=False, "
+         "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None)\n\n"
+         "What a call does once its signature is known: which leaves a program takes, and what its results "
+         "are.")},
     {Py_tp_new, reinterpret_cast<void*>(new_plan)},
     {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(clear)},
@@ -337,7 +348,8 @@ PyType_Slot slots[] = {
     {Py_tp_members, members},
     {0, nullptr}};
 
-PyType_Spec spec = {"anima._native.CallPlan", sizeof(PlanObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, slots};
+PyType_Spec spec = {"anima._native.CallPlan", sizeof(PlanObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                    slots};
 
 }  // namespace
 

@@ -21,9 +21,9 @@ namespace anima {
 
 struct PlanOutput {
   AvalRef aval;
-  PyRef sharding;       // null: an array on a single device
-  int64_t forward = -1;   // the leaf that is returned as it is, or -1: the program's next output
-  bool donated = false;   // whether that leaf is donated too
+  PyRef sharding;        // null: an array on a single device
+  int64_t forward = -1;  // the leaf that is returned as it is, or -1: the program's next output
+  bool donated = false;  // whether that leaf is donated too
 };
 
 struct PlanDonation {
@@ -40,9 +40,9 @@ struct PlanObject {
   std::vector<BufferRef> consts;  // its further arguments: consts[d * num_consts + i] on device d
   size_t num_consts;
   std::vector<PlanOutput> outputs;
-  size_t num_computed;  // outputs that are not forwarded
+  size_t num_computed;                  // outputs that are not forwarded
   std::vector<PlanDonation> donations;  // by argument
-  PyObject* out_tree;  // PyTreeDef, or null
+  PyObject* out_tree;                   // PyTreeDef, or null
   PyObject* keepalive;
   PyObject* weakrefs;
   bool single;     // without out_tree: the one output itself rather than a list

@@ -36,7 +36,8 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
 
 BufferRef put_leaf(PyObject* leaf, Device* device) {
   BufferRef buffer = put_host_value(leaf, device).buffer;
-  if (!buffer) throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
+  if (!buffer)
+    throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
   return buffer;
 }
 
@@ -94,7 +95,8 @@ void check_donated_once(const PlanObject* plan, const PyRef* leaves) {
   seen.extend_to(slots);
   auto place_of = [&](PyObject* object) -> PyObject*& {
     size_t at = (reinterpret_cast<size_t>(object) >> 4) * 0x9E3779B97F4A7C15u;
-    for (at = (at >> 32) & (slots - 1); seen[at] != nullptr && seen[at] != object; at = (at + 1) & (slots - 1)) {
+    for (at = (at >> 32) & (slots - 1); seen[at] != nullptr && seen[at] != object;
+         at = (at + 1) & (slots - 1)) {
     }
     return seen[at];
   };
@@ -103,23 +105,27 @@ void check_donated_once(const PlanObject* plan, const PyRef* leaves) {
     if (donation.argument < 0 || !is_array(object)) continue;
     PyObject*& place = place_of(object);
     if (place != nullptr) {
-      throw_python(PyExc_ValueError,
-                   "the same array of shape %S is donated twice in one call. Pass a copy in one of the two places, or "
-                   "do not donate them.",
-                   as_array(object)->aval->shape.get());
+      throw_python(
+          PyExc_ValueError,
+          "the same array of shape %S is donated twice in one call. Pass a copy in one of the two places, or "
+          "do not donate them.",
+          as_array(object)->aval->shape.get());
     }
     place = object;
   }
   size_t next = 0;  // donations are in the order of the arguments
   for (size_t argument = 0; argument < plan->kept.size(); argument++) {
-    while (next < plan->donations.size() && plan->donations[next].argument < static_cast<int64_t>(argument)) next++;
-    if (next < plan->donations.size() && plan->donations[next].argument == static_cast<int64_t>(argument)) continue;
+    while (next < plan->donations.size() && plan->donations[next].argument < static_cast<int64_t>(argument))
+      next++;
+    if (next < plan->donations.size() && plan->donations[next].argument == static_cast<int64_t>(argument))
+      continue;
     PyObject* object = leaves[plan->kept[argument]].get();
     if (!is_array(object) || place_of(object) == nullptr) continue;
-    throw_python(PyExc_ValueError,
-                 "an array of shape %S is donated and is another argument of the same call too. Pass a copy in one of "
-                 "the two places, or do not donate it.",
-                 as_array(object)->aval->shape.get());
+    throw_python(
+        PyExc_ValueError,
+        "an array of shape %S is donated and is another argument of the same call too. Pass a copy in one of "
+        "the two places, or do not donate it.",
+        as_array(object)->aval->shape.get());
   }
 }
 
@@ -142,7 +148,8 @@ void execute(const PlanObject* plan, Run& run, BufferRef* results) {
     run.held[at] = run.held[at]->copy_to(plan->devices[0]);
     run.args[at] = run.held[at].get();
   }
-  plan->executable->execute(run.args.data(), plan->kept.size() + plan->num_consts, run.non_donatable, results);
+  plan->executable->execute(run.args.data(), plan->kept.size() + plan->num_consts, run.non_donatable,
+                            results);
 }
 
 // Avals are promises about memory that is read later, so they are compared with it once.
@@ -154,7 +161,8 @@ void check_outputs(PlanObject* plan, const BufferRef* results) {
     const Buffer& buffer = *results[next++];
     bool same_shape = plan->devices.size() > 1 || buffer.dims() == output.aval->physical_dims;
     if (buffer.type() == output.aval->type && same_shape) continue;
-    throw_python(PyExc_ValueError, "output %zu of the program does not have the shape %S and dtype %S of the plan", i,
+    throw_python(PyExc_ValueError,
+                 "output %zu of the program does not have the shape %S and dtype %S of the plan", i,
                  output.aval->shape.get(), output.aval->dtype.get());
   }
   plan->outputs_checked = true;
@@ -178,8 +186,8 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
     return PyRef::steal(make_array(output.aval, put_leaf(leaf.get(), plan->devices[0]), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());
-  if (plan->devices.size() == 1 && array->shards.size() == 1 && array->shards[0]->device() != plan->devices[0] &&
-      !array->committed) {
+  if (plan->devices.size() == 1 && array->shards.size() == 1 &&
+      array->shards[0]->device() != plan->devices[0] && !array->committed) {
     BufferRef buffer = array->shards[0];
     {
       NoGil nogil;

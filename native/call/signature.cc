@@ -39,8 +39,8 @@ bool same_slot(const Slot& a, const Slot& b) {
 
 // The slots and leaves of either kind of signature.
 template <class Slots, class LeafList>
-bool same_parts(const std::vector<Slot>& slots, const Slots& other_slots, const std::vector<LeafSignature>& leaves,
-                const LeafList& other_leaves) {
+bool same_parts(const std::vector<Slot>& slots, const Slots& other_slots,
+                const std::vector<LeafSignature>& leaves, const LeafList& other_leaves) {
   if (slots.size() != other_slots.size() || leaves.size() != other_leaves.size()) return false;
   for (size_t i = 0; i < leaves.size(); i++) {
     if (leaves[i].aval != other_leaves[i].aval || leaves[i].kind != other_leaves[i].kind) return false;
@@ -57,6 +57,18 @@ bool same_parts(const std::vector<Slot>& slots, const Slots& other_slots, const 
 template <class Names>
 bool same_names(const std::vector<PyObject*>& names, const Names& others) {
   return std::equal(names.begin(), names.end(), others.begin(), others.end(), same_name);
+}
+
+// The aval of a host value; null for anything else and for what no device takes (text, objects), for
+// which Python has the better words.
+AvalRef host_aval(PyObject* value) {
+  try {
+    return aval_of_host_value(value);
+  } catch (const PythonError&) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw;
+    PyErr_Clear();
+    return nullptr;
+  }
 }
 
 LeafSignature sign_array(ArrayObject* array) {
@@ -79,7 +91,7 @@ bool sign_leaves(Signature& signature, const Leaves& leaves) {
     if (is_array(leaf.get())) {
       signed_leaf = sign_array(as_array(leaf.get()));
     } else {
-      AvalRef aval = aval_of_host_value(leaf.get());
+      AvalRef aval = host_aval(leaf.get());
       if (!aval) return false;
       signed_leaf = {aval.get(), nullptr, Place::kAnywhere};
       signature.host_avals.push_back(std::move(aval));
@@ -124,7 +136,8 @@ void sign_dynamic(Signature& signature, PyObject* value, bool flat, Leaves& leav
 // The type of a leaf if that alone decides the aval, for given options.
 PyTypeObject* deciding_type(PyObject* leaf) {
   PyTypeObject* type = Py_TYPE(leaf);
-  bool decides = type == &PyFloat_Type || type == &PyLong_Type || type == &PyBool_Type || type == &PyComplex_Type;
+  bool decides =
+      type == &PyFloat_Type || type == &PyLong_Type || type == &PyBool_Type || type == &PyComplex_Type;
   return decides ? type : nullptr;
 }
 
@@ -229,19 +242,21 @@ bool Entry::leaf_matches(size_t index, PyObject* leaf) const {
     ArrayObject* array = as_array(leaf);
     if (array->aval.get() != expected.aval || array->shards.empty()) return false;
     if (array->sharding == nullptr) {
-      return array->committed ? expected.kind == Place::kDevice && expected.place == array->shards[0]->device()
-                              : expected.kind == Place::kAnywhere;
+      return array->committed
+                 ? expected.kind == Place::kDevice && expected.place == array->shards[0]->device()
+                 : expected.kind == Place::kAnywhere;
     }
     return same_leaf(expected, sign_array(array));
   }
   if (expected.kind != Place::kAnywhere) return false;
   if (Py_TYPE(leaf) == scalars_[index]) return true;
-  AvalRef aval = aval_of_host_value(leaf);
+  AvalRef aval = host_aval(leaf);
   return aval && aval.get() == expected.aval;
 }
 
 bool Entry::matches(const Arguments& args, Leaves& leaves) const {
-  if (args.positional() != positional_ || args.size() != slots_.size() || options_key() != options_) return false;
+  if (args.positional() != positional_ || args.size() != slots_.size() || options_key() != options_)
+    return false;
   if (!names_.empty() && !same_names(names_, args.names())) return false;
   for (size_t i = 0; i < slots_.size(); i++) {
     const Slot& slot = slots_[i];

@@ -112,7 +112,8 @@ class Entry {
   std::vector<AvalRef> avals_;
   std::vector<PyRef> shardings_;
   size_t references_ = 0;
-  Entry* newer_ = nullptr;  // the order of use
+  bool cached_ = false;
+  Entry* newer_ = nullptr;  // the order of use, while cached
   Entry* older_ = nullptr;
 };
 

@@ -1,7 +1,7 @@
 // The custom call "anima_python_callback": XLA calls a Python function.
 //
-// Invariant: the first operand is one u64, the number under which Python registered the function, so
-// no program text names a function, a pointer or a process. The function sees copies of the operands,
+// Invariant: the first operand is one u32 or u64, the number under which Python registered the function,
+// so no program text names a function, a pointer or a process. The function sees copies of the operands,
 // never XLA's memory, so it may keep them. All state here is guarded by the GIL.
 #include "ffi/callback.h"
 
@@ -64,8 +64,9 @@ PyRef copy_operand(const Buffer& buffer) {
 void copy_result(PyObject* value, const Buffer& buffer, int64_t index) {
   PJRT_Buffer_Type type = host_type(buffer);
   PyObject* dtype = dtype_of_type(type);
-  PyRef target =
-      PyRef::steal(checked(numpy_over(buffer.data, dims_of(buffer), dtype, PyRef(), /*writeable=*/true)));
+  // XLA owns this memory and keeps it during the call; no reference to `target` outlives that.
+  PyRef target = PyRef::steal(
+      checked(numpy_over(buffer.data, dims_of(buffer), dtype, PyRef::borrow(Py_None), /*writeable=*/true)));
   PyRef source = PyRef::steal(checked(PyArray_FROM_O(value)));
   PyArrayObject* from = as_numpy(source.get());
   PyArrayObject* to = as_numpy(target.get());
@@ -122,12 +123,20 @@ std::string keep_error() {
   return text;
 }
 
-void run(CallFrame& frame) {
-  if (frame.args.size < 1 || frame.args.buffer(0).type != DataType::kU64) {
-    refuse("anima_python_callback needs one u64 as its first operand: the number of the callback");
+// Programs in 32-bit mode have no 64-bit operands, so a number may come in either width.
+uint64_t read_number(const CallFrame& frame) {
+  if (frame.args.size > 0) {
+    const Buffer& first = frame.args.buffer(0);
+    bool single = true;
+    for (int64_t i = 0; i < first.rank; ++i) single = single && first.dims[i] == 1;
+    if (single && first.type == DataType::kU32) return *static_cast<const uint32_t*>(first.data);
+    if (single && first.type == DataType::kU64) return *static_cast<const uint64_t*>(first.data);
   }
-  uint64_t id;
-  std::memcpy(&id, frame.args.buffer(0).data, sizeof(id));
+  refuse("anima_python_callback needs one u32 or u64 as its first operand: the number of the callback");
+}
+
+void run(CallFrame& frame) {
+  uint64_t id = read_number(frame);
   WithGil gil;
   CallbackScope scope;
   std::string text;

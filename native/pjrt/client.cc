@@ -145,7 +145,8 @@ Device* Client::device_of(PJRT_Device* raw) const {
   for (const auto& device : devices_) {
     if (device->raw == raw) return device.get();
   }
-  throw PjrtError(PJRT_Error_Code_INTERNAL, "INTERNAL: the plugin named a device that its client does not list");
+  throw PjrtError(PJRT_Error_Code_INTERNAL,
+                  "INTERNAL: the plugin named a device that its client does not list");
 }
 
 // ---- compiling ----
@@ -157,8 +158,8 @@ ExecutableRef Client::adopt(PJRT_LoadedExecutable* raw) {
 }
 
 ExecutableRef Client::compile(const std::string& program, const std::string& options) {
-  check_compile_options(options, devices_.size());
   Use use(this);
+  check_compile_options(options, devices_.size());
   static constexpr char kFormat[] = "mlir";
   Padded<PJRT_Program> source;
   source.code = const_cast<char*>(program.data());  // the API's one struct serves reading and writing
@@ -193,6 +194,12 @@ ExecutableRef Client::deserialize(const std::string& bytes, const std::string& o
 
 // ---- transfers in ----
 
+static PJRT_HostBufferSemantics host_semantics(HostSemantics semantics) {
+  if (semantics == HostSemantics::kCopy) return PJRT_HostBufferSemantics_kImmutableOnlyDuringCall;
+  if (semantics == HostSemantics::kZeroCopy) return PJRT_HostBufferSemantics_kImmutableZeroCopy;
+  return PJRT_HostBufferSemantics_kMutableZeroCopy;
+}
+
 BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::vector<int64_t>& dims,
                             Device* device, HostSemantics semantics, std::function<void()> done) {
   struct Finally {
@@ -212,9 +219,7 @@ BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::
   args.dims = dims.data();
   args.num_dims = dims.size();
   args.device = device->raw;
-  args.host_buffer_semantics = semantics == HostSemantics::kCopy
-                                   ? PJRT_HostBufferSemantics_kImmutableOnlyDuringCall
-                                   : PJRT_HostBufferSemantics_kImmutableZeroCopy;
+  args.host_buffer_semantics = host_semantics(semantics);
   check(api_->PJRT_Client_BufferFromHostBuffer(&args));
   auto buffer = std::make_shared<Buffer>(device, args.buffer);
   if (semantics == HostSemantics::kCopy || !done) {
@@ -238,15 +243,17 @@ bool Client::try_enter() noexcept {
 void Client::leave() noexcept {
   if (in_use_.fetch_sub(1) != 1 || !closing_.load()) return;
   // The lock makes sure that close() is either before its test or asleep already.
-  { std::lock_guard<std::mutex> lock(mutex_); }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+  }
   changed_.notify_all();
 }
 
 void Client::refuse() const {
   if (!in_owner()) throw ForkError(kForked);
-  throw PjrtError(PJRT_Error_Code_FAILED_PRECONDITION,
-                  "FAILED_PRECONDITION: the " + platform_ + " client is closed: its arrays and compiled "
-                  "functions cannot be used any more");
+  throw PjrtError(PJRT_Error_Code_FAILED_PRECONDITION, "FAILED_PRECONDITION: the " + platform_ +
+                                                           " client is closed: its arrays and compiled "
+                                                           "functions cannot be used any more");
 }
 
 // ---- taking down ----

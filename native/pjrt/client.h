@@ -28,8 +28,7 @@ namespace anima {
 // Raised in Python as the class registered through set_error_class(), with `.code` set.
 class PjrtError : public std::runtime_error {
  public:
-  PjrtError(PJRT_Error_Code code, std::string message)
-      : std::runtime_error(std::move(message)), code(code) {}
+  PjrtError(PJRT_Error_Code code, std::string message) : std::runtime_error(std::move(message)), code(code) {}
   PJRT_Error_Code code;
 };
 // A buffer that was deleted or donated is used.
@@ -60,7 +59,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   // Loads the library at `path`, or returns what was loaded from there before. [blocking]
   static std::shared_ptr<Plugin> load(const std::string& path);
   std::shared_ptr<Client> create_client(const Options& options);  // [blocking]
-  std::pair<int, int> api_version() const;  // major, minor that the plugin reports
+  std::pair<int, int> api_version() const;                        // major, minor that the plugin reports
   Options attributes() const;
   const PJRT_Api* api() const { return api_; }
   const std::string& path() const { return path_; }
@@ -127,7 +126,9 @@ class Buffer final : private Handle {
   Device* device() const { return device_; }
   void await_ready();  // [blocking] throws the error that the producing computation ended with
   bool is_ready();     // true also if that computation failed
-  void remove();       // frees the device memory; later use throws. Idempotent.
+  // True once await_ready() has succeeded; it then never waits again.
+  bool known_ready() const { return ready_.load(std::memory_order_acquire); }
+  void remove();         // frees the device memory; later use throws. Idempotent.
   bool deleted() const;  // by remove(), by a donation, or because the client is closed
   size_t bytes_on_device();
   PJRT_Buffer_Type type() const;
@@ -162,17 +163,18 @@ class Device {
   int process_index;
   int local_hardware_id;
   bool addressable;
-  std::string kind;      // "cpu", "NVIDIA H200", ...
-  std::string platform;  // the client's platform name
-  std::string text;      // what describe() says
+  std::string kind;                                     // "cpu", "NVIDIA H200", ...
+  std::string platform;                                 // the client's platform name
+  std::string text;                                     // what describe() says
   const std::string& describe() const { return text; }  // "CpuDevice(id=0)"
-  std::map<std::string, int64_t> memory_stats() const;   // empty if the plugin has none
-  Options attributes() const;                            // what the plugin says of the device
+  std::map<std::string, int64_t> memory_stats() const;  // empty if the plugin has none
+  Options attributes() const;                           // what the plugin says of the device
 };
 
 enum class HostSemantics {
   kCopy,      // the source may change as soon as the call returns
   kZeroCopy,  // the source is 64-byte aligned, kept alive and unchanged until `done` runs
+  kGiven,     // as kZeroCopy, and nobody else reads the source: a donation may write to it
 };
 
 class Executable final : private Handle {
@@ -184,11 +186,11 @@ class Executable final : private Handle {
   const std::vector<Device*>& devices() const { return devices_; }  // one a partition
   const std::shared_ptr<Client>& client() const;
   std::string name() const;
-  std::string fingerprint() const;        // empty if the plugin has none
-  std::string serialize() const;          // [blocking]
-  std::string optimized_program() const;  // [blocking] serialised HloModuleProto
-  std::map<std::string, double> cost_analysis() const;   // empty if the plugin has none
-  std::map<std::string, int64_t> memory_stats() const;   // empty if the plugin has none
+  std::string fingerprint() const;                      // empty if the plugin has none
+  std::string serialize() const;                        // [blocking]
+  std::string optimized_program() const;                // [blocking] serialised HloModuleProto
+  std::map<std::string, double> cost_analysis() const;  // empty if the plugin has none
+  std::map<std::string, int64_t> memory_stats() const;  // empty if the plugin has none
   // args[d * num_args + i] is argument i of device d; outs likewise, filled with num_outputs each.
   // Donated arguments are those the program aliases; `non_donatable` lists argument indices that
   // must not be. The device, liveness, count and byte sizes of the arguments are checked. [blocking]

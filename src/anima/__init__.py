@@ -1,1 +1,63 @@
-"""Anima."""
+"""Anima: composable transformations of numerical programs, compiled by XLA. An independent implementation of JAX.
+
+>>> import anima
+>>> import anima.numpy as np
+>>> from anima import grad, jit, vmap
+>>> print(jit(vmap(grad(lambda x: x**2)))(np.arange(3.0)))
+[0. 2. 4.]
+"""
+
+from __future__ import annotations
+
+from anima import dtypes as dtypes, errors as errors, tree as tree, tree_util as tree_util
+from anima.config import (
+    check_tracer_leaks as check_tracer_leaks,
+    config as config,
+    debug_infs as debug_infs,
+    debug_nans as debug_nans,
+    default_device as default_device,
+    default_matmul_precision as default_matmul_precision,
+    disable_jit as disable_jit,
+    enable_checks as enable_checks,
+    enable_x64 as enable_x64,
+    log_compiles as log_compiles,
+    numpy_dtype_promotion as numpy_dtype_promotion,
+    numpy_rank_promotion as numpy_rank_promotion,
+    threefry_partitionable as threefry_partitionable,
+)
+from anima.runtime.arrays import Array as Array
+from anima.runtime.devices import (
+    default_backend as default_backend,
+    device_count as device_count,
+    devices as devices,
+    local_device_count as local_device_count,
+    local_devices as local_devices,
+    process_count as process_count,
+    process_index as process_index,
+)
+from anima.transforms.autodiff import (
+    grad as grad,
+    hessian as hessian,
+    jacfwd as jacfwd,
+    jacobian as jacobian,
+    jacrev as jacrev,
+    jvp as jvp,
+    linearize as linearize,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
+from anima.transforms.jit import jit as jit
+from anima.transforms.placement import (
+    block_until_ready as block_until_ready,
+    copy_to_host_async as copy_to_host_async,
+    device_get as device_get,
+    device_put as device_put,
+)
+from anima.transforms.shapes import (
+    ShapeDtypeStruct as ShapeDtypeStruct,
+    eval_shape as eval_shape,
+    make_jaxpr as make_jaxpr,
+)
+from anima.transforms.vmap import vmap as vmap
+
+__version__ = "0.1.0"

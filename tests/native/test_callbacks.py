@@ -27,9 +27,9 @@ ONE = encode_options()
 def program(operand: str, result: str) -> str:
     return f"""
     module @calls {{
-      func.func public @main(%id: tensor<ui64>, %x: tensor<{operand}>) -> tensor<{result}> {{
+      func.func public @main(%id: tensor<ui32>, %x: tensor<{operand}>) -> tensor<{result}> {{
         %0 = stablehlo.custom_call @anima_python_callback(%id, %x) {{api_version = 4 : i32, has_side_effect = true}}
-            : (tensor<ui64>, tensor<{operand}>) -> tensor<{result}>
+            : (tensor<ui32>, tensor<{operand}>) -> tensor<{result}>
         return %0 : tensor<{result}>
       }}
     }}
@@ -50,7 +50,7 @@ def call(client: Any, fn: Callable[..., Any], x: Any, operand: str = "3xf32", re
     executable = client.compile(program(operand, result), ONE)
     out = out or ((3,), np.dtype(np.float32), False)
     with registered(fn) as number:
-        args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint64(number), np.asarray(x))]
+        args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint32(number), np.asarray(x))]
         ((y,),) = executable.execute([args], [out])
         y.block_until_ready()
         return np.asarray(y)
@@ -85,6 +85,18 @@ def test_element_types(client: Any, hlo: str, dtype: Any) -> None:
     finally:
         _native.swap_thread_x64(previous)
     assert y.dtype == dtype and (y == x.T).all()
+
+
+def test_numbers_may_have_64_bits(client: Any) -> None:
+    executable = client.compile(program("3xf32", "3xf32").replace("ui32", "ui64"), ONE)
+    previous = _native.swap_thread_x64(1)
+    try:
+        with registered(lambda x: [x + 1]) as number:
+            args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint64(number), X)]
+            ((y,),) = executable.execute([args], [((3,), np.dtype(np.float32), False)])
+            assert np.asarray(y).tolist() == [2, 3, 4]
+    finally:
+        _native.swap_thread_x64(previous)
 
 
 def test_empty_and_scalar_values(client: Any) -> None:
@@ -138,11 +150,11 @@ def test_wrong_results_are_named(client: Any, value: Any, says: str) -> None:
 
 def test_unknown_numbers_raise(client: Any) -> None:
     executable = client.compile(program("3xf32", "3xf32"), ONE)
-    args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint64(2**40), X)]
-    with pytest.raises(errors.XlaRuntimeError, match=f"no callback is registered under number {2**40}"):
+    args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint32(2**31), X)]
+    with pytest.raises(errors.XlaRuntimeError, match=f"no callback is registered under number {2**31}"):
         executable.execute([args], [((3,), np.dtype(np.float32), False)])[0][0].block_until_ready()
-    with pytest.raises(KeyError, match=str(2**40)):
-        _native.callback_release(2**40)
+    with pytest.raises(KeyError, match=str(2**31)):
+        _native.callback_release(2**31)
     with pytest.raises(TypeError, match="must be callable"):
         _native.callback_register(3)
 
@@ -218,10 +230,10 @@ def test_sub_byte_operands_are_refused(client: Any) -> None:
 
 
 def test_the_number_must_come_first(client: Any) -> None:
-    text = program("3xf32", "3xf32").replace("(%id, %x)", "(%x)").replace("(tensor<ui64>, tensor<3xf32>) ->", "(tensor<3xf32>) ->")
+    text = program("3xf32", "3xf32").replace("(%id, %x)", "(%x)").replace("(tensor<ui32>, tensor<3xf32>) ->", "(tensor<3xf32>) ->")
     executable = client.compile(text, ONE)
-    args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint64(1), X)]
-    with pytest.raises(errors.XlaRuntimeError, match="needs one u64 as its first operand"):
+    args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint32(1), X)]
+    with pytest.raises(errors.XlaRuntimeError, match="needs one u32 or u64 as its first operand"):
         executable.execute([args], [((3,), np.dtype(np.float32), False)])[0][0].block_until_ready()
 
 

@@ -458,7 +458,7 @@ def test_fork_is_refused_not_hung() -> None:
         pid = os.fork()
         if pid == 0:
             for use in (start, y.block_until_ready, lambda: np.asarray(y), lambda: client.compile("", b""),
-                        lambda: client.plugin.create_client({}), lambda: _native.array_from_host(np.eye(2), device)):
+                        lambda: client.plugin.create_client({}), lambda: _native.array_from_host(np.eye(2, dtype="f"), device)):
                 try:
                     use()
                     print("no error", use)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import get_trace, set_trace
+from anima.core import source
 from anima.core.aval import AbstractValue
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of
-from anima.interpreters.stage import StageTrace, hoist_consts, stage
+from anima.interpreters.stage import StageTrace, enclosing_stage, hoist_consts, stage
 from anima.interpreters.zeros import instantiate, zero_of
 
 
@@ -50,12 +51,13 @@ def concrete_of(value: Any) -> Any | None:
 
 
 class JvpTrace(Trace):
-    """Applies each operation's `jvp` rule."""
+    """Applies each operation's `jvp` rule; equations that it makes get the user's operation's position."""
 
-    __slots__ = ()
+    __slots__ = ("staging",)
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent
+        self.staging = enclosing_stage(parent)
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         primals: list[Any] = []
@@ -69,16 +71,27 @@ class JvpTrace(Trace):
             else:
                 primals.append(arg)
                 tangents.append(None)
+        if not active:
+            set_trace(self.parent)
+            try:
+                return primitive.bind(*args, **params)
+            finally:
+                set_trace(self)
+        for i, tangent in enumerate(tangents):
+            if tangent is None:
+                tangents[i] = zero_of(primals[i])
+        staging = self.staging
+        outer = None
+        if staging is not None:
+            outer = staging.source
+            staging.source = outer or source.current()
         set_trace(self.parent)
         try:
-            if not active:
-                return primitive.bind(*args, **params)
-            for i, tangent in enumerate(tangents):
-                if tangent is None:
-                    tangents[i] = zero_of(primals[i])
             out, out_tangent = primitive.jvp(primals, tangents, **params)
         finally:
             set_trace(self)
+            if staging is not None:
+                staging.source = outer
         if primitive.multiple_results:
             return [self.pair(p, t) for p, t in zip(out, out_tangent)]
         return self.pair(out, out_tangent)

@@ -19,7 +19,7 @@ from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, join_effects
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
-from anima.interpreters.stage import StageTrace, is_inline_scalar
+from anima.interpreters.stage import StageTrace, enclosing_stage, is_inline_scalar
 from anima.interpreters.zeros import zero_of
 
 
@@ -64,12 +64,12 @@ class TapeEqn:
 class TapeTrace(Trace):
     """Records linear operations; everything else it hands to its parent."""
 
-    __slots__ = ("eqns", "source")
+    __slots__ = ("eqns", "staging")
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent
         self.eqns: list[TapeEqn] = []
-        self.source: source.Position | None = None
+        self.staging = enclosing_stage(parent)
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for arg in args:
@@ -88,7 +88,7 @@ class TapeTrace(Trace):
                 check_enclosing(arg, self)
             avals.append(aval_of(arg))
         shapes = primitive.shape(*avals, **params)
-        position = self.source or source.current()
+        position = None if self.staging is None else self.staging.source
         if primitive.multiple_results:
             outs = [TapeTracer(self, aval) for aval in shapes]
             self.eqns.append(TapeEqn(primitive, args, outs, params, position))
@@ -126,13 +126,18 @@ class LinearizeTracer(Tracer):
 
 
 class LinearizeTrace(Trace):
-    """Applies each operation's `linearize` rule, or its `jvp` rule with tangents on the tape."""
+    """Applies each operation's `linearize` rule, or its `jvp` rule with tangents on the tape.
 
-    __slots__ = ("tape",)
+    Where a jaxpr is being recorded around it, the position of the user's operation is looked up once and
+    given to every equation that its rules make, on the tape and in the jaxpr.
+    """
+
+    __slots__ = ("staging", "tape")
 
     def __init__(self, parent: Trace | None, tape: TapeTrace) -> None:
         self.parent = parent
         self.tape = tape
+        self.staging = tape.staging
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         primals: list[Any] = []
@@ -146,17 +151,27 @@ class LinearizeTrace(Trace):
             else:
                 primals.append(arg)
                 tangents.append(None)
-        set_trace(self.tape if active else self.parent)
-        try:
-            if not active:
+        if not active:
+            set_trace(self.parent)
+            try:
                 return primitive.bind(*args, **params)
-            for i, tangent in enumerate(tangents):
-                if tangent is None:
-                    tangents[i] = zero_of(primals[i])
-            rule = primitive.linearize or primitive.jvp
-            out, out_tangent = rule(primals, tangents, **params)
+            finally:
+                set_trace(self)
+        for i, tangent in enumerate(tangents):
+            if tangent is None:
+                tangents[i] = zero_of(primals[i])
+        staging = self.staging
+        outer = None
+        if staging is not None:
+            outer = staging.source
+            staging.source = outer or source.current()
+        set_trace(self.tape)
+        try:
+            out, out_tangent = (primitive.linearize or primitive.jvp)(primals, tangents, **params)
         finally:
             set_trace(self)
+            if staging is not None:
+                staging.source = outer
         if primitive.multiple_results:
             return [self.pair(p, t) for p, t in zip(out, out_tangent)]
         return self.pair(out, out_tangent)

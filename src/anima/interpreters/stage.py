@@ -138,6 +138,13 @@ def is_inline_scalar(value: Any, aval: AbstractValue) -> bool:
     )
 
 
+def enclosing_stage(trace: Trace | None) -> StageTrace | None:
+    """The innermost jaxpr being recorded at `trace` or around it."""
+    while trace is not None and not isinstance(trace, StageTrace):
+        trace = trace.parent
+    return trace
+
+
 def stage(
     fun: Callable[..., Sequence[Any]],
     avals: Sequence[AbstractValue],

@@ -17,7 +17,7 @@ from anima.core.primitive import Linear, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.linearize import Tape, TapeEqn, TapeTrace, TapeTracer
-from anima.interpreters.stage import StageTrace
+from anima.interpreters.stage import StageTrace, enclosing_stage
 from anima.interpreters.zeros import add, instantiate
 
 
@@ -32,8 +32,7 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
 
     for out, ct in zip(tape.outputs, cotangents):
         give(out, ct)
-    ambient = get_trace()
-    staging = ambient if isinstance(ambient, StageTrace) else None
+    staging = enclosing_stage(get_trace())
     outer_source = staging.source if staging is not None else None
     for eqn in reversed(tape.eqns):
         cts = [flowing.pop(out, None) for out in eqn.outs]
@@ -60,8 +59,6 @@ def tape_of(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -
     """The tape of a function that is linear in all its (flat) arguments."""
     parent = get_trace()
     trace = TapeTrace(parent)
-    if isinstance(parent, StageTrace):
-        trace.source = parent.source
     inputs = [TapeTracer(trace, aval) for aval in avals]
     set_trace(trace)
     try:

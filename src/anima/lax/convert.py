@@ -1,4 +1,4 @@
-"""Conversions between dtypes.
+"""Conversions: to other dtypes by value or by bits, and to fewer bits of precision.
 
 Invariant: a conversion to the dtype that a value already has makes no operation.
 """
@@ -10,28 +10,39 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.core import hooks
 from anima.core.aval import ShapedArray, has_tangent
-from anima.core.primitive import Zero
+from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
-from anima.lax.declare import ANY, batch_elementwise, declare, operand
+from anima.interpreters.batch import Axis
+from anima.lax.declare import ANY, FLOAT, batch_elementwise, declare, no_tangent, operand, unary_linear
 from anima.lowering.module import Context, Value
+
+_PYTHON_SCALARS = (bool, int, float, complex)
+
+# --- convert_element_type ---------------------------------------------------------------------
 
 
 def _convert_shape(x: ShapedArray, *, new_dtype: Any, weak_type: bool) -> ShapedArray:
+    if not isinstance(x.dtype, np.dtype) or not isinstance(new_dtype, np.dtype):
+        raise TypeError(
+            f"convert_element_type cannot convert {dtypes.dtype_name(x.dtype)} to {dtypes.dtype_name(new_dtype)}: "
+            "random keys have no numbers to convert; see random.key_data and random.wrap_key_data"
+        )
     return ShapedArray(x.shape, new_dtype, weak_type, x.sharding)
 
 
 def _convert_lower(ctx: Context, x: Value, *, new_dtype: Any, weak_type: bool) -> Value:
     if x.dtype == new_dtype:
         return Value(x.name, ctx.out_avals[0])
-    if x.dtype.kind == "c" and new_dtype.kind != "c":
-        real = ctx.op("stablehlo.real", (x,), ShapedArray(x.shape, np.dtype(f"float{x.dtype.itemsize * 4}")))
-        return real if real.dtype == new_dtype else ctx.op("stablehlo.convert", (real,))
     if new_dtype == np.dtype(bool):
-        # XLA's convert to i1 truncates; NumPy's meaning is "not zero".
+        # XLA's own conversion to i1 truncates 0.5 to False.
         zero = ctx.full(0, ShapedArray(x.shape, x.dtype))
         direction = "comparison_direction = #stablehlo<comparison_direction NE>"
         return ctx.op("stablehlo.compare", (x, zero), attrs=direction)
+    if x.dtype.kind == "c" and new_dtype.kind != "c":
+        real = ctx.op("stablehlo.real", (x,), ShapedArray(x.shape, np.dtype(f"float{x.dtype.itemsize * 4}")))
+        return real if real.dtype == new_dtype else ctx.op("stablehlo.convert", (real,))
     return ctx.op("stablehlo.convert", (x,))
 
 
@@ -62,24 +73,140 @@ convert_element_type_p = declare(
 def convert_element_type(operand_: Any, new_dtype: Any, weak_type: bool = False) -> Any:
     """`operand` with its elements converted to `new_dtype`.
 
-    Complex to real keeps the real part; anything to bool is "not zero"; floating point to integer truncates
-    towards zero and saturates.
+    Complex to real keeps the real part; anything to bool is "not zero". Floating point to integer truncates towards
+    zero, saturates, and makes a NaN 0; integer to integer keeps the lowest bits.
 
     Args:
-      new_dtype: a dtype, or the Python type `bool`, `int`, `float` or `complex`, which gives a weak type.
-      weak_type: whether the result yields to other dtypes in promotion.
+      operand_: an array or scalar.
+      new_dtype: a dtype, its name, or one of Python's `bool`, `int`, `float` and `complex` for the default of the mode.
+      weak_type: whether the result yields to other dtypes in promotion, as Python scalars do.
     Raises:
-      TypeError: `new_dtype` is not a dtype of arrays.
+      TypeError: `new_dtype` is not a dtype of arrays, or one of the two is that of random keys.
 
     >>> from anima import lax
     >>> print(lax.convert_element_type(2.7, "int32"))
     2
     """
+    if new_dtype is None:
+        raise ValueError("convert_element_type: new_dtype must be a dtype, got None")
     value = operand(operand_)
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
-    weak = weak_type or new_dtype in (int, float, complex)
-    dtype = dtypes.canonicalize_dtype(dtypes.as_dtype(new_dtype), allow_extended_dtype=True)
-    if aval.dtype == dtype and aval.weak_type == weak and not isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):  # fmt: skip
+    if isinstance(new_dtype, np.dtype) and dtypes.canonical(new_dtype) is new_dtype:
+        dtype: Any = new_dtype
+    else:
+        dtype = dtypes.check_user_dtype_supported(new_dtype, "convert_element_type")
+    if dtype == dtypes.float0:
+        return np.zeros(aval.shape, dtypes.float0)
+    if aval.dtype == dtype and aval.weak_type == weak_type and not isinstance(value, (*_PYTHON_SCALARS, np.generic, np.ndarray)):  # fmt: skip
         return value
-    return convert_element_type_p.bind(value, new_dtype=dtype, weak_type=weak)
+    return convert_element_type_p.bind(value, new_dtype=dtype, weak_type=weak_type)
+
+
+# --- bitcast_convert_type ---------------------------------------------------------------------
+
+
+def _bitcast_shape(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
+    old_kind, new_kind = dtypes.kind_of(x.dtype), dtypes.kind_of(new_dtype)
+    names = f"{dtypes.dtype_name(x.dtype)} to {dtypes.dtype_name(new_dtype)}"
+    if x.dtype == new_dtype:
+        return x.strip_weak_type()
+    if old_kind is None or new_kind is None or {old_kind, new_kind} & {"b", "c"}:
+        raise TypeError(
+            f"bitcast_convert_type cannot cast {names}: bool, complex and key dtypes cast to themselves only. "
+            "Use the array method view, which casts bool and complex too"
+        )
+    old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(new_dtype)
+    if old == new:
+        return ShapedArray(x.shape, new_dtype)
+    if old > new:
+        return ShapedArray((*x.shape, old // new), new_dtype)
+    if not x.shape or x.shape[-1] != new // old:
+        raise ValueError(
+            f"bitcast_convert_type casts {names}, so the last dimension of operand must be {new // old}, to become "
+            f"one element; got shape {x.shape}"
+        )
+    return ShapedArray(x.shape[:-1], new_dtype)
+
+
+def _bitcast_lower(ctx: Context, x: Value, *, new_dtype: Any) -> Value:
+    if x.dtype == new_dtype:
+        return Value(x.name, ctx.out_avals[0])
+    return ctx.op("stablehlo.bitcast_convert", (x,))
+
+
+def _bitcast_batch(axis: Axis, args: Any, dims: Any, *, new_dtype: Any) -> tuple[Any, int]:
+    return bitcast_convert_type_p.bind(hooks.move_axis(args[0], dims[0], 0), new_dtype=new_dtype), 0
+
+
+bitcast_convert_type_p = declare(
+    "bitcast_convert_type",
+    shape=_bitcast_shape,
+    lower=_bitcast_lower,
+    jvp=no_tangent,
+    transpose=Missing("bits do not depend linearly on the value"),
+    batch=_bitcast_batch,
+    dtypes=ANY,
+)
+
+
+def bitcast_convert_type(operand_: Any, new_dtype: Any) -> Any:
+    """The bits of `operand` read as another dtype.
+
+    Args:
+      operand_: an array. If `new_dtype` is wider, its last dimension must be the ratio of the widths, and goes.
+      new_dtype: a dtype; if narrower, the result has a last dimension for the parts of each element, the lowest
+        bits first.
+    Raises:
+      TypeError: one of the dtypes is bool or complex, and not the other. ValueError: the last dimension does not fit.
+
+    >>> from anima import lax
+    >>> print(lax.bitcast_convert_type(1.0, "int32"))
+    1065353216
+    """
+    value = operand(operand_)
+    dtype = dtypes.check_user_dtype_supported(new_dtype, "bitcast_convert_type")
+    aval = aval_of(value)
+    assert isinstance(aval, ShapedArray)
+    if aval.dtype == dtype and not aval.weak_type and not isinstance(value, (np.generic, np.ndarray)):
+        return value
+    return bitcast_convert_type_p.bind(value, new_dtype=dtype)
+
+
+# --- reduce_precision -------------------------------------------------------------------------
+
+
+def _reduce_precision_lower(ctx: Context, x: Value, *, exponent_bits: int, mantissa_bits: int) -> Value:
+    attrs = f"exponent_bits = {exponent_bits} : i32, mantissa_bits = {mantissa_bits} : i32"
+    return ctx.op("stablehlo.reduce_precision", (x,), attrs=attrs)
+
+
+# Tangents and cotangents lose the same bits as values do, for their range and precision are what is being modelled.
+reduce_precision_p = unary_linear("reduce_precision", _reduce_precision_lower, FLOAT)
+
+
+def reduce_precision(operand_: Any, exponent_bits: int, mantissa_bits: int) -> Any:
+    """`operand` rounded to what a floating-point format with fewer bits holds; the dtype stays.
+
+    Derivatives are rounded alike.
+
+    Args:
+      operand_: an array of real floating-point dtype.
+      exponent_bits: positive; values out of range become infinite or zero.
+      mantissa_bits: not negative; rounding is to the nearest, ties to even.
+    Raises:
+      TypeError: the dtype is another. ValueError: a number of bits is out of range.
+
+    >>> from anima import lax
+    >>> print(lax.reduce_precision(1.2345, 5, 3))
+    1.25
+    """
+    exponent, mantissa = exponent_bits.__index__(), mantissa_bits.__index__()
+    if exponent < 1:
+        raise ValueError(f"reduce_precision: exponent_bits must be positive, got {exponent}")
+    if mantissa < 0:
+        raise ValueError(f"reduce_precision: mantissa_bits must not be negative, got {mantissa}")
+    return reduce_precision_p.bind(operand(operand_), exponent_bits=exponent, mantissa_bits=mantissa)
+
+
+__all__ = ["bitcast_convert_type", "bitcast_convert_type_p", "convert_element_type", "convert_element_type_p", "reduce_precision", "reduce_precision_p"]  # fmt: skip

@@ -53,10 +53,17 @@ def _checked(value: Any) -> Any:
     return value
 
 
+_accepted: set[tuple[str, str, Any]] = set()
+
+
 def check_dtype(name: str, aval: ShapedArray, accepted: tuple[str, ...], which: str = "") -> None:
-    """Raise TypeError unless `aval` has one of the accepted dtypes."""
+    """Raise TypeError unless `aval` has one of the accepted dtypes (fixed for each `name` and `which`)."""
     dtype = aval.dtype
-    if not isinstance(dtype, np.dtype) or dtype.name not in accepted:
+    if (name, which, dtype) in _accepted:  # spelling a dtype's name costs ten times this look-up
+        return
+    if isinstance(dtype, np.dtype) and dtype.name in accepted:
+        _accepted.add((name, which, dtype))
+    else:
         of = f" for argument {which}" if which else ""
         raise TypeError(
             f"{name} does not accept dtype {dtypes.dtype_name(dtype)}{of}; it accepts {_summary(accepted)}"
@@ -107,18 +114,28 @@ def no_tangent(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
 
 
 def batch_elementwise(axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> tuple[Any, Any]:
-    """The `batch` rule of an operation on equally shaped operands."""
+    """The `batch` rule of an operation on equally shaped operands, of which some may be constant scalars."""
     primitive = params.pop("_primitive")
     first = next(d for d in dims if d is not None)
-    if any(d != first for d in dims):
+    if any([d != first for d in dims]):
         args = [
-            hooks.broadcast_batch(a, axis.size, first) if d is None
-            else a if d == first
-            else hooks.move_axis(a, d, first)
+            a if d == first
+            else hooks.move_axis(a, d, first) if d is not None
+            else a if is_scalar_constant(a)
+            else hooks.broadcast_batch(a, axis.size, first)
             for a, d in zip(args, dims)
         ]  # fmt: skip
     out = primitive.bind(*args, **params)
     return (out, [first] * len(out)) if primitive.multiple_results else (out, first)
+
+
+def is_scalar_constant(value: Any) -> bool:
+    """Whether an elementwise primitive takes `value` beside operands of any shape: a concrete scalar.
+
+    Such an operand has no tangent and no mapped axis, so derivative, transpose and batching rules see none
+    but constants of another shape than the result's.
+    """
+    return not isinstance(value, Tracer) and aval_of(value).shape == ()  # type: ignore[attr-defined]
 
 
 def declare(name: str, **rules: Any) -> Primitive:
@@ -149,19 +166,21 @@ def _with_primitive(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
-    """The common shape of the operands.
+    """The common shape of the operands; scalars fit any.
 
     Raises:
       TypeError: they differ.
     """
     shape = avals[0].shape
     for aval in avals[1:]:
-        if aval.shape != shape:
-            shapes = ", ".join(str(a.shape) for a in avals)
-            raise TypeError(
-                f"{name} got incompatible shapes for broadcasting: {shapes}; lax operations want equal "
-                "shapes: broadcast first, or use the numpy function of that name"
-            )
+        if aval.shape != shape and aval.shape:
+            if shape:
+                shapes = ", ".join(str(a.shape) for a in avals)
+                raise TypeError(
+                    f"lax.{name} requires arguments of equal shapes, or of equal rank with sizes of 1 where they "
+                    f"differ, or scalars, got {shapes}. (Tip: numpy.{tip(name)} broadcasts its arguments)"
+                )
+            shape = aval.shape
     return shape
 
 
@@ -176,10 +195,25 @@ def same_dtypes(name: str, avals: Sequence[ShapedArray]) -> Any:
         if aval.dtype != dtype:
             names = ", ".join(dtypes.dtype_name(a.dtype) for a in avals)
             raise TypeError(
-                f"lax.{name} requires arguments to have the same dtypes, got {names}. (Tip: numpy.{name} "
-                "promotes its arguments to a common dtype)"
+                f"lax.{name} requires arguments to have the same dtypes, got {names}. (Tip: numpy.{tip(name)} "
+                "is a similar function that promotes its arguments)"
             )
     return dtype
+
+
+# The operations that have another name in numpy.
+_NUMPY_NAME = {
+    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "max": "maximum", "min": "minimum",
+    "sub": "subtract", "mul": "multiply", "div": "divide", "rem": "remainder", "pow": "power", "atan2": "arctan2",
+    "clamp": "clip", "select": "where", "select_n": "where", "shift_left": "left_shift", "complex": "add",
+    "shift_right_arithmetic": "right_shift", "shift_right_logical": "right_shift", "eq": "equal", "ne": "not_equal",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+}  # fmt: skip
+
+
+def tip(name: str) -> str:
+    """The NumPy function to recommend for an operation."""
+    return _NUMPY_NAME.get(name, name)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -199,7 +233,7 @@ def elementwise(
     out_dtype: OutDtype | None = None,
     keeps_weak: bool = True,
 ) -> Primitive:
-    """An operation on `arity` operands of one dtype and shape.
+    """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
     Args:
       hlo: the StableHLO operation, or a lowering rule for one that needs more than that.
@@ -214,13 +248,15 @@ def elementwise(
         first = avals[0]
         if arity > 1:
             same_dtypes(name, avals)
-            same_shapes(name, avals)
         check_dtype(name, first, accepts)
         weak = keeps_weak and all([a.weak_type for a in avals])
-        return ShapedArray(first.shape, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
+        dims = first.shape if arity == 1 else same_shapes(name, avals)
+        return ShapedArray(dims, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
-        return ctx.op(hlo, operands)  # type: ignore[arg-type]
+        if arity > 1:
+            operands = spread(ctx, operands)
+        return ctx.op(hlo, operands) if isinstance(hlo, str) else hlo(ctx, *operands, **params)
 
     if isinstance(derivatives, Missing):
         jvp: Any = derivatives
@@ -229,12 +265,25 @@ def elementwise(
     return declare(
         name,
         shape=shape,
-        lower=lower if isinstance(hlo, str) else hlo,
+        lower=lower,
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch_elementwise,
         dtypes=accepts,
     )
+
+
+def spread(ctx: Context, operands: Sequence[Value]) -> tuple[Value, ...]:
+    """The operands with constant scalars broadcast to the shape of the result."""
+    out = ctx.out_avals[0]
+    assert isinstance(out, ShapedArray)
+    return tuple([v if v.shape == out.shape else broadcast_value(ctx, v, out.shape) for v in operands])
+
+
+def broadcast_value(ctx: Context, scalar: Value, shape: tuple[int, ...]) -> Value:
+    """A scalar broadcast to a shape, while lowering."""
+    aval = ShapedArray(shape, scalar.dtype)
+    return ctx.op("stablehlo.broadcast_in_dim", (scalar,), aval, "broadcast_dimensions = array<i64>")
 
 
 def unary(

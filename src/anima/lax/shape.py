@@ -76,9 +76,11 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return aval.shape
 
 
-def inner_ndim(aval: ShapedArray) -> int:
-    """How many dimensions the stored form has beyond `aval`'s own: none but for extended dtypes."""
-    return physical_aval(aval).ndim - aval.ndim
+def inner_shape(x: Value) -> tuple[int, ...]:
+    """The dimensions that the stored form of a value has beyond its own: none but for extended dtypes."""
+    aval = x.aval
+    assert isinstance(aval, ShapedArray)
+    return physical_aval(aval).shape[aval.ndim :]
 
 
 def refuse_out_sharding(name: str, out_sharding: Any) -> None:
@@ -111,7 +113,7 @@ def _broadcast_shape(x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimens
 
 
 def _broadcast_lower(ctx: Context, x: Value, *, shape: Any, broadcast_dimensions: Any) -> Value:
-    inner = range(len(shape), len(shape) + inner_ndim(x.aval))  # type: ignore[arg-type]
+    inner = range(len(shape), len(shape) + len(inner_shape(x)))
     attrs = f"broadcast_dimensions = {i64_array((*broadcast_dimensions, *inner))}"
     return ctx.op("stablehlo.broadcast_in_dim", (x,), attrs=attrs)
 
@@ -300,7 +302,7 @@ def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int
 
 
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
-    inner = range(len(permutation), len(permutation) + inner_ndim(x.aval))  # type: ignore[arg-type]
+    inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 
 

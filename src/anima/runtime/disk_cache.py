@@ -164,7 +164,7 @@ class DiskCache:
 
 
 def _over(used: int, bound: int) -> bool:
-    return 0 <= bound - bound // 8 < used
+    return bound >= 0 and used > bound - bound // 8
 
 
 def _others_may_write(status: os.stat_result) -> bool:

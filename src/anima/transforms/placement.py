@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from anima import _native, tree
+from anima import _native
 from anima._native import ArrayImpl, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer, get_trace
 from anima.runtime.arrays import as_array
 from anima.runtime.devices import resolve_device
 from anima.transforms.arguments import check_inputs
+from anima.tree.compare import flatten_axes
 
 
 def _put(value: Any, device: Any) -> Any:
@@ -47,7 +48,7 @@ def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = Fa
     """
     leaves, structure = tree_flatten(x)
     leaves = check_inputs(leaves, device_put, "device_put", (x,), {}) if device is None else leaves
-    targets = [device] * len(leaves) if device is None else tree.flatten_axes("device_put device", structure, device)
+    targets = [device] * len(leaves) if device is None else flatten_axes("device_put device", structure, device)
     return tree_unflatten(structure, [_put(leaf, target) for leaf, target in zip(leaves, targets)])
 
 

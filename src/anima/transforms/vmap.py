@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anima import tree
+from anima.tree.compare import flatten_axes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis
@@ -53,13 +53,13 @@ def vmap(
             )
         leaves, in_tree = tree_flatten((args, kwargs))
         leaves = check_inputs(leaves, fun, "vmap", args, kwargs)
-        axes = tree.flatten_axes("vmap in_axes", in_tree, (in_axes, 0))
+        axes = flatten_axes("vmap in_axes", in_tree, (in_axes, 0))
         dims = [_normal(d, x, i, fun, args, kwargs) for i, (d, x) in enumerate(zip(axes, leaves))]
         size = _size(dims, leaves, axis_size, fun, args, kwargs)
         flat = FlatFunction(fun, in_tree)
         axis = Axis(size, axis_name, spmd_axis_name)
         outs, out_dims = batch_flat(flat, axis, leaves, dims)
-        targets = tree.flatten_axes("vmap out_axes", flat.out_tree, out_axes)
+        targets = flatten_axes("vmap out_axes", flat.out_tree, out_axes)
         results = [_place(o, d, t, size, fun) for o, d, t in zip(outs, out_dims, targets)]
         return tree_unflatten(flat.out_tree, results)
 

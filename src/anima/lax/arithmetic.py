@@ -1,0 +1,319 @@
+"""Arithmetic: sums, products, quotients, remainders, signs, extrema.
+
+Invariant: integers wrap around, and division by zero does not raise: an integer divided by zero has all bits set.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima.core import hooks
+from anima.core.aval import ShapedArray, has_tangent
+from anima.core.primitive import primitives
+from anima.core.trace import aval_of
+from anima.lax.convert import convert_element_type
+from anima.lax.declare import (
+    ANY,
+    COMPLEX,
+    FLOAT,
+    INEXACT,
+    INTEGER,
+    NUMERIC,
+    UNSIGNED,
+    binary,
+    is_linear,
+    operand,
+    unary,
+    unary_linear,
+)
+from anima.lax.operands import constant, operands
+from anima.lowering.module import Context, Value
+
+REAL = INTEGER + FLOAT
+
+# --- add, sub, neg ----------------------------------------------------------------------------
+
+
+def _add_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
+    return [ct if is_linear(x) else None, ct if is_linear(y) else None]
+
+
+_add_derivatives = (lambda t, ans, x, y: t, lambda t, ans, x, y: t)
+
+add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose)
+
+# The sum of two tangents or two cotangents; programs show it under a name of its own.
+add_any_p = binary("add_any", "stablehlo.add", INEXACT, _add_derivatives, transpose=_add_transpose)
+
+hooks.add_tangents = add_any_p.bind
+
+
+def add(x: Any, y: Any) -> Any:
+    """Elementwise sum `x + y`.
+
+    Args:
+      x, y: arrays of one numeric dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.add(1.0, 2.0))
+    3.0
+    """
+    return add_p.bind(*operands("add", x, y))
+
+
+neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC)
+
+
+def neg(x: Any) -> Any:
+    """Elementwise negation `-x`.
+
+    Args:
+      x: an array of numeric dtype; unsigned integers wrap around.
+    Raises:
+      TypeError: `x` is boolean.
+
+    >>> from anima import lax
+    >>> print(lax.neg(3))
+    -3
+    """
+    return neg_p.bind(operand(x))
+
+
+def _sub_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
+    return [ct if is_linear(x) else None, neg(ct) if is_linear(y) else None]
+
+
+sub_p = binary(
+    "sub",
+    "stablehlo.subtract",
+    NUMERIC,
+    (lambda t, ans, x, y: t, lambda t, ans, x, y: neg(t)),
+    transpose=_sub_transpose,
+)
+
+
+def sub(x: Any, y: Any) -> Any:
+    """Elementwise difference `x - y`.
+
+    Args:
+      x, y: arrays of one numeric dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.sub(1.0, 3.0))
+    -2.0
+    """
+    return sub_p.bind(*operands("sub", x, y))
+
+
+# --- mul --------------------------------------------------------------------------------------
+
+
+def _mul_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
+    return [mul(ct, y), None] if is_linear(x) else [None, mul(x, ct)]
+
+
+mul_p = binary(
+    "mul",
+    "stablehlo.multiply",
+    NUMERIC,
+    (lambda t, ans, x, y: mul(t, y), lambda t, ans, x, y: mul(x, t)),
+    transpose=_mul_transpose,
+)
+
+
+def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+    """Elementwise product `x * y`.
+
+    Args:
+      x, y: arrays of one numeric dtype and shape, or scalars.
+      out_dtype: a dtype to convert both to first, such as one wide enough for the product; they may then differ.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.mul(3.0, 2.0))
+    6.0
+    """
+    if out_dtype is not None:
+        x, y = convert_element_type(x, out_dtype), convert_element_type(y, out_dtype)
+    return mul_p.bind(*operands("mul", x, y))
+
+
+def _mulhi_lower(ctx: Context, x: Value, y: Value) -> Value:
+    bits = dtypes.itemsize_bits(x.dtype)
+    if bits == 64:
+        return _mulhi_64(ctx, x, y)
+    # Every narrower product fits into 64 bits; 2 and 4 bit types are computed in 32, which XLA knows how to widen.
+    wide = ShapedArray(x.shape, np.dtype(("u" if dtypes.is_unsigned_int(x.dtype) else "") + "int64"))
+    a, b = (ctx.op("stablehlo.convert", (v,), wide) for v in (x, y))
+    product = ctx.op("stablehlo.multiply", (a, b), wide)
+    high = ctx.op("stablehlo.shift_right_arithmetic", (product, ctx.full(bits, wide)), wide)
+    return ctx.op("stablehlo.convert", (high,))
+
+
+def _mulhi_64(ctx: Context, x: Value, y: Value) -> Value:
+    """The high half by parts of 32 bits: Warren, Hacker's Delight, 2nd edition, section 8-2."""
+    aval = x.aval
+    unsigned = dtypes.is_unsigned_int(x.dtype)
+
+    def op(name: str, a: Value, b: Value) -> Value:
+        return ctx.op(f"stablehlo.{name}", (a, b), aval)
+
+    shift, mask = ctx.full(32, aval), ctx.full(0xFFFFFFFF, aval)  # type: ignore[arg-type]
+
+    def low(v: Value) -> Value:
+        return op("and", v, mask)
+
+    def high(v: Value) -> Value:
+        return op("shift_right_logical" if unsigned else "shift_right_arithmetic", v, shift)
+
+    lowest = op("multiply", low(x), low(y))
+    cross = op("add", op("multiply", high(x), low(y)), op("shift_right_logical", lowest, shift))
+    other = op("add", op("multiply", low(x), high(y)), low(cross))
+    return op("add", op("add", op("multiply", high(x), high(y)), high(cross)), high(other))
+
+
+mulhi_p = binary("mulhi", _mulhi_lower, INTEGER, None)
+
+
+def mulhi(x: Any, y: Any, /) -> Any:
+    """The upper half of the bits of the full product of two integers, elementwise.
+
+    Args:
+      x, y: arrays of one integer dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ, or are not those of integers.
+
+    >>> from anima import lax
+    >>> print(lax.mulhi(1 << 30, 8))
+    2
+    """
+    return mulhi_p.bind(*operands("mulhi", x, y))
+
+
+# --- div, rem ---------------------------------------------------------------------------------
+
+div_p = binary(
+    "div",
+    "stablehlo.divide",
+    NUMERIC,
+    (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: mul(t, neg(div(ans, y)))),
+    transpose=lambda ct, x, y: [div(ct, y), None],
+)
+
+
+def div(x: Any, y: Any) -> Any:
+    """Elementwise quotient `x / y`; that of integers is rounded towards zero.
+
+    An integer divided by zero gives -1 (the largest number if unsigned); the smallest integer divided by -1 is itself.
+
+    Args:
+      x, y: arrays of one numeric dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.div(-7, 2), lax.div(-7.0, 2.0))
+    -3 -3.5
+    """
+    return div_p.bind(*operands("div", x, y))
+
+
+def _rem_derivative(t: Any, ans: Any, x: Any, y: Any) -> Any:
+    # x - ans is a whole multiple of y; the quotient x / y may have been rounded up to the next integer.
+    return mul(t, neg(primitives["round"].bind(div(sub(x, ans), y), rounding_method=1)))
+
+
+rem_p = binary("rem", "stablehlo.remainder", REAL, (lambda t, ans, x, y: t, _rem_derivative))
+
+
+def rem(x: Any, y: Any) -> Any:
+    """Elementwise remainder of the division of `x` by `y` that rounds towards zero; it has the sign of `x`.
+
+    An integer's remainder by zero is the integer itself, a floating-point number's is NaN.
+
+    Args:
+      x, y: arrays of one real dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ, or they are complex.
+
+    >>> from anima import lax
+    >>> print(lax.rem(-7, 3), lax.rem(7.5, 2.0))
+    -1 1.5
+    """
+    return rem_p.bind(*operands("rem", x, y))
+
+
+# --- abs, sign --------------------------------------------------------------------------------
+
+# The real part of a complex dtype, or the dtype itself.
+_real_dtype = dtypes.to_real_dtype
+
+
+def _abs_derivative(t: Any, ans: Any, x: Any) -> Any:
+    if dtypes.is_complex(aval_of(x).dtype):  # type: ignore[attr-defined]
+        return primitives["real"].bind(mul(t, primitives["conj"].bind(sign(x), input_dtype=aval_of(x).dtype)))  # type: ignore[attr-defined]
+    below = primitives["lt"].bind(x, constant(0, x))
+    return primitives["select_n"].bind(below, t, neg(t))
+
+
+# Narrower signed integers than int8 are left out, as in JAX.
+abs_p = unary(
+    "abs",
+    "stablehlo.abs",
+    ("int8", "int16", "int32", "int64", *INEXACT),
+    _abs_derivative,
+    out_dtype=_real_dtype,
+)
+
+
+def abs(x: Any) -> Any:
+    """Elementwise absolute value `|x|`, real also for complex `x`.
+
+    Its derivative at 0 is 1 for real `x` and 0 for complex `x`.
+
+    Args:
+      x: an array of signed integer, floating-point or complex dtype. The smallest integer is its own absolute value.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.abs(-3), lax.abs(3 + 4j))
+    3 5.0
+    """
+    return abs_p.bind(operand(x))
+
+
+def _sign_lower(ctx: Context, x: Value) -> Value:
+    if x.dtype.name not in UNSIGNED:
+        return ctx.op("stablehlo.sign", (x,))
+    return ctx.op("stablehlo.minimum", (x, ctx.full(1, x.aval)))  # type: ignore[arg-type]
+
+
+def _sign_derivative(t: Any, ans: Any, x: Any) -> Any:
+    """For complex `x`, the part of `t` at right angles to `x`, by the modulus of `x`; the sign is undefined at 0."""
+    modulus = abs(x)
+    zero = primitives["eq"].bind(modulus, constant(0, modulus))
+    scale = div(constant(1, modulus), primitives["select_n"].bind(zero, modulus, _full_like(1, modulus)))
+    turn = mul(primitives["imag"].bind(mul(t, primitives["conj"].bind(ans, input_dtype=aval_of(x).dtype))), scale)  # type: ignore[attr-defined]
+    return mul(ans, primitives["complex"].bind(constant(0, turn), turn))
+
+
+def _full_like(value: Any, like: Any) -> Any:
+    scalar = constant(value, like)
+    shape = aval_of(like).shape  # type: ignore[attr-defined]
+    return primitives["broadcast_in_dim"].bind(scalar, shape=shape, broadcast_dimensions=()) if shape else scalar
+
+
+def _sign_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    ans = sign_p.bind(*primals)
+    if dtypes.is_complex(aval_of(ans).dtype) and has_tangent(aval_of(ans)):  # type: ignore[attr-defined]
+        return ans, _sign_derivative(tangents[0], ans, primals[0])
+    return ans, zero_tangent(ans)

@@ -1,0 +1,197 @@
+"""Arrays from nothing: constant fill, counting, and the zeros of differentiation.
+
+Invariant: the fill value is a run-time operand, so one program serves every value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima.core import hooks
+from anima.core.aval import ShapedArray
+from anima.core.primitive import Missing
+from anima.core.trace import aval_of
+from anima.lax.convert import convert_element_type, convert_element_type_p
+from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
+from anima.lax.shape import broadcast_in_dim_p, check_shape, refuse_out_sharding, shape_of
+from anima.lowering.module import Context, Value
+
+# --- iota -------------------------------------------------------------------------------------
+
+_COUNTING = INTEGER + FLOAT + COMPLEX
+
+
+def _iota_shape(*, dtype: Any, shape: tuple[int, ...], dimension: int) -> ShapedArray:
+    aval = ShapedArray(shape, dtype)
+    check_dtype("iota", aval, _COUNTING)
+    if not 0 <= dimension < len(shape):
+        raise ValueError(f"iota: dimension {dimension} is out of bounds for shape {shape}")
+    return aval
+
+
+def _iota_lower(ctx: Context, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> Value:
+    return ctx.op("stablehlo.iota", (), attrs=f"iota_dimension = {dimension} : i64")
+
+
+iota_p = declare(
+    "iota",
+    shape=_iota_shape,
+    lower=_iota_lower,
+    jvp=no_tangent,
+    transpose=Missing("it has no operands"),
+    batch=Missing("it has no operands"),
+    dtypes=_COUNTING,
+)
+
+
+def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
+    """An array whose elements are their own index along `dimension`.
+
+    Args:
+      dtype: an integer, floating point or complex dtype.
+      shape: the result's shape.
+      dimension: not negative.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      TypeError: `dtype` is boolean, or the shape is no shape. ValueError: the dimension is out of range.
+
+    >>> from anima import lax
+    >>> print(lax.broadcasted_iota("int32", (2, 3), 1))
+    [[0 1 2]
+     [0 1 2]]
+    """
+    refuse_out_sharding("broadcasted_iota", out_sharding)
+    sizes = check_shape("iota", shape)
+    kind = dtypes.check_user_dtype_supported(dtype, "iota")
+    return iota_p.bind(dtype=kind, shape=sizes, dimension=int(dimension))
+
+
+def iota(dtype: Any, size: int) -> Any:
+    """The numbers `0, 1, ..., size - 1`.
+
+    Args:
+      dtype: an integer, floating point or complex dtype.
+      size: how many.
+    Raises:
+      TypeError: `dtype` is boolean, or the size is no size.
+
+    >>> from anima import lax
+    >>> print(lax.iota("float32", 3))
+    [0. 1. 2.]
+    """
+    return broadcasted_iota(dtype, (size,), 0)
+
+
+# --- constant fill ----------------------------------------------------------------------------
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None) -> Any:
+    """An array of one repeated value.
+
+    Args:
+      shape: the result's shape.
+      fill_value: a scalar.
+      dtype: the result's dtype; by default the fill value's, weak if that is.
+      sharding: where the result lives.
+    Raises:
+      TypeError: `fill_value` is not a scalar, or does not convert; the shape is no shape.
+
+    >>> from anima import lax
+    >>> print(lax.full((2, 2), 7))
+    [[7 7]
+     [7 7]]
+    """
+    kind = None if dtype is None else dtypes.check_user_dtype_supported(dtype, "full")
+    return _fill("full", check_shape("full", shape), fill_value, kind, False, sharding)
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Any:
+    """An array of one repeated value, with the shape and dtype of `x` where none are given.
+
+    Args:
+      x: an array, or anything with `shape` and `dtype`.
+      fill_value: a scalar.
+      dtype: the result's dtype; by default that of `x`, weak if that is.
+      shape: the result's shape; by default that of `x`.
+      sharding: where the result lives.
+    Raises:
+      TypeError: `fill_value` is not a scalar.
+
+    >>> from anima import lax
+    >>> print(lax.full_like(lax.iota("int32", 3), 5))
+    [5 5 5]
+    """
+    like_shape, kind, weak = _described(x)
+    if dtype is not None:
+        kind, weak = dtypes.check_user_dtype_supported(dtype, "full_like"), False
+    sizes = like_shape if shape is None else check_shape("full_like", shape)
+    return _fill("full_like", sizes, fill_value, kind, weak, sharding)
+
+
+def _described(x: Any) -> tuple[tuple[int, ...], Any, bool]:
+    """Shape, dtype and weak type of an array, or of something that only has the first two."""
+    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        x = aval_of(as_operand(x))
+    return tuple(x.shape), x.dtype, bool(getattr(x, "weak_type", False))
+
+
+def _fill(name: str, shape: tuple[int, ...], value: Any, dtype: Any, weak: bool, sharding: Any) -> Any:
+    value = as_operand(value)
+    if isinstance(value, (list, tuple)) or shape_of(value):
+        raise TypeError(f"{name}: fill_value must be a scalar, got {value!r:.80}")
+    refuse_out_sharding(name, sharding)
+    if dtype is not None:
+        value = scalar_of_dtype(name, value, dtype)
+        value = convert_element_type(value, dtype, weak_type=True) if weak else value
+    return broadcast_in_dim_p.bind(value, shape=shape, broadcast_dimensions=())
+
+
+def scalar_of_dtype(name: str, value: Any, dtype: Any) -> Any:
+    """A scalar converted to `dtype`, on the host if it is there: that costs no operation."""
+    if not isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)) or dtypes.is_extended(dtype):
+        return convert_element_type(value, dtype)
+    if np.iscomplexobj(value) and not dtypes.is_complex(dtype):
+        raise TypeError(f"{name}: the complex value {value!r} does not convert to {dtype}")
+    with np.errstate(all="ignore"):  # out of range: what NumPy makes of it, without its warning
+        return np.asarray(value).astype(dtype)[()]
+
+
+def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
+    """An array of unspecified contents; here they are zeros.
+
+    Args:
+      shape: the result's shape.
+      dtype: the result's dtype.
+      out_sharding: where the result lives.
+
+    >>> from anima import lax
+    >>> lax.empty((2,), "float32").shape
+    (2,)
+    """
+    return full(shape, 0, dtype, sharding=out_sharding)
+
+
+# --- what differentiation needs ---------------------------------------------------------------
+
+_zero_scalars: dict[Any, Any] = {}
+
+
+def zeros(aval: ShapedArray) -> Any:
+    """An array of zeros of the given aval; `float0` ones are NumPy arrays, having no contents."""
+    dtype = aval.dtype
+    if dtype == dtypes.float0:
+        return np.zeros(aval.shape, dtype)
+    zero = _zero_scalars.get(dtype)
+    if zero is None:
+        zero = _zero_scalars[dtype] = np.zeros((), dtype)[()]
+    if aval.weak_type:
+        zero = convert_element_type_p.bind(zero, new_dtype=dtype, weak_type=True)
+    if aval.shape:
+        return broadcast_in_dim_p.bind(zero, shape=aval.shape, broadcast_dimensions=())
+    return hooks.as_array(zero)
+
+
+hooks.zeros = zeros

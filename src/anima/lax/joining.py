@@ -1,0 +1,309 @@
+"""Making one array from parts and parts from one: concatenation, padding, splitting, repetition.
+
+Invariant: as in `shape`, data is moved and nothing computed, so that each rule is exact for every dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anima.core import hooks
+from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.primitive import Zero, primitives
+from anima.core.trace import aval_of
+from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.zeros import instantiate
+from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand, same_dtypes
+from anima.lax.shape import broadcast_in_dim, check_axis, check_shape, inner_shape, reshape, shape_of
+from anima.lowering.module import Context, Value
+from anima.lowering.types import i64_array
+
+# --- concatenate ------------------------------------------------------------------------------
+
+
+def _concatenate_shape(*avals: ShapedArray, dimension: int) -> ShapedArray:
+    same_dtypes("concatenate", avals)
+    first = avals[0]
+    shapes = ", ".join(str(a.shape) for a in avals[:5]) + (", ..." if len(avals) > 5 else "")
+    if any(a.ndim != first.ndim for a in avals):
+        raise TypeError(f"concatenate: operands must have the same number of dimensions, got shapes {shapes}")
+    if not 0 <= dimension < first.ndim:
+        raise TypeError(f"concatenate: dimension {dimension} is out of bounds for shapes {shapes}")
+    before, after = first.shape[:dimension], first.shape[dimension + 1 :]
+    if any(a.shape[:dimension] != before or a.shape[dimension + 1 :] != after for a in avals):
+        raise TypeError(f"concatenate: shapes may differ in dimension {dimension} only, got {shapes}")
+    size = sum([a.shape[dimension] for a in avals])
+    return ShapedArray((*before, size, *after), first.dtype, all([a.weak_type for a in avals]))
+
+
+def _concatenate_lower(ctx: Context, *xs: Value, dimension: int) -> Value:
+    return ctx.op("stablehlo.concatenate", xs, attrs=f"dimension = {dimension} : i64")
+
+
+def _concatenate_jvp(primals: Any, tangents: Any, *, dimension: int) -> tuple[Any, Any]:
+    ans = concatenate_p.bind(*primals, dimension=dimension)
+    return ans, concatenate_p.bind(*map(instantiate, tangents), dimension=dimension)
+
+
+def _concatenate_transpose(ct: Any, *xs: Any, dimension: int) -> list[Any]:
+    shape = shape_of(ct)
+    results: list[Any] = []
+    end = 0
+    for x in xs:
+        start, end = end, end + shape_of(x)[dimension] if not is_linear(x) else end + x.shape[dimension]
+        lo = tuple(start if d == dimension else 0 for d in range(len(shape)))
+        hi = tuple(end if d == dimension else size for d, size in enumerate(shape))
+        piece = primitives["slice"].bind(ct, start_indices=lo, limit_indices=hi, strides=None) if is_linear(x) else None
+        results.append(piece)
+    return results
+
+
+def _concatenate_batch(axis: Axis, args: Any, dims: Any, *, dimension: int) -> tuple[Any, int]:
+    xs = [to_axis(x, d, 0, axis.size) for x, d in zip(args, dims)]
+    return concatenate_p.bind(*xs, dimension=dimension + 1), 0
+
+
+concatenate_p = declare(
+    "concatenate",
+    shape=_concatenate_shape,
+    lower=_concatenate_lower,
+    jvp=_concatenate_jvp,
+    transpose=_concatenate_transpose,
+    batch=_concatenate_batch,
+    dtypes=ANY,
+)
+
+
+def concatenate(operands: Any, dimension: int) -> Any:
+    """The operands one after the other along `dimension`.
+
+    Args:
+      operands: arrays of one dtype, whose shapes differ in `dimension` only.
+      dimension: not negative.
+    Raises:
+      ValueError: there are no operands. TypeError: their dtypes or shapes do not fit.
+
+    >>> from anima import lax
+    >>> print(lax.concatenate([lax.iota("int32", 2), lax.iota("int32", 3)], 0))
+    [0 1 0 1 2]
+    """
+    xs = [as_operand(x) for x in operands]
+    if not xs:
+        raise ValueError("concatenate: operands must not be empty")
+    if len(xs) == 1:
+        _concatenate_shape(aval_of(xs[0]), dimension=dimension)  # type: ignore[arg-type]
+        return hooks.as_array(xs[0])
+    return concatenate_p.bind(*xs, dimension=int(dimension))
+
+
+# --- pad --------------------------------------------------------------------------------------
+
+PaddingConfig = tuple[tuple[int, int, int], ...]
+
+
+def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingConfig) -> ShapedArray:
+    check_dtype("pad", x, ANY, "operand")
+    if value.dtype != x.dtype:
+        raise TypeError(f"pad: operand and padding_value must have the same dtype, got {x.dtype} and {value.dtype}")
+    if value.shape:
+        raise ValueError(f"pad: padding_value must be a scalar, got one of shape {value.shape}")
+    if len(padding_config) != x.ndim:
+        raise ValueError(
+            f"pad: padding_config must have one entry for each of the {x.ndim} dimensions of operand, "
+            f"got {padding_config}"
+        )
+    if any(interior < 0 for _, _, interior in padding_config):
+        raise ValueError(f"pad: interior padding must not be negative, got padding_config {padding_config}")
+    shape = tuple(lo + hi + n + max(n - 1, 0) * inner for n, (lo, hi, inner) in zip(x.shape, padding_config))
+    if any(n < 0 for n in shape):
+        raise ValueError(f"pad: padding_config {padding_config} takes more than there is of shape {x.shape}")
+    return ShapedArray(shape, x.dtype, x.weak_type and value.weak_type)
+
+
+def _pad_lower(ctx: Context, x: Value, value: Value, *, padding_config: PaddingConfig) -> Value:
+    lo, hi, interior = zip(*padding_config) if padding_config else ((), (), ())
+    attrs = (
+        f"edge_padding_low = {i64_array(lo)}, edge_padding_high = {i64_array(hi)}, "
+        f"interior_padding = {i64_array(interior)}"
+    )
+    return ctx.op("stablehlo.pad", (x, value), attrs=attrs)
+
+
+def _pad_jvp(primals: Any, tangents: Any, *, padding_config: PaddingConfig) -> tuple[Any, Any]:
+    ans = pad_p.bind(*primals, padding_config=padding_config)
+    if all(type(t) is Zero for t in tangents):
+        return ans, Zero(aval_of(ans).tangent_aval())
+    return ans, pad_p.bind(*map(instantiate, tangents), padding_config=padding_config)
+
+
+def _pad_transpose(ct: Any, x: Any, value: Any, *, padding_config: PaddingConfig) -> list[Any]:
+    shape = x.shape if is_linear(x) else shape_of(x)
+    ct_x = unpad(ct, shape, padding_config)
+    if not is_linear(value):
+        return [ct_x, None]
+    total = primitives["reduce_sum"]
+    inside = total.bind(ct_x, axes=tuple(range(len(shape))))
+    ct_value = primitives["sub"].bind(total.bind(ct, axes=tuple(range(len(shape)))), inside)
+    return [ct_x if is_linear(x) else None, ct_value]
+
+
+def unpad(y: Any, shape: tuple[int, ...], padding_config: PaddingConfig) -> Any:
+    """What `pad` would have put `y`'s elements from: shape `shape`, zero where they were cut away."""
+    aval = aval_of(y)
+    assert isinstance(aval, ShapedArray)
+    if any(lo or hi for lo, hi, _ in padding_config):
+        cut = tuple((-lo, -hi, 0) for lo, hi, _ in padding_config)
+        y = pad_p.bind(y, aval.dtype.type(0), padding_config=cut)
+    if all(interior == 0 for _, _, interior in padding_config):
+        return y
+    strides = tuple(interior + 1 for _, _, interior in padding_config)
+    zeros = (0,) * len(shape)
+    return primitives["slice"].bind(y, start_indices=zeros, limit_indices=shape_of(y), strides=strides)
+
+
+def _pad_batch(axis: Axis, args: Any, dims: Any, *, padding_config: PaddingConfig) -> tuple[Any, int]:
+    x, value = args
+    dim_x, dim_value = dims
+    if dim_value is None:
+        config = (*padding_config[:dim_x], (0, 0, 0), *padding_config[dim_x:])
+        return pad_p.bind(x, value, padding_config=config), dim_x
+    # A value for each example: pad with anything, and put the values where the padding is.
+    x = to_axis(x, dim_x, 0, axis.size)
+    config = ((0, 0, 0), *padding_config)
+    padded = pad_p.bind(x, aval_of(x).dtype.type(0), padding_config=config)  # type: ignore[attr-defined]
+    inside = broadcast_in_dim(True, shape_of(x), ())
+    mask = pad_p.bind(inside, False, padding_config=config)
+    values = broadcast_in_dim(value, shape_of(padded), (0,))
+    return primitives["select_n"].bind(mask, values, padded), 0
+
+
+pad_p = declare(
+    "pad",
+    shape=_pad_shape,
+    lower=_pad_lower,
+    jvp=_pad_jvp,
+    transpose=_pad_transpose,
+    batch=_pad_batch,
+    dtypes=ANY,
+)
+
+
+def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:
+    """`operand` with padding before, after and between its elements.
+
+    Args:
+      operand: an array.
+      padding_value: a scalar of the same dtype.
+      padding_config: for each dimension how many elements to add before the first (`low`), after the last
+        (`high`) and between neighbours (`interior`). Negative `low` and `high` cut elements away.
+    Raises:
+      TypeError: dtypes differ.
+      ValueError: the configuration does not fit.
+
+    >>> from anima import lax
+    >>> print(lax.pad(lax.iota("int32", 3), -1, [(1, 0, 1)]))
+    [-1 0 -1 1 -1 2]
+    """
+    x, value = as_operand(operand), as_operand(padding_value)
+    config = tuple(as_dims(entry) for entry in padding_config)
+    if any(len(entry) != 3 for entry in config):
+        raise ValueError(f"pad: each entry of padding_config must be (low, high, interior), got {padding_config}")
+    return pad_p.bind(x, value, padding_config=config)
+
+
+# --- split ------------------------------------------------------------------------------------
+
+
+def _split_shape(x: ShapedArray, *, sizes: tuple[int, ...], axis: int) -> list[ShapedArray]:
+    if sum(sizes) != x.shape[axis]:
+        raise ValueError(f"split: sizes {sizes} must add up to {x.shape[axis]}, dimension {axis} of {x.shape}")
+    return [
+        ShapedArray((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype, x.weak_type) for size in sizes
+    ]
+
+
+def _split_lower(ctx: Context, x: Value, *, sizes: tuple[int, ...], axis: int) -> list[Value]:
+    outs: list[Value] = []
+    end = 0
+    shape = (*x.shape, *inner_shape(x))
+    for size, aval in zip(sizes, ctx.out_avals):
+        start, end = end, end + size
+        lo = [start if d == axis else 0 for d in range(len(shape))]
+        hi = [end if d == axis else n for d, n in enumerate(shape)]
+        attrs = (
+            f"start_indices = {i64_array(lo)}, limit_indices = {i64_array(hi)}, "
+            f"strides = {i64_array([1] * len(shape))}"
+        )
+        outs.append(ctx.op("stablehlo.slice", (x,), aval, attrs))
+    return outs
+
+
+def _split_jvp(primals: Any, tangents: Any, *, sizes: tuple[int, ...], axis: int) -> tuple[Any, Any]:
+    return split_p.bind(*primals, sizes=sizes, axis=axis), split_p.bind(*tangents, sizes=sizes, axis=axis)
+
+
+def _split_batch(axis_: Axis, args: Any, dims: Any, *, sizes: tuple[int, ...], axis: int) -> tuple[Any, Any]:
+    (d,) = dims
+    outs = split_p.bind(args[0], sizes=sizes, axis=axis + (axis >= d))
+    return outs, [d] * len(outs)
+
+
+split_p = declare(
+    "split",
+    shape=_split_shape,
+    lower=_split_lower,
+    jvp=_split_jvp,
+    transpose=lambda cts, x, *, sizes, axis: [concatenate_p.bind(*map(instantiate, cts), dimension=axis)],
+    batch=_split_batch,
+    multiple_results=True,
+    dtypes=ANY,
+)
+
+
+def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
+    """`operand` cut along `axis` into pieces of the given sizes.
+
+    Args:
+      operand: an array.
+      sizes: they add up to the size of that dimension.
+      axis: a dimension; negative ones count from the end.
+    Returns:
+      a list of arrays.
+    Raises:
+      ValueError: the sizes do not add up, or the axis is out of range.
+
+    >>> from anima import lax
+    >>> [part.shape for part in lax.split(lax.iota("int32", 5), (2, 3))]
+    [(2,), (3,)]
+    """
+    x = as_operand(operand)
+    dimension = check_axis("split", axis, len(shape_of(x)))
+    return list(split_p.bind(x, sizes=check_shape("split", sizes, "sizes"), axis=dimension))
+
+
+# --- tile -------------------------------------------------------------------------------------
+
+
+def tile(operand: Any, reps: Sequence[int]) -> Any:
+    """`operand` repeated `reps[i]` times along each dimension `i`.
+
+    Args:
+      operand: an array.
+      reps: one number for each of its dimensions.
+    Raises:
+      TypeError: their number does not fit.
+
+    >>> from anima import lax
+    >>> print(lax.tile(lax.iota("int32", 2), (3,)))
+    [0 1 0 1 0 1]
+    """
+    x = as_operand(operand)
+    shape, times = shape_of(x), check_shape("tile", reps, "reps")
+    if len(times) != len(shape):
+        raise TypeError(f"tile: reps {times} must have one entry for each of the {len(shape)} dimensions of operand")
+    pairs = [n for pair in zip(times, shape) for n in pair]
+    spread = broadcast_in_dim(x, pairs, range(1, len(pairs), 2))
+    return reshape(spread, [r * n for r, n in zip(times, shape)])
+
+

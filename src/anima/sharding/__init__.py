@@ -1,0 +1,47 @@
+"""How arrays lie over devices: meshes, partition specs, and shardings. Values only.
+
+Invariant: nothing here runs a program or knows which devices there are. The one thing that is needed from above, the
+devices that ``make_mesh`` uses when it is given none, comes through the hook ``set_default_devices``, which the layer
+that knows the devices calls once, at import.
+
+>>> import anima
+>>> from anima.sharding import NamedSharding, PartitionSpec as P
+>>> mesh = anima.make_mesh((1,), ("x",))
+>>> NamedSharding(mesh, P("x")).shard_shape((8, 2))
+(8, 2)
+"""
+
+from anima.sharding.mesh import (
+    AbstractMesh,
+    AxisType,
+    Mesh,
+    get_abstract_mesh,
+    get_mesh,
+    make_mesh as make_mesh,
+    set_default_devices as set_default_devices,
+    set_mesh,
+    use_abstract_mesh,
+)
+from anima.sharding.shardings import (
+    GSPMDSharding as GSPMDSharding,
+    NamedSharding,
+    Sharding,
+    SingleDeviceSharding,
+    make_single_device_sharding,
+)
+from anima.sharding.spec import P as P, PartitionSpec
+
+__all__ = [
+    "AbstractMesh",
+    "AxisType",
+    "Mesh",
+    "NamedSharding",
+    "PartitionSpec",
+    "Sharding",
+    "SingleDeviceSharding",
+    "get_abstract_mesh",
+    "get_mesh",
+    "make_single_device_sharding",
+    "set_mesh",
+    "use_abstract_mesh",
+]
