@@ -34,6 +34,7 @@ PyObject* make_array(AvalRef aval, std::vector<BufferRef> shards, PyObject* shar
   checked(reinterpret_cast<PyObject*>(array));
   new (&array->aval) AvalRef(std::move(aval));
   new (&array->shards) std::vector<BufferRef>(std::move(shards));
+  new (&array->transfer) std::shared_ptr<HostCopy>();
   Py_XINCREF(sharding);
   array->sharding = sharding;
   array->host_view = nullptr;
@@ -53,6 +54,7 @@ void dealloc_array(PyObject* self) {
   if (array->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
   clear_array(self);
   drop_host_copies(array);
+  array->transfer.~shared_ptr();
   array->shards.~vector();
   array->aval.~AvalRef();
   PyTypeObject* type = Py_TYPE(self);

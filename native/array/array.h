@@ -11,6 +11,7 @@
 
 #include <Python.h>
 
+#include <memory>
 #include <vector>
 
 #include "array/aval.h"
@@ -18,12 +19,15 @@
 
 namespace anima {
 
+struct HostCopy;  // a transfer to the host under way (host_view.cc)
+
 struct ArrayObject {
   PyObject_HEAD AvalRef aval;
   std::vector<BufferRef> shards;  // in the order of the sharding's devices; usually one
   PyObject* sharding;             // null: SingleDeviceSharding of shards[0]'s device, made on request
   PyObject* host_view;            // cached read-only host copy as a numpy array, or null; never a view of
                                   // the device's memory, which would keep it from being donated
+  std::shared_ptr<HostCopy> transfer;  // what copy_to_host_async() began, or null
   PyObject* weakrefs;
   ArrayObject* previous;  // the list of live arrays
   ArrayObject* next;

@@ -110,6 +110,7 @@ PyObject* py_set_array_hooks(const CallArgs& args) {
     }
     hooks().*kHookFields[i] = PyRef::borrow(given[i]);
   }
+  if (given[1] != nullptr) forget_device_shardings();
   return none();
 }
 

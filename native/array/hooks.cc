@@ -7,6 +7,14 @@
 namespace nb = nanobind;
 
 namespace anima {
+namespace {
+
+std::unordered_map<Device*, PyRef>& device_shardings() {
+  static auto& made = *new std::unordered_map<Device*, PyRef>;  // never destroyed: holds Python objects
+  return made;
+}
+
+}  // namespace
 
 Hooks& hooks() {
   static Hooks& h = *new Hooks;  // never destroyed: holds Python objects
@@ -40,13 +48,18 @@ Device* default_device() {
 }
 
 PyObject* device_sharding(Device* device) {
-  static auto& made = *new std::unordered_map<Device*, PyRef>;
-  auto known = made.find(device);
-  if (known != made.end()) return known->second.new_ref();
+  auto known = device_shardings().find(device);
+  if (known != device_shardings().end()) return known->second.new_ref();
   PyRef wrapped = PyRef::steal(python_device(device));
   PyObject* factory = hook(&Hooks::make_sharding, "make_sharding");
   PyRef sharding = PyRef::steal(checked(PyObject_CallOneArg(factory, wrapped.get())));
-  return made.emplace(device, sharding).first->second.new_ref();
+  // The hook may have asked for the same one.
+  return device_shardings().emplace(device, std::move(sharding)).first->second.new_ref();
+}
+
+void forget_device_shardings() {
+  std::unordered_map<Device*, PyRef> dropped;
+  dropped.swap(device_shardings());
 }
 
 bool is_host_device(const Device* device) { return device->platform == "cpu"; }

@@ -27,6 +27,7 @@ Device* unwrap_device(PyObject* object, const char* argument);
 Device* default_device();
 // The single-device sharding of a device, from the hook, one object a device. New reference.
 PyObject* device_sharding(Device* device);
+void forget_device_shardings();  // to be called when the hook changes
 // True if the device's memory is the host's, so that its buffers can be read in place.
 bool is_host_device(const Device* device);
 

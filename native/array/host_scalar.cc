@@ -95,6 +95,14 @@ void narrow_scalar(Scalar& scalar) {
 }
 
 void read_numpy_scalar(PyObject* value, Scalar& out) {
+  if (Py_TYPE(value) ==
+      &PyFloat32ArrType_Type) {  // the commonest first: the general way takes a dtype object
+    return store(out, PJRT_Buffer_Type_F32, PyArrayScalar_VAL(value, Float32));
+  }
+  if (Py_TYPE(value) == &PyFloat64ArrType_Type) {
+    store(out, PJRT_Buffer_Type_F64, PyArrayScalar_VAL(value, Float64));
+    return narrow_scalar(out);
+  }
   PyRef descr = PyRef::steal(checked(reinterpret_cast<PyObject*>(PyArray_DescrFromScalar(value))));
   out.type = type_of_dtype(descr.get());
   if (PyTypeNum_ISUSERDEF(as_descr(descr.get())->type_num)) {

@@ -1,10 +1,24 @@
 #include "array/host_view.h"
 
+#include <condition_variable>
+#include <mutex>
+
 #include "array/array_type.h"
 #include "array/hooks.h"
 #include "common/args.h"
 
 namespace anima {
+
+// Shared with the callback that ends the transfer, which may outlive the array.
+struct HostCopy {
+  enum State { kUnderWay, kComplete, kFailed };
+  explicit HostCopy(size_t bytes) : block(std::make_shared<Block>(bytes)) {}
+  BlockRef block;
+  std::mutex mutex;  // guards `state`
+  std::condition_variable changed;
+  State state = kUnderWay;
+};
+
 namespace {
 
 constexpr const char* kHoldCapsule = "anima.Buffer";
@@ -39,16 +53,27 @@ PyObject* assemble(ArrayObject* array) {
   return whole.release();
 }
 
+// The copy that was begun, once it is there; null if there is none, or it failed.
+BlockRef finish_transfer(ArrayObject* array) {
+  std::shared_ptr<HostCopy> transfer = array->transfer;
+  if (!transfer) return nullptr;
+  NoGil nogil;
+  std::unique_lock<std::mutex> lock(transfer->mutex);
+  transfer->changed.wait(lock, [&] { return transfer->state != HostCopy::kUnderWay; });
+  return transfer->state == HostCopy::kComplete ? transfer->block : nullptr;
+}
+
 PyObject* copy_out(ArrayObject* array) {
   await_ready(array);
   BufferRef buffer = array->shards[0];
-  auto block = std::make_shared<Block>(array->aval->nbytes);
-  {
+  AvalRef aval = array->aval;
+  BlockRef block = finish_transfer(array);
+  if (!block) {
+    block = std::make_shared<Block>(aval->nbytes);
     NoGil nogil;
     buffer->copy_to_host(block->data(), block->bytes());
   }
-  const AvalInfo& aval = *array->aval;
-  return numpy_over_block(std::move(block), aval.physical_dims, dtype_of_type(aval.type), false);
+  return numpy_over_block(std::move(block), aval->physical_dims, dtype_of_type(aval->type), false);
 }
 
 }  // namespace
@@ -83,7 +108,28 @@ void refuse_extended(ArrayObject* array) {
                array->aval->dtype.get());
 }
 
-void drop_host_copies(ArrayObject* array) { Py_CLEAR(array->host_view); }
+void begin_host_copy(ArrayObject* array) {
+  check_live(array);
+  if (in_host_memory(array) || array->shards.size() != 1 || array->host_view != nullptr || array->transfer)
+    return;
+  auto copy = std::make_shared<HostCopy>(array->aval->nbytes);
+  BufferRef buffer = array->shards[0];
+  auto finish = [copy](bool complete) {
+    std::lock_guard<std::mutex> lock(copy->mutex);
+    copy->state = complete ? HostCopy::kComplete : HostCopy::kFailed;
+    copy->changed.notify_all();
+  };
+  {
+    NoGil nogil;
+    buffer->begin_copy_to_host(copy->block->data(), copy->block->bytes(), std::move(finish));
+  }
+  array->transfer = std::move(copy);
+}
+
+void drop_host_copies(ArrayObject* array) {
+  array->transfer.reset();
+  Py_CLEAR(array->host_view);
+}
 
 PyObject* host_array(ArrayObject* array) {
   if (array->shards.empty()) throw_deleted(array);
@@ -93,6 +139,7 @@ PyObject* host_array(ArrayObject* array) {
     PyRef made = PyRef::steal(array->shards.size() == 1 ? copy_out(array) : assemble(array));
     // Another thread may have been as far in the meantime, or have deleted the array.
     if (array->host_view == nullptr && !array->shards.empty()) array->host_view = made.new_ref();
+    array->transfer.reset();
     return made.release();
   }
   Py_INCREF(array->host_view);

@@ -13,7 +13,9 @@ namespace anima {
 
 // The contents as a read-only numpy array of the physical shape and dtype. Waits. New reference.
 PyObject* host_array(ArrayObject* array);
-// Forgets the copies that host_array() made.
+// Begins the transfer that host_array() will need, if it needs one.
+void begin_host_copy(ArrayObject* array);
+// Forgets what host_array() and begin_host_copy() made.
 void drop_host_copies(ArrayObject* array);
 // True if the contents can be read where they are: one shard, in host memory, at least a byte an element.
 bool in_host_memory(ArrayObject* array);

@@ -74,7 +74,7 @@ PyObject* reduce(ArrayObject* array) {
 }
 
 PyObject* copy_to_host_async(ArrayObject* array) {
-  check_live(array);
+  begin_host_copy(array);
   return none();
 }
 

@@ -41,7 +41,7 @@ AvalRef reinterpret(const AvalInfo& from, PyObject* dtype, bool weak) {
 }
 
 std::vector<int64_t> shard_dims(PyObject* sharding, PyObject* shape) {
-  PyRef dims = PyRef::steal(checked(PyObject_CallMethod(sharding, "shard_shape", "O", shape)));
+  PyRef dims = PyRef::steal(checked(PyObject_CallMethod(sharding, "shard_shape", "(O)", shape)));
   return dims_of(dims.get());
 }
 

@@ -160,8 +160,7 @@ BufferRef Buffer::copy_to(Device* device) {
   return std::make_shared<Buffer>(device, args.dst_buffer);
 }
 
-void Buffer::copy_to_host(void* out, size_t bytes) {
-  Client::Use use(owner_);
+PJRT_Event* Buffer::copy_out(void* out, size_t bytes) {
   check_live();
   std::vector<int64_t> shape = dims();
   size_t needed = dense_bytes(type(), shape);
@@ -184,7 +183,17 @@ void Buffer::copy_to_host(void* out, size_t bytes) {
   args.dst = out;
   args.dst_size = bytes;
   owner_->check(owner_->api()->PJRT_Buffer_ToHostBuffer(&args));
-  await_event(*owner_, args.event);
+  return args.event;
+}
+
+void Buffer::copy_to_host(void* out, size_t bytes) {
+  Client::Use use(owner_);
+  await_event(*owner_, copy_out(out, bytes));
+}
+
+void Buffer::begin_copy_to_host(void* out, size_t bytes, std::function<void(bool)> done) {
+  Client::Use use(owner_);
+  when_ready(*owner_, copy_out(out, bytes), std::move(done));
 }
 
 std::map<std::string, int64_t> Device::memory_stats() const {

@@ -226,7 +226,7 @@ BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::
     destroy_event(api_, args.done_with_host_buffer);
     return buffer;
   }
-  when_ready(*this, args.done_with_host_buffer, std::exchange(done, nullptr));
+  when_ready(*this, args.done_with_host_buffer, [free = std::exchange(done, nullptr)](bool) { free(); });
   return buffer;
 }
 

@@ -141,11 +141,15 @@ class Buffer final : private Handle {
   void unhold();
   std::shared_ptr<Buffer> copy_to(Device* device);  // [blocking]
   void copy_to_host(void* out, size_t bytes);       // [blocking] dense row-major
+  // The same without waiting: `done` runs when `out` is no longer written to, on any thread, perhaps
+  // before this returns, and is told whether the copy is complete. It does not run if this throws.
+  void begin_copy_to_host(void* out, size_t bytes, std::function<void(bool)> done);
 
  private:
   friend class Executable;
   Remains surrender() noexcept override;
-  void check_live() const;  // to be called inside a Client::Use
+  void check_live() const;                        // to be called inside a Client::Use
+  PJRT_Event* copy_out(void* out, size_t bytes);  // likewise
 
   Device* device_;
   PJRT_Buffer* raw_;  // null once the client has taken it down

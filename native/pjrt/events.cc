@@ -25,10 +25,10 @@ void await_event(const Client& client, PJRT_Event* event) {
   client.check(error);
 }
 
-void when_ready(const Client& client, PJRT_Event* event, std::function<void()> done) {
+void when_ready(const Client& client, PJRT_Event* event, std::function<void(bool)> done) {
   struct Pending {
     const PJRT_Api* api;
-    std::function<void()> done;
+    std::function<void(bool)> done;
   };
   auto pending = std::make_unique<Pending>(Pending{client.api(), std::move(done)});
   Padded<PJRT_Event_OnReady_Args> args;
@@ -41,12 +41,12 @@ void when_ready(const Client& client, PJRT_Event* event, std::function<void()> d
       drop.error = error;
       mine->api->PJRT_Error_Destroy(&drop);
     }
-    mine->done();
+    mine->done(error == nullptr);
   };
   PJRT_Error* error = client.api()->PJRT_Event_OnReady(&args);
   if (error == nullptr) pending.release();  // the callback owns it, and may have run already
   destroy_event(client.api(), event);
-  if (pending) pending->done();
+  if (pending) pending->done(false);
   client.check(error);
 }
 

@@ -36,8 +36,8 @@ std::vector<PJRT_NamedValue> write_named_values(const Options& options);
 // All take ownership of `event`. await_event blocks and throws the error that the event carries.
 void await_event(const Client& client, PJRT_Event* event);
 void destroy_event(const PJRT_Api* api, PJRT_Event* event) noexcept;
-// Runs `done` once the event is ready, whether in error or not.
-void when_ready(const Client& client, PJRT_Event* event, std::function<void()> done);
+// Runs `done` once the event is ready, with whether it is so without an error.
+void when_ready(const Client& client, PJRT_Event* event, std::function<void(bool)> done);
 
 // Throws std::invalid_argument for options that XLA would end the process over.
 void check_compile_options(const std::string& options, size_t num_devices);

@@ -11,13 +11,14 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, has_tangent
-from anima.core.primitive import primitives
+from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
+from anima.interpreters.zeros import zero_of
+from anima.lax.compare import eq, lt
+from anima.lax.complex import complex, conj, imag, real
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
     ANY,
-    COMPLEX,
     FLOAT,
     INEXACT,
     INTEGER,
@@ -29,10 +30,17 @@ from anima.lax.declare import (
     unary,
     unary_linear,
 )
-from anima.lax.operands import constant, operands
+from anima.lax.operands import constant, filled, operands
+from anima.lax.rounding import round
+from anima.lax.select import select_n
 from anima.lowering.module import Context, Value
 
-REAL = INTEGER + FLOAT
+_REAL = INTEGER + FLOAT
+
+
+def _dtype(value: Any) -> Any:
+    return aval_of(value).dtype  # type: ignore[attr-defined]
+
 
 # --- add, sub, neg ----------------------------------------------------------------------------
 
@@ -228,10 +236,10 @@ def div(x: Any, y: Any) -> Any:
 
 def _rem_derivative(t: Any, ans: Any, x: Any, y: Any) -> Any:
     # x - ans is a whole multiple of y; the quotient x / y may have been rounded up to the next integer.
-    return mul(t, neg(primitives["round"].bind(div(sub(x, ans), y), rounding_method=1)))
+    return mul(t, neg(round(div(sub(x, ans), y))))
 
 
-rem_p = binary("rem", "stablehlo.remainder", REAL, (lambda t, ans, x, y: t, _rem_derivative))
+rem_p = binary("rem", "stablehlo.remainder", _REAL, (lambda t, ans, x, y: t, _rem_derivative))
 
 
 def rem(x: Any, y: Any) -> Any:
@@ -253,24 +261,20 @@ def rem(x: Any, y: Any) -> Any:
 
 # --- abs, sign --------------------------------------------------------------------------------
 
-# The real part of a complex dtype, or the dtype itself.
-_real_dtype = dtypes.to_real_dtype
-
 
 def _abs_derivative(t: Any, ans: Any, x: Any) -> Any:
-    if dtypes.is_complex(aval_of(x).dtype):  # type: ignore[attr-defined]
-        return primitives["real"].bind(mul(t, primitives["conj"].bind(sign(x), input_dtype=aval_of(x).dtype)))  # type: ignore[attr-defined]
-    below = primitives["lt"].bind(x, constant(0, x))
-    return primitives["select_n"].bind(below, t, neg(t))
+    if dtypes.is_complex(_dtype(x)):
+        return real(mul(t, conj(sign(x))))
+    return select_n(lt(x, constant(0, x)), t, neg(t))
 
 
-# Narrower signed integers than int8 are left out, as in JAX.
+# Signed integers narrower than int8 are left out, as in JAX.
 abs_p = unary(
     "abs",
     "stablehlo.abs",
     ("int8", "int16", "int32", "int64", *INEXACT),
     _abs_derivative,
-    out_dtype=_real_dtype,
+    out_dtype=dtypes.to_real_dtype,
 )
 
 
@@ -292,28 +296,115 @@ def abs(x: Any) -> Any:
 
 
 def _sign_lower(ctx: Context, x: Value) -> Value:
-    if x.dtype.name not in UNSIGNED:
-        return ctx.op("stablehlo.sign", (x,))
-    return ctx.op("stablehlo.minimum", (x, ctx.full(1, x.aval)))  # type: ignore[arg-type]
+    if x.dtype.name in UNSIGNED:
+        return ctx.op("stablehlo.minimum", (x, ctx.full(1, x.aval)))  # type: ignore[arg-type]
+    return ctx.op("stablehlo.sign", (x,))
 
 
 def _sign_derivative(t: Any, ans: Any, x: Any) -> Any:
-    """For complex `x`, the part of `t` at right angles to `x`, by the modulus of `x`; the sign is undefined at 0."""
+    if not dtypes.is_complex(_dtype(x)):
+        return zero_of(ans)
+    # Only the part of t at right angles to x turns the sign, the more the nearer x is to 0. At 0, ans is 0 and so is this.
     modulus = abs(x)
-    zero = primitives["eq"].bind(modulus, constant(0, modulus))
-    scale = div(constant(1, modulus), primitives["select_n"].bind(zero, modulus, _full_like(1, modulus)))
-    turn = mul(primitives["imag"].bind(mul(t, primitives["conj"].bind(ans, input_dtype=aval_of(x).dtype))), scale)  # type: ignore[attr-defined]
-    return mul(ans, primitives["complex"].bind(constant(0, turn), turn))
+    modulus = select_n(eq(modulus, constant(0, modulus)), modulus, filled(1, modulus))
+    turn = div(imag(mul(t, conj(ans))), modulus)
+    return mul(complex(filled(0, turn), turn), ans)
 
 
-def _full_like(value: Any, like: Any) -> Any:
-    scalar = constant(value, like)
-    shape = aval_of(like).shape  # type: ignore[attr-defined]
-    return primitives["broadcast_in_dim"].bind(scalar, shape=shape, broadcast_dimensions=()) if shape else scalar
+sign_p = unary("sign", _sign_lower, NUMERIC, _sign_derivative)
 
 
-def _sign_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
-    ans = sign_p.bind(*primals)
-    if dtypes.is_complex(aval_of(ans).dtype) and has_tangent(aval_of(ans)):  # type: ignore[attr-defined]
-        return ans, _sign_derivative(tangents[0], ans, primals[0])
-    return ans, zero_tangent(ans)
+def sign(x: Any) -> Any:
+    """Elementwise sign: -1, 0 or 1, and `x / |x|` for complex `x`; zeros and NaNs are themselves.
+
+    Args:
+      x: an array of numeric dtype.
+    Raises:
+      TypeError: `x` is boolean.
+
+    >>> from anima import lax
+    >>> print(lax.sign(-2.5), lax.sign(3 + 4j))
+    -1.0 (0.6+0.8j)
+    """
+    return sign_p.bind(operand(x))
+
+
+# --- max, min ---------------------------------------------------------------------------------
+
+
+def _extremum_derivative(position: int) -> Any:
+    """The tangent of the operand that is the result; half of each where both are."""
+
+    def derivative(t: Any, ans: Any, x: Any, y: Any) -> Any:
+        mine, other = (x, y) if position == 0 else (y, x)
+        share = select_n(eq(other, ans), filled(1, ans), filled(0.5, ans))
+        return mul(t, select_n(eq(mine, ans), filled(0, ans), share))
+
+    return derivative
+
+
+def _extremum_lower(hlo: str, direction: str) -> Any:
+    def lower(ctx: Context, x: Value, y: Value) -> Value:
+        if x.dtype.kind != "c":
+            return ctx.op(hlo, (x, y))
+        part = ShapedArray(x.shape, dtypes.to_real_dtype(x.dtype))
+        truth = ShapedArray(x.shape, np.dtype(bool))
+
+        def compare(a: Value, b: Value, how: str) -> Value:
+            return ctx.op("stablehlo.compare", (a, b), truth, f"comparison_direction = #stablehlo<comparison_direction {how}>")
+
+        reals = [ctx.op("stablehlo.real", (v,), part) for v in (x, y)]
+        imags = [ctx.op("stablehlo.imag", (v,), part) for v in (x, y)]
+        tie = compare(*reals, "EQ")
+        first = ctx.op("stablehlo.select", (tie, compare(*imags, direction), compare(*reals, direction)), truth)
+        # A NaN compares false with everything; the one in y is chosen by that, the one in x by this.
+        first = ctx.op("stablehlo.or", (first, compare(x, x, "NE")), truth)
+        return ctx.op("stablehlo.select", (first, x, y))
+
+    return lower
+
+
+max_p = binary(
+    "max", _extremum_lower("stablehlo.maximum", "GT"), ANY, (_extremum_derivative(0), _extremum_derivative(1))
+)
+
+
+def max(x: Any, y: Any) -> Any:
+    """Elementwise maximum; NaN where either is.
+
+    Complex numbers are ordered by real part, then by imaginary part. Where both are equal, each gets half of the
+    derivative.
+
+    Args:
+      x, y: arrays of one dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.max(1.0, 2.0))
+    2.0
+    """
+    return max_p.bind(*operands("max", x, y))
+
+
+min_p = binary(
+    "min", _extremum_lower("stablehlo.minimum", "LT"), ANY, (_extremum_derivative(0), _extremum_derivative(1))
+)
+
+
+def min(x: Any, y: Any) -> Any:
+    """Elementwise minimum; NaN where either is.
+
+    Complex numbers are ordered by real part, then by imaginary part. Where both are equal, each gets half of the
+    derivative.
+
+    Args:
+      x, y: arrays of one dtype and shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.min(1.0, 2.0))
+    1.0
+    """
+    return min_p.bind(*operands("min", x, y))

@@ -21,6 +21,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import Axis
+from anima.interpreters.jvp import stage_closed
 from anima.interpreters.zeros import add as add_zeros, instantiate
 from anima.lowering.module import Context, Value
 
@@ -163,6 +164,25 @@ def _with_primitive(rule: Callable[..., Any]) -> Callable[..., Any]:
         return rule(*args, _primitive=bound.primitive, **params)  # type: ignore[attr-defined]
 
     return bound
+
+
+def lowered_by(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """A lowering rule that emits the operations which `fun(*operands, **params)` performs."""
+
+    def lower(ctx: Context, *operands: Value, **params: Any) -> Any:
+        single = True
+
+        def flat(*xs: Any) -> Sequence[Any]:
+            nonlocal single
+            out = fun(*xs, **params)
+            single = not isinstance(out, (list, tuple))
+            return [out] if single else out
+
+        closed = stage_closed(flat, [v.aval for v in operands], "")
+        outs = ctx.jaxpr(closed.jaxpr, closed.consts, operands)
+        return outs[0] if single else outs
+
+    return lower
 
 
 def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:

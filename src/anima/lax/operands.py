@@ -40,7 +40,7 @@ def operands(name: str, *values: Any) -> tuple[Any, ...]:
             break
     for aval in avals[1:]:
         if aval.shape != first.shape:
-            return _match_shapes(name, given, avals)
+            return match_shapes(name, given, avals)
     return given
 
 
@@ -68,7 +68,12 @@ def _converted(value: Any, aval: ShapedArray, dtype: Any) -> Any:
     return convert_element_type_p.bind(value, new_dtype=dtype, weak_type=False)
 
 
-def _match_shapes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -> tuple[Any, ...]:
+def match_shapes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -> tuple[Any, ...]:
+    """The values, sizes of 1 and scalars that are not constants stretched to the common shape.
+
+    Raises:
+      TypeError: there is none.
+    """
     shape = _common_shape(name, avals)
     return tuple(
         [

@@ -16,6 +16,7 @@ from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.trace import Tracer, register_value_type
 from anima.runtime.devices import default_device
+from anima.runtime.layout import assemble
 from anima.sharding import SingleDeviceSharding
 
 
@@ -95,4 +96,4 @@ def make_aval(shape: tuple[int, ...], dtype: Any, weak: bool) -> ShapedArray:
 
 
 hooks.as_array = as_array
-_native.set_array_hooks(make_aval=make_aval, make_sharding=SingleDeviceSharding, default_device=default_device)
+_native.set_array_hooks(make_aval=make_aval, make_sharding=SingleDeviceSharding, default_device=default_device, assemble=assemble)

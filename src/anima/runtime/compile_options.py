@@ -18,7 +18,6 @@ from anima.config import (
     memory_fitting_effort,
     memory_fitting_level,
     optimization_level,
-    use_shardy_partitioner,
 )
 
 __all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "options_for"]
@@ -45,7 +44,7 @@ class CompileOptions(NamedTuple):
 
     num_partitions: int = 1
     device_ids: tuple[int, ...] = ()
-    shardy: bool = True
+    shardy: bool = False
     propagate_to_output: tuple[bool, ...] = ()
     policy: tuple[tuple[str, OptionValue], ...] = ()
     overrides: tuple[tuple[str, OptionValue], ...] = ()
@@ -93,7 +92,6 @@ def options_for(
     return CompileOptions(
         num_partitions=num_partitions,
         device_ids=tuple(device_ids),
-        shardy=use_shardy_partitioner.value,
         propagate_to_output=tuple(propagate_to_output),
         policy=_policy(kind, platform, tiny),
         overrides=tuple(sorted((name, _typed(name, v)) for name, v in (compiler_options or {}).items())),

@@ -18,7 +18,7 @@ from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.module import LoweredModule, lower_module
-from anima.runtime import compiler
+from anima.runtime import compiler, sharded
 from anima.runtime.compile_options import options_for
 from anima.runtime.devices import default_device
 
@@ -191,6 +191,9 @@ def _eager_miss(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any
     primitive: Primitive = call.spec
     operands = [check_operand(a, primitive.name) for a in args]
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
+    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands):
+        program_over = sharded.ShardedProgram(closed, primitive.name, operands)
+        return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
     inner = params.get("jaxpr")
     kind = "program" if isinstance(inner, ClosedJaxpr) else "single_op"

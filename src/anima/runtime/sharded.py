@@ -1,11 +1,27 @@
-"""Programs over several devices: shardings of arguments and results become one partitioned executable."""
+"""Programs over several devices: shardings of arguments and results become one partitioned executable.
+
+Invariant: all shardings of one call are over the same set of devices, in an order fixed by the first of them;
+arguments that are not laid out as the program wants are moved before it runs, unless they are committed
+to other devices, which is an error.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from anima._native import ArrayImpl
+from anima._native import ArrayImpl, CallPlan
+from anima.core.aval import physical_aval
+from anima.core.jaxpr import ClosedJaxpr
+from anima.errors import ShardingError
+from anima.lowering.module import LoweredModule, lower_module
+from anima.runtime import compiler
+from anima.runtime.compile_options import options_for
+from anima.runtime.devices import devices, resolve_device
+from anima.runtime.layout import put_sharded
+from anima.sharding import GSPMDSharding, NamedSharding, Sharding, SingleDeviceSharding
+from anima.sharding.protos import output_shardings
+from anima.tree.compare import flatten_axes
 
 
 class _Unspecified:
@@ -22,4 +38,194 @@ def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any]) -> bool
     """Whether a call with these shardings and arguments needs a partitioned program."""
     if in_shardings is not UNSPECIFIED or out_shardings is not UNSPECIFIED:
         return True
-    return any(type(x) is ArrayImpl and len(x.devices()) > 1 for x in leaves)
+    return any([type(x) is ArrayImpl and len(x.devices()) > 1 for x in leaves])
+
+
+def on_device(device: Any, backend: str | None, in_shardings: Any) -> Any:
+    """The sharding that `jit(device=...)` or `jit(backend=...)` stands for.
+
+    Raises:
+      ValueError: shardings, or both, are given too.
+    """
+    if in_shardings is not UNSPECIFIED or (device is not None and backend is not None):
+        raise ValueError("jit: give one of device, backend and in_shardings")
+    target = resolve_device(device) if device is not None else devices(backend)[0]
+    return SingleDeviceSharding(target)
+
+
+def _is_sharding_leaf(x: Any) -> bool:
+    return x is None or x is UNSPECIFIED or isinstance(x, Sharding)
+
+
+def flatten_shardings(what: str, tree: Any, given: Any) -> list[Sharding | None]:
+    """One sharding, or None for unspecified, for each leaf of `tree` from a prefix of it.
+
+    Raises:
+      TypeError: something else stands there. ValueError: it is no prefix.
+    """
+    if given is UNSPECIFIED:
+        return [None] * int(tree.num_leaves)
+    found = flatten_axes(what, tree, given, is_leaf=_is_sharding_leaf)
+    for item in found:
+        if not _is_sharding_leaf(item):
+            raise TypeError(f"{what} must be shardings or None, got {item!r}")
+    return [None if item is UNSPECIFIED else item for item in found]
+
+
+def _own_sharding(leaf: Any) -> Sharding | None:
+    """The sharding that an argument insists on: its own, if it is committed or over several devices."""
+    if type(leaf) is ArrayImpl and (leaf.committed or len(leaf.devices()) > 1):
+        return leaf.sharding  # type: ignore[no-any-return]
+    return None
+
+
+class ShardedProgram:
+    """A jaxpr lowered for several devices."""
+
+    __slots__ = ("closed", "devices", "donate", "in_shardings", "lowered", "name", "out_shardings")
+
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        name: str,
+        leaves: Sequence[Any],
+        *,
+        wished: Sequence[Sharding | None] | None = None,
+        results: Sequence[Sharding | None] | None = None,
+        donate: Sequence[int] = (),
+    ) -> None:
+        """Lower `closed` for arguments `leaves`, with the shardings asked for arguments and results."""
+        self.closed = closed
+        self.name = name
+        self.donate = tuple(donate)
+        wished = wished or [None] * len(leaves)
+        outs = results or [None] * len(closed.out_avals)
+        own = [_own_sharding(x) for x in leaves]
+        self.devices = _common_devices([*wished, *outs], own)
+        replicated = _replicated(self.devices)
+        self.in_shardings = [
+            _resolve(w, o, replicated, self.devices, i) for i, (w, o) in enumerate(zip(wished, own))
+        ]
+        self.out_shardings = list(outs)
+        self._check_shapes()
+        arg_attrs = [self._attribute(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
+        for index in self.donate:
+            arg_attrs[index] = ", ".join(filter(None, [arg_attrs[index], "jax.buffer_donor = true"]))
+        self.lowered: LoweredModule = lower_module(
+            closed,
+            name=self.name,
+            platform=self.devices[0].platform,
+            partitions=len(self.devices),
+            arg_attrs=arg_attrs,
+            result_attrs=[self._attribute(s, a) for s, a in zip(outs, closed.out_avals)],
+        )
+
+    def _check_shapes(self) -> None:
+        for kind, shardings, avals in (
+            ("argument", self.in_shardings, self.closed.in_avals),
+            ("result", self.out_shardings, self.closed.out_avals),
+        ):
+            for index, (sharding, aval) in enumerate(zip(shardings, avals)):
+                if sharding is not None:
+                    try:
+                        sharding.shard_shape(aval.shape)
+                    except ShardingError as error:
+                        raise ShardingError(f"{kind} leaf {index} of {self.name}: {error}") from None
+
+    def _attribute(self, sharding: Sharding | None, aval: Any) -> str:
+        if sharding is None or len(self.devices) == 1:
+            return ""
+        hlo = sharding.hlo_over(physical_aval(aval).ndim, self.devices)
+        return f'mhlo.sharding = "{hlo}"'
+
+    def compile(self, compiler_options: dict[str, Any] | None = None) -> Any:
+        """The partitioned executable, from a cache if it is there."""
+        options = options_for(
+            "program",
+            platform=self.devices[0].platform,
+            num_partitions=len(self.devices),
+            device_ids=[d.id for d in self.devices],
+            propagate_to_output=[s is None for s in self.out_shardings],
+            compiler_options=compiler_options,
+        )
+        return compiler.compile_program(
+            self.lowered.text, client=self.devices[0].client, options=options, name=self.name
+        )
+
+    def plan(self, executable: Any, *, out_tree: Any = None, committed: bool = True, single: bool = False) -> CallPlan:
+        """The plan that runs `executable` on arguments laid out as `in_shardings` says."""
+        return CallPlan(
+            executable,
+            num_leaves=len(self.in_shardings),
+            kept=tuple(range(len(self.in_shardings))),
+            consts=tuple(put_sharded(c, _replicated(self.devices)) for c in self.lowered.constants),
+            out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in self.closed.out_avals),  # type: ignore[attr-defined]
+            out_tree=out_tree,
+            single=single,
+            committed=True,
+            donate=self.donate,
+            out_shardings=self._results(executable),
+            device=list(self.devices),
+        )
+
+    def _results(self, executable: Any) -> tuple[Any, ...] | None:
+        if len(self.devices) == 1:
+            return None
+        if all(s is not None for s in self.out_shardings):
+            return tuple(self.out_shardings)
+        chosen = output_shardings(executable.optimized_program(), len(self.out_shardings))
+        mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
+        return tuple(
+            own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, len(a.shape))  # type: ignore[attr-defined]
+            for own, hlo, a in zip(self.out_shardings, chosen, self.closed.out_avals)
+        )
+
+    def place(self, leaves: Sequence[Any]) -> list[ArrayImpl]:
+        """The arguments, laid out as the program wants them."""
+        return [put_sharded(leaf, s) for leaf, s in zip(leaves, self.in_shardings)]
+
+
+def _named(sharding: GSPMDSharding, mesh: Any, ndim: int) -> Sharding:
+    named = sharding.to_named(mesh) if mesh is not None else None
+    return sharding if named is None else named
+
+
+def _replicated(over: Sequence[Any]) -> Sharding:
+    return SingleDeviceSharding(over[0]) if len(over) == 1 else GSPMDSharding.replicated(over)
+
+
+def _common_devices(wished: Sequence[Sharding | None], own: Sequence[Sharding | None]) -> tuple[Any, ...]:
+    """The devices of the program: those of the shardings that were asked for, else of the arguments' own."""
+    for sharding in (*wished, *own):
+        if sharding is not None:
+            chosen = sharding.device_assignment
+            break
+    else:
+        return (devices()[0],)
+    for sharding in wished:
+        if sharding is not None and sharding.device_set != frozenset(chosen):
+            raise ShardingError(
+                f"jit got shardings over different devices: {list(chosen)} and {list(sharding.device_assignment)}"
+            )
+    return chosen
+
+
+def _resolve(wish: Sharding | None, own: Sharding | None, replicated: Sharding, over: tuple[Any, ...], index: int) -> Sharding:
+    if wish is not None:
+        return wish
+    if own is None:
+        return replicated
+    if own.device_set == frozenset(over):
+        return own
+    raise ShardingError(
+        f"argument leaf {index} is committed to {sorted(d.id for d in own.device_set)} of its devices, but the program "
+        f"runs on {[d.id for d in over]}; move it with device_put, or give in_shardings"
+    )
+
+
+def run(
+    program: ShardedProgram, leaves: Sequence[Any], compiler_options: Any = None, **plan_options: Any
+) -> tuple[Any, CallPlan]:
+    """Compile and run a partitioned program: its result, and the plan for calls whose arguments lie right already."""
+    plan = program.plan(program.compile(compiler_options), **plan_options)
+    return plan.execute(program.place(leaves)), plan

@@ -95,11 +95,8 @@ def to_spec(
 
 
 def _entry(grid: np.ndarray[Any, Any], dim: int, by_stride: dict[int, tuple[Any, int]]) -> Entry | None:
-    """The axes that one dimension of a grid of partitions runs along, or None if they are not those of the mesh.
-
-    The group that partition 0 belongs to is the one to follow: in the others, order may be broken by what the
-    groups before them use.
-    """
+    """The axes that one dimension of a grid of partitions runs along, or None if they are not those of the mesh."""
+    # In a grid over a mesh, the least partition of each slice is the one for which all other axes stand at 0.
     line = np.moveaxis(grid, dim, 0).reshape(grid.shape[dim], -1).min(axis=1)
     digits = digits_of((line - line[0]).tolist())
     if digits is None:

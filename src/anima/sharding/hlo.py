@@ -165,7 +165,7 @@ def _digits(values: Sequence[int]) -> list[tuple[int, int]] | None:
             return None
         digits.append((stride, size))
         covered *= size
-    return digits or [(1, 1)]
+    return digits
 
 
 def digits_of(values: Sequence[int]) -> list[tuple[int, int]] | None:
@@ -175,8 +175,8 @@ def digits_of(values: Sequence[int]) -> list[tuple[int, int]] | None:
     [(4, 2), (1, 2)]
     """
     digits = _digits(values) if len(values) and values[0] == 0 else None
-    if digits is None or len(values) == 1:
-        return [] if len(values) == 1 and values[0] == 0 else None
+    if digits is None:
+        return None
     counted = np.zeros(1, dtype=np.int64)
     for stride, size in digits:
         counted = (np.arange(size)[:, None] * stride + counted).ravel()

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from anima.config import Override, register_context_value
+from anima.errors import ShardingError
 from anima.sharding.spec import PartitionSpec
 
 
@@ -39,8 +40,9 @@ class AxisType(enum.Enum):
 class _Axes:
     """The names, sizes and types of the axes of a mesh."""
 
-    __slots__ = ("_hash", "axis_names", "axis_sizes", "axis_types")
+    __slots__ = ("__weakref__", "_hash", "axis_names", "axis_sizes", "axis_types")
 
+    _hash: int
     axis_names: tuple[Any, ...]
     axis_sizes: tuple[int, ...]
     axis_types: tuple[AxisType, ...]
@@ -441,15 +443,15 @@ def check_axes(mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> None:
     """Checks that a mesh has the axes of a spec, and that the spec uses none of them twice.
 
     Raises:
-      ValueError: it is not so.
+      ShardingError: it is not so.
     """
     axes = spec.axes()
     for axis in axes:
         if axis not in mesh.axis_names:
-            raise ValueError(
+            raise ShardingError(
                 f"the axis {axis!r} of the spec {spec} is not one of the mesh's axes: {mesh.axis_names}"
             )
         if axes.count(axis) > 1:
-            raise ValueError(
+            raise ShardingError(
                 f"the spec {spec} uses the mesh axis {axis!r} twice; it can split one dimension only"
             )

@@ -87,7 +87,7 @@ def _op_shardings(data: memoryview) -> list[HloSharding]:
     kind = fields[_TYPE][-1] if fields[_TYPE] else _REPLICATED
     if kind == _TUPLE:
         return [sharding for field in fields[_ELEMENTS] for sharding in _op_shardings(_message(field))]
-    if kind == _REPLICATED or kind == _UNKNOWN:
+    if kind in (_REPLICATED, _UNKNOWN):
         return [REPLICATED]
     if kind == _MANUAL:
         return [MANUAL]

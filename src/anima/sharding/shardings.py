@@ -16,7 +16,7 @@ from anima.errors import ShardingError
 from anima.sharding import convert
 from anima.sharding.hlo import REPLICATED, HloSharding
 from anima.sharding.mesh import AbstractMesh, Mesh, check_axes
-from anima.sharding.spec import PartitionSpec, entry_axes
+from anima.sharding.spec import PartitionSpec
 
 Device: TypeAlias = Any
 Index: TypeAlias = tuple[slice, ...]
@@ -25,7 +25,7 @@ Index: TypeAlias = tuple[slice, ...]
 class Sharding(abc.ABC):
     """Which device holds which part of an array: the base class of all shardings."""
 
-    __slots__ = ("_hash",)
+    __slots__ = ("__weakref__", "_hash")
     _hash: int
 
     @property
@@ -265,10 +265,7 @@ class NamedSharding(Sharding):
                 f"NamedSharding: spec must be a PartitionSpec, such as P('x', None), got {spec!r}"
             )
         _check_memory_kind(memory_kind)
-        try:
-            check_axes(mesh, spec)
-        except ValueError as error:
-            raise ShardingError(f"NamedSharding: {error}") from None
+        check_axes(mesh, spec)
         self.mesh, self.spec = mesh, spec
         self._hash = hash((NamedSharding, mesh, spec))
 
@@ -357,7 +354,7 @@ class GSPMDSharding(Sharding):
 
     @property
     def is_fully_replicated(self) -> bool:
-        return len(self._devices) == 1 or math.prod(self.op_sharding.tiles) == 1
+        return len(self._devices) == 1 or self.op_sharding.replicated
 
     def to_named(self, mesh: Mesh) -> NamedSharding | None:
         """The same as a ``NamedSharding`` over a mesh of the same devices, or None if no spec says it.
@@ -383,8 +380,3 @@ class GSPMDSharding(Sharding):
 
     def __repr__(self) -> str:
         return f"GSPMDSharding({self.op_sharding}, devices={list(self._devices)})"
-
-
-def spec_of_dimension(sharding: NamedSharding, axis: int) -> tuple[Any, ...]:
-    """The mesh axes that a dimension is split over, the major one first."""
-    return entry_axes(sharding.spec.padded(axis + 1)[axis])

@@ -218,11 +218,11 @@ def _explain(call: CompiledCall, key: Any, table: dict[Any, Any]) -> None:
     print(f"tracing {name_of(call.fun)} for arguments ({avals}): {from_before}")
 
 
-def _donated(spec: JitSpec, parts: _Call, offset: int) -> list[int]:
+def _donated(spec: JitSpec, parts: _Call) -> list[int]:
     """Indices of the program's arguments that the caller gives up."""
     if not spec.donate_argnums and not spec.donate_argnames:
         return []
-    donated, index = [], offset
+    donated, index = [], 0
     dynamic = [i for i in range(len(parts.args) + len(spec.static_argnums)) if i not in spec.static_argnums]
     for position, arg in zip(dynamic, parts.args):
         count = len(tree_flatten(arg)[0])
@@ -245,10 +245,27 @@ def _lower(call: CompiledCall, parts: _Call, traced: TracedProgram) -> tuple[Pro
         closed,
         f"jit_{traced.name}",
         device,
-        donate=_donated(call.spec, parts, 0),
+        donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
     )
     return program, committed
+
+
+def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded.ShardedProgram:
+    """The program of a call lowered for the devices of its shardings."""
+    spec: JitSpec = call.spec
+    given = spec.in_shardings
+    if given is not sharded.UNSPECIFIED:
+        # Keyword arguments have no place in in_shardings: they follow themselves.
+        given = (tuple(given) if isinstance(given, list) else given, None)
+    return sharded.ShardedProgram(
+        bind_consts(traced),
+        f"jit_{traced.name}",
+        parts.leaves,
+        wished=sharded.flatten_shardings("jit in_shardings", traced.in_tree, given),
+        results=sharded.flatten_shardings("jit out_shardings", traced.out_tree, spec.out_shardings),
+        donate=_donated(spec, parts),
+    )
 
 
 def bind_consts(traced: TracedProgram) -> ClosedJaxpr:
@@ -273,8 +290,9 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     traced = parts.program(call)
     spec: JitSpec = call.spec
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
-        donate = _donated(spec, parts, 0)
-        return sharded.run(bind_consts(traced), traced, spec, parts.leaves, donate)
+        return sharded.run(
+            _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
+        )
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
     plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
@@ -422,7 +440,7 @@ def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
 def _lowered(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Lowered:
     spec: JitSpec = call.spec
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
-        program: Any = sharded.ShardedProgram(bind_consts(traced), traced, spec, parts.leaves, _donated(spec, parts, 0))
+        program: Any = _sharded(call, parts, traced)
         committed = True
     else:
         program, committed = _lower(call, parts, traced)

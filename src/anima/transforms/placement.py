@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from anima import _native
 from anima._native import ArrayImpl, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer, get_trace
 from anima.runtime.arrays import as_array
 from anima.runtime.devices import resolve_device
+from anima.runtime.layout import put_on_device, put_sharded
+from anima.sharding import Sharding
 from anima.transforms.arguments import check_inputs
 from anima.tree.compare import flatten_axes
 
@@ -20,11 +21,9 @@ def _put(value: Any, device: Any) -> Any:
         return value if device is None else _put_traced(value)
     if device is None:
         return as_array(value)
-    target = resolve_device(device)
-    if isinstance(value, ArrayImpl):
-        moved = value if value.device is target else _native.copy_to_device(value, target)
-        return moved if moved.committed else _native.array_with(moved, committed=True)
-    return _native.array_from_host(value, target, committed=True)
+    if isinstance(device, Sharding):
+        return put_sharded(value, device)
+    return put_on_device(value, resolve_device(device))
 
 
 def _put_traced(value: Any) -> Any:

@@ -1,0 +1,369 @@
+"""Scattering updates to computed places.
+
+Invariant: updates whose window does not lie inside the operand are dropped by XLA; the mode `CLIP` moves their
+indices first. Where places coincide, updates combine in an unspecified order; derivatives are exact all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima.core import hooks
+from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.evaluate import eval_jaxpr
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Missing, Primitive, Zero, primitives
+from anima.core.trace import Tracer, aval_of
+from anima.errors import MissingRuleError
+from anima.interpreters.batch import Axis, batch_flat, to_axis
+from anima.interpreters.jvp import jvp_flat
+from anima.interpreters.stage import stage
+from anima.interpreters.zeros import instantiate
+from anima.lax.arithmetic import add, div, mul, neg
+from anima.lax.compare import eq
+from anima.lax.convert import convert_element_type
+from anima.lax.create import broadcasted_iota, scalar_of_dtype
+from anima.lax.declare import ANY, NUMERIC, check_dtype, declare, is_linear, operand as as_operand, same_dtypes
+from anima.lax.gather import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+    check_dims,
+    check_indices,
+    gather_p,
+    index_array,
+    structured,
+)
+from anima.lax.select import clamp, select
+from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, reshape, shape_of
+from anima.lowering.module import Context, Value
+
+# --- what scatters have in common -------------------------------------------------------------
+
+
+def _scatter_shape(name: str, accepts: tuple[str, ...]) -> Callable[..., ShapedArray]:
+    def shape(x: ShapedArray, indices: ShapedArray, updates: ShapedArray, **params: Any) -> ShapedArray:
+        numbers: ScatterDimensionNumbers = params["dimension_numbers"]
+        same_dtypes(name, (x, updates))
+        if isinstance(x.dtype, np.dtype):
+            check_dtype(name, x, accepts)
+        _check_numbers(name, x, indices, updates, numbers)
+        return ShapedArray(x.shape, x.dtype, x.weak_type and updates.weak_type)
+
+    return shape
+
+
+def _check_numbers(
+    name: str, x: ShapedArray, indices: ShapedArray, updates: ShapedArray, numbers: ScatterDimensionNumbers
+) -> None:
+    window_dims, inserted, index_map, x_batch, index_batch = numbers
+    check_indices(name, x, indices, index_map, x_batch, index_batch)
+    check_dims(name, "update_window_dims", window_dims, updates.ndim)
+    check_dims(name, "inserted_window_dims", inserted, x.ndim)
+    if set(inserted) & set(x_batch):
+        raise TypeError(f"{name}: inserted_window_dims {inserted} and operand_batching_dims {x_batch} overlap")
+    if len(window_dims) + len(inserted) + len(x_batch) != x.ndim:
+        raise TypeError(
+            f"{name}: update_window_dims {window_dims}, inserted_window_dims {inserted} and operand_batching_dims "
+            f"{x_batch} must together be as many as the operand's dimensions, {x.ndim}"
+        )
+    batch = tuple(size for d, size in enumerate(updates.shape) if d not in window_dims)
+    if batch != indices.shape[:-1]:
+        raise TypeError(
+            f"{name}: updates of shape {updates.shape} with update_window_dims {window_dims} have shape {batch} "
+            f"outside the windows; indices of shape {indices.shape} want {indices.shape[:-1]}"
+        )
+    window = window_sizes(updates.shape, numbers, x.ndim)
+    if any(size > n for size, n in zip(window, x.shape)):
+        raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
+
+
+def window_sizes(updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, rank: int) -> tuple[int, ...]:
+    """The size of an update's window in each dimension of the operand."""
+    gone = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    sizes = iter([updates_shape[d] for d in numbers.update_window_dims])
+    return tuple(1 if d in gone else next(sizes) for d in range(rank))
+
+
+def _attributes(x: Value, indices: Value, updates: Value, **params: Any) -> str:
+    window_dims, inserted, index_map, x_batch, index_batch = params["dimension_numbers"]
+    inner = range(updates.ndim, updates.ndim + len(inner_shape(x)))
+    fields = {
+        "update_window_dims": (*window_dims, *inner),
+        "inserted_window_dims": inserted,
+        "input_batching_dims": x_batch,
+        "scatter_indices_batching_dims": index_batch,
+        "scatter_dims_to_operand_dims": index_map,
+    }
+    numbers = structured(fields, f"index_vector_dim = {indices.ndim - 1}")
+    return (
+        f"scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, "
+        f"indices_are_sorted = {str(params['indices_are_sorted']).lower()}, "
+        f"unique_indices = {str(params['unique_indices']).lower()}"
+    )
+
+
+def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
+    """The lowering rule of a scatter that combines old and new elements with `combine(ctx, old, new, **params)`."""
+
+    def lower(ctx: Context, x: Value, indices: Value, updates: Value, **params: Any) -> Value:
+        out = ctx.out_avals[0]
+        if params["mode"] is GatherScatterMode.CLIP:
+            indices = _clipped(ctx, x, indices, updates, params["dimension_numbers"])
+        scalar = ShapedArray((), x.dtype)
+        if inner_shape(x):
+            scalar = ShapedArray((), x.dtype.physical_dtype)
+        body = ctx.region([scalar, scalar], lambda inner, ab: [_in_region(inner, scalar, combine, ab, params)])
+        return ctx.op("stablehlo.scatter", (x, indices, updates), out, _attributes(x, indices, updates, **params), [body])
+
+    return lower
+
+
+def _in_region(ctx: Context, scalar: ShapedArray, combine: Any, operands: Any, params: Any) -> Value:
+    ctx.out_avals = [scalar]
+    return combine(ctx, *operands, **params)  # type: ignore[no-any-return]
+
+
+def _clipped(ctx: Context, x: Value, indices: Value, updates: Value, numbers: ScatterDimensionNumbers) -> Value:
+    """The indices moved to where the windows fit."""
+    window = window_sizes(updates.shape, numbers, x.ndim)
+    top = int(np.iinfo(indices.dtype).max)
+    limits = [min(x.shape[d] - window[d], top) for d in numbers.scatter_dims_to_operand_dims]
+    aval = indices.aval
+    assert isinstance(aval, ShapedArray)
+    vector = ctx.constant(np.array(limits, indices.dtype), ShapedArray((len(limits),), indices.dtype))
+    attrs = f"broadcast_dimensions = array<i64: {indices.ndim - 1}>"
+    high = ctx.op("stablehlo.broadcast_in_dim", (vector,), aval, attrs)
+    return ctx.op("stablehlo.clamp", (ctx.full(0, aval), indices, high), aval)
+
+
+def _scatter_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
+    primitive: Primitive = params.pop("_primitive")
+    numbers: ScatterDimensionNumbers = params.pop("dimension_numbers")
+    x, indices, updates = args
+    x_dim, index_dim, update_dim = dims
+    x, updates = to_axis(x, x_dim, 0, axis.size), to_axis(updates, update_dim, 0, axis.size)
+    window_dims, inserted, index_map, x_batch, index_batch = (tuple(d + 1 for d in ds) for ds in numbers)
+    if index_dim is None:  # one more dimension of every window
+        index_batch = tuple(numbers.scatter_indices_batching_dims)
+        window_dims = (0, *window_dims)
+    else:
+        indices = hooks.move_axis(indices, index_dim, 0)
+        x_batch, index_batch = (0, *x_batch), (0, *index_batch)
+    numbers = ScatterDimensionNumbers(window_dims, inserted, index_map, x_batch, index_batch)
+    return primitive.bind(x, indices, updates, dimension_numbers=numbers, **params), 0
+
+
+def _gather_at(x: Any, indices: Any, window: tuple[int, ...], fill: Any, params: dict[str, Any]) -> Any:
+    """What stands at the places that a scatter with these parameters writes to; `fill` for those it drops."""
+    return gather_p.bind(
+        x,
+        indices,
+        dimension_numbers=GatherDimensionNumbers(*params["dimension_numbers"]),
+        slice_sizes=window,
+        unique_indices=params["unique_indices"],
+        indices_are_sorted=params["indices_are_sorted"],
+        mode=params["mode"],
+        fill_value=fill if params["mode"] is GatherScatterMode.FILL_OR_DROP else None,
+    )
+
+
+def _window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ...]:
+    shapes = [v.shape if is_linear(v) else shape_of(v) for v in (x, updates)]
+    return window_sizes(shapes[1], params["dimension_numbers"], len(shapes[0]))
+
+
+def _scatter(
+    name: str, combine: Callable[..., Value], accepts: tuple[str, ...], jvp: Any, transpose: Any
+) -> Primitive:
+    def batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
+        return _scatter_batch(axis, args, dims, _primitive=primitive, **params)
+
+    primitive = declare(
+        name,
+        shape=_scatter_shape(name.replace("-", "_"), accepts),
+        lower=_scatter_lower(combine),
+        jvp=jvp,
+        transpose=transpose,
+        batch=batch,
+        dtypes=accepts,
+    )
+    return primitive
+
+
+def _combining(name: str) -> Callable[..., Value]:
+    def combine(ctx: Context, old: Value, new: Value, **params: Any) -> Value:
+        return primitives[name].lower(ctx, old, new)  # type: ignore[no-any-return]
+
+    return combine
+
+
+# --- scatter_add, scatter_sub: linear in both -------------------------------------------------
+
+
+def _additive_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+    primitive: Primitive = params.pop("_primitive")
+    x, indices, updates = primals
+    ans = primitive.bind(x, indices, updates, **params)
+    t, _, tu = tangents
+    if type(tu) is Zero:
+        return ans, t
+    return ans, primitive.bind(instantiate(t), indices, tu, **params)
+
+
+def _additive_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> list[Any]:
+    primitive: Primitive = params.pop("_primitive")
+    ct_updates = None
+    if is_linear(updates):
+        ct_updates = _gather_at(ct, indices, _window(x, updates, params), 0, params)
+        ct_updates = neg(ct_updates) if primitive is scatter_sub_p else ct_updates
+    return [ct if is_linear(x) else None, None, ct_updates]
+
+
+def _additive(name: str, operation: str) -> Primitive:
+    def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+        return _additive_jvp(primals, tangents, _primitive=primitive, **params)
+
+    def transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> list[Any]:
+        return _additive_transpose(ct, x, indices, updates, _primitive=primitive, **params)
+
+    primitive = _scatter(name, _combining(operation), NUMERIC, jvp, transpose)
+    return primitive
+
+
+scatter_add_p = _additive("scatter-add", "add")
+scatter_sub_p = _additive("scatter-sub", "sub")
+
+# --- scatter_mul ------------------------------------------------------------------------------
+
+
+def _mul_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+    x, indices, updates = primals
+    ans = scatter_mul_p.bind(x, indices, updates, **params)
+    t, _, tu = tangents
+    total: Any = Zero(aval_of(ans).tangent_aval())
+    if type(t) is not Zero:
+        total = scatter_mul_p.bind(t, indices, updates, **params)
+    if type(tu) is not Zero:
+        if not params["unique_indices"]:
+            raise MissingRuleError(
+                "scatter_mul: the derivative with respect to the updates is known for unique_indices=True only"
+            )
+        old = _gather_at(x, indices, _window(x, updates, params), 0, params)
+        zeros = hooks.zeros(aval_of(ans))
+        part = scatter_add_p.bind(zeros, indices, mul(tu, old), **params)
+        total = part if type(total) is Zero else add(total, part)
+    return ans, total
+
+
+scatter_mul_p = _scatter(
+    "scatter-mul",
+    _combining("mul"),
+    NUMERIC,
+    _mul_jvp,
+    lambda ct, x, indices, updates, **params: [scatter_mul_p.bind(ct, indices, updates, **params), None, None],
+)
+
+# --- scatter_min, scatter_max -----------------------------------------------------------------
+
+
+def _extremal(name: str, operation: str) -> Primitive:
+    def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+        x, indices, updates = primals
+        ans = primitive.bind(x, indices, updates, **params)
+        t, _, tu = tangents
+        if type(t) is Zero and type(tu) is Zero:
+            return ans, Zero(aval_of(ans).tangent_aval())
+        # All that equal the extremum share its tangent evenly.
+        dtype = aval_of(x).dtype  # type: ignore[attr-defined]
+        x_wins = convert_element_type(eq(x, ans), dtype)
+        u_wins = convert_element_type(
+            eq(updates, _gather_at(ans, indices, _window(x, updates, params), 0, params)), dtype
+        )
+        count = scatter_add_p.bind(x_wins, indices, u_wins, **params)
+        total: Any = hooks.zeros(aval_of(ans)) if type(t) is Zero else mul(t, x_wins)
+        if type(tu) is not Zero:
+            total = scatter_add_p.bind(total, indices, mul(tu, u_wins), **params)
+        return ans, div(total, count)
+
+    primitive = _scatter(name, _combining(operation), ANY, jvp, Missing("it is not linear"))
+    return primitive
+
+
+scatter_min_p = _extremal("scatter-min", "min")
+scatter_max_p = _extremal("scatter-max", "max")
+
+# --- scatter ----------------------------------------------------------------------------------
+
+
+def _set_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+    x, indices, updates = primals
+    t, _, tu = tangents
+    ans = scatter_p.bind(x, indices, updates, **params)
+    if type(t) is Zero and type(tu) is Zero:
+        return ans, Zero(aval_of(ans).tangent_aval())
+    if type(tu) is Zero or params["unique_indices"]:
+        return ans, scatter_p.bind(instantiate(t), indices, instantiate(tu), **params)
+    # Which of several updates of one place wins is not specified: write numbers, and read who is there. The tangents
+    # of the winners are then added to an operand that is zero wherever something was written.
+    shape = shape_of(updates)
+    window = params["dimension_numbers"].update_window_dims
+    batch = tuple(n for d, n in enumerate(shape) if d not in window)
+    numbers = _numbers(batch)
+    ids = broadcast_in_dim(numbers, shape, [d for d in range(len(shape)) if d not in window])
+    written = scatter_p.bind(broadcast_in_dim(np.int32(-1), shape_of(x), ()), indices, ids, **params)
+    mine = eq(ids, _gather_at(written, indices, _window(x, updates, params), -2, params))
+    kept = select(eq(written, np.int32(-1)), instantiate(t), hooks.zeros(aval_of(ans).tangent_aval()))
+    won = select(mine, tu, hooks.zeros(aval_of(tu)))
+    return ans, scatter_add_p.bind(kept, indices, won, **params)
+
+
+def _numbers(shape: tuple[int, ...]) -> Any:
+    """0, 1, 2, ... in the given shape."""
+    size = int(np.prod(shape, dtype=np.int64))
+    return reshape(broadcasted_iota(np.int32, (size,), 0), shape)
+
+
+def _set_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> list[Any]:
+    # Linear use comes from `_set_jvp`, with places that are unique, or with updates that are zero.
+    ct_x = ct_updates = None
+    if is_linear(x):
+        zeros = hooks.zeros(updates.aval if is_linear(updates) else aval_of(updates))
+        ct_x = scatter_p.bind(ct, indices, zeros, **params)
+    if is_linear(updates):
+        ct_updates = _gather_at(ct, indices, _window(x, updates, params), 0, params)
+    return [ct_x, None, ct_updates]
+
+
+scatter_p = _scatter("scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose)
+
+# --- scatter_apply ----------------------------------------------------------------------------
+
+
+def _apply_combine(ctx: Context, old: Value, new: Value, *, jaxpr: ClosedJaxpr, **params: Any) -> Value:
+    return ctx.jaxpr(jaxpr.jaxpr, jaxpr.consts, [old])[0]
+
+
+def _apply_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, **params: Any) -> tuple[Any, Any]:
+    x, indices, updates = primals
+    ans = scatter_apply_p.bind(x, indices, updates, jaxpr=jaxpr, **params)
+    if type(tangents[0]) is Zero:
+        return ans, Zero(aval_of(ans).tangent_aval())
+    if not params["unique_indices"]:
+        raise MissingRuleError("scatter_apply: the derivative is known for unique_indices=True only")
+
+    def through(operand: Any) -> list[Any]:
+        old = _gather_at(operand, indices, _window(x, updates, params), 0, params)
+        flat = reshape(old, (int(np.prod(shape_of(old), dtype=np.int64)),))
+        run = lambda v: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, v)  # noqa: E731
+        (new,), (dim,) = batch_flat(run, Axis(shape_of(flat)[0]), [flat], [0])
+        return [scatter_p.bind(operand, indices, reshape(to_axis(new, dim, 0, shape_of(flat)[0]), shape_of(old)), **params)]
+
+    _, (tangent,) = jvp_flat(through, [x], [tangents[0]])
+    return ans, tangent
+
+
+scatter_apply_p = _scatter("scatter_apply", _apply_combine, ANY, _apply_jvp, Missing("it is not linear"))
