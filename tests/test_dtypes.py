@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import pickle
 import warnings
 from typing import Any
 
@@ -189,6 +190,7 @@ def test_extended_dtypes() -> None:
     assert same == KEY
     assert hash(same) == hash(KEY)
     assert other != KEY
+    assert pickle.loads(pickle.dumps(KEY)) == KEY
     assert KEY.itemsize == 8
     assert KEY.physical_element == ((2,), dtypes.uint32)
     assert repr(KEY) == dtypes.short_name(KEY) == dtypes.dtype_name(KEY) == "key<test>"

@@ -103,7 +103,7 @@ PyObject* call(CallObject* self, const Arguments& args) {
   if (entry && entry->matches(args, leaves)) return run_entry(self, entry, args, leaves);
   leaves.clear();
   Signature signature;
-  if (!sign(self->rule, args, signature, leaves)) {
+  if (!sign(self->rule, args, entry.get(), signature, leaves)) {
     PyRef unused;
     return call_miss(self, args, unused).release();
   }

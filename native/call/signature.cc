@@ -122,13 +122,22 @@ bool sign_static(Signature& signature, PyObject* value) {
   return true;
 }
 
-void sign_dynamic(Signature& signature, PyObject* value, bool flat, Leaves& leaves) {
+// The structure of an argument that is no leaf. `known` may be it, or is null.
+PyRef tree_of(PyObject* value, const PyRef* known, Leaves& leaves) {
+  size_t before = leaves.size();
+  if (known != nullptr && flatten_like(treedef(*known), value, array_type, leaves)) return *known;
+  while (leaves.size() > before) leaves.pop_back();
+  return flatten(value, leaves);
+}
+
+void sign_dynamic(Signature& signature, PyObject* value, bool flat, const Entry* similar, Leaves& leaves) {
   if (flat || is_array(value) || classify(Py_TYPE(value)).kind == NodeKind::kLeaf) {
     signature.slots.emplace_back(Slot{Slot::kLeaf, PyRef()});
     leaves.emplace_back(PyRef::borrow(value));
     return;
   }
-  PyRef tree = flatten(value, leaves);
+  const PyRef* known = similar == nullptr ? nullptr : similar->tree_of(signature.slots.size());
+  PyRef tree = tree_of(value, known, leaves);
   signature.hash = mix(signature.hash, static_cast<size_t>(treedef_hash(treedef(tree))));
   signature.slots.emplace_back(Slot{Slot::kTree, std::move(tree)});
 }
@@ -186,13 +195,14 @@ bool StaticRule::is_static_name(PyObject* name) const {
   return false;
 }
 
-bool sign(const StaticRule& rule, const Arguments& args, Signature& signature, Leaves& leaves) {
+bool sign(const StaticRule& rule, const Arguments& args, const Entry* similar, Signature& signature,
+          Leaves& leaves) {
   signature.options = options_key();
   signature.positional = args.positional();
   signature.hash = mix(static_cast<size_t>(signature.options), args.positional());
   for (size_t i = 0; i < args.positional(); i++) {
     if (!rule.is_static_position(i)) {
-      sign_dynamic(signature, args[i], rule.flat, leaves);
+      sign_dynamic(signature, args[i], rule.flat, similar, leaves);
     } else if (!sign_static(signature, args[i])) {
       return false;
     }
@@ -202,7 +212,7 @@ bool sign(const StaticRule& rule, const Arguments& args, Signature& signature, L
     signature.names.push_back(name);
     signature.hash = mix(signature.hash, static_cast<size_t>(PyObject_Hash(name)));
     if (!rule.is_static_name(name)) {
-      sign_dynamic(signature, args[i], false, leaves);
+      sign_dynamic(signature, args[i], false, similar, leaves);
     } else if (!sign_static(signature, args[i])) {
       return false;
     }

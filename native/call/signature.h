@@ -77,9 +77,14 @@ struct Signature {
   SmallVector<AvalRef, 4> host_avals;  // keeps those of host values alive
 };
 
-// Fills in the signature and appends the leaves. False if the call has none: a leaf is of a foreign
-// type, or a static value cannot be hashed. Python then finds the words for it.
-bool sign(const StaticRule& rule, const Arguments& args, Signature& signature, Leaves& leaves);
+class Entry;
+
+// Fills in the signature and appends the leaves. `similar`, which may be null, is a signature whose
+// structures the call may have: trying them is quicker than building new ones. False if the call has no
+// signature: a leaf is of a foreign type, or a static value cannot be hashed. Python then finds the
+// words for it.
+bool sign(const StaticRule& rule, const Arguments& args, const Entry* similar, Signature& signature,
+          Leaves& leaves);
 
 class EntryRef;
 
@@ -93,6 +98,11 @@ class Entry {
   bool same_signature(const Entry& other) const;
   int traverse(visitproc visit, void* arg) const;
   size_t hash() const { return hash_; }
+  // The structure of an argument, or null if that is a leaf or static, or there is none.
+  const PyRef* tree_of(size_t argument) const {
+    bool is_tree = argument < slots_.size() && slots_[argument].kind == Slot::kTree;
+    return is_tree ? &slots_[argument].object : nullptr;
+  }
 
   PyRef plan;
 

@@ -35,6 +35,13 @@ from anima.runtime.devices import (
     process_count as process_count,
     process_index as process_index,
 )
+from anima.sharding import (
+    Mesh as Mesh,
+    NamedSharding as NamedSharding,
+    P as P,
+    make_mesh as make_mesh,
+    set_mesh as set_mesh,
+)
 from anima.transforms.autodiff import (
     grad as grad,
     hessian as hessian,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import random
 import sys
 import threading
 import weakref
@@ -166,6 +167,57 @@ def test_structure_is_part_of_the_signature(make: Maker) -> None:
     assert all([hits(call, tree) for tree in reversed(trees)])
     assert hits(call, {"b": x, "a": x})
     assert len(miss.seen) == call.cache_len() == len(trees)
+
+
+def test_random_calls_hit_exactly_when_their_signature_was_seen(make: Maker) -> None:
+    draw = random.Random(0)
+    leaves: list[Callable[[], Any]] = [
+        lambda: make.put([1.0]), lambda: make.put(1.0), lambda: np.float32([2.0]), lambda: np.float32(2.0),
+        lambda: make.put(1.0, committed=True), lambda: draw.random(), lambda: draw.randrange(9), lambda: True,
+        lambda: nt.array_with(make.put(1.0), weak_type=True),
+    ]  # fmt: skip
+    described = [
+        "f32[1]",
+        "f32",
+        "f32[1]",
+        "f32",
+        "f32 committed",
+        "f32 weak",
+        "i32 weak",
+        "bool weak",
+        "f32 weak",
+    ]
+
+    def tree(depth: int) -> tuple[Any, str]:
+        kind = draw.randrange(5) if depth else 0
+        if kind == 0:
+            i = draw.randrange(len(leaves))
+            return leaves[i](), described[i]
+        parts = [tree(depth - 1) for _ in range(draw.randrange(3))]
+        values, texts = [p[0] for p in parts], [p[1] for p in parts]
+        if kind == 1:
+            return tuple(values), f"({texts})"
+        if kind == 2:
+            return values, f"[{texts}]"
+        if kind == 3:
+            return None, "None"
+        keys = draw.sample("abc", len(parts))
+        return dict(zip(keys, values)), f"dict {sorted(zip(keys, texts))}"
+
+    call, _ = recorded(make, static_argnums=(1,))
+    seen: set[Any] = set()
+    for _ in range(2000):
+        parts = [tree(2) for _ in range(draw.randrange(1, 3))]
+        args = [p[0] for p in parts]
+        texts = [p[1] for p in parts]
+        if len(args) > 1:
+            args[1] = draw.choice([0, 0.0, False, "0"])
+            texts[1] = repr(args[1])
+        keywords = {k: tree(1) for k in draw.sample("xyz", draw.randrange(3))}
+        signature = (tuple(texts), tuple(sorted((k, t[1]) for k, t in keywords.items())))
+        assert hits(call, *args, **{k: t[0] for k, t in keywords.items()}) == (signature in seen), signature
+        seen.add(signature)
+    assert call.cache_len() == len(seen)
 
 
 def test_leaves_come_in_sorted_key_order(make: Maker) -> None:

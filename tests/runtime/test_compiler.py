@@ -25,8 +25,10 @@ _serial = iter(range(1000))
 
 @pytest.fixture(autouse=True)
 def _cache_of_this_test(tmp_path):
-    with compilation_cache_dir(str(tmp_path / "cache")):
-        yield
+    before = compilation_cache_dir.process_value
+    compilation_cache_dir.set(tmp_path / "cache")  # for all threads, unlike a block
+    yield
+    compilation_cache_dir.set(before)
 
 
 def _program(operation="add"):

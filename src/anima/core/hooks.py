@@ -11,6 +11,9 @@ hook read before it is set raises `HookError`, so a missing import shows as itse
 | `zeros` | `lax` | an array of zeros of an aval, for a symbolic zero made concrete |
 | `broadcast_batch` | `lax` | give an unbatched value a batch axis |
 | `move_axis` | `lax` | move a batch axis |
+
+Two more places are set from above: the native module's hooks (`_native.set_array_hooks`, set by `runtime.arrays`) and
+`sharding.set_default_devices` (set there too).
 """
 
 from __future__ import annotations

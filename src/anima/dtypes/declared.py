@@ -93,6 +93,9 @@ class ExtendedDType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes differ from process to process, so none is pickled
+        return ExtendedDType, (self.name, self.type, self.physical_shape, self.physical_dtype)
+
 
 DType: TypeAlias = np.dtype[Any] | ExtendedDType
 Kind: TypeAlias = Literal["b", "i", "u", "f", "c"]
@@ -267,5 +270,3 @@ def as_dtype(spec: Any) -> DType:
     if isinstance(dtype, (np.dtype, ExtendedDType)):
         return dtype
     return np.dtype(spec)  # type: ignore[no-any-return]
-
-

@@ -58,7 +58,9 @@ def _pair_of_value(value: Any) -> Pair:
             if isinstance(value, (np.ndarray, np.generic)):
                 return canonical(dtype), False
             return dtype, bool(getattr(value, "weak_type", False))
-        scalar = next((base for base in scalar.__mro__ if base in PYTHON_SCALARS), scalar)  # such as an IntEnum
+        scalar = next(
+            (base for base in scalar.__mro__ if base in PYTHON_SCALARS), scalar
+        )  # such as an IntEnum
     if scalar in PYTHON_SCALARS:
         return canonical(PYTHON_SCALARS[scalar]), scalar is not bool
     raise TypeError(

@@ -264,5 +264,3 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         raise ValueError(
             f"isdtype: kind {kind!r} is neither a dtype nor one of {', '.join(map(repr, _KIND_NAMES))}"
         ) from None
-
-

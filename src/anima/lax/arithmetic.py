@@ -14,9 +14,10 @@ from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import zero_of
+from anima.lax.bitwise import bitwise_and, shift_right_arithmetic, shift_right_logical
 from anima.lax.compare import eq, lt
 from anima.lax.complex import complex, conj, imag, real
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_element_type, convert_element_type_p
 from anima.lax.declare import (
     ANY,
     FLOAT,
@@ -25,6 +26,7 @@ from anima.lax.declare import (
     NUMERIC,
     UNSIGNED,
     binary,
+    by_formula,
     is_linear,
     operand,
     unary,
@@ -154,41 +156,29 @@ def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
     return mul_p.bind(*operands("mul", x, y))
 
 
-def _mulhi_lower(ctx: Context, x: Value, y: Value) -> Value:
-    bits = dtypes.itemsize_bits(x.dtype)
+def _mulhi(x: Any, y: Any) -> Any:
+    dtype = _dtype(x)
+    unsigned, bits = dtypes.is_unsigned_int(dtype), dtypes.itemsize_bits(dtype)
     if bits == 64:
-        return _mulhi_64(ctx, x, y)
-    # Every narrower product fits into 64 bits; 2 and 4 bit types are computed in 32, which XLA knows how to widen.
-    wide = ShapedArray(x.shape, np.dtype(("u" if dtypes.is_unsigned_int(x.dtype) else "") + "int64"))
-    a, b = (ctx.op("stablehlo.convert", (v,), wide) for v in (x, y))
-    product = ctx.op("stablehlo.multiply", (a, b), wide)
-    high = ctx.op("stablehlo.shift_right_arithmetic", (product, ctx.full(bits, wide)), wide)
-    return ctx.op("stablehlo.convert", (high,))
+        return _mulhi_64(x, y, unsigned)
+    wide = np.dtype("uint64" if unsigned else "int64")
+    a, b = (convert_element_type_p.bind(v, new_dtype=wide, weak_type=False) for v in (x, y))
+    high = shift_right_arithmetic(mul(a, b), constant(bits, a))
+    return convert_element_type_p.bind(high, new_dtype=dtype, weak_type=False)
 
 
-def _mulhi_64(ctx: Context, x: Value, y: Value) -> Value:
-    """The high half by parts of 32 bits: Warren, Hacker's Delight, 2nd edition, section 8-2."""
-    aval = x.aval
-    unsigned = dtypes.is_unsigned_int(x.dtype)
-
-    def op(name: str, a: Value, b: Value) -> Value:
-        return ctx.op(f"stablehlo.{name}", (a, b), aval)
-
-    shift, mask = ctx.full(32, aval), ctx.full(0xFFFFFFFF, aval)  # type: ignore[arg-type]
-
-    def low(v: Value) -> Value:
-        return op("and", v, mask)
-
-    def high(v: Value) -> Value:
-        return op("shift_right_logical" if unsigned else "shift_right_arithmetic", v, shift)
-
-    lowest = op("multiply", low(x), low(y))
-    cross = op("add", op("multiply", high(x), low(y)), op("shift_right_logical", lowest, shift))
-    other = op("add", op("multiply", low(x), high(y)), low(cross))
-    return op("add", op("add", op("multiply", high(x), high(y)), high(cross)), high(other))
+def _mulhi_64(x: Any, y: Any, unsigned: bool) -> Any:
+    """By parts of 32 bits: Warren, Hacker's Delight, 2nd edition, section 8-2."""
+    shift = constant(32, x)
+    mask = constant(0xFFFFFFFF, x)
+    high = lambda v: (shift_right_logical if unsigned else shift_right_arithmetic)(v, shift)
+    low = lambda v: bitwise_and(v, mask)
+    cross = add(mul(high(x), low(y)), shift_right_logical(mul(low(x), low(y)), shift))
+    other = add(mul(low(x), high(y)), low(cross))
+    return add(add(mul(high(x), high(y)), high(cross)), high(other))
 
 
-mulhi_p = binary("mulhi", _mulhi_lower, INTEGER, None)
+mulhi_p = binary("mulhi", by_formula(_mulhi), INTEGER, None)
 
 
 def mulhi(x: Any, y: Any, /) -> Any:

@@ -22,6 +22,7 @@ from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
+from anima.interpreters.jvp import stage_closed
 from anima.interpreters.zeros import add as add_zeros, instantiate
 from anima.lowering.module import Context, Value
 
@@ -304,6 +305,31 @@ def broadcast_value(ctx: Context, scalar: Value, shape: tuple[int, ...]) -> Valu
     """A scalar broadcast to a shape, while lowering."""
     aval = ShapedArray(shape, scalar.dtype)
     return ctx.op("stablehlo.broadcast_in_dim", (scalar,), aval, "broadcast_dimensions = array<i64>")
+
+
+def by_formula(fun: Callable[..., Any], start: str | None = None) -> Callable[..., Value]:
+    """A lowering rule that is an expression in other operations of `lax`.
+
+    The formula is evaluated in float32 where the operands are narrower: each of its steps would round otherwise.
+
+    Args:
+      fun: of the operands and parameters.
+      start: a StableHLO operation whose result is given to `fun` as a further operand, to be refined.
+    """
+
+    def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        out = ctx.out_avals[0]
+        dtype = operands[0].dtype
+        if narrow := dtypes.is_float(dtype) and dtypes.itemsize_bits(dtype) < 32:
+            wide = ShapedArray(operands[0].shape, dtypes.float32)
+            operands = tuple([ctx.op("stablehlo.convert", (v,), wide) for v in operands])
+        if start is not None:
+            operands = (*operands, ctx.op(start, operands, operands[0].aval))
+        closed = stage_closed(lambda *xs: [fun(*xs, **params)], [v.aval for v in operands], fun.__name__)
+        result = ctx.jaxpr(closed.jaxpr, closed.consts, operands)[0]
+        return ctx.op("stablehlo.convert", (result,), out) if narrow else result
+
+    return lower
 
 
 def unary(

@@ -14,7 +14,7 @@ from anima.core.primitive import Missing
 from anima.core.trace import aval_of
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import div, mul, sub
-from anima.lax.compare import eq
+from anima.lax.compare import eq, is_finite
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
     FLOAT,
@@ -22,6 +22,7 @@ from anima.lax.declare import (
     INTEGER,
     NUMERIC,
     batch_elementwise,
+    by_formula,
     check_dtype,
     declare,
     jvp_of,
@@ -32,7 +33,7 @@ from anima.lax.declare import (
 )
 from anima.lax.exponential import log
 from anima.lax.operands import constant, filled, match_dtypes, match_shapes
-from anima.lax.select import select_n
+from anima.lax.select import select, select_n
 from anima.lowering.module import Context, Value
 
 # --- integer_pow, square, reciprocal ----------------------------------------------------------
@@ -169,9 +170,15 @@ def rsqrt(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     return rsqrt_p.bind(operand(x), **accuracy_params("rsqrt", accuracy))
 
 
+def _cbrt_step(x: Any, y: Any, *, accuracy: Any = None) -> Any:
+    """A Newton step from XLA's `y`, which errs by up to 10 units, to the cube root of `x`."""
+    better = sub(y, mul(sub(y, div(x, square(y))), constant(1 / 3, y)))
+    return select(is_finite(better), better, y)
+
+
 cbrt_p = unary(
     "cbrt",
-    accurate("stablehlo.cbrt"),
+    by_formula(_cbrt_step, start="stablehlo.cbrt"),
     FLOAT,
     lambda t, ans, x, **_: mul(t, div(constant(1 / 3, ans), square(ans))),
 )

@@ -37,7 +37,7 @@ from anima.lax.gather import (
     index_array,
     structured,
 )
-from anima.lax.select import clamp, select
+from anima.lax.select import select
 from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
 
@@ -367,3 +367,209 @@ def _apply_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, **params: Any
 
 
 scatter_apply_p = _scatter("scatter_apply", _apply_combine, ANY, _apply_jvp, Missing("it is not linear"))
+
+# --- the public functions ---------------------------------------------------------------------
+
+
+def _bind(
+    primitive: Primitive, name: str, operand: Any, indices: Any, updates: Any, numbers: Any, flags: dict[str, Any], **more: Any
+) -> Any:
+    return primitive.bind(
+        as_operand(operand),
+        index_array(name, indices, "scatter_indices"),
+        as_operand(updates),
+        dimension_numbers=ScatterDimensionNumbers(*map(as_dims, numbers)),
+        indices_are_sorted=bool(flags["indices_are_sorted"]),
+        unique_indices=bool(flags["unique_indices"]),
+        mode=GatherScatterMode.from_any(flags["mode"]),
+        **more,
+    )
+
+
+def scatter(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with windows of it replaced by updates; where windows overlap, one of the updates wins.
+
+    Args:
+      operand: an array.
+      scatter_indices: integers; index vectors along the last dimension, each the place of one window.
+      updates: an array of the operand's dtype, a window for each index vector.
+      dimension_numbers: which dimensions of operand, indices and updates belong together.
+      indices_are_sorted: a promise that the index vectors are in lexical order.
+      unique_indices: a promise that windows do not overlap.
+      mode: what happens to windows out of bounds: "drop" (the default), "clip" or "promise_in_bounds".
+    Raises:
+      TypeError: dtypes, shapes and dimension numbers do not fit. ValueError: there is no such mode.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.expand_dims(lax.iota("int32", 2), (1,))
+    >>> print(lax.scatter(lax.full((3,), 5.0), places, lax.full((2,), 1.0), numbers))
+    [1. 1. 5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_p, "scatter", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_add(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with updates added to windows of it. The arguments are those of `scatter`; the dtype is numeric.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.full((2, 1), 1)
+    >>> print(lax.scatter_add(lax.full((3,), 5.0), places, lax.full((2,), 1.0), numbers))
+    [5. 7. 5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_add_p, "scatter_add", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_sub(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with updates subtracted from windows of it. The arguments are those of `scatter_add`.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.full((2, 1), 1)
+    >>> print(lax.scatter_sub(lax.full((3,), 5.0), places, lax.full((2,), 1.0), numbers))
+    [5. 3. 5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_sub_p, "scatter_sub", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_mul(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with windows of it multiplied by updates. The arguments are those of `scatter_add`.
+
+    The derivative with respect to the updates needs `unique_indices`.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.full((2, 1), 1)
+    >>> print(lax.scatter_mul(lax.full((3,), 5.0), places, lax.full((2,), 2.0), numbers))
+    [ 5. 20.  5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_mul_p, "scatter_mul", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_min(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with windows of it bounded above by updates. The arguments are those of `scatter`.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.full((2, 1), 1)
+    >>> print(lax.scatter_min(lax.full((3,), 5.0), places, lax.full((2,), 2.0), numbers))
+    [5. 2. 5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_min_p, "scatter_min", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_max(
+    operand: Any,
+    scatter_indices: Any,
+    updates: Any,
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with windows of it bounded below by updates. The arguments are those of `scatter`.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> places = lax.full((2, 1), 1)
+    >>> print(lax.scatter_max(lax.full((3,), 5.0), places, lax.full((2,), 8.0), numbers))
+    [5. 8. 5.]
+    """
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    return _bind(scatter_max_p, "scatter_max", operand, scatter_indices, updates, dimension_numbers, flags)
+
+
+def scatter_apply(
+    operand: Any,
+    scatter_indices: Any,
+    func: Callable[[Any], Any],
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    update_shape: Any = (),
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: str | GatherScatterMode | None = None,
+) -> Any:
+    """`operand` with `func` applied to the elements of windows of it, as often as windows cover them.
+
+    Args:
+      operand: an array.
+      scatter_indices: integers; index vectors along the last dimension, each the place of one window.
+      func: from a scalar to a scalar of the same dtype; it must not use traced values or arrays from outside.
+      dimension_numbers: which dimensions of operand, indices and windows belong together.
+      update_shape: the shape that the updates of a `scatter` with these numbers would have.
+      indices_are_sorted, unique_indices, mode: as in `scatter`. The derivative needs `unique_indices`.
+    Raises:
+      TypeError: dtypes, shapes and dimension numbers do not fit, or `func` is not such a function.
+
+    >>> from anima import lax
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> print(lax.scatter_apply(lax.full((3,), 0.0), lax.full((1, 1), 1), lax.cos, numbers, update_shape=(1,)))
+    [0. 1. 0.]
+    """
+    x = as_operand(operand)
+    scalar = aval_of(x).update(shape=())  # type: ignore[attr-defined]
+    jaxpr, consts = stage(lambda v: [func(v)], [scalar], getattr(func, "__name__", "func"))
+    if consts:
+        kind = "a traced value" if any(isinstance(c, Tracer) for c in consts) else "an array"
+        raise TypeError(f"scatter_apply: func must not use {kind} from outside; its argument is all that it has")
+    out = jaxpr.out_avals[0]
+    if out.shape or out.dtype != scalar.dtype:  # type: ignore[attr-defined]
+        raise TypeError(f"scatter_apply: func must return a scalar of dtype {scalar.dtype}, got {out}")
+    zero = scalar_of_dtype("scatter_apply", 0, scalar.dtype)
+    updates = broadcast_in_dim(zero, check_shape("scatter_apply", update_shape, "update_shape"), ())
+    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
+    closed = ClosedJaxpr(jaxpr, [])
+    return _bind(scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=closed)

@@ -15,9 +15,10 @@ from anima._native import ArrayImpl
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.trace import Tracer, register_value_type
-from anima.runtime.devices import default_device
+from anima.runtime.devices import default_device, devices
 from anima.runtime.layout import assemble
-from anima.sharding import SingleDeviceSharding
+from anima.sharding import set_default_devices
+from anima.sharding.shardings import make_single_device_sharding
 
 
 class _ArrayMeta(type):
@@ -96,4 +97,5 @@ def make_aval(shape: tuple[int, ...], dtype: Any, weak: bool) -> ShapedArray:
 
 
 hooks.as_array = as_array
-_native.set_array_hooks(make_aval=make_aval, make_sharding=SingleDeviceSharding, default_device=default_device, assemble=assemble)
+_native.set_array_hooks(make_aval=make_aval, make_sharding=make_single_device_sharding, default_device=default_device, assemble=assemble)
+set_default_devices(devices)

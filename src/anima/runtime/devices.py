@@ -12,7 +12,7 @@ import os
 import re
 import threading
 
-from anima import _native
+from anima._native import Client, Device
 from anima.config import (
     cuda_visible_devices,
     default_device as default_device_option,
@@ -41,7 +41,6 @@ __all__ = [
     "resolve_device",
 ]
 
-Device = _native.Device
 ClientOption = bool | int | float | str | list[int]
 
 _ACCELERATORS = ("cuda", "rocm", "tpu")  # the order in which they are tried; others come after them
@@ -59,7 +58,7 @@ class _Backend:
 
     __slots__ = ("client", "devices", "local_devices")
 
-    def __init__(self, client: _native.Client) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
         self.devices = list(client.devices)
         self.local_devices = list(client.addressable_devices)
@@ -71,13 +70,13 @@ _default: _Backend | None = None
 _closing_registered = False
 
 
-def backends() -> dict[str, _native.Client]:
+def backends() -> dict[str, Client]:
     """The clients made so far, by platform; the default one is made if there is none."""
     _default_backend()
     return {platform: backend.client for platform, backend in _backends.items()}
 
 
-def client(platform: str | None = None) -> _native.Client:
+def client(platform: str | None = None) -> Client:
     """The client of a platform, by default the default one.
 
     Raises:
@@ -122,7 +121,7 @@ def local_device_count(backend: str | None = None) -> int:
 
 def process_index(backend: str | None = None) -> int:
     """The number of this process in a job of several; 0 in a job of one."""
-    return _backend(backend).client.process_index
+    return int(_backend(backend).client.process_index)
 
 
 def process_indices(backend: str | None = None) -> list[int]:
@@ -156,7 +155,7 @@ def resolve_device(device: Device | str) -> Device:
       TypeError: it is neither.
       PluginError: the platform has no plugin.
     """
-    if isinstance(device, _native.Device):
+    if isinstance(device, Device):
         return device
     if isinstance(device, str):
         return _backend(device).local_devices[0]
@@ -343,6 +342,10 @@ def _forget_default(_: object) -> None:
         _default = None
 
 
-num_cpu_devices.on_set(_check_cpu_devices)
-platforms.on_set(_forget_default)
-platform_name.on_set(_forget_default)
+def _watch_options() -> None:
+    num_cpu_devices.on_set(_check_cpu_devices)
+    platforms.on_set(_forget_default)
+    platform_name.on_set(_forget_default)
+
+
+_watch_options()

@@ -123,6 +123,9 @@ class _Axes:
     def __hash__(self) -> int:
         return self._hash
 
+    def __deepcopy__(self, memo: object) -> Any:
+        return self  # immutable, and devices have no copies
+
     def _axes_text(self) -> str:
         axes = "".join([f"{name!r}: {size}, " for name, size in self.shape_tuple])
         return f"{axes or '(), '}axis_types={self.axis_types}"
@@ -194,6 +197,9 @@ class AbstractMesh(_Axes):
         )
 
     __hash__ = _Axes.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes differ from process to process, so none is pickled
+        return AbstractMesh, (self.axis_sizes, self.axis_names, self.axis_types)
 
 
 class Mesh(_Axes):
@@ -286,6 +292,11 @@ class Mesh(_Axes):
             self.devices if devices is None else devices,
             self.axis_names if axis_names is None else axis_names,
             self.axis_types if axis_types is None else axis_types,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            f"{self} cannot be pickled, since its devices belong to this process; pickle its abstract_mesh"
         )
 
     def __enter__(self) -> Mesh:

@@ -168,6 +168,9 @@ class Sharding(abc.ABC):
     def __hash__(self) -> int:
         return self._hash
 
+    def __deepcopy__(self, memo: object) -> Sharding:
+        return self  # immutable, and devices have no copies
+
 
 def _is_local(device: Device) -> bool:
     return bool(device.process_index == device.client.process_index)
@@ -308,6 +311,9 @@ class NamedSharding(Sharding):
         )
 
     __hash__ = Sharding.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes differ from process to process, so none is pickled
+        return NamedSharding, (self.mesh, self.spec)
 
     def __repr__(self) -> str:
         memory = f", memory_kind={self.memory_kind}" if isinstance(self.mesh, Mesh) else ""

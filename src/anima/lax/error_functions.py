@@ -1,0 +1,161 @@
+"""The error function and the logarithm of the gamma function, with their relatives.
+
+Invariant: real floating-point dtypes only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from anima.core.aval import ShapedArray
+from anima.core.primitive import Missing
+from anima.core.trace import aval_of
+from anima.lax.arithmetic import abs, add, div, mul, neg, sign, sub
+from anima.lax.compare import is_finite, lt
+from anima.lax.declare import FLOAT, binary, by_formula, operand, unary
+from anima.lax.exponential import exp
+from anima.lax.operands import constant, operands
+from anima.lax.powers import square
+from anima.lax.select import select
+from anima.lowering.module import Context, Value
+
+# --- error functions --------------------------------------------------------------------------
+
+_SLOPE = 2 / math.sqrt(math.pi)
+
+
+def _gaussian(x: Any) -> Any:
+    return mul(constant(_SLOPE, x), exp(neg(square(x))))
+
+
+erf_p = unary("erf", "chlo.erf", FLOAT, lambda t, ans, x: mul(t, _gaussian(x)))
+
+
+def erf(x: Any) -> Any:
+    """Elementwise error function: 2/sqrt(pi) times the integral of `e**-t**2` from 0 to `x`.
+
+    Args:
+      x: an array of real floating-point dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.erf(0.0))
+    0.0
+    """
+    return erf_p.bind(operand(x))
+
+
+def _erfc_correction(x: Any, y: Any) -> Any:
+    """XLA's `y` contains `e**-s`, where `s` is `x**2` rounded; put back the factor `e**(s - x**2)` that is missing.
+
+    The part of the square that rounding lost comes from Dekker's splitting of `x` into halves whose products are exact.
+    """
+    bits = (np.finfo(aval_of(x).dtype).nmant + 2) // 2  # type: ignore[attr-defined]
+    scaled = mul(x, constant(2**bits + 1, x))
+    high = sub(scaled, sub(scaled, x))
+    low = sub(x, high)
+    s = square(x)
+    lost = add(add(sub(square(high), s), mul(constant(2, x), mul(high, low))), square(low))
+    corrected = sub(y, mul(y, lost))
+    return select(lt(constant(1, x), x), select(is_finite(corrected), corrected, y), y)
+
+
+erfc_p = unary("erfc", by_formula(_erfc_correction, start="chlo.erfc"), FLOAT, lambda t, ans, x: mul(t, neg(_gaussian(x))))
+
+
+def erfc(x: Any) -> Any:
+    """Elementwise complementary error function `1 - erf(x)`, exact also where `erf(x)` is nearly 1.
+
+    Args:
+      x: an array of real floating-point dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.erfc(0.0))
+    1.0
+    """
+    return erfc_p.bind(operand(x))
+
+
+def _erf_inv_step(x: Any, y: Any) -> Any:
+    """A Newton step from XLA's `y`, of which only 10 digits are right, to the solution of `erf(y) = x`."""
+    size, guess = abs(x), abs(y)
+    near_zero = sub(erf(guess), size)
+    near_one = sub(sub(constant(1, x), size), erfc(guess))
+    residue = select(lt(size, constant(0.5, x)), near_zero, near_one)
+    better = sub(guess, mul(residue, mul(constant(1 / _SLOPE, x), exp(square(guess)))))
+    return select(is_finite(better), mul(sign(x), better), y)
+
+
+_erf_inv_64 = by_formula(_erf_inv_step, start="chlo.erf_inv")
+
+
+def _erf_inv_lower(ctx: Context, x: Value) -> Value:
+    # The approximation in float32, right to 64 units, stays as it is: normal random numbers are made of it.
+    return _erf_inv_64(ctx, x) if x.dtype == np.float64 else ctx.op("chlo.erf_inv", (x,))
+
+
+erf_inv_p = unary(
+    "erf_inv",
+    _erf_inv_lower,
+    FLOAT,
+    lambda t, ans, x: mul(t, mul(constant(1 / _SLOPE, ans), exp(square(ans)))),
+)
+
+
+def erf_inv(x: Any) -> Any:
+    """Elementwise inverse of the error function: infinite at -1 and 1, NaN beyond.
+
+    Args:
+      x: an array of real floating-point dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.erf_inv(0.0))
+    0.0
+    """
+    return erf_inv_p.bind(operand(x))
+
+
+# --- gamma functions --------------------------------------------------------------------------
+
+lgamma_p = unary("lgamma", "chlo.lgamma", FLOAT, lambda t, ans, x: mul(t, digamma(x)))
+
+
+def lgamma(x: Any) -> Any:
+    """Elementwise logarithm of the absolute value of the gamma function; infinite at 0, -1, -2, ...
+
+    Args:
+      x: an array of real floating-point dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.lgamma(1.0))
+    0.0
+    """
+    return lgamma_p.bind(operand(x))
+
+
+digamma_p = unary("digamma", "chlo.digamma", FLOAT, lambda t, ans, x: mul(t, polygamma(constant(1, x), x)))
+
+
+def digamma(x: Any) -> Any:
+    """Elementwise digamma function, the derivative of `lgamma`; NaN at 0, -1, -2, ...
+
+    Args:
+      x: an array of real floating-point dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.digamma(1.0))
+    -0.57721573
+    """
+    return digamma_p.bind(operand(x))

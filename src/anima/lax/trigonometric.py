@@ -1,0 +1,200 @@
+"""Trigonometric functions and their inverses.
+
+Invariant: angles are in radians. Complex inverses have their principal values, continuous with the real ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anima import dtypes
+from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
+from anima.lax.arithmetic import add, div, mul, neg, sub
+from anima.lax.complex import complex, imag, real
+from anima.lax.declare import INEXACT, binary, by_formula, operand, unary
+from anima.lax.exponential import times_cosh, times_sinh
+from anima.lax.operands import constant, operands
+from anima.lax.powers import rsqrt, square
+from anima.lowering.module import Context, Value
+
+# --- sin, cos, tan ----------------------------------------------------------------------------
+
+
+def _real_or_formula(hlo: str, formula: Any) -> Any:
+    """XLA's operation for real numbers. Its complex ones lose the smaller part to cancellation near the real axis."""
+    plain, other = accurate(hlo), by_formula(formula)
+
+    def lower(ctx: Context, x: Value, *, accuracy: Any = None) -> Value:
+        return (other if dtypes.is_complex(x.dtype) else plain)(ctx, x, accuracy=accuracy)
+
+    return lower
+
+
+def _complex_sin(z: Any, accuracy: Any = None) -> Any:
+    x, y = real(z), imag(z)
+    return complex(times_cosh(sin(x, accuracy=accuracy), y), times_sinh(cos(x, accuracy=accuracy), y))
+
+
+def _complex_cos(z: Any, accuracy: Any = None) -> Any:
+    x, y = real(z), imag(z)
+    return complex(times_cosh(cos(x, accuracy=accuracy), y), neg(times_sinh(sin(x, accuracy=accuracy), y)))
+
+
+sin_p = unary(
+    "sin",
+    _real_or_formula("stablehlo.sine", _complex_sin),
+    INEXACT,
+    lambda t, ans, x, accuracy=None: mul(t, cos(x, accuracy=accuracy)),
+)
+
+
+def sin(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
+    """Elementwise sine.
+
+    Args:
+      x: an array of floating-point or complex dtype, in radians.
+      accuracy: how exact the result must be.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.sin(0.0))
+    0.0
+    """
+    return sin_p.bind(operand(x), **accuracy_params("sin", accuracy))
+
+
+cos_p = unary(
+    "cos",
+    _real_or_formula("stablehlo.cosine", _complex_cos),
+    INEXACT,
+    lambda t, ans, x, accuracy=None: neg(mul(t, sin(x, accuracy=accuracy))),
+)
+
+
+def cos(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
+    """Elementwise cosine.
+
+    Args:
+      x: an array of floating-point or complex dtype, in radians.
+      accuracy: how exact the result must be.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.cos(0.0))
+    1.0
+    """
+    return cos_p.bind(operand(x), **accuracy_params("cos", accuracy))
+
+
+tan_p = unary(
+    "tan",
+    accurate("stablehlo.tan"),
+    INEXACT,
+    lambda t, ans, x, **_: mul(t, add(square(ans), constant(1, ans))),
+)
+
+
+def tan(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
+    """Elementwise tangent.
+
+    Args:
+      x: an array of floating-point or complex dtype, in radians.
+      accuracy: how exact the result must be.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.tan(0.0))
+    0.0
+    """
+    return tan_p.bind(operand(x), **accuracy_params("tan", accuracy))
+
+
+# --- inverses ---------------------------------------------------------------------------------
+
+
+def _asin_derivative(t: Any, ans: Any, x: Any) -> Any:
+    one = constant(1, x)
+    return mul(t, mul(rsqrt(sub(one, x)), rsqrt(add(one, x))))
+
+
+asin_p = unary("asin", "chlo.asin", INEXACT, _asin_derivative)
+
+
+def asin(x: Any) -> Any:
+    """Elementwise inverse sine, between -pi/2 and pi/2; NaN for real `x` outside [-1, 1].
+
+    Args:
+      x: an array of floating-point or complex dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.asin(1.0))
+    1.5707964
+    """
+    return asin_p.bind(operand(x))
+
+
+acos_p = unary("acos", "chlo.acos", INEXACT, lambda t, ans, x: neg(_asin_derivative(t, ans, x)))
+
+
+def acos(x: Any) -> Any:
+    """Elementwise inverse cosine, between 0 and pi; NaN for real `x` outside [-1, 1].
+
+    Args:
+      x: an array of floating-point or complex dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.acos(1.0))
+    0.0
+    """
+    return acos_p.bind(operand(x))
+
+
+atan_p = unary("atan", "chlo.atan", INEXACT, lambda t, ans, x: div(t, add(square(x), constant(1, x))))
+
+
+def atan(x: Any) -> Any:
+    """Elementwise inverse tangent, between -pi/2 and pi/2.
+
+    Args:
+      x: an array of floating-point or complex dtype.
+    Raises:
+      TypeError: `x` is of another dtype.
+
+    >>> from anima import lax
+    >>> print(lax.atan(1.0))
+    0.7853982
+    """
+    return atan_p.bind(operand(x))
+
+
+def _atan2_derivatives() -> tuple[Any, Any]:
+    norm = lambda x, y: add(square(x), square(y))
+    return (
+        lambda t, ans, x, y: mul(t, div(y, norm(x, y))),
+        lambda t, ans, x, y: mul(t, neg(div(x, norm(x, y)))),
+    )
+
+
+atan2_p = binary("atan2", "stablehlo.atan2", INEXACT, _atan2_derivatives())
+
+
+def atan2(x: Any, y: Any) -> Any:
+    """Elementwise angle, between -pi and pi, of the point with abscissa `y` and ordinate `x`: that of `x / y`.
+
+    Args:
+      x, y: arrays of one floating-point or complex dtype and one shape, or scalars.
+    Raises:
+      TypeError: dtypes or shapes differ, or the dtype is another.
+
+    >>> from anima import lax
+    >>> print(lax.atan2(1.0, -1.0))
+    2.3561945
+    """
+    return atan2_p.bind(*operands("atan2", x, y))
