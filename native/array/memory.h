@@ -17,6 +17,7 @@
 namespace anima {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kLargeBlock = 4 << 20;  // bytes; from here on blocks ask for huge pages
 
 class Block {
  public:

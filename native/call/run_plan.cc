@@ -34,11 +34,11 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
   return true;
 }
 
-BufferRef put_leaf(PyObject* leaf, Device* device) {
-  BufferRef buffer = put_host_value(leaf, device).buffer;
-  if (!buffer)
+HostValue put_leaf(PyObject* leaf, Device* device) {
+  HostValue value = put_host_value(leaf, device);
+  if (!value.buffer)
     throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
-  return buffer;
+  return value;
 }
 
 bool gather_single(const PlanObject* plan, const PyRef* leaves, Run& run) {
@@ -51,7 +51,7 @@ bool gather_single(const PlanObject* plan, const PyRef* leaves, Run& run) {
       if (!add_array(as_array(object), device, run)) return false;
       continue;
     }
-    run.held.push_back(put_leaf(object, device));
+    run.held.push_back(put_leaf(object, device).buffer);
     run.args.push_back(run.held.back().get());
   }
   for (const BufferRef& buffer : plan->consts) run.args.push_back(buffer.get());
@@ -177,13 +177,15 @@ PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* r
   for (size_t d = 0; d < plan->devices.size(); d++) {
     shards.push_back(std::move(results[d * plan->num_computed + index]));
   }
-  return PyRef::steal(make_array(output.aval, std::move(shards), output.sharding.get(), true));
+  bool committed = plan->committed || plan->devices.size() > 1;
+  return PyRef::steal(make_array(output.aval, std::move(shards), output.sharding.get(), committed));
 }
 
 // A leaf as an output: the array itself, unless it has to be put or copied, or is about to be deleted.
 PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& output) {
   if (!is_array(leaf.get())) {
-    return PyRef::steal(make_array(output.aval, put_leaf(leaf.get(), plan->devices[0]), plan->committed));
+    HostValue value = put_leaf(leaf.get(), plan->devices[0]);
+    return PyRef::steal(make_array(std::move(value.aval), std::move(value.buffer), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());
   if (plan->devices.size() == 1 && array->shards.size() == 1 &&

@@ -13,7 +13,6 @@ namespace {
 
 std::atomic<uint64_t> compiles{0};
 std::atomic<uint64_t> deserializations{0};
-thread_local int callback_depth = 0;
 
 struct Registry {
   std::mutex mutex;
@@ -35,10 +34,6 @@ std::string take(const char* text, size_t size) { return text ? std::string(text
 uint64_t compile_count() { return compiles.load(); }
 uint64_t deserialize_count() { return deserializations.load(); }
 
-CallbackScope::CallbackScope() { ++callback_depth; }
-CallbackScope::~CallbackScope() { --callback_depth; }
-bool CallbackScope::active() { return callback_depth > 0; }
-
 // ---- creation ----
 
 std::shared_ptr<Client> Plugin::create_client(const Options& options) {
@@ -47,25 +42,31 @@ std::shared_ptr<Client> Plugin::create_client(const Options& options) {
     if (generation_ < 0) generation_ = fork_generation();
     if (generation_ != fork_generation()) throw ForkError(kForked);
   }
-  std::vector<PJRT_NamedValue> values = write_named_values(options);
-  Padded<PJRT_Client_Create_Args> args;
-  args.create_options = values.data();
-  args.num_options = values.size();
-  check(api_->PJRT_Client_Create(&args));
-
-  std::shared_ptr<Client> client(new Client());
-  client->plugin_ = shared_from_this();
-  client->api_ = api_;
-  client->raw_ = args.client;
-  client->generation_ = fork_generation();
-  client->discover();
-  client->self_ = client;
+  std::shared_ptr<Client> client = Client::make(shared_from_this(), options);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     platform_ = client->platform_;
   }
   std::lock_guard<std::mutex> lock(registry().mutex);
   registry().clients.push_back(client);
+  return client;
+}
+
+std::shared_ptr<Client> Client::make(std::shared_ptr<Plugin> plugin, const Options& options) {
+  std::vector<PJRT_NamedValue> values = write_named_values(options);
+  Padded<PJRT_Client_Create_Args> args;
+  args.create_options = values.data();
+  args.num_options = values.size();
+  plugin->check(plugin->api()->PJRT_Client_Create(&args));
+
+  std::shared_ptr<Client> client(new Client());
+  client->api_ = plugin->api();
+  client->plugin_ = std::move(plugin);
+  client->options_ = options;
+  client->raw_ = args.client;
+  client->generation_ = fork_generation();
+  client->discover();
+  client->self_ = client;
   return client;
 }
 
@@ -177,17 +178,21 @@ ExecutableRef Client::compile(const std::string& program, const std::string& opt
 }
 
 ExecutableRef Client::deserialize(const std::string& bytes, const std::string& options) {
+  if (!options.empty()) check_compile_options(options, devices_.size());
+  ++deserializations;
+  return load_serialized(bytes, options);
+}
+
+ExecutableRef Client::load_serialized(const std::string& bytes, const std::string& options) {
   Use use(this);
   Padded<PJRT_Executable_DeserializeAndLoad_Args> args;
   args.client = raw_;
   args.serialized_executable = bytes.data();
   args.serialized_executable_size = bytes.size();
   if (!options.empty()) {
-    check_compile_options(options, devices_.size());
     args.overridden_serialized_compile_options = options.data();
     args.overridden_serialized_compile_options_size = options.size();
   }
-  ++deserializations;
   check(api_->PJRT_Executable_DeserializeAndLoad(&args));
   return adopt(args.loaded_executable);
 }
@@ -331,6 +336,11 @@ void Client::close() {
   changed_.wait(lock, [this] { return in_use_.load() == 0; });
   lock.unlock();
   dismantle();
+  lock.lock();
+  // Nobody takes a twin any more, and what used their memory is gone.
+  std::vector<Client*> twins = std::move(twins_);
+  lock.unlock();
+  for (Client* twin : twins) twin->close();
   lock.lock();
   destroyed_ = true;
   changed_.notify_all();

@@ -115,7 +115,7 @@ class Handle {
 };
 
 // One buffer on one device.
-class Buffer final : private Handle {
+class Buffer final : private Handle, public std::enable_shared_from_this<Buffer> {
  public:
   // Takes ownership of `raw`.
   Buffer(std::shared_ptr<Client> client, Device* device, PJRT_Buffer* raw);
@@ -198,6 +198,7 @@ class Executable final : private Handle {
   // args[d * num_args + i] is argument i of device d; outs likewise, filled with num_outputs each.
   // Donated arguments are those the program aliases; `non_donatable` lists argument indices that
   // must not be. The device, liveness, count and byte sizes of the arguments are checked. [blocking]
+  // From inside a callback this runs elsewhere and waits: see CallbackScope.
   void execute(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
                BufferRef* outs);
   uint64_t executions() const { return executions_.load(std::memory_order_relaxed); }
@@ -206,6 +207,11 @@ class Executable final : private Handle {
   friend class Client;
   Remains surrender() noexcept override;
   void load_facts();
+  void launch(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
+              BufferRef* outs);
+  void run_on_twin(Client* twin, Buffer* const* args, size_t num_args, BufferRef* outs);
+  std::shared_ptr<Executable> twin_on(Client* twin);
+  void check_devices(Buffer* const* args, size_t num_args) const;
   [[noreturn]] void explain_failure(PJRT_Error* error, Buffer* const* args, size_t num_args) const;
 
   PJRT_LoadedExecutable* raw_;        // null once the client has taken it down
@@ -213,6 +219,8 @@ class Executable final : private Handle {
   std::vector<Device*> devices_;
   size_t num_outputs_ = 0;
   std::atomic<uint64_t> executions_{0};
+  std::mutex twins_mutex_;  // guards what follows
+  std::map<Client*, std::shared_ptr<Executable>> twins_;
 };
 using ExecutableRef = std::shared_ptr<Executable>;
 
@@ -261,6 +269,7 @@ class Client : public std::enable_shared_from_this<Client> {
   friend class Handle;
   friend class Buffer;
   friend class Executable;
+  friend class CallbackScope;
   Client() = default;
   bool try_enter() noexcept;
   void enter() {
@@ -271,6 +280,7 @@ class Client : public std::enable_shared_from_this<Client> {
   void discover();  // fills in the platform and the devices
   std::unique_ptr<Device> describe_device(PJRT_Device* raw) const;
   ExecutableRef adopt(PJRT_LoadedExecutable* raw);
+  ExecutableRef load_serialized(const std::string& bytes, const std::string& options);
   void link(Handle* handle);
   void unlink(Handle* handle) noexcept;  // under mutex_
   // Ends a handle: destroys what it owns, or leaves that to a close() under way.
@@ -278,7 +288,12 @@ class Client : public std::enable_shared_from_this<Client> {
   void destroy(const Remains& remains) const noexcept;
   void dismantle() noexcept;  // every live handle, then the client itself
 
+  static std::shared_ptr<Client> make(std::shared_ptr<Plugin> plugin, const Options& options);
+  Client* take_twin();
+  void give_twin(Client* twin);
+
   std::shared_ptr<Plugin> plugin_;
+  Options options_;
   std::shared_ptr<Client> self_;  // clients are immortal: see the invariant
   const PJRT_Api* api_ = nullptr;
   PJRT_Client* raw_ = nullptr;
@@ -294,6 +309,8 @@ class Client : public std::enable_shared_from_this<Client> {
   bool destroyed_ = false;
   Handle* live_ = nullptr;
   std::vector<Remains> orphans_;  // of handles that died while close() was under way
+  std::vector<Client*> twins_;       // all that were made
+  std::vector<Client*> idle_twins_;  // those that no callback uses
 };
 
 void close_all_clients() noexcept;  // [blocking]
@@ -301,13 +318,27 @@ void close_all_clients() noexcept;  // [blocking]
 uint64_t compile_count();
 uint64_t deserialize_count();
 
-// Marks the calling thread as one that runs code on behalf of an execution: closing a client there
-// would wait for itself.
+// Marks the calling thread as one that runs code on behalf of an execution, for as long as it lives.
+//
+// XLA's CPU client runs the asynchronous executions of a device one after the other, so a program that
+// a callback launches on the same device would wait for the callback's own execution, and that for the
+// callback. What is executed inside a scope therefore runs on a twin of the client: one with the same
+// options, which this scope has for itself, reading and writing the same memory. (An execution that XLA
+// runs on the launching thread blocks no device, so a callback called there needs no twin.)
 class CallbackScope {
  public:
   CallbackScope();
   ~CallbackScope();
-  static bool active();
+  CallbackScope(const CallbackScope&) = delete;
+  CallbackScope& operator=(const CallbackScope&) = delete;
+  static bool active();  // in this thread
+
+ private:
+  friend class Executable;
+  Client* twin_of(Client* client);
+
+  CallbackScope* enclosing_;
+  std::vector<std::pair<Client*, Client*>> twins_;  // (client, its twin)
 };
 
 size_t bits_of(PJRT_Buffer_Type type);       // bits an element; 0 if unknown

@@ -70,20 +70,23 @@ void Executable::load_facts() {
 
 // ---- running ----
 
-void Executable::execute(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
-                         BufferRef* outs) {
-  Client::Use use(owner_);
-  const size_t num_devices = devices_.size();
-  Scratch<PJRT_Buffer*, kInline> inputs(num_devices * num_args);
-  for (size_t d = 0, i = 0; d < num_devices; ++d) {
+void Executable::check_devices(Buffer* const* args, size_t num_args) const {
+  for (size_t d = 0, i = 0; d < devices_.size(); ++d) {
     for (size_t a = 0; a < num_args; ++a, ++i) {
-      if (args[i]->device_ != devices_[d]) {
-        throw std::invalid_argument("execute: argument " + std::to_string(a) + " is on " +
-                                    args[i]->device_->text + ", the program runs on " + devices_[d]->text);
-      }
-      inputs.data()[i] = args[i]->raw_;
+      if (args[i]->device_ == devices_[d]) continue;
+      throw std::invalid_argument("execute: argument " + std::to_string(a) + " is on " +
+                                  args[i]->device_->text + ", the program runs on " + devices_[d]->text);
     }
   }
+}
+
+void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
+                        BufferRef* outs) {
+  Client::Use use(owner_);
+  check_devices(args, num_args);
+  const size_t num_devices = devices_.size();
+  Scratch<PJRT_Buffer*, kInline> inputs(num_devices * num_args);
+  for (size_t i = 0; i < num_devices * num_args; ++i) inputs.data()[i] = args[i]->raw_;
   Scratch<PJRT_Buffer*, kInline> results(num_devices * num_outputs_);
   Scratch<PJRT_Buffer* const*, 8> input_lists(num_devices);
   Scratch<PJRT_Buffer**, 8> result_lists(num_devices);

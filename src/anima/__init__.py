@@ -53,6 +53,7 @@ from anima.transforms.autodiff import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
+from anima.transforms.callbacks import pure_callback as pure_callback
 from anima.transforms.jit import jit as jit
 from anima.transforms.placement import (
     block_until_ready as block_until_ready,

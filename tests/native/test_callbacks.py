@@ -200,6 +200,80 @@ def test_a_callback_may_call_a_callback(client: Any) -> None:
     assert call(client, outer, X).tolist() == [2, 3, 4]
 
 
+# Programs with enough arithmetic for XLA to run them on threads of its own. It runs those of a device one after the
+# other, so a program that a callback starts must not queue up behind the callback's own.
+LARGE = 300
+LARGE_AVAL = ((LARGE, LARGE), np.dtype(np.float32), False)
+
+
+@pytest.fixture(scope="module")
+def large(client: Any) -> Any:
+    """A program that squares a matrix and passes it through a callback."""
+    body = """%x2 = stablehlo.dot_general %x, %x, contracting_dims = [1] x [0]
+            : (tensor<NxNxf32>, tensor<NxNxf32>) -> tensor<NxNxf32>
+        %0 = stablehlo.custom_call @anima_python_callback(%id, %x2)"""
+    shape = f"{LARGE}x{LARGE}xf32"
+    text = program(shape, shape).replace("%0 = stablehlo.custom_call @anima_python_callback(%id, %x)", body)
+    return client.compile(text.replace("NxNxf32", shape), ONE)
+
+
+def start(client: Any, executable: Any, number: int) -> Any:
+    eye = _native.array_from_host(np.eye(LARGE, dtype=np.float32), client.devices[0])
+    return executable.execute([[_native.array_from_host(np.uint32(number), client.devices[0]), eye]], [LARGE_AVAL])[0][0]
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_callbacks_nest_in_programs_on_other_threads(client: Any, large: Any, at_once: int) -> None:
+    depth = 3
+    numbers: list[int] = []
+
+    def nested(level: int) -> Callable[..., Any]:
+        def fn(x: np.ndarray) -> list[np.ndarray]:
+            if level == 0:
+                return [x + 1]
+            return [2 * np.asarray(start(client, large, numbers[level - 1]))]
+
+        return fn
+
+    numbers = [_native.callback_register(nested(level)) for level in range(depth + 1)]
+    results = [start(client, large, numbers[depth]) for _ in range(at_once)]
+    assert [np.asarray(result)[0, 0] for result in results] == [2 * 2**depth] * at_once
+    for number in numbers:
+        _native.callback_release(number)
+
+
+def test_results_of_nested_programs_stay_usable(client: Any, large: Any) -> None:
+    kept: list[Any] = []
+
+    def fn(x: np.ndarray) -> list[np.ndarray]:
+        kept.append(start(client, large, identity))
+        return [x]
+
+    with registered(lambda x: [x]) as identity, registered(fn) as number:
+        start(client, large, number).block_until_ready()
+        (array,) = kept
+        assert array.device is client.devices[0] and large.executions >= 2
+        again = large.execute([[_native.array_from_host(np.uint32(identity), client.devices[0]), array]], [LARGE_AVAL])
+        assert (np.asarray(again[0][0]) == np.eye(LARGE)).all()
+
+
+def test_errors_on_other_threads_surface_when_waited_for(client: Any, large: Any) -> None:
+    cause = Odd("too late")
+
+    def fail(x: np.ndarray) -> list[np.ndarray]:
+        raise cause
+
+    with registered(fail) as number:
+        result = start(client, large, number)
+        for use in (result.block_until_ready, lambda: np.asarray(result), result.block_until_ready):
+            with pytest.raises(errors.XlaRuntimeError, match="Odd: too late") as info:
+                use()
+        assert result.is_ready() and not result.is_deleted()
+        assert _native.take_callback_error(str(info.value)) is cause
+    with registered(lambda x: [x]) as number:  # the device goes on
+        assert np.asarray(start(client, large, number)).sum() == LARGE
+
+
 def test_callbacks_in_many_threads(client: Any) -> None:
     results: list[list[float]] = [[] for _ in range(6)]
 

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from anima.config import disable_most_optimizations, optimization_level, use_shardy_partitioner
+from anima.config import disable_most_optimizations, optimization_level
 from anima.runtime.compile_options import CompileOptions, options_for
 from anima.runtime.devices import client
 
@@ -58,7 +58,7 @@ def test_one_device():
 def test_partitions_and_devices():
     options = CompileOptions(num_partitions=2, device_ids=(3, 300), propagate_to_output=(True, False))
     build = _fields(_fields(options.encode())[3][0])
-    assert (build[4], build[5], build[6], build[19], build[12]) == ([1], [2], [1], [1], [b"\1\0"])
+    assert (build[4], build[5], build[6], build[12]) == ([1], [2], [1], [b"\1\0"])
     assignment = _fields(build[9][0])
     assert (assignment[1], assignment[2]) == ([1], [2])
     assert [_varint(_fields(device)[1][0], 0)[0] for device in assignment[3]] == [3, 300]
@@ -83,17 +83,20 @@ def test_overrides_are_typed_and_sorted():
 
 
 def test_policy():
-    assert options_for("program", platform="cpu", tiny=True).policy == ()
-    assert options_for("single_op", platform="cuda", tiny=True).policy == ()
-    names = [name for name, _ in options_for("single_op", platform="cpu").policy]
-    assert "xla_cpu_use_fusion_emitters" in names and "xla_backend_optimization_level" not in names
-    tiny = dict(options_for("single_op", platform="cpu", tiny=True).policy)
-    assert tiny["xla_backend_optimization_level"] == 0
-    chosen = options_for("single_op", platform="cpu", compiler_options={"xla_cpu_use_fusion_emitters": True})
-    assert _overrides(chosen)["xla_cpu_use_fusion_emitters"] == (2, 1)
-    assert "xla_cpu_use_fusion_emitters" not in _overrides(
-        options_for("single_op", platform="cpu").without_policy()
-    )
+    def names(*args, **kwargs):
+        return {name.removeprefix("xla_") for name in _overrides(options_for(*args, **kwargs))}
+
+    exact, fusion, level = "cpu_enable_fast_min_max", "cpu_use_fusion_emitters", "backend_optimization_level"
+    assert names("program", platform="cpu", tiny=True) == {exact}
+    assert names("single_op", platform="cuda", tiny=True) == set()
+    assert names("single_op", platform="cpu") == {exact, fusion}
+    assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level}
+    chosen = {"xla_cpu_use_fusion_emitters": True}
+    options = options_for("single_op", platform="cpu", compiler_options=chosen)
+    assert _overrides(options)["xla_cpu_use_fusion_emitters"] == (2, 1)
+    assert dict(options.without({"xla_cpu_use_fusion_emitters"}).policy) == {
+        "xla_cpu_enable_fast_min_max": False
+    }
 
 
 def test_configuration_is_read():
@@ -101,8 +104,6 @@ def test_configuration_is_read():
     with optimization_level("O1"):
         build = _fields(_fields(options_for("program", platform="cpu").encode())[3][0])
     assert build[24] == [19]
-    with use_shardy_partitioner(False):
-        assert not options_for("program", platform="cpu", num_partitions=2).shardy
     with disable_most_optimizations(True):
         assert options_for("program", platform="cpu").encode() != plain.encode()
 
@@ -126,9 +127,8 @@ def test_partitioned_programs(run_python):
 from anima.runtime.compile_options import options_for
 from anima.runtime.devices import client
 cpu = client()
-mesh = 'sdy.mesh @mesh = <["x"=2]>'
-sharding = '{sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>}'
-text = f'''module @m {{ {mesh}
+sharding = '{mhlo.sharding = "{devices=[2]<=[2]}"}'
+text = f'''module @m {{
 func.func public @main(%a: tensor<4xf32> {sharding}) -> (tensor<4xf32> {sharding}) {{
 %0 = stablehlo.add %a, %a : tensor<4xf32>
 return %0 : tensor<4xf32> }} }}'''

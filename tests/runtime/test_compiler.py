@@ -194,10 +194,11 @@ def test_bad_programs_say_why():
 
 
 def test_an_option_of_the_policy_that_the_plugin_lacks(monkeypatch):
-    monkeypatch.setattr(compiler, "_without_policy", set())
-    options = CompileOptions(policy=(("xla_gone", True),))
+    monkeypatch.setattr(compiler, "_unknown", {})
+    policy = (("xla_backend_optimization_level", 0), ("xla_gone", True), ("xla_lost", 1))
+    options = CompileOptions(policy=policy)
     assert _compile(_program(), options=options)[0].num_outputs == 1
-    assert compiler._without_policy == {client("cpu").plugin.path}
+    assert compiler._unknown == {client("cpu").plugin.path: {"xla_gone", "xla_lost"}}
     assert _compile(_program(), options=options)[1] == (1, 0, 0)
 
 

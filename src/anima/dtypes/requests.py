@@ -136,7 +136,7 @@ _CLASSES_OF_DTYPES: Final = (
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-def _user_stack_level() -> int:
+def user_stack_level() -> int:
     """The ``stacklevel`` with which a warning of the calling function points at the user's line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -183,7 +183,7 @@ def check_user_dtype_supported(dtype: Any, fun_name: str | None = None) -> DType
             f'{result}. To enable more dtypes, write config.update("jax_enable_x64", True), set the environment '
             "variable JAX_ENABLE_X64=True, or use a block: with enable_x64().",
             UserWarning,
-            stacklevel=_user_stack_level(),
+            stacklevel=user_stack_level(),
         )
     return result
 

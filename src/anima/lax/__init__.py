@@ -1,1 +1,195 @@
-"""Operations: a file a family, each operation one declaration with all its rules."""
+"""Operations: a file a family, each operation one declaration with all its rules.
+
+Invariant: a name is public by being imported here as itself, and only by that.
+"""
+
+from types import ModuleType as _ModuleType
+
+from anima.lax.accuracy import (
+    AccuracyMode as AccuracyMode,
+    Tolerance as Tolerance,
+)
+from anima.lax.arithmetic import (
+    abs as abs,
+    abs_p as abs_p,
+    add as add,
+    add_any_p as add_any_p,
+    add_p as add_p,
+    div as div,
+    div_p as div_p,
+    max as max,
+    max_p as max_p,
+    min as min,
+    min_p as min_p,
+    mul as mul,
+    mul_p as mul_p,
+    mulhi as mulhi,
+    mulhi_p as mulhi_p,
+    neg as neg,
+    neg_p as neg_p,
+    rem as rem,
+    rem_p as rem_p,
+    sign as sign,
+    sign_p as sign_p,
+    sub as sub,
+    sub_p as sub_p,
+)
+from anima.lax.bitwise import (
+    and_p as and_p,
+    bitwise_and as bitwise_and,
+    bitwise_not as bitwise_not,
+    bitwise_or as bitwise_or,
+    bitwise_xor as bitwise_xor,
+    clz as clz,
+    clz_p as clz_p,
+    not_p as not_p,
+    or_p as or_p,
+    population_count as population_count,
+    population_count_p as population_count_p,
+    shift_left as shift_left,
+    shift_left_p as shift_left_p,
+    shift_right_arithmetic as shift_right_arithmetic,
+    shift_right_arithmetic_p as shift_right_arithmetic_p,
+    shift_right_logical as shift_right_logical,
+    shift_right_logical_p as shift_right_logical_p,
+    xor_p as xor_p,
+)
+from anima.lax.compare import (
+    eq as eq,
+    eq_p as eq_p,
+    eq_to_p as eq_to_p,
+    ge as ge,
+    ge_p as ge_p,
+    gt as gt,
+    gt_p as gt_p,
+    is_finite as is_finite,
+    is_finite_p as is_finite_p,
+    le as le,
+    le_p as le_p,
+    le_to_p as le_to_p,
+    lt as lt,
+    lt_p as lt_p,
+    lt_to_p as lt_to_p,
+    ne as ne,
+    ne_p as ne_p,
+)
+from anima.lax.complex_parts import (
+    complex as complex,
+    complex_p as complex_p,
+    conj as conj,
+    conj_p as conj_p,
+    imag as imag,
+    imag_p as imag_p,
+    real as real,
+    real_p as real_p,
+)
+from anima.lax.convert import (
+    bitcast_convert_type as bitcast_convert_type,
+    bitcast_convert_type_p as bitcast_convert_type_p,
+    convert_element_type as convert_element_type,
+    convert_element_type_p as convert_element_type_p,
+    reduce_precision as reduce_precision,
+    reduce_precision_p as reduce_precision_p,
+)
+from anima.lax.error_functions import (
+    digamma as digamma,
+    digamma_p as digamma_p,
+    erf as erf,
+    erf_inv as erf_inv,
+    erf_inv_p as erf_inv_p,
+    erf_p as erf_p,
+    erfc as erfc,
+    erfc_p as erfc_p,
+    lgamma as lgamma,
+    lgamma_p as lgamma_p,
+    polygamma as polygamma,
+    polygamma_p as polygamma_p,
+    zeta as zeta,
+    zeta_p as zeta_p,
+)
+from anima.lax.exponential import (
+    exp as exp,
+    exp2 as exp2,
+    exp2_p as exp2_p,
+    exp_p as exp_p,
+    expm1 as expm1,
+    expm1_p as expm1_p,
+    log as log,
+    log1p as log1p,
+    log1p_p as log1p_p,
+    log_p as log_p,
+    logistic as logistic,
+    logistic_p as logistic_p,
+)
+from anima.lax.hyperbolic import (
+    acosh as acosh,
+    acosh_p as acosh_p,
+    asinh as asinh,
+    asinh_p as asinh_p,
+    atanh as atanh,
+    atanh_p as atanh_p,
+    cosh as cosh,
+    cosh_p as cosh_p,
+    sinh as sinh,
+    sinh_p as sinh_p,
+    tanh as tanh,
+    tanh_p as tanh_p,
+)
+from anima.lax.identity import (
+    copy_p as copy_p,
+    stop_gradient as stop_gradient,
+    stop_gradient_p as stop_gradient_p,
+)
+from anima.lax.powers import (
+    cbrt as cbrt,
+    cbrt_p as cbrt_p,
+    integer_pow as integer_pow,
+    integer_pow_p as integer_pow_p,
+    pow as pow,
+    pow_p as pow_p,
+    reciprocal as reciprocal,
+    rsqrt as rsqrt,
+    rsqrt_p as rsqrt_p,
+    sqrt as sqrt,
+    sqrt_p as sqrt_p,
+    square as square,
+    square_p as square_p,
+)
+from anima.lax.rounding import (
+    RoundingMethod as RoundingMethod,
+    ceil as ceil,
+    ceil_p as ceil_p,
+    floor as floor,
+    floor_p as floor_p,
+    nextafter as nextafter,
+    nextafter_p as nextafter_p,
+    round as round,
+    round_p as round_p,
+)
+from anima.lax.selection import (
+    clamp as clamp,
+    clamp_p as clamp_p,
+    select as select,
+    select_n as select_n,
+    select_n_p as select_n_p,
+)
+from anima.lax.trigonometric import (
+    acos as acos,
+    acos_p as acos_p,
+    asin as asin,
+    asin_p as asin_p,
+    atan as atan,
+    atan2 as atan2,
+    atan2_p as atan2_p,
+    atan_p as atan_p,
+    cos as cos,
+    cos_p as cos_p,
+    sin as sin,
+    sin_p as sin_p,
+    tan as tan,
+    tan_p as tan_p,
+)
+
+__all__ = [  # type: ignore[misc]
+    name for name, value in list(globals().items()) if name[0] != "_" and not isinstance(value, _ModuleType)
+]

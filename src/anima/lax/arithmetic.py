@@ -16,8 +16,8 @@ from anima.core.trace import aval_of
 from anima.interpreters.zeros import zero_of
 from anima.lax.bitwise import bitwise_and, shift_right_arithmetic, shift_right_logical
 from anima.lax.compare import eq, lt
-from anima.lax.complex import complex, conj, imag, real
-from anima.lax.convert import convert_element_type, convert_element_type_p
+from anima.lax.complex_parts import complex, conj, imag, real
+from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
     ANY,
     FLOAT,
@@ -27,6 +27,7 @@ from anima.lax.declare import (
     UNSIGNED,
     binary,
     by_formula,
+    comparison,
     is_linear,
     operand,
     unary,
@@ -34,7 +35,7 @@ from anima.lax.declare import (
 )
 from anima.lax.operands import constant, filled, operands
 from anima.lax.rounding import round
-from anima.lax.select import select_n
+from anima.lax.selection import select_n
 from anima.lowering.module import Context, Value
 
 _REAL = INTEGER + FLOAT
@@ -159,18 +160,16 @@ def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
 def _mulhi(x: Any, y: Any) -> Any:
     dtype = _dtype(x)
     unsigned, bits = dtypes.is_unsigned_int(dtype), dtypes.itemsize_bits(dtype)
-    if bits == 64:
-        return _mulhi_64(x, y, unsigned)
-    wide = np.dtype("uint64" if unsigned else "int64")
-    a, b = (convert_element_type_p.bind(v, new_dtype=wide, weak_type=False) for v in (x, y))
-    high = shift_right_arithmetic(mul(a, b), constant(bits, a))
-    return convert_element_type_p.bind(high, new_dtype=dtype, weak_type=False)
+    if bits >= 32:
+        return _mulhi_by_halves(x, y, unsigned, bits // 2)
+    wide = np.dtype("uint32" if unsigned else "int32")
+    a, b = (convert_element_type(v, wide) for v in (x, y))
+    return convert_element_type(shift_right_arithmetic(mul(a, b), constant(bits, a)), dtype)
 
 
-def _mulhi_64(x: Any, y: Any, unsigned: bool) -> Any:
-    """By parts of 32 bits: Warren, Hacker's Delight, 2nd edition, section 8-2."""
-    shift = constant(32, x)
-    mask = constant(0xFFFFFFFF, x)
+def _mulhi_by_halves(x: Any, y: Any, unsigned: bool, half: int) -> Any:
+    """Products of halves do not overflow: Warren, Hacker's Delight, 2nd edition, section 8-2."""
+    shift, mask = constant(half, x), constant((1 << half) - 1, x)
     high = lambda v: (shift_right_logical if unsigned else shift_right_arithmetic)(v, shift)
     low = lambda v: bitwise_and(v, mask)
     cross = add(mul(high(x), low(y)), shift_right_logical(mul(low(x), low(y)), shift))
@@ -341,7 +340,7 @@ def _extremum_lower(hlo: str, direction: str) -> Any:
         truth = ShapedArray(x.shape, np.dtype(bool))
 
         def compare(a: Value, b: Value, how: str) -> Value:
-            return ctx.op("stablehlo.compare", (a, b), truth, f"comparison_direction = #stablehlo<comparison_direction {how}>")
+            return ctx.op("stablehlo.compare", (a, b), truth, comparison(how, part.dtype))
 
         reals = [ctx.op("stablehlo.real", (v,), part) for v in (x, y)]
         imags = [ctx.op("stablehlo.imag", (v,), part) for v in (x, y)]

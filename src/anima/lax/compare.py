@@ -15,7 +15,7 @@ from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Primitive
 from anima.core.trace import aval_of
-from anima.lax.declare import ANY, BOOL, FLOAT, INTEGER, binary, check_dtype, operand, same_dtypes, same_shapes, unary
+from anima.lax.declare import ANY, BOOL, FLOAT, INTEGER, binary, check_dtype, comparison, operand, same_dtypes, same_shapes, unary
 from anima.lax.operands import operands
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
@@ -24,15 +24,9 @@ _ORDERED = BOOL + INTEGER + FLOAT
 _BOOL = np.dtype(bool)
 
 
-def _attribute(direction: str, x: Value, total: bool) -> str:
-    attribute = f"comparison_direction = #stablehlo<comparison_direction {direction}>"
-    return f"{attribute}, compare_type = #stablehlo<comparison_type TOTALORDER>" if total else attribute
-
-
 def _comparison(name: str, direction: str, accepts: tuple[str, ...], total: bool = False) -> Primitive:
     def lower(ctx: Context, x: Value, y: Value) -> Value:
-        attrs = _attribute(direction, x, total and x.dtype.kind not in "biu" and x.dtype.name in FLOAT)
-        return ctx.op("stablehlo.compare", (x, y), attrs=attrs)
+        return ctx.op("stablehlo.compare", (x, y), attrs=comparison(direction, x.dtype, total))
 
     return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL, keeps_weak=False)
 
@@ -52,7 +46,7 @@ def _equality(name: str, direction: str, connective: str) -> Primitive:
         if not dtypes.is_extended(x.dtype):
             return plain_lower(ctx, x, y)
         words = ShapedArray((*x.shape, *x.dtype.physical_shape), _BOOL)
-        each = ctx.op("stablehlo.compare", (x, y), words, _attribute(direction, x, False))
+        each = ctx.op("stablehlo.compare", (x, y), words, comparison(direction, x.dtype.physical_dtype))
         scalar = ShapedArray((), _BOOL)
         init = ctx.constant(np.asarray(connective == "and"), scalar)
         body = ctx.region([scalar, scalar], lambda c, ab: [c.op(f"stablehlo.{connective}", ab, scalar)])

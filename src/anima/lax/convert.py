@@ -15,7 +15,7 @@ from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
-from anima.lax.declare import ANY, FLOAT, batch_elementwise, declare, no_tangent, operand, unary_linear
+from anima.lax.declare import ANY, FLOAT, batch_elementwise, comparison, declare, no_tangent, operand, unary_linear
 from anima.lowering.module import Context, Value
 
 _PYTHON_SCALARS = (bool, int, float, complex)
@@ -38,8 +38,7 @@ def _convert_lower(ctx: Context, x: Value, *, new_dtype: Any, weak_type: bool) -
     if new_dtype == np.dtype(bool):
         # XLA's own conversion to i1 truncates 0.5 to False.
         zero = ctx.full(0, ShapedArray(x.shape, x.dtype))
-        direction = "comparison_direction = #stablehlo<comparison_direction NE>"
-        return ctx.op("stablehlo.compare", (x, zero), attrs=direction)
+        return ctx.op("stablehlo.compare", (x, zero), attrs=comparison("NE", x.dtype))
     if x.dtype.kind == "c" and new_dtype.kind != "c":
         real = ctx.op("stablehlo.real", (x,), ShapedArray(x.shape, np.dtype(f"float{x.dtype.itemsize * 4}")))
         return real if real.dtype == new_dtype else ctx.op("stablehlo.convert", (real,))

@@ -17,7 +17,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import Axis
@@ -186,6 +186,12 @@ def lowered_by(fun: Callable[..., Any]) -> Callable[..., Any]:
     return lower
 
 
+def traced_region(ctx: Context, fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> str:
+    """A region whose block performs `fun` on arguments of the given avals; it may use nothing else."""
+    closed = stage_closed(fun, avals, "")
+    return ctx.region(avals, lambda inner, args: inner.jaxpr(closed.jaxpr, closed.consts, args))
+
+
 def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
     """The common shape of the operands; scalars fit any.
 
@@ -299,6 +305,17 @@ def spread(ctx: Context, operands: Sequence[Value]) -> tuple[Value, ...]:
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
     return tuple([v if v.shape == out.shape else broadcast_value(ctx, v, out.shape) for v in operands])
+
+
+def comparison(direction: str, dtype: Any, total: bool = False) -> str:
+    """The attributes of a comparison. Without its type, the compiler takes constants for unsigned when it folds them."""
+    kind = dtypes.kind_of(dtype)
+    form = "SIGNED" if kind == "i" else "UNSIGNED" if kind in ("u", "b") or kind is None else "FLOAT"
+    form = "TOTALORDER" if total and form == "FLOAT" else form
+    return (
+        f"comparison_direction = #stablehlo<comparison_direction {direction}>, "
+        f"compare_type = #stablehlo<comparison_type {form}>"
+    )
 
 
 def broadcast_value(ctx: Context, scalar: Value, shape: tuple[int, ...]) -> Value:

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from anima.core.aval import ShapedArray
-from anima.core.primitive import Missing
 from anima.core.trace import aval_of
+from anima.errors import MissingRuleError
 from anima.lax.arithmetic import abs, add, div, mul, neg, sign, sub
 from anima.lax.compare import is_finite, lt
 from anima.lax.declare import FLOAT, binary, by_formula, operand, unary
 from anima.lax.exponential import exp
 from anima.lax.operands import constant, operands
 from anima.lax.powers import square
-from anima.lax.select import select
+from anima.lax.selection import select
 from anima.lowering.module import Context, Value
 
 # --- error functions --------------------------------------------------------------------------
@@ -159,3 +158,58 @@ def digamma(x: Any) -> Any:
     -0.57721573
     """
     return digamma_p.bind(operand(x))
+
+
+def _no_order(what: str) -> Any:
+    def derivative(t: Any, ans: Any, *operands: Any) -> Any:
+        raise MissingRuleError(f"{what}: its order has no derivative; differentiate by the other argument only")
+
+    return derivative
+
+
+polygamma_p = binary(
+    "polygamma",
+    "chlo.polygamma",
+    FLOAT,
+    (_no_order("polygamma"), lambda t, ans, m, x: mul(t, polygamma(add(m, constant(1, m)), x))),
+)
+
+
+def polygamma(m: Any, x: Any) -> Any:
+    """Elementwise `m`-th derivative of `digamma` at `x`.
+
+    Args:
+      m: the order, whole numbers that are not negative, in the dtype of `x`; it has no derivative.
+      x: an array of real floating-point dtype and of the same shape, or a scalar.
+    Raises:
+      TypeError: dtypes or shapes differ, or the dtype is another.
+
+    >>> from anima import lax
+    >>> print(lax.polygamma(1.0, 1.0))
+    1.6449341
+    """
+    return polygamma_p.bind(*operands("polygamma", m, x))
+
+
+zeta_p = binary(
+    "zeta",
+    "chlo.zeta",
+    FLOAT,
+    (_no_order("zeta"), lambda t, ans, x, q: mul(t, neg(mul(x, zeta(add(x, constant(1, x)), q))))),
+)
+
+
+def zeta(x: Any, q: Any) -> Any:
+    """Elementwise Hurwitz zeta function: the sum of `(q + n)**-x` over `n = 0, 1, 2, ...`.
+
+    Args:
+      x: the exponent, above 1; it has no derivative.
+      q: an array of the same dtype and shape, or a scalar.
+    Raises:
+      TypeError: dtypes or shapes differ, or they are not real floating-point.
+
+    >>> from anima import lax
+    >>> print(lax.zeta(2.0, 1.0))
+    1.6449341
+    """
+    return zeta_p.bind(*operands("zeta", x, q))

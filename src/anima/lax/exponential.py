@@ -21,7 +21,7 @@ from anima.lax.convert import bitcast_convert_type, convert_element_type
 from anima.lax.declare import INEXACT, by_formula, operand, unary
 from anima.lax.operands import constant, filled
 from anima.lax.rounding import RoundingMethod, round
-from anima.lax.select import clamp, select
+from anima.lax.selection import clamp, select
 from anima.lowering.module import Context, Value
 
 

@@ -13,7 +13,7 @@ from anima import dtypes
 from anima.core.trace import aval_of
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
-from anima.lax.complex import complex, imag, real
+from anima.lax.complex_parts import complex, imag, real
 from anima.lax.declare import INEXACT, by_formula, operand, unary
 from anima.lax.exponential import log1p, times_cosh, times_sinh
 from anima.lax.operands import constant, filled

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from anima import dtypes
-from anima.core.aval import ShapedArray
+from anima import tree
+from anima.core import hooks
+from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Missing
-from anima.core.trace import aval_of
+from anima.core.trace import Tracer, aval_of
 from anima.lax.declare import ANY, batch_elementwise, declare, jvp_linear, no_tangent, operand
 from anima.lowering.module import Context, Value
 
@@ -57,3 +58,27 @@ stop_gradient_p = declare(
     batch=batch_elementwise,
     dtypes=ANY,
 )
+
+
+def stop_gradient(x: Any) -> Any:
+    """`x`, through which no derivative passes: its tangent is zero, and it gets no cotangent.
+
+    Args:
+      x: an array or a tree of arrays. Integers and booleans have no derivative and are returned as they are.
+    Raises:
+      TypeError: a leaf is not an array, a NumPy value or a number.
+
+    >>> import anima
+    >>> from anima import lax
+    >>> print(anima.grad(lambda x: x * lax.stop_gradient(x))(3.0))
+    3.0
+    """
+    return tree.map(_stopped, x)
+
+
+def _stopped(x: Any) -> Any:
+    value = operand(x)
+    aval = aval_of(value)
+    if not isinstance(value, Tracer):
+        return hooks.as_array(value)
+    return stop_gradient_p.bind(value) if has_tangent(aval) else value

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.config import enable_x64
+from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.primitive import primitives
 from anima.core.trace import aval_of
@@ -113,7 +115,12 @@ def constant(value: Any, like: Any) -> Any:
         weak = {"i": int, "f": float, "c": complex}.get(dtypes.kind_of(aval.dtype) or "")
         if weak is not None and dtypes.canonical(np.dtype(weak)) == aval.dtype:
             return weak(value)
-    return np.asarray(value).astype(aval.dtype)[()]
+    scalar = np.asarray(value).astype(aval.dtype)[()]
+    if dtypes.canonical(aval.dtype) is aval.dtype:
+        return scalar
+    # An array with 64 bits from a block in 64-bit mode: a NumPy scalar would lose them here.
+    with enable_x64(True):
+        return hooks.as_array(scalar)
 
 
 def filled(value: Any, like: Any) -> Any:

@@ -33,7 +33,7 @@ from anima.lax.declare import (
 )
 from anima.lax.exponential import log
 from anima.lax.operands import constant, filled, match_dtypes, match_shapes
-from anima.lax.select import select, select_n
+from anima.lax.selection import select, select_n
 from anima.lowering.module import Context, Value
 
 # --- integer_pow, square, reciprocal ----------------------------------------------------------

@@ -23,10 +23,10 @@ from anima.lax.arithmetic import add, rem
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import ANY, declare, is_linear, operand as as_operand, same_dtypes, structural
-from anima.lax.gather import GatherDimensionNumbers, GatherScatterMode, ScatterDimensionNumbers, gather, index_array
+from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, ScatterDimensionNumbers, gather, index_array
 from anima.lax.joining import concatenate
-from anima.lax.scatter import scatter_p
-from anima.lax.select import select
+from anima.lax.scattering import scatter_p
+from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_axes, check_axis, check_shape, expand_dims, inner_shape, shape_of, squeeze
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array

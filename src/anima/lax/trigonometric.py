@@ -10,7 +10,7 @@ from typing import Any
 from anima import dtypes
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import add, div, mul, neg, sub
-from anima.lax.complex import complex, imag, real
+from anima.lax.complex_parts import complex, imag, real
 from anima.lax.declare import INEXACT, binary, by_formula, operand, unary
 from anima.lax.exponential import times_cosh, times_sinh
 from anima.lax.operands import constant, operands

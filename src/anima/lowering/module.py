@@ -50,11 +50,12 @@ class Value:
 class _Function:
     """A finished inner function: its symbol and the constants that it takes after its arguments."""
 
-    __slots__ = ("constants", "symbol")
+    __slots__ = ("constant_avals", "constants", "symbol")
 
-    def __init__(self, symbol: str, constants: list[Any]) -> None:
+    def __init__(self, symbol: str, ctx: Context) -> None:
         self.symbol = symbol
-        self.constants = constants
+        self.constants = ctx.constants
+        self.constant_avals = [p.aval for p in ctx.constant_params]
 
 
 class ModuleBuilder:
@@ -69,6 +70,7 @@ class ModuleBuilder:
         self._symbols: set[str] = {"main"}
         self._inner: dict[tuple[Any, ...], _Function] = {}
         self._keep: list[Any] = []  # objects whose id is a key above
+        self.held: list[Any] = []  # what must live as long as the executable: callbacks
 
     @property
     def kernels_allowed(self) -> bool:
@@ -105,7 +107,7 @@ class ModuleBuilder:
         names = ", ".join(v.name for v in outputs)
         ret = f"    return {names} : {types}\n" if outputs else "    return\n"
         self.functions.append(f"  func.func private @{name}({params}) -> ({types}) {{\n{body}{ret}  }}\n")
-        return _Function(name, ctx.constants)
+        return _Function(name, ctx)
 
 
 class Context:
@@ -207,7 +209,8 @@ class Context:
     def call(self, closed: ClosedJaxpr, args: Sequence[Value], name: str) -> list[Value]:
         """Emit a call of an inner program's function."""
         function = self.module.function(closed, name)
-        extra = [self.constant(c) for c in function.constants]
+        # A function's large constants become the caller's, up to main.
+        extra = [self._constant_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
         operands = [*args, *extra]
         results = [self.new(aval) for aval in closed.out_avals]
         left = ", ".join(r.name for r in results) + " = " if results else ""
@@ -247,6 +250,15 @@ class Context:
         self.line(f"{result.name} = stablehlo.constant {attr} : {tensor_type(aval.shape, aval.dtype)}")
         return result
 
+    def runtime_operand(self, value: Any, aval: AbstractValue, holder: Any = None) -> Value:
+        """A value that must never enter the text, such as a callback's number: always a parameter.
+
+        `holder` is kept alive with the executable.
+        """
+        if holder is not None:
+            self.module.held.append(holder)
+        return self._constant_param(value, aval)
+
     def _constant_param(self, value: Any, aval: AbstractValue) -> Value:
         root = self._root
         for known, param in zip(root.constants, root.constant_params):
@@ -268,14 +280,15 @@ def symbol(name: str) -> str:
 
 
 class LoweredModule:
-    """The text, and the constants that `main` takes after its arguments."""
+    """The text, the constants that `main` takes after its arguments, and what must live as long as the program."""
 
-    __slots__ = ("constants", "platform", "text")
+    __slots__ = ("constants", "held", "platform", "text")
 
-    def __init__(self, text: str, constants: list[Any], platform: str) -> None:
+    def __init__(self, text: str, constants: list[Any], platform: str, held: list[Any]) -> None:
         self.text = text
         self.constants = constants
         self.platform = platform
+        self.held = held
 
 
 def lower_module(
@@ -307,4 +320,4 @@ def lower_module(
     )
     main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
     text = header + main + "".join(module.functions) + "}\n"
-    return LoweredModule(text, ctx.constants, platform)
+    return LoweredModule(text, ctx.constants, platform, module.held)

@@ -16,6 +16,7 @@ from anima import dtypes
 from anima.config import numpy_rank_promotion
 from anima.core.aval import ShapedArray
 from anima.core.trace import Tracer, aval_of
+from anima.dtypes.requests import user_stack_level
 from anima.lax.convert import convert_element_type_p
 from anima.lax.shape import broadcast_in_dim_p
 
@@ -208,7 +209,7 @@ def _check_rank_promotion(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
         raise ValueError(
             f"{message}, which numpy_rank_promotion='raise' forbids; reshape them, or set the option to 'allow'"
         )
-    warnings.warn(f"{message} (numpy_rank_promotion='warn')", UserWarning, stacklevel=dtypes.requests.user_stack_level())
+    warnings.warn(f"{message} (numpy_rank_promotion='warn')", UserWarning, stacklevel=user_stack_level())
 
 
 def stretch(x: Any, old: tuple[int, ...], shape: tuple[int, ...]) -> Any:

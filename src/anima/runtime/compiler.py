@@ -79,7 +79,7 @@ _executables: OrderedDict[tuple[int, bytes], _native.Executable] = OrderedDict()
 _flights: dict[tuple[int, bytes], _Flight] = {}
 _clients: WeakKeyDictionary[_native.Client, _ClientKeys] = WeakKeyDictionary()
 _serials = count()
-_without_policy: set[str] = set()  # paths of plugins that do not know the debug options of the policy
+_unknown: dict[str, frozenset[str]] = {}  # path of a plugin -> options of the policy that it does not know
 _stats = CompileStats()
 
 
@@ -97,8 +97,7 @@ def compile_program(
     Raises:
       XlaRuntimeError: XLA refuses the program.
     """
-    if client.plugin.path in _without_policy:
-        options = options.without_policy()
+    options = options.without(_unknown.get(client.plugin.path, ()))
     encoded = options.encode()
     text = program.encode()
     key = (_client_keys(client).serial, disk_cache.entry_key(text, encoded))
@@ -177,16 +176,18 @@ def _load_or_compile(
 
 
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
-    try:
-        return client.compile(program, options.encode())
-    except XlaRuntimeError as error:
-        # A plugin of another release may lack an option that is only there for speed.
-        if not any(option in str(error) for option, _ in options.policy):
-            raise
-        logs.debug("%s: compiling without %s: %s", client.plugin.path, dict(options.policy), error)
-    executable = client.compile(program, options.without_policy().encode())
-    _without_policy.add(client.plugin.path)
-    return executable
+    path = client.plugin.path
+    while True:
+        try:
+            return client.compile(program, options.encode())
+        except XlaRuntimeError as error:
+            # A plugin of another release may lack an option that nobody but us has asked for.
+            names = {name for name, _ in options.policy if f"'{name}'" in str(error)}
+            if not names:
+                raise
+            logs.debug("%s does not know %s: %s", path, names, error)
+        _unknown[path] = _unknown.get(path, frozenset()) | names
+        options = options.without(names)
 
 
 def _load(

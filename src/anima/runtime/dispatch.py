@@ -111,6 +111,7 @@ class Program:
             donate=tuple(self.donate),
             forward=tuple(self.forward),
             device=self.device,
+            keepalive=self.lowered.held or None,
         )
 
 

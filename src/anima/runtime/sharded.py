@@ -166,6 +166,7 @@ class ShardedProgram:
             donate=self.donate,
             out_shardings=self._results(executable),
             device=list(self.devices),
+            keepalive=self.lowered.held or None,
         )
 
     def _results(self, executable: Any) -> tuple[Any, ...] | None:
@@ -225,7 +226,13 @@ def _resolve(wish: Sharding | None, own: Sharding | None, replicated: Sharding, 
 
 def run(
     program: ShardedProgram, leaves: Sequence[Any], compiler_options: Any = None, **plan_options: Any
-) -> tuple[Any, CallPlan]:
-    """Compile and run a partitioned program: its result, and the plan for calls whose arguments lie right already."""
+) -> tuple[Any, CallPlan | None]:
+    """Compile and run a partitioned program: its result, and the plan for later calls of the same signature.
+
+    There is no plan where an argument over several devices had to be laid out anew: a call must not take
+    its shards as they are.
+    """
     plan = program.plan(program.compile(compiler_options), **plan_options)
-    return plan.execute(program.place(leaves)), plan
+    placed = program.place(leaves)
+    moved = any(type(x) is ArrayImpl and len(x.devices()) > 1 and p is not x for x, p in zip(leaves, placed))
+    return plan.execute(placed), None if moved else plan

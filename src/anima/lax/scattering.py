@@ -16,18 +16,17 @@ from anima.core.aval import ShapedArray, dims as as_dims
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Missing, Primitive, Zero, primitives
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.interpreters.jvp import jvp_flat
-from anima.interpreters.stage import stage
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, neg
 from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, scalar_of_dtype
 from anima.lax.declare import ANY, NUMERIC, check_dtype, declare, is_linear, operand as as_operand, same_dtypes
-from anima.lax.gather import (
+from anima.lax.gathering import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
@@ -37,7 +36,8 @@ from anima.lax.gather import (
     index_array,
     structured,
 )
-from anima.lax.select import select
+from anima.lax.inner import inner_program
+from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
 
@@ -561,15 +561,11 @@ def scatter_apply(
     """
     x = as_operand(operand)
     scalar = aval_of(x).update(shape=())  # type: ignore[attr-defined]
-    jaxpr, consts = stage(lambda v: [func(v)], [scalar], getattr(func, "__name__", "func"))
-    if consts:
-        kind = "a traced value" if any(isinstance(c, Tracer) for c in consts) else "an array"
-        raise TypeError(f"scatter_apply: func must not use {kind} from outside; its argument is all that it has")
-    out = jaxpr.out_avals[0]
+    program = inner_program("scatter_apply", "func", func, lambda v: [as_operand(func(v))], [scalar])
+    out = program.out_avals[0]
     if out.shape or out.dtype != scalar.dtype:  # type: ignore[attr-defined]
         raise TypeError(f"scatter_apply: func must return a scalar of dtype {scalar.dtype}, got {out}")
     zero = scalar_of_dtype("scatter_apply", 0, scalar.dtype)
     updates = broadcast_in_dim(zero, check_shape("scatter_apply", update_shape, "update_shape"), ())
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    closed = ClosedJaxpr(jaxpr, [])
-    return _bind(scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=closed)
+    return _bind(scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=program)

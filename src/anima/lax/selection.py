@@ -19,7 +19,7 @@ from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import add, instantiate
 from anima.lax.compare import gt, lt
-from anima.lax.declare import ANY, broadcast_value, check_dtype, declare, is_linear, operand, same_dtypes
+from anima.lax.declare import ANY, broadcast_value, check_dtype, comparison, declare, is_linear, operand, same_dtypes
 from anima.lax.operands import match_dtypes, stretch
 from anima.lax.bitwise import bitwise_and
 from anima.lowering.module import Context, Value
@@ -73,7 +73,7 @@ def _select_lower(ctx: Context, which: Value, *cases: Value) -> Value:
             "stablehlo.compare",
             (which, bound),
             ShapedArray(which.shape, np.dtype(bool)),
-            "comparison_direction = #stablehlo<comparison_direction LT>",
+            comparison("LT", which.dtype),
         )
         return choose(below, between(middle, high), between(low, middle))
 

@@ -23,7 +23,7 @@ from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
 from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
-from anima.lax.select import select
+from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array, i64_list

@@ -1,0 +1,85 @@
+"""How functions of arrays are called: one compiled program when eager, plain Python when traced.
+
+Invariant: a function here depends on its arguments alone. Its plain form is `__wrapped__`; methods of tracers are that
+form, methods of arrays the compiled one, so neither pays for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from anima._native import ArrayImpl, CompiledCall, tree_flatten
+from anima.core.trace import Tracer, is_value
+from anima.transforms.eager import compiled
+from anima.transforms.jit import jit_miss
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SCALARS = (bool, int, float, complex)
+
+
+def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Checks that operands are operands, with the words of a NumPy function, before anything is traced."""
+    spec = call.spec
+    for index, arg in enumerate(args):
+        if index not in spec.static_argnums:
+            _check_leaves(call.name, arg, f"position {index}")
+    for name, arg in kwargs.items():
+        if name not in spec.static_argnames:
+            _check_leaves(call.name, arg, f"argument {name}")
+    return jit_miss(call, args, kwargs)
+
+
+def _check_leaves(name: str, arg: Any, where: str) -> None:
+    for leaf in tree_flatten(arg)[0]:
+        if not is_value(leaf) and not hasattr(leaf, "__jax_array__"):
+            raise TypeError(
+                f"{name} requires ndarray or scalar arguments, got {type(leaf).__name__} at {where}"
+            )
+
+
+def function(fun: F | None = None, *, static: tuple[str, ...] = ()) -> Any:
+    """Decorator for a public function; `static` names its arguments that are settings rather than operands."""
+    return compiled(fun, static=static, miss=_miss)
+
+
+# Python tries the other operand's method where an operator answers NotImplemented; for containers that would end in
+# "can only concatenate list", so these are refused here.
+_REFUSED = (list, tuple, set, dict)
+
+
+def accepts(other: Any) -> bool:
+    """Whether an operator takes `other` as its second operand."""
+    kind = type(other)
+    return kind is ArrayImpl or isinstance(other, (Tracer, *_SCALARS)) or is_value(other) or hasattr(other, "__jax_array__")
+
+
+def refuse_container(symbol: str, x: Any, other: Any) -> None:
+    """Raise TypeError if `other` is a Python container."""
+    if type(other) in _REFUSED:
+        raise TypeError(
+            f"unsupported operand type(s) for {symbol}: '{type(x).__name__}' and '{type(other).__name__}'; "
+            "convert it with numpy.asarray"
+        )
+
+
+def operator(name: str, symbol: str, fun: Callable[[Any, Any], Any]) -> tuple[CompiledCall, Callable[..., Any]]:
+    """The method of an operator for arrays and for tracers, from a plain function of both operands."""
+
+    def method(x: Any, other: Any) -> Any:
+        if not accepts(other):
+            refuse_container(symbol, x, other)
+            return NotImplemented
+        return fun(x, other)
+
+    def miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if len(args) == 2 and not accepts(args[1]):
+            refuse_container(symbol, *args)
+            return NotImplemented, None
+        return jit_miss(call, args, kwargs)
+
+    method.__name__ = name
+    method.__qualname__ = f"Array.{name}"
+    method.__doc__ = f"Elementwise `{symbol}`, as `anima.numpy.{fun.__name__}` computes it."
+    return compiled(method, miss=miss), method
