@@ -35,6 +35,7 @@ PyObject* make_array(AvalRef aval, std::vector<BufferRef> shards, PyObject* shar
   new (&array->aval) AvalRef(std::move(aval));
   new (&array->shards) std::vector<BufferRef>(std::move(shards));
   new (&array->transfer) std::shared_ptr<HostCopy>();
+  array->device = array->shards.empty() ? nullptr : array->shards[0]->device();
   Py_XINCREF(sharding);
   array->sharding = sharding;
   array->host_view = nullptr;
@@ -128,8 +129,8 @@ PyObject* array_sharding(ArrayObject* array) {
     Py_INCREF(array->sharding);
     return array->sharding;
   }
-  check_live(array);
-  return device_sharding(array->shards[0]->device());
+  if (array->device == nullptr) throw_deleted(array);  // made without a buffer
+  return device_sharding(array->device);
 }
 
 PyObject* live_arrays() {

@@ -24,6 +24,7 @@ struct HostCopy;  // a transfer to the host under way (host_view.cc)
 struct ArrayObject {
   PyObject_HEAD AvalRef aval;
   std::vector<BufferRef> shards;  // in the order of the sharding's devices; usually one
+  Device* device;                 // the first shard's, known also after deletion
   PyObject* sharding;             // null: SingleDeviceSharding of shards[0]'s device, made on request
   PyObject* host_view;            // cached read-only host copy as a numpy array, or null; never a view of
                                   // the device's memory, which would keep it from being donated

@@ -29,15 +29,13 @@ PyObject* get_itemsize(ArrayObject* array) {
 }
 
 PyObject* get_device(ArrayObject* array) {
-  check_live(array);
-  if (array->shards.size() != 1) return array_sharding(array);
-  return python_device(array->shards[0]->device());
+  if (array->sharding != nullptr || array->device == nullptr) return array_sharding(array);
+  return python_device(array->device);
 }
 
 PyObject* get_fully_addressable(ArrayObject* array) {
-  check_live(array);
   if (array->sharding != nullptr) return PyObject_GetAttrString(array->sharding, "is_fully_addressable");
-  return PyBool_FromLong(array->shards[0]->device()->addressable);
+  return PyBool_FromLong(array->device != nullptr && array->device->addressable);
 }
 
 }  // namespace

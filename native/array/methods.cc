@@ -18,13 +18,14 @@ PyObject* none() {
 }
 
 PyObject* devices(ArrayObject* array) {
-  check_live(array);
-  PyRef set = PyRef::steal(checked(PySet_New(nullptr)));
-  for (const BufferRef& shard : array->shards) {
-    PyRef device = PyRef::steal(python_device(shard->device()));
-    checked_status(PySet_Add(set.get(), device.get()));
+  PyRef all;
+  if (array->sharding != nullptr) {
+    all = PyRef::steal(checked(PyObject_GetAttrString(array->sharding, "addressable_devices")));
+  } else {
+    PyRef device = PyRef::steal(python_device(array->device));
+    all = PyRef::steal(checked(PyTuple_Pack(1, device.get())));
   }
-  return set.release();
+  return PySet_New(all.get());
 }
 
 PyObject* deleted(ArrayObject* array) { return PyBool_FromLong(is_deleted(array)); }

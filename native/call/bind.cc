@@ -1,5 +1,6 @@
 // Adds compiled calls to the module.
 #include "bindings.h"
+#include "call/boundary.h"
 #include "call/compiled_call.h"
 #include "call/plan.h"
 
@@ -13,15 +14,30 @@ PyObject* bind_clear_all_caches(PyObject*, PyObject*) {
   });
 }
 
+PyObject* bind_set_traceback_filter(PyObject*, PyObject* filter) {
+  return guarded<>(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
+    if (!PyCallable_Check(filter)) {
+      throw_python(PyExc_TypeError, "set_traceback_filter: the filter must be callable, got %R", filter);
+    }
+    set_traceback_filter(filter);
+    Py_RETURN_NONE;
+  });
+}
+
 PyMethodDef functions[] = {
-    {"clear_all_caches", bind_clear_all_caches, METH_NOARGS, "Empties the cache of every CompiledCall."}, {}};
+    {"set_traceback_filter", bind_set_traceback_filter, METH_O,
+     "The function from a traceback to the part of it that users see (or None)."},
+    {"clear_all_caches", bind_clear_all_caches, METH_NOARGS, "Empties the cache of every CompiledCall."},
+    {}};
 
 }  // namespace
 
 void bind_call(nanobind::module_& m) {
   create_plan_type();
   create_compiled_call_type();
-  if (PyModule_AddObjectRef(m.ptr(), "CallPlan", reinterpret_cast<PyObject*>(plan_type)) != 0 ||
+  create_boundary_type();
+  if (PyModule_AddObjectRef(m.ptr(), "Boundary", reinterpret_cast<PyObject*>(boundary_type)) != 0 ||
+      PyModule_AddObjectRef(m.ptr(), "CallPlan", reinterpret_cast<PyObject*>(plan_type)) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "CompiledCall", reinterpret_cast<PyObject*>(compiled_call_type)) != 0 ||
       PyModule_AddFunctions(m.ptr(), functions) != 0) {
     throw PythonError();

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <new>
 
+#include "call/boundary.h"
 #include "call/cache.h"
 #include "call/plan.h"
 #include "common/thread_state.h"
@@ -114,9 +115,11 @@ PyObject* call(CallObject* self, const Arguments& args) {
 }
 
 PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t count, PyObject* names) {
-  return guarded<>(static_cast<PyObject*>(nullptr), [&] {
+  PyObject* result = guarded<>(static_cast<PyObject*>(nullptr), [&] {
     return call(as_call(callable), Arguments(args, static_cast<size_t>(PyVectorcall_NARGS(count)), names));
   });
+  if (result == nullptr) shorten_traceback();
+  return result;
 }
 
 // ---- construction ----

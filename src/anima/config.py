@@ -227,7 +227,10 @@ dump_ir_modes = _text(
     "dump_ir_modes", "stablehlo", "What dump_ir_to writes, of jaxpr, stablehlo and options, with commas."
 )
 use_shardy_partitioner = _bool(
-    "use_shardy_partitioner", False, "Accepted for programs that set it: shardings are written for GSPMD.", traced=True
+    "use_shardy_partitioner",
+    False,
+    "Accepted for programs that set it: shardings are written for GSPMD.",
+    traced=True,
 )
 optimization_level = _choice(
     "optimization_level", "UNKNOWN", "UNKNOWN O0 O1 O2 O3", "XLA's effort for run-time speed.", traced=True

@@ -107,13 +107,12 @@ def test_delete(put: Put) -> None:
     x.delete()
     x.delete()
     assert x.is_deleted() and x.shape == (COUNT,) and x.dtype == F32
+    assert x.devices() == {x.device} == x.sharding.addressable_devices and x.is_fully_addressable
     uses: list[Callable[[], Any]] = [
         lambda: np.asarray(x),
         lambda: x.__array__(),
         lambda: x.block_until_ready(),
         lambda: x.is_ready(),
-        lambda: x.devices(),
-        lambda: x.device,
         lambda: x.addressable_shards_data,
         lambda: x.on_device_size_in_bytes(),
         lambda: x.unsafe_buffer_pointer(),
@@ -298,6 +297,7 @@ def test_shards(client: Any, put: Put) -> None:
     with pytest.raises(BufferError, match="2 shards"):
         x.__dlpack_device__()
     x.delete()
+    assert x.devices() == {first, second} and x.sharding == rows
     assert x.is_deleted() and not parts[0].is_deleted() and y.tolist()[3] == [1, 1, 1]
 
 

@@ -3,4 +3,4 @@
 Nothing here knows any operation, device or compiler; higher layers plug in through `core.hooks`.
 """
 
-from anima.core import pretty as pretty  # gives jaxprs their printed form
+from anima.core import pretty as pretty, tracebacks as tracebacks  # printed jaxprs, short tracebacks

@@ -284,9 +284,9 @@ class LoweredModule:
 
     __slots__ = ("constants", "held", "platform", "text")
 
-    def __init__(self, text: str, constants: list[Any], platform: str, held: list[Any]) -> None:
+    def __init__(self, text: str, constants: list[tuple[Any, Any]], platform: str, held: list[Any]) -> None:
         self.text = text
-        self.constants = constants
+        self.constants = constants  # pairs of a value and its aval
         self.platform = platform
         self.held = held
 
@@ -320,4 +320,5 @@ def lower_module(
     )
     main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
     text = header + main + "".join(module.functions) + "}\n"
-    return LoweredModule(text, ctx.constants, platform, module.held)
+    constants = [(value, param.aval) for value, param in zip(ctx.constants, ctx.constant_params)]
+    return LoweredModule(text, constants, platform, module.held)

@@ -22,6 +22,12 @@ _SCALARS = (bool, int, float, complex)
 def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """Checks that operands are operands, with the words of a NumPy function, before anything is traced."""
     spec = call.spec
+    if any(isinstance(a, list) for i, a in enumerate(args) if i in spec.static_argnums) or any(
+        isinstance(kwargs[n], list) for n in spec.static_argnames if n in kwargs
+    ):
+        fixed = [tuple(a) if i in spec.static_argnums and isinstance(a, list) else a for i, a in enumerate(args)]
+        named = {n: tuple(a) if n in spec.static_argnames and isinstance(a, list) else a for n, a in kwargs.items()}
+        return call(*fixed, **named), None
     for index, arg in enumerate(args):
         if index not in spec.static_argnums:
             _check_leaves(call.name, arg, f"position {index}")

@@ -151,7 +151,8 @@ def _encode(options: CompileOptions) -> bytes:
     build = (
         _number(4, 1),  # replicas; 0 is refused
         _number(5, options.num_partitions),
-        _number(6, options.num_partitions > 1),  # partition the program: by GSPMD, as its shardings are written
+        # Partition the program: by GSPMD, as its shardings are written.
+        _number(6, options.num_partitions > 1),
         _message(9, _device_assignment(options.device_ids)) if options.device_ids else b"",
         # Packed, as proto3 writes repeated booleans.
         _message(12, bytes(options.propagate_to_output)) if options.propagate_to_output else b"",

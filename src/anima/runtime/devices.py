@@ -7,7 +7,6 @@ starts, of those that ``jax_platforms`` lists or, without that, of the installed
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import threading
@@ -67,7 +66,6 @@ class _Backend:
 _lock = threading.RLock()
 _backends: dict[str, _Backend] = {}
 _default: _Backend | None = None
-_closing_registered = False
 
 
 def backends() -> dict[str, Client]:
@@ -244,7 +242,6 @@ def _has_device(platform: str) -> bool:
 
 def _start(platform: str, found: dict[str, plugins.PluginSpec]) -> _Backend:
     """Makes the client of a platform. To be called with the lock held."""
-    global _closing_registered
     spec = found.get(platform)
     if spec is None:
         raise plugins.missing(platform, found)
@@ -260,10 +257,6 @@ def _start(platform: str, found: dict[str, plugins.PluginSpec]) -> _Backend:
         if platform == "cpu" and _cpu_devices() > 1:
             raise
         made = plugin.create_client({})
-    if not _closing_registered:
-        # Work that is pending when the interpreter ends would crash: closing a client waits for it.
-        atexit.register(clear_backends)
-        _closing_registered = True
     backend = _backends[platform] = _Backend(made)
     return backend
 

@@ -103,7 +103,7 @@ class Program:
             executable,
             num_leaves=self.num_args,
             kept=tuple(self.kept),
-            consts=tuple(_on_device(c, self.device) for c in self.lowered.constants),
+            consts=tuple(_on_device(c, a, self.device) for c, a in self.lowered.constants),
             out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in self.out_avals),
             out_tree=out_tree,
             single=single,
@@ -120,9 +120,9 @@ def _source(var: Any, position: dict[Any, int], donated: set[int]) -> int:
     return -1 if index in donated else index
 
 
-def _on_device(value: Any, device: Any) -> ArrayImpl:
+def _on_device(value: Any, aval: Any, device: Any) -> ArrayImpl:
     if not isinstance(value, ArrayImpl):
-        return _native.array_from_host(value, device)
+        return _native.array_from_host(value, device, dtype=aval.dtype)
     return value if value.device is device else _native.copy_to_device(value, device)
 
 

@@ -158,7 +158,7 @@ class ShardedProgram:
             executable,
             num_leaves=len(self.in_shardings),
             kept=tuple(range(len(self.in_shardings))),
-            consts=tuple(put_sharded(c, _replicated(self.devices)) for c in self.lowered.constants),
+            consts=tuple(put_sharded(c, _replicated(self.devices)) for c, _ in self.lowered.constants),
             out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in self.closed.out_avals),  # type: ignore[attr-defined]
             out_tree=out_tree,
             single=single,

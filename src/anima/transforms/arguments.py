@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import PyTreeDef, tree_flatten, tree_unflatten
+from anima._native import Boundary, PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
 from anima.runtime.arrays import as_array
@@ -200,13 +200,13 @@ def select_args(
     return tuple(positions), partial
 
 
-def docstring(transformed: Any, fun: Any, prefix: str) -> Any:
-    """`transformed` named and documented after `fun`."""
-    functools.update_wrapper(transformed, fun, assigned=("__module__", "__doc__", "__annotations__"))
+def public(transformed: Any, fun: Any, prefix: str) -> Any:
+    """`transformed` as users get it: named and documented after `fun`, its errors ending in their own lines."""
+    boundary = Boundary(transformed)
+    functools.update_wrapper(boundary, fun, assigned=("__module__", "__doc__", "__annotations__"))
     name = name_of(fun)
-    transformed.__name__ = f"{prefix}({name})" if prefix else name
-    transformed.__qualname__ = transformed.__name__
-    return transformed
+    boundary.__name__ = boundary.__qualname__ = f"{prefix}({name})" if prefix else name
+    return boundary
 
 
 __all__ = [
@@ -215,11 +215,11 @@ __all__ = [
     "check_callable",
     "check_inputs",
     "check_outputs",
-    "docstring",
     "hooks",
     "leaf_names",
     "name_of",
     "normalize_argnums",
+    "public",
     "select_args",
     "signature_of",
 ]

@@ -27,9 +27,9 @@ from anima.transforms.arguments import (
     argument_name,
     check_callable,
     check_inputs,
-    docstring,
     name_of,
     normalize_argnums,
+    public,
     select_args,
 )
 from anima.transforms.vmap import vmap
@@ -299,7 +299,6 @@ def value_and_grad(
 
     def value_and_grad_fun(*args: Any, **kwargs: Any) -> Any:
         positions, of_chosen = select_args(fun, args, numbers, "grad")
-        docstring(of_chosen, fun, "")
         chosen = tuple(args[p] for p in positions)
         for position, arg in zip(positions, chosen):
             where = f"argument {argument_name(fun, position)}"
@@ -312,7 +311,7 @@ def value_and_grad(
         gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
-    return docstring(value_and_grad_fun, fun, "value_and_grad")  # type: ignore[no-any-return]
+    return public(value_and_grad_fun, fun, "value_and_grad")  # type: ignore[no-any-return]
 
 
 def grad(
@@ -344,7 +343,7 @@ def grad(
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return docstring(grad_fun, fun, "grad")  # type: ignore[no-any-return]
+    return public(grad_fun, fun, "grad")  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -425,7 +424,7 @@ def jacfwd(
         result = tree_unflatten(out_tree, jac)
         return (result, extra) if has_aux else result
 
-    return docstring(jacobian, fun, "jacfwd")  # type: ignore[no-any-return]
+    return public(jacobian, fun, "jacfwd")  # type: ignore[no-any-return]
 
 
 def jacrev(
@@ -467,7 +466,7 @@ def jacrev(
         result = tree_unflatten(out_tree, jac)
         return (result, aux) if has_aux else result
 
-    return docstring(jacobian, fun, "jacrev")  # type: ignore[no-any-return]
+    return public(jacobian, fun, "jacrev")  # type: ignore[no-any-return]
 
 
 jacobian = jacrev

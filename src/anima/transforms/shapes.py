@@ -12,7 +12,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import aval_of, register_value_type
 from anima.interpreters.stage import mark_dropped, stage
 from anima.lax.shape import check_shape
-from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, docstring, name_of, normalize_argnums
+from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, name_of, normalize_argnums, public
 
 
 class ShapeDtypeStruct:
@@ -162,4 +162,4 @@ def make_jaxpr(
             return shown, tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])
         return shown
 
-    return docstring(make, fun, "make_jaxpr")  # type: ignore[no-any-return]
+    return public(make, fun, "make_jaxpr")  # type: ignore[no-any-return]

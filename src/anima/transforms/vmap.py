@@ -9,7 +9,7 @@ from anima.tree.compare import flatten_axes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis
-from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, docstring, leaf_names, name_of
+from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, leaf_names, name_of, public
 
 
 def vmap(
@@ -63,7 +63,7 @@ def vmap(
         results = [_place(o, d, t, size, fun) for o, d, t in zip(outs, out_dims, targets)]
         return tree_unflatten(flat.out_tree, results)
 
-    return docstring(mapped, fun, "vmap")  # type: ignore[no-any-return]
+    return public(mapped, fun, "vmap")  # type: ignore[no-any-return]
 
 
 def _normal(dim: Any, leaf: Any, index: int, fun: Any, args: Any, kwargs: Any) -> int | None:

@@ -34,6 +34,8 @@ from typing import Any
 
 import numpy as np
 
+from anima import dtypes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -49,6 +51,7 @@ class Sample:
         Else it is given wider ones (float64 for up to 32 bits, longdouble for float64, complex alike), and its
         result is compared in units in the last place of the dtype that the operation returns.
       ulps: the bound on the error, for all dtypes or by name of the result's dtype, with "" for those not named.
+      flush: whether the operation takes subnormal numbers for zeros, as arithmetic and comparisons do; implied by `ulps`.
       floor: where the true result is smaller than this, a unit in the last place is that of `floor`; for
         results that suffer cancellation near a root. Complex results are measured by their modulus.
       differentiate: whether to check derivatives at these arguments, or the positions of the arguments to
@@ -64,6 +67,7 @@ class Sample:
     args: tuple[Any, ...]
     oracle: Callable[..., Any]
     ulps: float | Mapping[str, float] = 0.0
+    flush: bool = False
     floor: float = 0.0
     differentiate: bool | tuple[int, ...] = True
     mapped: bool = True
@@ -77,8 +81,32 @@ class Sample:
         return self.ulps
 
 
+# By dtype, the operations which XLA's CPU compiler refuses in it ("*": all of them). They must lower nevertheless.
+NOT_COMPILED: dict[str, tuple[str, ...]] = {}
+
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
 ELSEWHERE: dict[str, str] = {}
+
+
+def by_element(fun: Callable[..., int]) -> Callable[..., np.ndarray]:
+    """An oracle on integers of any width, from a function of Python integers; the result wraps around.
+
+    If `fun` takes a keyword `bits`, it is given the width of the dtype.
+    """
+    code = getattr(fun, "__code__", None)  # built-in functions such as max have none
+    wants_bits = code is not None and "bits" in code.co_varnames
+
+    def oracle(*arrays: np.ndarray) -> np.ndarray:
+        dtype = arrays[0].dtype
+        bits = 1 if dtype == bool else dtypes.itemsize_bits(dtype)
+        more = {"bits": bits} if wants_bits else {}
+        whole = np.broadcast_arrays(*arrays)
+        flat = [fun(*(int(v) for v in values), **more) & ((1 << bits) - 1) for values in zip(*(a.ravel() for a in whole))]
+        if dtypes.is_signed_int(dtype):
+            flat = [v - (1 << bits) if v >> (bits - 1) else v for v in flat]
+        return np.array(flat, object).astype(np.int64 if dtypes.is_signed_int(dtype) else np.uint64).astype(dtype).reshape(whole[0].shape)  # fmt: skip
+
+    return oracle
 
 
 def floats(shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: Any = np.float32) -> np.ndarray:
