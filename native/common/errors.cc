@@ -72,6 +72,30 @@ void translate(const std::exception_ptr& error, void*) {
   }
 }
 
+PyObject* builtin_class(nb::exception_type type) {
+  switch (type) {
+    case nb::exception_type::type_error:
+    case nb::exception_type::next_overload:
+      return PyExc_TypeError;
+    case nb::exception_type::value_error:
+      return PyExc_ValueError;
+    case nb::exception_type::index_error:
+      return PyExc_IndexError;
+    case nb::exception_type::key_error:
+      return PyExc_KeyError;
+    case nb::exception_type::attribute_error:
+      return PyExc_AttributeError;
+    case nb::exception_type::buffer_error:
+      return PyExc_BufferError;
+    case nb::exception_type::import_error:
+      return PyExc_ImportError;
+    case nb::exception_type::stop_iteration:
+      return PyExc_StopIteration;
+    default:
+      return PyExc_RuntimeError;
+  }
+}
+
 }  // namespace
 
 PyObject* error_class(ErrorClass which) {
@@ -96,37 +120,7 @@ void set_python_error() noexcept {
     } catch (nb::python_error& e) {
       e.restore();
     } catch (const nb::builtin_exception& e) {
-      PyObject* cls = PyExc_RuntimeError;
-      switch (e.type()) {
-        case nb::exception_type::type_error:
-        case nb::exception_type::next_overload:
-          cls = PyExc_TypeError;
-          break;
-        case nb::exception_type::value_error:
-          cls = PyExc_ValueError;
-          break;
-        case nb::exception_type::index_error:
-          cls = PyExc_IndexError;
-          break;
-        case nb::exception_type::key_error:
-          cls = PyExc_KeyError;
-          break;
-        case nb::exception_type::attribute_error:
-          cls = PyExc_AttributeError;
-          break;
-        case nb::exception_type::buffer_error:
-          cls = PyExc_BufferError;
-          break;
-        case nb::exception_type::import_error:
-          cls = PyExc_ImportError;
-          break;
-        case nb::exception_type::stop_iteration:
-          cls = PyExc_StopIteration;
-          break;
-        default:
-          break;
-      }
-      set_message(cls, e.what());
+      set_message(builtin_class(e.type()), e.what());
     } catch (const std::bad_alloc&) {
       PyErr_NoMemory();
     } catch (const std::overflow_error& e) {

@@ -77,7 +77,8 @@ void bind_ffi(nb::module_& m) {
       },
       nb::arg("client_or_plugin"), nb::arg("name"), nb::arg("handler"), nb::arg("platform"),
       "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
-      "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises PluginError.");
+      "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises "
+      "PluginError.");
   m.def(
       "register_python_callback_target",
       [](nb::handle client_or_plugin) { ffi::register_python_callback(plugin_of(client_or_plugin)); },

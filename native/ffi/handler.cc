@@ -56,9 +56,9 @@ constexpr int kOldestMinor = 81;  // of the PJRT versions whose registration str
 
 const PjrtFfiExtension& extension_of(const Plugin& plugin) {
   if (plugin.api_version().second < kOldestMinor) {
-    throw PluginError("the PJRT plugin " + plugin.path() + " is too old for custom calls of ours: it speaks " +
-                      "PJRT 0." + std::to_string(plugin.api_version().second) + ", they need 0." +
-                      std::to_string(kOldestMinor));
+    throw PluginError(
+        "the PJRT plugin " + plugin.path() + " is too old for custom calls of ours: it speaks " + "PJRT 0." +
+        std::to_string(plugin.api_version().second) + ", they need 0." + std::to_string(kOldestMinor));
   }
   const auto* found = reinterpret_cast<const PjrtFfiExtension*>(plugin.extension(PJRT_Extension_Type_FFI));
   if (found == nullptr || found->base.struct_size < sizeof(PjrtFfiExtension) ||

@@ -266,9 +266,7 @@ void bind_executable(nb::module_& m) {
       .def("optimized_program",
            [](const Executable& e) { return to_bytes(without_gil([&] { return e.optimized_program(); })); })
       .def("cost_analysis",
-           [](const Executable& e) {
-             return write_map(without_gil([&] { return e.cost_analysis(); }));
-           })
+           [](const Executable& e) { return write_map(without_gil([&] { return e.cost_analysis(); })); })
       .def("memory_stats", [](const Executable& e) { return write_map(e.memory_stats()); })
       .def("execute", &execute, nb::arg("shards"), nb::arg("out_avals"),
            "Run on one list of single-device arrays a device. `out_avals` holds (shape, dtype, weak_type) "

@@ -29,12 +29,6 @@ void Buffer::check_live() const {
   if (deleted()) throw DeletedError("the array was deleted, or donated to a computation");
 }
 
-PJRT_Buffer* Buffer::raw() const {
-  Client::Use use(owner_);
-  check_live();
-  return raw_;
-}
-
 bool Buffer::deleted() const {
   if (removed_.load(std::memory_order_acquire)) return true;
   if (!owner_->try_enter()) return owner_->in_owner();

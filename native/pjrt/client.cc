@@ -137,11 +137,6 @@ Client::~Client() {
   if (raw_ != nullptr && in_owner()) dismantle();
 }
 
-PJRT_Client* Client::raw() const {
-  if (!in_owner() || closed()) refuse();
-  return raw_;
-}
-
 Device* Client::device_of(PJRT_Device* raw) const {
   for (const auto& device : devices_) {
     if (device->raw == raw) return device.get();

@@ -121,7 +121,6 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   Buffer(std::shared_ptr<Client> client, Device* device, PJRT_Buffer* raw);
   Buffer(Device* device, PJRT_Buffer* raw);
   ~Buffer();
-  PJRT_Buffer* raw() const;  // throws if deleted or the client is closed
   const std::shared_ptr<Client>& client() const;
   Device* device() const { return device_; }
   void await_ready();  // [blocking] throws the error that the producing computation ended with
@@ -242,7 +241,6 @@ class Client : public std::enable_shared_from_this<Client> {
   ~Client();
   const std::shared_ptr<Plugin>& plugin() const { return plugin_; }
   const PJRT_Api* api() const { return api_; }
-  PJRT_Client* raw() const;  // throws once closed, and in a forked child
   void check(PJRT_Error* error) const { plugin_->check(error); }
   const std::string& platform() const { return platform_; }
   const std::string& platform_version() const { return version_; }
@@ -308,7 +306,7 @@ class Client : public std::enable_shared_from_this<Client> {
   std::condition_variable changed_;
   bool destroyed_ = false;
   Handle* live_ = nullptr;
-  std::vector<Remains> orphans_;  // of handles that died while close() was under way
+  std::vector<Remains> orphans_;     // of handles that died while close() was under way
   std::vector<Client*> twins_;       // all that were made
   std::vector<Client*> idle_twins_;  // those that no callback uses
 };

@@ -26,7 +26,7 @@ struct Padded : T {
   unsigned char spare[64];
 };
 
-// True if the plugin of `owner` (a Plugin or a pointer to one) has the function `entry`.
+// Whether a Plugin has the function `entry`, which is newer than the table that all have.
 #define ANIMA_HAS(plugin, entry) ((plugin).has(offsetof(PJRT_Api, entry)))
 
 Options read_named_values(const PJRT_NamedValue* values, size_t count);

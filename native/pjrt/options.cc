@@ -85,12 +85,14 @@ void check_compile_options(const std::string& options, size_t num_devices) {
     }
   }
   if (replicas == 0 || partitions == 0) {
-    throw std::invalid_argument("compile: `options` must set num_replicas and num_partitions, to 1 for one device");
+    throw std::invalid_argument(
+        "compile: `options` must set num_replicas and num_partitions, to 1 for one device");
   }
   if (replicas > num_devices || partitions > num_devices || replicas * partitions > num_devices) {
-    throw std::invalid_argument("compile: `options` asks for " + std::to_string(replicas) + " replica(s) of " +
-                                std::to_string(partitions) + " partition(s); the client has " +
-                                std::to_string(num_devices) + " device(s)");
+    throw std::invalid_argument("compile: `options` asks for " + std::to_string(replicas) +
+                                " replica(s) of " + std::to_string(partitions) +
+                                " partition(s); the client has " + std::to_string(num_devices) +
+                                " device(s)");
   }
 }
 

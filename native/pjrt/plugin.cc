@@ -18,10 +18,10 @@ std::atomic<int> forks{0};
 
 const char* code_name(PJRT_Error_Code code) {
   static constexpr const char* names[] = {
-      "OK",          "CANCELLED",     "UNKNOWN",        "INVALID_ARGUMENT",  "DEADLINE_EXCEEDED",
-      "NOT_FOUND",   "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-      "ABORTED",     "OUT_OF_RANGE",  "UNIMPLEMENTED",  "INTERNAL",          "UNAVAILABLE",
-      "DATA_LOSS",   "UNAUTHENTICATED"};
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
   size_t index = static_cast<size_t>(code);
   return index < std::size(names) ? names[index] : "UNKNOWN";
 }
@@ -126,7 +126,8 @@ void Plugin::fail(PJRT_Error* error) const {
   // The code's own error, if there is one, says nothing that the caller could use.
   PJRT_Error* nested = api_->PJRT_Error_GetCode(&code);
   if (nested == nullptr) value = code.code;
-  std::string text = std::string(code_name(value)) + ": " + std::string(message.message, message.message_size);
+  std::string text =
+      std::string(code_name(value)) + ": " + std::string(message.message, message.message_size);
   for (PJRT_Error* e : {error, nested}) {
     Padded<PJRT_Error_Destroy_Args> args;
     args.error = e;

@@ -117,18 +117,18 @@ def _check_vmap(sample: Sample, place: str) -> None:
     axes: list[tuple[Any, ...]] = [tuple(0 if i in subset else None for i in range(count)) for subset in subsets]
     axes.append(tuple(0 if i == count - 1 else -1 for i in range(count)))
 
-    def mapped(*stacks: Any) -> list[Any]:
+    def mapped(stacks: Sequence[Any], plain: Sequence[Any]) -> list[Any]:
         out = []
         for in_axes in axes:
             # The stacks have the mapped axis in front; put it where this call wants it.
             args = [
-                s[0] if a is None else lax.transpose(s, (*range(1, s.ndim), 0)) if a else s
-                for s, a in zip(stacks, in_axes)
+                p if a is None else lax.transpose(s, (*range(1, s.ndim), 0)) if a else s
+                for s, p, a in zip(stacks, plain, in_axes)
             ]
             out.append(outputs(anima.vmap(sample.call, in_axes=in_axes)(*args)))
         return out
 
-    results = anima.jit(mapped)(*[np.stack(s) for s in stacks])
+    results = anima.jit(mapped)([np.stack(s) for s in stacks], [s[0] for s in stacks])
     for in_axes, result in zip(axes, results):
         for k in range(3):
             args = [s[0] if a is None else s[k] for s, a in zip(stacks, in_axes)]

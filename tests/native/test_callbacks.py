@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from anima import _native, errors
-
 from tests.native.support import encode_options
 
 ONE = encode_options()
@@ -45,7 +44,14 @@ def registered(fn: Callable[..., Any]) -> Iterator[int]:
         _native.callback_release(number)
 
 
-def call(client: Any, fn: Callable[..., Any], x: Any, operand: str = "3xf32", result: str = "3xf32", out: Any = None) -> Any:
+def call(
+    client: Any,
+    fn: Callable[..., Any],
+    x: Any,
+    operand: str = "3xf32",
+    result: str = "3xf32",
+    out: Any = None,
+) -> Any:
     """The value that a program gets from `fn(x)`."""
     executable = client.compile(program(operand, result), ONE)
     out = out or ((3,), np.dtype(np.float32), False)
@@ -135,12 +141,15 @@ def test_the_newest_exception_is_taken_without_a_message(client: Any) -> None:
     ("value", "says"),
     [
         (lambda x: [x[:2]], r"returned shape \(2,\) for result 0, the declared shape is \(3,\)"),
-        (lambda x: [x.astype(np.float64)], "returned dtype float64 for result 0, the declared dtype is float32"),
+        (
+            lambda x: [x.astype(np.float64)],
+            "returned dtype float64 for result 0, the declared dtype is float32",
+        ),
         (lambda x: [], "returned 0 results, 1 were declared"),
         (lambda x: [x, x], "returned 2 results, 1 were declared"),
         (lambda x: None, "must return a sequence of arrays"),
         (lambda x: [object()], "returned dtype object"),
-        (lambda: [], "positional argument"),
+        (lambda x, y: [x], "positional argument"),
     ],
 )
 def test_wrong_results_are_named(client: Any, value: Any, says: str) -> None:
@@ -187,7 +196,9 @@ def test_a_callback_may_run_programs(client: Any) -> None:
 
     def nested(x: np.ndarray) -> list[np.ndarray]:
         square = client.compile(text, ONE)
-        ((y,),) = square.execute([[_native.array_from_host(np.eye(300, dtype=np.float32), client.devices[0])]], [aval])
+        ((y,),) = square.execute(
+            [[_native.array_from_host(np.eye(300, dtype=np.float32), client.devices[0])]], [aval]
+        )
         return [x * np.asarray(y).sum(dtype=np.float32)]
 
     assert call(client, nested, X).tolist() == [300, 600, 900]
@@ -219,7 +230,9 @@ def large(client: Any) -> Any:
 
 def start(client: Any, executable: Any, number: int) -> Any:
     eye = _native.array_from_host(np.eye(LARGE, dtype=np.float32), client.devices[0])
-    return executable.execute([[_native.array_from_host(np.uint32(number), client.devices[0]), eye]], [LARGE_AVAL])[0][0]
+    return executable.execute(
+        [[_native.array_from_host(np.uint32(number), client.devices[0]), eye]], [LARGE_AVAL]
+    )[0][0]
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -253,7 +266,9 @@ def test_results_of_nested_programs_stay_usable(client: Any, large: Any) -> None
         start(client, large, number).block_until_ready()
         (array,) = kept
         assert array.device is client.devices[0] and large.executions >= 2
-        again = large.execute([[_native.array_from_host(np.uint32(identity), client.devices[0]), array]], [LARGE_AVAL])
+        again = large.execute(
+            [[_native.array_from_host(np.uint32(identity), client.devices[0]), array]], [LARGE_AVAL]
+        )
         assert (np.asarray(again[0][0]) == np.eye(LARGE)).all()
 
 
@@ -304,7 +319,11 @@ def test_sub_byte_operands_are_refused(client: Any) -> None:
 
 
 def test_the_number_must_come_first(client: Any) -> None:
-    text = program("3xf32", "3xf32").replace("(%id, %x)", "(%x)").replace("(tensor<ui32>, tensor<3xf32>) ->", "(tensor<3xf32>) ->")
+    text = (
+        program("3xf32", "3xf32")
+        .replace("(%id, %x)", "(%x)")
+        .replace("(tensor<ui32>, tensor<3xf32>) ->", "(tensor<3xf32>) ->")
+    )
     executable = client.compile(text, ONE)
     args = [_native.array_from_host(v, client.devices[0]) for v in (np.uint32(1), X)]
     with pytest.raises(errors.XlaRuntimeError, match="needs one u32 or u64 as its first operand"):

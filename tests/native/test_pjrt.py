@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 from anima import _native, errors
-
 from tests.native.support import encode_options, plugin_path
 
 ONE = encode_options()
@@ -123,7 +122,9 @@ def test_compile_and_execute(client: Any, put: Callable[..., Any]) -> None:
         (ADD.replace("stablehlo.add", "stablehlo.nonsense"), "nonsense"),
     ],
 )
-def test_garbage_programs_raise(client: Any, program: str, says: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_garbage_programs_raise(
+    client: Any, program: str, says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(errors.XlaRuntimeError, match=says):
         client.compile(program, ONE)
     assert capfd.readouterr() == ("", "")
@@ -166,7 +167,9 @@ def test_threads_compile_at_once(client: Any, put: Callable[..., Any]) -> None:
     results: list[list[float]] = [[] for _ in range(8)]
 
     def work(i: int) -> None:
-        text = ADD.replace("@add", f"@add_{i}").replace("stablehlo.add %a, %b", f"stablehlo.{'add' if i % 2 else 'multiply'} %a, %b")
+        text = ADD.replace("@add", f"@add_{i}").replace(
+            "stablehlo.add %a, %b", f"stablehlo.{'add' if i % 2 else 'multiply'} %a, %b"
+        )
         results[i] = np.asarray(run(client.compile(text, ONE), x, x)).tolist()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
@@ -188,7 +191,9 @@ def test_wrong_arguments_raise(client: Any, put: Callable[..., Any]) -> None:
             run(executable, *[x] * count)
     with pytest.raises(errors.XlaRuntimeError, match="size"):
         run(executable, x, put(f32(1, 2, 3, 4)))
-    with pytest.raises(ValueError, match=r"argument 1 is on CpuDevice\(id=1\), the program runs on CpuDevice\(id=0\)"):
+    with pytest.raises(
+        ValueError, match=r"argument 1 is on CpuDevice\(id=1\), the program runs on CpuDevice\(id=0\)"
+    ):
         run(executable, x, put(f32(1, 2, 3), device=1))
     with pytest.raises(TypeError, match="argument 1 must be an ArrayImpl"):
         run(executable, x, f32(1, 2, 3))
@@ -263,7 +268,11 @@ F1000 = ((1000,), np.dtype(np.float32), False)
 def test_donation_reuses_the_memory(client: Any, put: Callable[..., Any]) -> None:
     executable = client.compile(DONATE, ONE)
     index = put(np.int32(7))
-    first = run(client.compile(ADD.replace("3xf32", "1000xf32"), ONE), *[put(np.zeros(1000, np.float32))] * 2, out=F1000)
+    first = run(
+        client.compile(ADD.replace("3xf32", "1000xf32"), ONE),
+        *[put(np.zeros(1000, np.float32))] * 2,
+        out=F1000,
+    )
     first.block_until_ready()
     address = first.unsafe_buffer_pointer()
     second = run(executable, first, index, out=F1000)
@@ -310,23 +319,21 @@ def test_closing_makes_everything_inert(plugin: Any) -> None:
     client.close()
     assert client.closed and client.platform == "cpu"
     assert view.tolist() == [2, 4, 6]  # memory that NumPy still reads is left alone
-    for use in (
+    uses = (
         lambda: client.compile(ADD, ONE),
         lambda: client.deserialize(b""),
         lambda: executable.name,
         lambda: executable.serialize(),
         lambda: client.devices[0].memory_stats(),
         lambda: _native.array_from_host(f32(1, 2, 3), client.devices[0]),
-    ):
+    )
+    for use in uses:
         with pytest.raises(errors.XlaRuntimeError, match="closed"):
             use()
-    with pytest.raises((errors.XlaRuntimeError, errors.DeletedArrayError)):
-        run(executable, x, x)
-    with pytest.raises((errors.XlaRuntimeError, errors.DeletedArrayError)):
-        x.block_until_ready()
+    for use in (lambda: run(executable, x, x), x.block_until_ready):
+        with pytest.raises((errors.XlaRuntimeError, errors.DeletedArrayError)):
+            use()
     assert x.is_deleted()
-    del executable, x, y, view
-    gc.collect()
 
 
 def test_closing_while_threads_work(plugin: Any) -> None:
@@ -398,7 +405,11 @@ def start():
 def in_process(script: str) -> tuple[str, str]:
     """What a script prints in a process of its own, which must end well within a minute."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     return done.stdout, done.stderr
@@ -438,10 +449,10 @@ def test_exit_while_threads_wait_and_work() -> None:
 
 def test_exit_with_a_view_read_by_an_older_hook() -> None:
     # Hooks run in reverse order, so one that was there before the module's own runs after it.
-    script = f"""
+    script = """
         import atexit
         atexit.register(lambda: print(view.sum()))
-        {{setup}}
+        {setup}
         y = start()
         y.block_until_ready()
         view = np.asarray(y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -57,8 +58,9 @@ def test_threads_give_their_trace_back() -> None:
 
     for _ in range(100):
         in_thread(leave)
-    sum(range(100))  # what waits for the GIL runs between two instructions
-    gc.collect()
+    deadline = time.monotonic() + 10  # a thread ends a little after join() has returned
+    while any(r() is not None for r in references) and time.monotonic() < deadline:
+        time.sleep(0.001)
     assert [r() for r in references] == [None] * 100
 
 

@@ -8,6 +8,8 @@ from anima.config import disable_most_optimizations, optimization_level
 from anima.runtime.compile_options import CompileOptions, options_for
 from anima.runtime.devices import client
 
+pytestmark = pytest.mark.cpu
+
 PROGRAM = (
     "module @m { func.func public @main(%a: tensor<3xf32>) -> tensor<3xf32> { return %a : tensor<3xf32> } }"
 )

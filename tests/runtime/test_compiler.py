@@ -20,6 +20,8 @@ from anima.runtime.compile_options import CompileOptions, options_for
 from anima.runtime.compiler import compile_program, compile_stats
 from anima.runtime.devices import client
 
+pytestmark = pytest.mark.cpu
+
 _serial = iter(range(1000))
 
 

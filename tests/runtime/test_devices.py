@@ -5,8 +5,10 @@ import threading
 import pytest
 
 from anima.config import config, default_device as default_device_option
-from anima.errors import PluginError
+from anima.errors import PluginError, XlaRuntimeError
 from anima.runtime import devices
+
+pytestmark = pytest.mark.cpu
 
 
 def test_the_devices_of_the_cpu():
@@ -63,6 +65,21 @@ print(default_backend())
         "the platform 'tpu' is not among those of jax_platforms: nonsense, cpu",
         "cpu",
     ]
+
+
+def test_an_accelerator_that_does_not_start(run_python, tmp_path):
+    (tmp_path / "fake.so").write_bytes(b"no library")
+    code = """
+import warnings
+from anima.runtime.devices import devices
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    print(devices())
+print(caught[0].category.__name__, caught[0].message)
+"""
+    output = run_python(code, env={"ANIMA_PJRT_PLUGIN_PATH": f"fake:{tmp_path}/fake.so"}).stdout.splitlines()
+    assert output[0] == "[CpuDevice(id=0)]"
+    assert output[1].startswith("RuntimeWarning the plugin for fake is installed but does not start")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +164,24 @@ def test_gpu_options(monkeypatch):
     monkeypatch.setenv("XLA_PYTHON_CLIENT_ALLOCATOR", "best")
     with pytest.raises(PluginError, match="must be default, platform, bfc or cuda_async, not 'best'"):
         devices._gpu_options("cuda")
+
+
+def test_a_plugin_without_our_option(monkeypatch):
+    class Plugin:
+        def create_client(self, options):
+            if options:
+                raise XlaRuntimeError("unknown option", 3)
+            return client
+
+    (cpu,) = devices.devices("cpu")
+    client = cpu.client
+    monkeypatch.setattr(devices, "_backends", {})
+    monkeypatch.setattr(devices.plugins, "load", lambda spec: Plugin())
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert devices._start("cpu", devices.plugins.discover()).client is client
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    with pytest.raises(XlaRuntimeError, match="unknown option"):
+        devices._start("cpu", devices.plugins.discover())
 
 
 def test_named_client_options():

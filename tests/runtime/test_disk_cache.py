@@ -70,6 +70,16 @@ def test_a_folder_that_others_may_write_to_is_refused(cache):
     assert cache.store(KEY, b"code")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="owners")
+def test_a_folder_of_another_user_is_refused(cache, monkeypatch):
+    cache.store(KEY, b"code")
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(cache.folder).st_uid + 1)
+    with pytest.raises(PermissionError):
+        DiskCache(cache.folder, 1 << 20, 1000).load(KEY)
+    with pytest.raises(PermissionError):
+        cache.load(KEY)  # the entry is another user's as well
+
+
 @pytest.mark.skipif(os.name != "posix", reason="mode bits")
 def test_an_entry_that_others_may_write_is_not_loaded(cache):
     cache.store(KEY, b"code")

@@ -9,6 +9,8 @@ from anima.config import pjrt_plugin_path
 from anima.errors import PluginError
 from anima.runtime import plugins
 
+pytestmark = pytest.mark.cpu
+
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
@@ -141,3 +143,9 @@ def test_kernels_of_a_foreign_package(packages, monkeypatch):
     assert plugins._cuda_kernels_folder() == str(folder)
     plugins._register_cuda_kernels(None)
     assert plugins.register_hybrid_kernels(None) is False
+
+
+def test_nvidia_libraries_that_cannot_be_loaded(packages, tmp_path):
+    packages("nvidia.cu13.lib", libraries=("libcudart.so.13", "libcudnn.so.9"), content=b"no library")
+    (tmp_path / "nvidia" / "empty").mkdir()
+    plugins._preload_nvidia_libraries("/somewhere/else/plugin.so")

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from anima import dtypes
+from anima.core.aval import ShapedArray
 from anima.lax.declare import BOOL, INTEGER, binary, operand, unary
 from anima.lax.operands import operands
+from anima.lowering.module import Context, Value
 
 _LOGIC = BOOL + INTEGER
 
@@ -142,7 +145,17 @@ def shift_right_logical(x: Any, y: Any) -> Any:
     return shift_right_logical_p.bind(*operands("shift_right_logical", x, y))
 
 
-population_count_p = unary("population_count", "stablehlo.popcnt", INTEGER, None)
+def _population_count_lower(ctx: Context, x: Value) -> Value:
+    if dtypes.itemsize_bits(x.dtype) >= 8:
+        return ctx.op("stablehlo.popcnt", (x,))
+    # XLA's CPU code would count the copies of the sign in the byte that holds a narrow integer.
+    byte = ShapedArray(x.shape, dtypes.uint8)
+    bits = ctx.op("stablehlo.convert", (x,), byte)
+    bits = ctx.op("stablehlo.and", (bits, ctx.full((1 << dtypes.itemsize_bits(x.dtype)) - 1, byte)), byte)
+    return ctx.op("stablehlo.convert", (ctx.op("stablehlo.popcnt", (bits,), byte),))
+
+
+population_count_p = unary("population_count", _population_count_lower, INTEGER, None)
 
 
 def population_count(x: Any) -> Any:

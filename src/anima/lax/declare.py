@@ -324,20 +324,19 @@ def broadcast_value(ctx: Context, scalar: Value, shape: tuple[int, ...]) -> Valu
     return ctx.op("stablehlo.broadcast_in_dim", (scalar,), aval, "broadcast_dimensions = array<i64>")
 
 
-def by_formula(fun: Callable[..., Any], start: str | None = None) -> Callable[..., Value]:
+def by_formula(fun: Callable[..., Any], start: str | None = None, widen: bool = True) -> Callable[..., Value]:
     """A lowering rule that is an expression in other operations of `lax`.
-
-    The formula is evaluated in float32 where the operands are narrower: each of its steps would round otherwise.
 
     Args:
       fun: of the operands and parameters.
       start: a StableHLO operation whose result is given to `fun` as a further operand, to be refined.
+      widen: evaluate it in float32 where the operands are narrower: each of its steps would round otherwise.
     """
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
         out = ctx.out_avals[0]
         dtype = operands[0].dtype
-        if narrow := dtypes.is_float(dtype) and dtypes.itemsize_bits(dtype) < 32:
+        if narrow := widen and dtypes.is_float(dtype) and dtypes.itemsize_bits(dtype) < 32:
             wide = ShapedArray(operands[0].shape, dtypes.float32)
             operands = tuple([ctx.op("stablehlo.convert", (v,), wide) for v in operands])
         if start is not None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from anima.core.primitive import Missing
-from anima.lax.declare import FLOAT, binary, operand, unary
-from anima.lax.operands import operands
+from anima.core.primitive import Missing, primitives
+from anima.lax.compare import eq, lt
+from anima.lax.convert import bitcast_convert_type
+from anima.lax.declare import FLOAT, binary, by_formula, operand, unary
+from anima.lax.operands import filled, operands
+from anima.lax.selection import select
 from anima.lowering.module import Context, Value
 
 floor_p = unary("floor", "stablehlo.floor", FLOAT, None)
@@ -80,9 +83,24 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
     return round_p.bind(operand(x), rounding_method=RoundingMethod(rounding_method))
 
 
+def _unsigned_next(x: Any, y: Any) -> Any:
+    """The next power of two in a dtype that has nothing but powers of two, and NaN as its largest bits."""
+    bits = bitcast_convert_type(x, "uint8")
+    one = filled(1, bits)
+    moved = select(lt(x, y), primitives["add"].bind(bits, one), select(lt(y, x), primitives["sub"].bind(bits, one), bits))
+    return bitcast_convert_type(select(eq(x, x), select(eq(y, y), moved, filled(255, bits)), bits), x.dtype)
+
+
+def _nextafter_lower(ctx: Context, x: Value, y: Value) -> Value:
+    # XLA's own takes the highest bit for a sign.
+    return _powers_of_two(ctx, x, y) if x.dtype.name == "float8_e8m0fnu" else ctx.op("chlo.next_after", (x, y))
+
+
+_powers_of_two = by_formula(_unsigned_next, widen=False)
+
 nextafter_p = binary(
     "nextafter",
-    "chlo.next_after",
+    _nextafter_lower,
     FLOAT,
     Missing("the distance between neighbouring numbers is not a differentiable function of them"),
 )

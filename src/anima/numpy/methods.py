@@ -142,3 +142,18 @@ def _round(x: Any, ndigits: int | None = None) -> Any:
     """Rounded to a number of decimals; to integers if none is given."""
     from_zero = rounding.round(x, 0 if ndigits is None else ndigits)
     return from_zero.astype(int) if ndigits is None else from_zero
+
+
+def _install() -> None:
+    _install_operators()
+    for name, fun in (("__pow__", _power), ("__rpow__", _reflected_power), ("__getitem__", getitem), ("__iter__", iterate),
+                      ("__contains__", _contains), ("__reversed__", _reversed), ("__setitem__", _setitem)):
+        _set_pair(name, fun, fun)
+    for name in ("sum","prod","max","min","mean","var","std","all","any","argmax","argmin","ptp"):
+        f=getattr(reductions,name)
+        _set_pair(name, f, f.fun)
+    for name, fun in (("__repr__", _repr), ("__str__", _str), ("__format__", _format)):
+        setattr(ArrayImpl, name, fun)
+
+
+_install()

@@ -19,10 +19,8 @@ from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, sharded
-from anima.runtime.compile_options import options_for
+from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
-
-TINY_ELEMENTS = 1024
 
 
 class Program:
@@ -42,7 +40,7 @@ class Program:
         *,
         donate: Sequence[int] = (),
         keep_unused: bool = False,
-        kind: str = "program",
+        kind: ProgramKind = "program",
     ) -> None:
         jaxpr = closed.jaxpr
         self.name = name
@@ -87,7 +85,7 @@ class Program:
         avals = [*self.closed.in_avals, *self.closed.out_avals]
         tiny = all(isinstance(a, ShapedArray) and a.size <= TINY_ELEMENTS for a in avals)
         options = options_for(
-            self.kind,  # type: ignore[arg-type]
+            self.kind,
             platform=self.device.platform,
             tiny=tiny,
             device_ids=(self.device.id,),

@@ -37,7 +37,7 @@ import numpy as np
 from anima import dtypes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
     """One application of an operation, and what it must give.
 

@@ -33,6 +33,13 @@ def corner_pairs(dtype: Any = F32) -> tuple[np.ndarray, np.ndarray]:
     return x.ravel(), y.ravel()
 
 
+def normal_pairs(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of corners without subnormal numbers."""
+    x, y = corner_pairs(dtype)
+    normal = ~((np.abs(x) < dtypes.finfo(dtype).smallest_normal) & (x != 0))
+    return x[normal], y[normal]
+
+
 # Integers at which operations have their corners.
 INTS = np.array([0, 1, -1, 2, -3, 5, 31, 32, 33, 2**31 - 1, -(2**31), 1 << 30, -100], np.int64)
 
@@ -47,7 +54,7 @@ def int_pairs(dtype: Any = I32) -> tuple[np.ndarray, np.ndarray]:
 def numeric(on_floats: Callable[..., Any], on_integers: Callable[..., int]) -> Callable[..., np.ndarray]:
     """An oracle with one function for Python integers and one for floating-point and complex arrays."""
     exact = by_element(on_integers)
-    return lambda *arrays: exact(*arrays) if not dtypes.is_inexact(arrays[0].dtype) else on_floats(*arrays)
+    return lambda *arrays: exact(*arrays) if dtypes.is_int(arrays[0].dtype) else on_floats(*arrays)
 
 
 def truncated(x: int, y: int) -> int:
@@ -120,8 +127,16 @@ def binary_arithmetic(
     ]
 
 
-def complex_larger(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(x, y)
+def extremum(numpys: Callable[..., Any], logic: Callable[..., Any]) -> Callable[..., Any]:
+    """NumPy's, but of two zeros of different signs the larger or smaller one."""
+
+    def oracle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if x.dtype == bool or x.dtype.kind == "c":
+            return numpys(x, y)
+        negative = logic(np.signbit(x), np.signbit(y))
+        return np.where((x == 0) & (y == 0), np.where(negative, -x.dtype.type(0), x.dtype.type(0)), numpys(x, y))
+
+    return oracle
 
 
 ARITHMETIC = [
@@ -130,8 +145,8 @@ ARITHMETIC = [
     *binary_arithmetic("mul", np.multiply, lambda x, y: x * y),
     *binary_arithmetic("div", np.divide, truncated),
     *binary_arithmetic("rem", np.fmod, remainder, complex_numbers=False),
-    *binary_arithmetic("max", np.maximum, max),
-    *binary_arithmetic("min", np.minimum, min),
+    *binary_arithmetic("max", extremum(np.maximum, np.logical_and), max),
+    *binary_arithmetic("min", extremum(np.minimum, np.logical_or), min),
     Sample(
         primitive="max",
         call=lax.max,
@@ -183,7 +198,7 @@ ARITHMETIC = [
 
 
 def unary_arithmetic(
-    name: str, on_floats: Callable[..., Any], on_integers: Callable[..., int], *args: Any, **more: Any
+    name: str, on_floats: Callable[..., Any], on_integers: Callable[..., int], *args: Any
 ) -> list[Sample]:
     call = getattr(lax, name)
     arrays = [floats((3, 4)), corners(F32), corners(F64), *args, np.float32(-0.75), np.zeros((0,), F32)]
@@ -194,7 +209,7 @@ def unary_arithmetic(
             args=(array,),
             oracle=numeric(on_floats, on_integers),
             differentiate=i == 0 or np.asarray(array).dtype == C64,
-            **({"ulps": exact(0.5, 2.0)} | more),
+            ulps=exact(0.5 if np.asarray(array).dtype != C64 else 2.0, 2.0),
         )
         for i, array in enumerate(arrays)
     ]
@@ -222,9 +237,12 @@ ARITHMETIC += [
 def total_order(x: np.ndarray) -> np.ndarray:
     """Integers in the total order of floating-point numbers."""
     if not dtypes.is_float(x.dtype):
-        return x.astype(np.int64) if x.dtype != np.uint64 else x
-    bits = x.view(np.dtype(f"i{x.dtype.itemsize}")).astype(np.int64)
-    return np.where(bits < 0, (1 << (8 * x.dtype.itemsize - 1)) - 1 ^ bits if x.dtype.itemsize == 8 else ~bits - (1 << (8 * x.dtype.itemsize - 1)), bits)  # fmt: skip
+        return x
+    width = dtypes.itemsize_bits(x.dtype)
+    bits = x.view(f"u{x.dtype.itemsize}").astype(object)
+    if x.dtype.name == "float8_e8m0fnu":  # no sign
+        return bits
+    return np.where(bits >> (width - 1), -(bits & ((1 << (width - 1)) - 1)) - 1, bits)
 
 
 def comparison(name: str, oracle: Callable[..., Any], *, complex_numbers: bool = False, total: bool = False) -> list[Sample]:
@@ -303,11 +321,11 @@ def next_after(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """NumPy's, also for the narrow types that it does not know."""
     if x.dtype in (np.float16, F32, F64):
         return np.nextafter(x, y)
-    kind = np.dtype(f"u{x.dtype.itemsize}")
-    bits, other = x.view(kind).astype(np.int64), y.view(kind).astype(np.int64)
-    away = np.abs(y.astype(F32)) > np.abs(x.astype(F32))
-    moved = np.where(np.signbit(x) == np.signbit(y), np.where(away, bits + 1, bits - 1), bits - 1)
-    return np.where(bits == other, bits, moved).astype(kind).view(x.dtype)
+    order = total_order(x)
+    bits = x.view(f"u{x.dtype.itemsize}").astype(np.int64)
+    up = total_order(y) > order
+    moved = bits + np.where(up == (order >= 0), 1, -1)
+    return np.where(x == y, bits, moved).astype(f"u{x.dtype.itemsize}").view(x.dtype)
 
 
 HALVES = np.array([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999997, 8388609.0, 4194304.5], F32)
@@ -331,8 +349,8 @@ ROUNDING = [
         oracle=next_after,
     ),
     *(
-        Sample(primitive="nextafter", call=lax.nextafter, args=pair, oracle=next_after)
-        for pair in (corner_pairs(F32), corner_pairs(F64), (np.float32(1), np.float32(0)))
+        Sample(primitive="nextafter", call=lax.nextafter, args=pair, oracle=next_after, flush=True)
+        for pair in (normal_pairs(F32), normal_pairs(F64), (np.float32(1), np.float32(0)))
     ),
 ]
 
@@ -481,13 +499,19 @@ CONVERSIONS = [
     ),
     *(
         Sample(primitive="convert_element_type", call=cast(new), args=(x,), oracle=saturated(new))
-        for new, x in ((np.int8, INTS.astype(I32)), (np.uint8, INTS.astype(I32)), (np.int64, INTS.astype(I32)), (I32, INTS * 5), (np.uint64, INTS))
+        for new, x in ((np.int8, INTS.astype(I32)), (np.uint8, INTS.astype(I32)), (I32, INTS * 5), (np.uint64, INTS))
     ),
     *(
         Sample(primitive="convert_element_type", call=cast(bool), args=(x,), oracle=lambda x: x != 0, flush=True)
         for x in (WIDE_FLOATS, INTS.astype(I32), np.array([0, 1j, 2], C64))
     ),
-    Sample(primitive="convert_element_type", call=cast("float64"), args=(floats((5,)),), oracle=lambda x: x.astype(F64)),
+    Sample(
+        primitive="convert_element_type",
+        call=lambda x, like: lax.convert_element_type(x, like.dtype),
+        args=(floats((5,)), floats((5,), dtype=F64)),
+        oracle=lambda x, like: x.astype(F64),
+        differentiate=(0,),
+    ),
     Sample(primitive="convert_element_type", call=cast("bfloat16"), args=(floats((5,), -1e3, 1e3),), oracle=lambda x: x.astype(dtypes.bfloat16), differentiate=False),
     Sample(primitive="convert_element_type", call=cast("complex64"), args=(floats((5,)),), oracle=lambda x: x.astype(C64), differentiate=False),
     Sample(primitive="convert_element_type", call=cast("float32"), args=(complexes((5,)),), oracle=lambda x: x.real.astype(F32), differentiate=False),
