@@ -103,10 +103,7 @@ void bind_plugin(nb::module_& m) {
                    })
       .def_prop_ro("attributes", [](const Plugin& p) { return write_options(p.attributes()); })
       .def(
-          "has_extension",
-          [](const Plugin& p, int type) {
-            return p.extension(static_cast<PJRT_Extension_Type>(type)) != nullptr;
-          },
+          "has_extension", [](const Plugin& p, int type) { return p.extension(type) != nullptr; },
           nb::arg("type"), "Whether the plugin offers the PJRT extension of this number.")
       .def("create_client", &create_client, nb::arg("options"),
            "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")

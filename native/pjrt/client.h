@@ -64,7 +64,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   const PJRT_Api* api() const { return api_; }
   const std::string& path() const { return path_; }
   // The extension struct of this type in the plugin's chain, or nullptr.
-  const PJRT_Extension_Base* extension(PJRT_Extension_Type type) const;
+  const PJRT_Extension_Base* extension(int type) const;
   // Throws PjrtError and frees `error` if it is not null.
   void check(PJRT_Error* error) const {
     if (error != nullptr) fail(error);

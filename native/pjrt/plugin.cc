@@ -98,9 +98,9 @@ Options Plugin::attributes() const {
   return read_named_values(args.attributes, args.num_attributes);
 }
 
-const PJRT_Extension_Base* Plugin::extension(PJRT_Extension_Type type) const {
+const PJRT_Extension_Base* Plugin::extension(int type) const {
   const PJRT_Extension_Base* entry = api_->extension_start;
-  while (entry != nullptr && entry->type != type) entry = entry->next;
+  while (entry != nullptr && static_cast<int>(entry->type) != type) entry = entry->next;
   return entry;
 }
 

@@ -66,43 +66,46 @@ def assert_same_bits(got: Any, want: Any, where: str, flush: bool = False) -> No
     assert same.all(), f"{where}: {_first(got, want, ~same)}"
 
 
-def assert_close(got: Any, want: Any, ulps: float, where: str, floor: float = 0.0) -> None:
+def assert_close(got: Any, want: Any, ulps: float, where: str, floor: float = 0.0, other: Any = None) -> None:
     """Equal shapes, and errors of at most `ulps` units in the last place of the dtype of `got`.
 
-    `want` is in a wider dtype, or one as wide. Complex numbers are compared by modulus.
+    `want` is in a wider dtype, or one as wide. Complex numbers are compared by modulus. Elements may agree with `other`
+    instead.
     """
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{where}: shape {got.shape}, not {want.shape}"
-    if not is_float(got.dtype):
-        return assert_same_bits(got, want, where)
+    good, error = _close(got, want, ulps, floor)
+    if other is not None:
+        good |= _close(got, np.asarray(other), ulps, floor)[0]
+    assert good.all(), f"{where}: {_first(got, want, ~good)}; {np.where(good, 0, error).max():.3g} units off"
+
+
+def _close(got: np.ndarray, want: np.ndarray, ulps: float, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which elements agree, and their errors in units."""
     dtype = got.dtype
     info = dtypes.finfo(dtypes.to_real_dtype(dtype))
     exact = np.clongdouble if dtype.kind == "c" else np.longdouble
     with np.errstate(all="ignore"):
         given, true = got.astype(exact), want.astype(exact)
         size = np.maximum(np.abs(true), floor)
-        slack = np.longdouble(info.smallest_normal) if dtype.name in FLUSHED else 0
-        error = np.abs(given - true)
-        near = error <= ulps * (1 + 1e-6) * units(size, dtype)
-        near |= (np.abs(true) < slack) & (np.abs(given) <= slack)
+        slack = 2 * np.longdouble(info.smallest_normal) if dtype.name in FLUSHED else 0
+        error = np.abs(given - true) / units(size, dtype)
+        near = error <= ulps * (1 + 1e-6)
+        near |= (np.abs(true) <= slack) & (np.abs(given) <= slack)
         # Where rounding to the dtype overflows, the infinity is the result.
         rounded = want.astype(dtype)
-        special = ~np.isfinite(rounded) | ~np.isfinite(got)
+        overflows = ~np.isfinite(rounded) & (np.abs(true) >= np.longdouble(info.max))
+        special = ~np.isfinite(want) | overflows | ~np.isfinite(got)
         alike = (np.isnan(rounded) & np.isnan(got)) | (rounded == got)
+        if not dtypes.supports_inf(dtypes.to_real_dtype(dtype)):
+            alike |= np.isinf(want) | overflows
     good = np.where(special, alike, near)
     if dtype.kind != "c" and "nuz" not in dtype.name and dtype.name != "float8_e8m0fnu":  # they have one zero or none
-        zero = (want == 0) & (got == 0)
-        good &= ~zero | (np.signbit(got) == np.signbit(want))
-    assert good.all(), f"{where}: {_first(got, want, ~good)}; {_in_units(error, size, dtype, ~good)}"
-    return None
+        good &= (want != 0) | (got != 0) | (np.signbit(got) == np.signbit(want))
+    return good, np.where(np.isfinite(error), error, 0)
 
 
 def _first(got: np.ndarray, want: np.ndarray, bad: np.ndarray) -> str:
     index = tuple(int(i[0]) for i in np.nonzero(bad)) if bad.ndim else ()
     return f"{int(bad.sum())} of {bad.size} differ, first at {index}: {got[index]!r}, not {want[index]!r}"
 
-
-def _in_units(error: np.ndarray, size: np.ndarray, dtype: Any, bad: np.ndarray) -> str:
-    with np.errstate(all="ignore"):
-        count = np.where(bad & np.isfinite(error), error / units(size, dtype), 0)
-    return f"up to {float(count.max()):.3g} units"

@@ -324,26 +324,44 @@ def broadcast_value(ctx: Context, scalar: Value, shape: tuple[int, ...]) -> Valu
     return ctx.op("stablehlo.broadcast_in_dim", (scalar,), aval, "broadcast_dimensions = array<i64>")
 
 
-def by_formula(fun: Callable[..., Any], start: str | None = None, widen: bool = True) -> Callable[..., Value]:
+def direct(hlo: str) -> Callable[..., Value]:
+    """The lowering rule that is one operation."""
+
+    def lower(ctx: Context, *operands: Value) -> Value:
+        return ctx.op(hlo, operands)
+
+    return lower
+
+
+def in_float32(lower: Callable[..., Value]) -> Callable[..., Value]:
+    """The lowering rule that computes in float32 on narrower operands, where each inner step would round otherwise."""
+
+    def wider(ctx: Context, *operands: Value, **params: Any) -> Value:
+        dtype = operands[0].dtype
+        if not dtypes.is_float(dtype) or dtypes.itemsize_bits(dtype) >= 32:
+            return lower(ctx, *operands, **params)
+        out = ctx.out_avals[0]
+        wide = ShapedArray(operands[0].shape, dtypes.float32)
+        converted = [ctx.op("stablehlo.convert", (v,), wide) for v in operands]
+        ctx.out_avals = [wide]
+        return ctx.op("stablehlo.convert", (lower(ctx, *converted, **params),), out)
+
+    return wider
+
+
+def by_formula(fun: Callable[..., Any], start: str | None = None) -> Callable[..., Value]:
     """A lowering rule that is an expression in other operations of `lax`.
 
     Args:
       fun: of the operands and parameters.
       start: a StableHLO operation whose result is given to `fun` as a further operand, to be refined.
-      widen: evaluate it in float32 where the operands are narrower: each of its steps would round otherwise.
     """
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
-        out = ctx.out_avals[0]
-        dtype = operands[0].dtype
-        if narrow := widen and dtypes.is_float(dtype) and dtypes.itemsize_bits(dtype) < 32:
-            wide = ShapedArray(operands[0].shape, dtypes.float32)
-            operands = tuple([ctx.op("stablehlo.convert", (v,), wide) for v in operands])
         if start is not None:
             operands = (*operands, ctx.op(start, operands, operands[0].aval))
         closed = stage_closed(lambda *xs: [fun(*xs, **params)], [v.aval for v in operands], fun.__name__)
-        result = ctx.jaxpr(closed.jaxpr, closed.consts, operands)[0]
-        return ctx.op("stablehlo.convert", (result,), out) if narrow else result
+        return ctx.jaxpr(closed.jaxpr, closed.consts, operands)[0]
 
     return lower
 

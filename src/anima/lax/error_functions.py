@@ -14,7 +14,7 @@ from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
 from anima.lax.arithmetic import abs, add, div, mul, neg, sign, sub
 from anima.lax.compare import is_finite, lt
-from anima.lax.declare import FLOAT, binary, by_formula, operand, unary
+from anima.lax.declare import FLOAT, binary, by_formula, in_float32, operand, unary
 from anima.lax.exponential import exp
 from anima.lax.operands import constant, operands
 from anima.lax.powers import square
@@ -63,7 +63,7 @@ def _erfc_correction(x: Any, y: Any) -> Any:
     return select(lt(constant(1, x), x), select(is_finite(corrected), corrected, y), y)
 
 
-erfc_p = unary("erfc", by_formula(_erfc_correction, start="chlo.erfc"), FLOAT, lambda t, ans, x: mul(t, neg(_gaussian(x))))
+erfc_p = unary("erfc", in_float32(by_formula(_erfc_correction, start="chlo.erfc")), FLOAT, lambda t, ans, x: mul(t, neg(_gaussian(x))))
 
 
 def erfc(x: Any) -> Any:

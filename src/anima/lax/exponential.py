@@ -15,10 +15,10 @@ from anima import dtypes
 from anima.core.trace import aval_of
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
-from anima.lax.bitwise import shift_left, shift_right_arithmetic
+from anima.lax.bitwise import bitwise_and, shift_left, shift_right_arithmetic
 from anima.lax.compare import eq, lt
 from anima.lax.convert import bitcast_convert_type, convert_element_type
-from anima.lax.declare import INEXACT, by_formula, operand, unary
+from anima.lax.declare import INEXACT, by_formula, in_float32, operand, unary
 from anima.lax.operands import constant, filled
 from anima.lax.rounding import RoundingMethod, round
 from anima.lax.selection import clamp, select
@@ -74,7 +74,7 @@ def _exp2(x: Any, accuracy: Any = None) -> Any:
     return fraction
 
 
-exp2_p = unary("exp2", by_formula(_exp2), INEXACT, lambda t, ans, x, **_: mul(t, mul(constant(math.log(2), ans), ans)))
+exp2_p = unary("exp2", in_float32(by_formula(_exp2)), INEXACT, lambda t, ans, x, **_: mul(t, mul(constant(math.log(2), ans), ans)))
 
 
 def exp2(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
@@ -139,22 +139,28 @@ def log(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
 
 
 def _log1p_lower(ctx: Context, x: Value, *, accuracy: Any = None) -> Value:
-    # XLA's polynomial for float64 loses up to 7 bits around -0.4.
     return (_log1p_64 if x.dtype == np.float64 else _log1p_plain)(ctx, x, accuracy=accuracy)
 
 
-def _log1p_formula(x: Any, accuracy: Any = None) -> Any:
-    """`log(u) + (x - (u - 1)) / u` with `u = 1 + x` rounded: to first order, exact in what the rounding lost."""
-    u = add(x, constant(1, x))
-    lost = div(sub(x, sub(u, constant(1, u))), u)
-    exact = add(log(u, accuracy=accuracy), lost)
-    singular = lt(constant(float(np.finfo(np.float64).max) / 2, x), abs(x))
-    tiny = lt(abs(x), constant(1e-300, x))  # keeps the sign of -0.0
-    return select(tiny, x, select(singular, log(u, accuracy=accuracy), exact))
+def _log1p_series(x: Any, accuracy: Any = None) -> Any:
+    """Near 0 `2 atanh(x / (2 + x))` by its Taylor series, elsewhere the logarithm itself.
+
+    XLA's polynomial for float64 loses up to 7 bits around -0.4. The usual corrections for the rounding of `1 + x` do not
+    survive its simplification of `(1 + x) - 1` to `x`.
+    """
+    s = div(x, add(x, constant(2, x)))
+    square = mul(s, s)
+    series = filled(1 / 23, x)
+    for power in range(21, 1, -2):
+        series = add(mul(series, square), constant(1 / power, x))
+    near = add(s, s)
+    near = add(near, mul(near, mul(series, square)))
+    inside = bitwise_and(lt(constant(-0.2929, x), x), lt(x, constant(0.4143, x)))
+    return select(inside, near, log(add(x, constant(1, x)), accuracy=accuracy))
 
 
-_log1p_64 = by_formula(_log1p_formula)
-_log1p_plain = accurate("stablehlo.log_plus_one")
+_log1p_64 = by_formula(_log1p_series)
+_log1p_plain = in_float32(accurate("stablehlo.log_plus_one"))
 
 log1p_p = unary(
     "log1p",

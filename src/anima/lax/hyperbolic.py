@@ -14,7 +14,7 @@ from anima.core.trace import aval_of
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
 from anima.lax.complex_parts import complex, imag, real
-from anima.lax.declare import INEXACT, by_formula, operand, unary
+from anima.lax.declare import INEXACT, by_formula, direct, in_float32, operand, unary
 from anima.lax.exponential import log1p, times_cosh, times_sinh
 from anima.lax.operands import constant, filled
 from anima.lax.powers import rsqrt, square
@@ -40,7 +40,7 @@ def _cosh(z: Any) -> Any:
     return complex(times_cosh(cos(y), x), times_sinh(sin(y), x))
 
 
-sinh_p = unary("sinh", by_formula(_sinh), INEXACT, lambda t, ans, x: mul(t, cosh(x)))
+sinh_p = unary("sinh", in_float32(by_formula(_sinh)), INEXACT, lambda t, ans, x: mul(t, cosh(x)))
 
 
 def sinh(x: Any) -> Any:
@@ -58,7 +58,7 @@ def sinh(x: Any) -> Any:
     return sinh_p.bind(operand(x))
 
 
-cosh_p = unary("cosh", by_formula(_cosh), INEXACT, lambda t, ans, x: mul(t, sinh(x)))
+cosh_p = unary("cosh", in_float32(by_formula(_cosh)), INEXACT, lambda t, ans, x: mul(t, sinh(x)))
 
 
 def cosh(x: Any) -> Any:
@@ -104,7 +104,7 @@ def tanh(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
 # --- inverses ---------------------------------------------------------------------------------
 
 asinh_p = unary(
-    "asinh", "chlo.asinh", INEXACT, lambda t, ans, x: mul(t, rsqrt(add(square(x), constant(1, x))))
+    "asinh", in_float32(direct("chlo.asinh")), INEXACT, lambda t, ans, x: mul(t, rsqrt(add(square(x), constant(1, x))))
 )
 
 
@@ -129,7 +129,7 @@ def _acosh_derivative(t: Any, ans: Any, x: Any) -> Any:
     return mul(t, mul(rsqrt(sub(x, one)), rsqrt(add(x, one))))
 
 
-acosh_p = unary("acosh", "chlo.acosh", INEXACT, _acosh_derivative)
+acosh_p = unary("acosh", in_float32(direct("chlo.acosh")), INEXACT, _acosh_derivative)
 
 
 def acosh(x: Any) -> Any:
@@ -161,6 +161,7 @@ def _atanh_derivative(t: Any, ans: Any, x: Any) -> Any:
 _atanh_64 = by_formula(_atanh_formula)
 
 
+@in_float32
 def _atanh_lower(ctx: Context, x: Value) -> Value:
     # XLA's own takes the difference of two logarithms, each with the error described at log1p.
     return _atanh_64(ctx, x) if x.dtype == np.float64 else ctx.op("chlo.atanh", (x,))

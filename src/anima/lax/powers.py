@@ -25,6 +25,7 @@ from anima.lax.declare import (
     by_formula,
     check_dtype,
     declare,
+    in_float32,
     jvp_of,
     operand,
     same_shapes,
@@ -173,12 +174,12 @@ def rsqrt(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
 def _cbrt_step(x: Any, y: Any, *, accuracy: Any = None) -> Any:
     """A Newton step from XLA's `y`, which errs by up to 10 units, to the cube root of `x`."""
     better = sub(y, mul(sub(y, div(x, square(y))), constant(1 / 3, y)))
-    return select(is_finite(better), better, y)
+    return select(eq(x, constant(0, x)), x, select(is_finite(better), better, y))
 
 
 cbrt_p = unary(
     "cbrt",
-    by_formula(_cbrt_step, start="stablehlo.cbrt"),
+    in_float32(by_formula(_cbrt_step, start="stablehlo.cbrt")),
     FLOAT,
     lambda t, ans, x, **_: mul(t, div(constant(1 / 3, ans), square(ans))),
 )

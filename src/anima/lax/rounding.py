@@ -96,7 +96,7 @@ def _nextafter_lower(ctx: Context, x: Value, y: Value) -> Value:
     return _powers_of_two(ctx, x, y) if x.dtype.name == "float8_e8m0fnu" else ctx.op("chlo.next_after", (x, y))
 
 
-_powers_of_two = by_formula(_unsigned_next, widen=False)
+_powers_of_two = by_formula(_unsigned_next)
 
 nextafter_p = binary(
     "nextafter",

@@ -11,7 +11,7 @@ from anima import dtypes
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import add, div, mul, neg, sub
 from anima.lax.complex_parts import complex, imag, real
-from anima.lax.declare import INEXACT, binary, by_formula, operand, unary
+from anima.lax.declare import INEXACT, binary, by_formula, direct, in_float32, operand, unary
 from anima.lax.exponential import times_cosh, times_sinh
 from anima.lax.operands import constant, operands
 from anima.lax.powers import rsqrt, square
@@ -120,7 +120,7 @@ def _asin_derivative(t: Any, ans: Any, x: Any) -> Any:
     return mul(t, mul(rsqrt(sub(one, x)), rsqrt(add(one, x))))
 
 
-asin_p = unary("asin", "chlo.asin", INEXACT, _asin_derivative)
+asin_p = unary("asin", in_float32(direct("chlo.asin")), INEXACT, _asin_derivative)
 
 
 def asin(x: Any) -> Any:
@@ -138,7 +138,7 @@ def asin(x: Any) -> Any:
     return asin_p.bind(operand(x))
 
 
-acos_p = unary("acos", "chlo.acos", INEXACT, lambda t, ans, x: neg(_asin_derivative(t, ans, x)))
+acos_p = unary("acos", in_float32(direct("chlo.acos")), INEXACT, lambda t, ans, x: neg(_asin_derivative(t, ans, x)))
 
 
 def acos(x: Any) -> Any:
@@ -156,7 +156,7 @@ def acos(x: Any) -> Any:
     return acos_p.bind(operand(x))
 
 
-atan_p = unary("atan", "chlo.atan", INEXACT, lambda t, ans, x: div(t, add(square(x), constant(1, x))))
+atan_p = unary("atan", in_float32(direct("chlo.atan")), INEXACT, lambda t, ans, x: div(t, add(square(x), constant(1, x))))
 
 
 def atan(x: Any) -> Any:

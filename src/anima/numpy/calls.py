@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from anima._native import ArrayImpl, CompiledCall, tree_flatten
 from anima.core.trace import Tracer, is_value
 from anima.transforms.eager import compiled
@@ -22,12 +24,13 @@ _SCALARS = (bool, int, float, complex)
 def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """Checks that operands are operands, with the words of a NumPy function, before anything is traced."""
     spec = call.spec
-    if any(isinstance(a, list) for i, a in enumerate(args) if i in spec.static_argnums) or any(
-        isinstance(kwargs[n], list) for n in spec.static_argnames if n in kwargs
-    ):
-        fixed = [tuple(a) if i in spec.static_argnums and isinstance(a, list) else a for i, a in enumerate(args)]
-        named = {n: tuple(a) if n in spec.static_argnames and isinstance(a, list) else a for n, a in kwargs.items()}
-        return call(*fixed, **named), None
+    settings = [args[i] for i in spec.static_argnums if i < len(args)]
+    settings += [kwargs[name] for name in spec.static_argnames if name in kwargs]
+    if any([isinstance(value, _UNHASHABLE) or type(value) is tuple for value in settings]):
+        fixed = [_setting(a) if i in spec.static_argnums else a for i, a in enumerate(args)]
+        named = {name: _setting(a) if name in spec.static_argnames else a for name, a in kwargs.items()}
+        if any([new is not old for new, old in zip([*fixed, *named.values()], [*args, *kwargs.values()])]):
+            return call(*fixed, **named), None
     for index, arg in enumerate(args):
         if index not in spec.static_argnums:
             _check_leaves(call.name, arg, f"position {index}")
@@ -35,6 +38,21 @@ def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         if name not in spec.static_argnames:
             _check_leaves(call.name, arg, f"argument {name}")
     return jit_miss(call, args, kwargs)
+
+
+_UNHASHABLE = (list, np.ndarray, ArrayImpl)
+
+
+def _setting(value: Any) -> Any:
+    """A setting in a form that can be compared with earlier ones: tuples for lists, numbers for arrays."""
+    if isinstance(value, (np.ndarray, ArrayImpl)):
+        return _setting(value.tolist())
+    if isinstance(value, list):
+        return tuple([_setting(v) for v in value])
+    if type(value) is tuple:
+        new = tuple([_setting(v) for v in value])
+        return value if all([a is b for a, b in zip(new, value)]) else new
+    return value
 
 
 def _check_leaves(name: str, arg: Any, where: str) -> None:

@@ -25,7 +25,7 @@ from anima.runtime.devices import default_device
 from anima.transforms.placement import device_put
 
 # Up to this many bytes a fill on the host and its transfer cost less than a program (2 and 5 us).
-_HOST_FILL = 1 << 14
+HOST_FILL = 1 << 14
 
 
 def place(x: Any, device: Any) -> Any:
@@ -244,7 +244,7 @@ def _stacked(name: str, value: Any, wanted: Any) -> Any:
 def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
     """An array of one Python number."""
     sizes = check_shape("full", shape)
-    if get_trace() is None and math.prod(sizes) * dtype.itemsize <= _HOST_FILL:
+    if get_trace() is None and math.prod(sizes) * dtype.itemsize <= HOST_FILL:
         host = np.full(sizes, value, dtype)
         return _native.array_from_host(host, default_device())
     return lax_full(sizes, value, dtype)

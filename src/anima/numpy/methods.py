@@ -6,18 +6,21 @@ installs them when it is imported and is never called afterwards.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
+from anima import dtypes
 from anima._native import ArrayImpl
 from anima.core.trace import Tracer
 from anima.errors import ImmutableArrayError
-from anima.numpy import arithmetic, logic, reductions
+from anima.lax.convert import bitcast_convert_type, convert_element_type
+from anima.numpy import arithmetic, creation, logic, ranges, reductions, rounding, shapes
 from anima.numpy.calls import accepts, function, operator, refuse_container
 from anima.numpy.indexing import getitem, iterate
-from anima.runtime.arrays import Array
+from anima.transforms.placement import device_put
 
 # --- operators --------------------------------------------------------------------------------
 
@@ -109,9 +112,10 @@ def _repr(x: Any) -> str:
     else:
         host = np.asarray(x)
         body = np.array2string(host, prefix=prefix, suffix=",", separator=", ", max_line_width=width)
-    last = len(body) - body.rfind("\n") + 1 + (len(prefix) if "\n" not in body else 0)
+    text = f"{prefix}{body},"
+    last = len(text) - (text.rfind("\n") + 1)
     gap = "\n" + " " * len(prefix) if last + len(suffix) + 1 > width else " "
-    return f"{prefix}{body},{gap}{suffix}"
+    return f"{text}{gap}{suffix}"
 
 
 def _str(x: Any) -> str:
@@ -140,20 +144,162 @@ def _setitem(x: Any, index: Any, value: Any) -> NoReturn:
 
 def _round(x: Any, ndigits: int | None = None) -> Any:
     """Rounded to a number of decimals; to integers if none is given."""
-    from_zero = rounding.round(x, 0 if ndigits is None else ndigits)
-    return from_zero.astype(int) if ndigits is None else from_zero
+    rounded = rounding.round(x, 0 if ndigits is None else ndigits)
+    return _astype(rounded, int) if ndigits is None else rounded
+
+
+# --- methods that are called otherwise than their functions -----------------------------------
+
+
+def _shape_argument(args: tuple[Any, ...]) -> Any:
+    """The sizes of `x.reshape(2, 3)` or `x.reshape((2, 3))`."""
+    return args[0] if len(args) == 1 else args
+
+
+def _reshape(x: Any, *args: Any, order: str = "C", copy: bool | None = None, out_sharding: Any = None) -> Any:
+    """The same elements in another shape, as `anima.numpy.reshape`; the sizes may be separate arguments."""
+    return shapes.reshape(x, _shape_argument(args), order, copy=copy, out_sharding=out_sharding)
+
+
+def _transpose(x: Any, *args: Any) -> Any:
+    """The dimensions in another order, as `anima.numpy.transpose`; the axes may be separate arguments."""
+    return shapes.transpose(x, _shape_argument(args) if args else None)
+
+
+def _flatten(x: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
+    """The elements in one dimension, as `anima.numpy.ravel`."""
+    return shapes.ravel(x, order, out_sharding=out_sharding)
+
+
+def _astype(x: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+    """The elements converted to a dtype, as `anima.numpy.astype`."""
+    return shapes.astype(x, dtype, copy=copy, device=device)
+
+
+def _copy(x: Any) -> Any:
+    """A copy in memory of its own."""
+    return creation.array(x, copy=True)
+
+
+def _view(x: Any, dtype: Any = None, type: None = None) -> Any:
+    """The bits of the elements read as another dtype; the last axis shrinks or grows with its width."""
+    if type is not None:
+        raise ValueError("view: type is not supported")
+    if dtype is None:
+        return x
+    wanted = dtypes.check_user_dtype_supported(dtype, "view")
+    if wanted == x.dtype:
+        return x
+    return _viewed(x, wanted)
+
+
+@function(static=("dtype",))
+def _viewed(x: Any, dtype: Any) -> Any:
+    old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(dtype)
+    if x.ndim == 0 and old != new:
+        raise ValueError("view: the last axis changes its size, and a scalar has none")
+    if old < new and x.shape[-1] * old % new:
+        raise ValueError(f"view: the last axis, of {x.shape[-1]} elements of {old} bits, does not hold elements of {new} bits")
+    x = _as_words(x)
+    if old < new:
+        x = shapes.reshape(x, (*x.shape[:-1], x.shape[-1] * old // new, new // old))
+    words = bitcast_convert_type(x, _word(dtype))
+    if old > new:
+        words = shapes.reshape(words, (*words.shape[:-2], -1))
+    return _from_words(words, dtype)
+
+
+def _word(dtype: Any) -> Any:
+    """The dtype of whose bits the elements of `dtype` are made, as bitcasts know no booleans and complex numbers."""
+    kind = dtypes.kind_of(dtype)
+    return np.dtype(np.uint8) if kind == "b" else np.dtype(np.uint64) if dtype == np.complex64 else dtype
+
+
+def _as_words(x: Any) -> Any:
+    kind = dtypes.kind_of(x.dtype)
+    if kind == "b":
+        return convert_element_type(x, np.uint8)
+    if kind == "c":
+        raise TypeError("view: complex arrays cannot be viewed as another dtype; use .real and .imag")
+    return x
+
+
+def _from_words(words: Any, dtype: Any) -> Any:
+    kind = dtypes.kind_of(dtype)
+    if kind == "c":
+        raise TypeError("view: arrays cannot be viewed as complex; add the real part and 1j times the imaginary part")
+    return words != 0 if kind == "b" else words
+
+
+def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:
+    """The array on another device or with another sharding, as `anima.device_put`."""
+    if stream is not None:
+        raise ValueError("to_device: stream must be None: transfers need no stream")
+    return device_put(x, device)
+
+
+def _namespace(x: Any, *, api_version: str | None = None) -> Any:
+    """The module of functions for these arrays, `anima.numpy`."""
+    if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+        raise ValueError(f"__array_namespace__: version {api_version!r} of the array API is not known")
+    return sys.modules["anima.numpy"]
+
+
+def _tobytes(x: Any, order: str = "C") -> bytes:
+    """The bytes of the elements."""
+    return np.asarray(x).tobytes(order)  # type: ignore[arg-type]
+
+
+# Functions that are methods as they stand.
+_SAME = {
+    arithmetic: ("conj", "conjugate"),
+    reductions: ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"),
+    ranges: ("diagonal",),
+    shapes: ("ravel", "squeeze", "swapaxes"),
+}
+
+_SPECIAL: dict[str, Any] = {
+    "__contains__": _contains,
+    "__getitem__": getitem,
+    "__iter__": iterate,
+    "__pow__": _power,
+    "__reversed__": _reversed,
+    "__round__": _round,
+    "__rpow__": _reflected_power,
+    "__setitem__": _setitem,
+    "__array_namespace__": _namespace,
+    "astype": _astype,
+    "copy": _copy,
+    "flatten": _flatten,
+    "reshape": _reshape,
+    "to_device": _to_device,
+    "transpose": _transpose,
+    "view": _view,
+}
+
+_ON_HOST = {"__format__": _format, "__repr__": _repr, "__str__": _str, "tobytes": _tobytes}
+
+_PROPERTIES: dict[str, Any] = {
+    "T": shapes.transpose,
+    "mT": shapes.matrix_transpose,
+    "imag": arithmetic.imag,
+    "real": arithmetic.real,
+}
 
 
 def _install() -> None:
     _install_operators()
-    for name, fun in (("__pow__", _power), ("__rpow__", _reflected_power), ("__getitem__", getitem), ("__iter__", iterate),
-                      ("__contains__", _contains), ("__reversed__", _reversed), ("__setitem__", _setitem)):
+    for module, names in _SAME.items():
+        for name in names:
+            fun = getattr(module, name)
+            _set_pair(name, fun, fun.fun)
+    for name, fun in _SPECIAL.items():
         _set_pair(name, fun, fun)
-    for name in ("sum","prod","max","min","mean","var","std","all","any","argmax","argmin","ptp"):
-        f=getattr(reductions,name)
-        _set_pair(name, f, f.fun)
-    for name, fun in (("__repr__", _repr), ("__str__", _str), ("__format__", _format)):
+    for name, fun in _ON_HOST.items():
         setattr(ArrayImpl, name, fun)
+    for name, fun in _PROPERTIES.items():
+        _set_pair(name, property(fun, doc=fun.__doc__), property(fun.fun, doc=fun.__doc__))
+    ArrayImpl.__array_priority__ = 100  # NumPy's operators leave the work to ours
 
 
 _install()

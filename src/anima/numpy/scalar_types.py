@@ -6,6 +6,7 @@ where a dtype is wanted; none is ever instantiated.
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -24,21 +25,21 @@ class ScalarMeta(type):
     def __hash__(cls) -> int:
         return hash(cls.dtype.type)
 
-    def __eq__(cls, other: object) -> bool:
+    def __eq__(cls, other: object) -> builtins.bool:
         if cls is other:
             return True
         if isinstance(other, ScalarMeta):
             return cls.dtype == other.dtype
         return isinstance(other, (type, np.dtype)) and other in (cls.dtype, cls.dtype.type)
 
-    def __ne__(cls, other: object) -> bool:
+    def __ne__(cls, other: object) -> builtins.bool:
         return not cls == other
 
     def __call__(cls, x: Any = 0) -> Any:
         """`x` as an array of this dtype."""
         return asarray(x, dtype=cls.dtype)
 
-    def __instancecheck__(cls, instance: object) -> bool:
+    def __instancecheck__(cls, instance: object) -> builtins.bool:
         return isinstance(instance, (Array, cls.dtype.type)) and instance.dtype == cls.dtype  # type: ignore[attr-defined]
 
     def __repr__(cls) -> str:
@@ -53,7 +54,7 @@ def _scalar_type(name: str) -> ScalarMeta:
 
 SCALAR_TYPES = {name: _scalar_type(name) for name in BY_NAME}
 
-bool_ = SCALAR_TYPES["bool"]
+bool_ = bool = SCALAR_TYPES["bool"]
 int2, int4 = SCALAR_TYPES["int2"], SCALAR_TYPES["int4"]
 int8, int16 = SCALAR_TYPES["int8"], SCALAR_TYPES["int16"]
 int32, int64 = SCALAR_TYPES["int32"], SCALAR_TYPES["int64"]
@@ -114,7 +115,7 @@ def iinfo(int_type: Any) -> Any:
     return dtypes.iinfo(dtypes.as_dtype(int_type))
 
 
-def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
+def can_cast(from_: Any, to: Any, casting: str = "safe") -> builtins.bool:
     """Whether values of dtype `from_` convert to `to` under NumPy's rule `casting`.
 
     >>> import anima.numpy as np
@@ -122,10 +123,10 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
     (False, True)
     """
     source, target = dtypes.as_dtype(from_), dtypes.as_dtype(to)
-    return bool(np.can_cast(source, target, casting=casting))  # type: ignore[arg-type]
+    return builtins.bool(np.can_cast(source, target, casting=casting))  # type: ignore[arg-type]
 
 
-def iscomplexobj(x: Any) -> bool:
+def iscomplexobj(x: Any) -> builtins.bool:
     """Whether the elements of `x` are of a complex dtype.
 
     >>> import anima.numpy as np
@@ -137,11 +138,11 @@ def iscomplexobj(x: Any) -> bool:
     try:
         found = x.dtype
     except AttributeError:
-        return bool(np.iscomplexobj(x))
+        return builtins.bool(np.iscomplexobj(x))
     return dtypes.is_complex(found)
 
 
-def isrealobj(x: Any) -> bool:
+def isrealobj(x: Any) -> builtins.bool:
     """Whether the elements of `x` are of another dtype than a complex one.
 
     >>> import anima.numpy as np

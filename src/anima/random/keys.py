@@ -14,10 +14,10 @@ from anima.config import default_prng_impl, enable_x64, random_seed_offset
 from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
-from anima.lax.convert import convert_element_type
+from anima.lax import add, convert_element_type
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random import threefry
-from anima.random.arguments import check_key, function, unsigned_dtype
+from anima.random.arguments import check_key, constant, function, unsigned_dtype
 
 
 def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:  # noqa: N802
@@ -54,7 +54,7 @@ def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:  # noqa: N802
         raise TypeError(
             f"PRNGKey accepts a scalar seed, but was given an array of shape {aval.shape}; use vmap for batching"
         )
-    return _key_of_array(seed + aval.dtype.type(offset) if offset else seed)
+    return _key_of_array(add(seed, constant(offset, aval.dtype)) if offset else seed)
 
 
 @function(static=())

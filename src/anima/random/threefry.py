@@ -29,7 +29,7 @@ from anima.lax.rng import threefry2x32_p
 Shape = tuple[int, ...]
 
 KEY_WORDS = 2
-UINT = {8: dtypes.uint8, 16: dtypes.uint16, 32: dtypes.uint32, 64: dtypes.uint64}
+UINT = {8: dtypes.uint8, 16: np.dtype(np.uint16), 32: dtypes.uint32, 64: dtypes.uint64}
 
 _ZERO = np.uint32(0)
 _MAX_BLOCK = 0xFFFFFFFF  # numbers that the default layout enciphers with one key

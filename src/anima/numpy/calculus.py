@@ -1,0 +1,3 @@
+"""Differences, gradients, interpolation, convolution and polynomials."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Einstein summation: `einsum` and `einsum_path`."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Elements chosen by conditions or by computed places."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Sorting and searching in sorted arrays."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Order statistics, averages, covariances and histograms."""
+
+from __future__ import annotations

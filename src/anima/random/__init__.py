@@ -1,0 +1,41 @@
+"""Random numbers from explicit keys: each function is a pure function of the key that it is given.
+
+Invariant: equal keys give equal numbers, on every machine and in every transformation; new ones need a new key, which
+`split` and `fold_in` make. The numbers are JAX's, bit for bit.
+
+>>> from anima import random
+>>> key = random.PRNGKey(0)
+>>> key, subkey = random.split(key)
+>>> print(random.normal(subkey, (1,)))
+[-1.2515389]
+"""
+
+from anima.random.continuous import (
+    cauchy as cauchy,
+    exponential as exponential,
+    gumbel as gumbel,
+    laplace as laplace,
+    logistic as logistic,
+    lognormal as lognormal,
+    normal as normal,
+    pareto as pareto,
+    rayleigh as rayleigh,
+    triangular as triangular,
+    truncated_normal as truncated_normal,
+    weibull_min as weibull_min,
+)
+from anima.random.discrete import (
+    bernoulli as bernoulli,
+    geometric as geometric,
+    rademacher as rademacher,
+)
+from anima.random.keys import (
+    PRNGKey as PRNGKey,
+    bits as bits,
+    fold_in as fold_in,
+    split as split,
+)
+from anima.random.uniforms import (
+    randint as randint,
+    uniform as uniform,
+)
