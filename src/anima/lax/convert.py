@@ -5,6 +5,7 @@ Invariant: a conversion to the dtype that a value already has makes no operation
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,7 @@ def reduce_precision(operand_: Any, exponent_bits: int, mantissa_bits: int) -> A
     >>> print(lax.reduce_precision(1.2345, 5, 3))
     1.25
     """
-    exponent, mantissa = exponent_bits.__index__(), mantissa_bits.__index__()
+    exponent, mantissa = operator.index(exponent_bits), operator.index(mantissa_bits)
     if exponent < 1:
         raise ValueError(f"reduce_precision: exponent_bits must be positive, got {exponent}")
     if mantissa < 0:

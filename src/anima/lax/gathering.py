@@ -14,7 +14,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.aval import ShapedArray, dims as as_dims, physical_aval
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
@@ -185,21 +185,32 @@ def _gather_lower(ctx: Context, x: Value, indices: Value, **params: Any) -> Valu
         return _filled(ctx, x, indices, **params)
     offset_dims, collapsed, index_map, x_batch, index_batch = params["dimension_numbers"]
     inner = inner_shape(x)
-    rank = indices.ndim - 1 + len(offset_dims)
+    batch = indices.ndim - 1
+    rank = batch + len(offset_dims) + len(inner)
     fields = {
-        "offset_dims": (*offset_dims, *range(rank, rank + len(inner))),
+        "offset_dims": range(batch, rank),
         "collapsed_slice_dims": collapsed,
         "operand_batching_dims": x_batch,
         "start_indices_batching_dims": index_batch,
         "start_index_map": index_map,
     }
-    numbers = structured(fields, f"index_vector_dim = {indices.ndim - 1}")
+    numbers = structured(fields, f"index_vector_dim = {batch}")
     attrs = (
         f"dimension_numbers = #stablehlo.gather<{numbers}>, "
         f"slice_sizes = {i64_array((*params['slice_sizes'], *inner))}, "
         f"indices_are_sorted = {str(params['indices_are_sorted']).lower()}"
     )
-    return ctx.op("stablehlo.gather", (x, indices), attrs=attrs)
+    # The slices' dimensions come last, as XLA's own expansion has them, and are then put in place. Given constants and
+    # slice dimensions elsewhere, the CPU plugin folds operations on the result to a wrong order of elements.
+    places = [*(d for d in range(rank) if d not in offset_dims and d < rank - len(inner)), *offset_dims]
+    places += range(rank - len(inner), rank)
+    out = physical_aval(ctx.out_avals[0])  # type: ignore[arg-type]
+    if places == list(range(rank)):
+        return ctx.op("stablehlo.gather", (x, indices), attrs=attrs)
+    ordered = ShapedArray(tuple(out.shape[d] for d in places), out.dtype)
+    found = ctx.op("stablehlo.gather", (x, indices), ordered, attrs)
+    permutation = sorted(range(rank), key=places.__getitem__)
+    return ctx.op("stablehlo.transpose", (found,), attrs=f"permutation = {i64_array(permutation)}")
 
 
 def structured(fields: dict[str, Sequence[int]], last: str) -> str:

@@ -6,6 +6,7 @@ Invariant: derivatives are the limits where there are any: that of `x**0` by `x`
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from anima import dtypes
@@ -75,7 +76,7 @@ def integer_pow(x: Any, y: int) -> Any:
     >>> print(lax.integer_pow(2.0, -3))
     0.125
     """
-    value, exponent = operand(x), y.__index__()
+    value, exponent = operand(x), operator.index(y)
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
     if exponent < 0 and dtypes.is_int(aval.dtype):

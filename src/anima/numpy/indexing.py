@@ -21,7 +21,7 @@ from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.joining import concatenate
-from anima.lax.operands import constant
+from anima.lax.operands import constant, filled
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, expand_dims, rev_p, squeeze_p
 from anima.lax.slicing import dynamic_slice_p, slice_p
@@ -51,27 +51,22 @@ class Index(NamedTuple):
 # --- taking an index apart --------------------------------------------------------------------
 
 
-def parse(shape: tuple[int, ...], index: Any, eager: bool, checked: bool = True) -> Index:
+def parse(shape: tuple[int, ...], index: Any, eager: bool, checked: bool = True, wrap: bool = True) -> Index:
     """The key and operands of `index` into an array of the given shape.
 
     Args:
       eager: whether integers and starts of slices become operands.
       checked: whether Python integers out of bounds raise rather than becoming operands.
+      wrap: whether negative indices count from the end; otherwise they are out of bounds.
     Raises:
       IndexError: it does not fit the shape. TypeError: an item is of a kind that is no index.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
-    items = _expand_ellipsis(items, len(shape))
-    key: list[tuple[Any, ...]] = []
-    operands: list[Any] = []
+    parser = _Parser(shape, eager, checked, wrap)
     dim = 0
-    for item in items:
-        if item is None:
-            key.append(("new",))
-            continue
-        dim = _parse_item(item, shape, dim, eager, checked, key, operands)
-    key += [("all",)] * (len(shape) - dim)
-    return Index(tuple(key), tuple(operands))
+    for item in _expand_ellipsis(list(index) if isinstance(index, tuple) else [index], len(shape)):
+        dim = parser.item(item, dim)
+    parser.key += [("all",)] * (len(shape) - dim)
+    return Index(tuple(parser.key), tuple(parser.operands))
 
 
 def _expand_ellipsis(items: list[Any], ndim: int) -> list[Any]:
@@ -101,28 +96,117 @@ def _consumed(item: Any) -> int:
     return int(item.ndim) if dtype is not None and dtype == np.bool_ else 1
 
 
-def _parse_item(
-    item: Any, shape: tuple[int, ...], dim: int, eager: bool, checked: bool, key: list[Any], operands: list[Any]
-) -> int:
-    """Appends what one item means; returns the next dimension."""
-    if type(item) is bool or isinstance(item, np.bool_):
-        key.append(("mask", 1, "new"))
-        operands.append(np.zeros((int(item),), np.int32))
-        return dim
-    if isinstance(item, slice):
-        key.append(_parse_slice(item, shape[dim], eager, operands))
+class _Parser:
+    """Collects the key and the operands, item by item; each method returns the next dimension."""
+
+    __slots__ = ("checked", "eager", "key", "operands", "shape", "wrap")
+
+    def __init__(self, shape: tuple[int, ...], eager: bool, checked: bool, wrap: bool) -> None:
+        self.shape = shape
+        self.eager = eager
+        self.checked = checked
+        self.wrap = wrap
+        self.key: list[tuple[Any, ...]] = []
+        self.operands: list[Any] = []
+
+    def item(self, item: Any, dim: int) -> int:
+        kind = type(item)
+        if kind is int:
+            return self.integer(item, dim)
+        if kind is slice:
+            return self.slice(item, dim)
+        if item is None:
+            self.key.append(("new",))
+            return dim
+        if isinstance(item, (bool, np.bool_)):
+            self.key.append(("mask", 1, "new"))
+            self.operands.append(np.zeros((int(item),), np.int32))
+            return dim
+        if isinstance(item, (int, np.integer)):
+            return self.integer(int(item), dim)
+        if dtypes.is_bool(_index_dtype(item)):
+            return self.mask(item, dim)
+        return self.array(item, dim)
+
+    def integer(self, value: int, dim: int) -> int:
+        size = self.shape[dim]
+        if not (-size if self.wrap else 0) <= value < size:
+            if self.checked:
+                raise IndexError(f"index {value} is out of bounds for axis {dim} with size {size}")
+            outside = value if self.wrap or value >= 0 else size
+            self.key.append(("scalar",))
+            self.operands.append(np.int32(max(min(outside, 2**31 - 1), -(2**31))))
+            return dim + 1
+        value = value + size if value < 0 else value
+        if self.eager:
+            self.key.append(("place",))
+            self.operands.append(value)
+        else:
+            self.key.append(("at", value))
         return dim + 1
-    if isinstance(item, (int, np.integer)):
-        key.append(_parse_int(int(item), shape[dim], dim, eager, checked, operands))
+
+    def slice(self, item: slice, dim: int) -> int:
+        if item.start is None and item.stop is None and item.step is None:
+            self.key.append(("all",))
+            return dim + 1
+        _check_bounds(item)
+        start, stop, step = item.indices(self.shape[dim])
+        count = len(range(start, stop, step))
+        if count == self.shape[dim] and step == 1:
+            self.key.append(("all",))
+        elif count == 0:
+            self.key.append(("range", 0, 0, 1))
+        elif self.eager and step == 1:
+            self.key.append(("window", count))
+            self.operands.append(start)
+        else:
+            self.key.append(("range", start, count, step))
         return dim + 1
-    dtype = _index_dtype(item)
-    if dtypes.is_bool(dtype):
-        return _parse_mask(item, shape, dim, key, operands)
-    item = _normalized(item, shape[dim])
-    ndim = len(shape_of(item))
-    key.append(("scalar",) if ndim == 0 else ("array", ndim))
-    operands.append(item)
-    return dim + 1
+
+    def mask(self, item: Any, dim: int) -> int:
+        ndim = item.ndim
+        covered = self.shape[dim : dim + ndim]
+        if isinstance(item, Tracer):
+            concrete = item.concrete()
+            if concrete is None:
+                raise NonConcreteBooleanIndexError(item)
+            item = concrete
+        if tuple(item.shape) != covered:
+            raise IndexError(
+                f"boolean index did not match shape of indexed array: the mask has shape {tuple(item.shape)}, the "
+                f"dimensions from {dim} on have {covered}"
+            )
+        if ndim == 0:
+            return self.item(bool(item), dim)
+        for places in np.nonzero(np.asarray(item)):
+            self.key.append(("mask", 1))
+            self.operands.append(places.astype(np.int32))
+        return dim + ndim
+
+    def array(self, item: Any, dim: int) -> int:
+        size = self.shape[dim]
+        if self.wrap:
+            item = _normalized(item, size)
+        else:
+            item = from_front(_wide(item), 0, size)
+        ndim = len(shape_of(item))
+        self.key.append(("scalar",) if ndim == 0 else ("array", ndim))
+        self.operands.append(item)
+        return dim + 1
+
+
+def _check_bounds(item: slice) -> None:
+    for bound in (item.start, item.stop, item.step):
+        if isinstance(bound, Tracer) and bound.concrete() is None:
+            error = IndexError(
+                f"Array slice indices must have static start/stop/step, got {item}: the size of a slice must be known "
+                "while tracing"
+            )
+            error.add_note(
+                "For a slice of fixed size at a traced place use lax.dynamic_slice or lax.dynamic_slice_in_dim; to "
+                "choose elements by a traced condition use numpy.where."
+            )
+            raise error
 
 
 def _index_dtype(item: Any) -> Any:
@@ -150,66 +234,6 @@ def _index_dtype(item: Any) -> Any:
     return dtype
 
 
-def _parse_int(value: int, size: int, dim: int, eager: bool, checked: bool, operands: list[Any]) -> tuple[Any, ...]:
-    if not -size <= value < size:
-        if checked:
-            raise IndexError(f"index {value} is out of bounds for axis {dim} with size {size}")
-        operands.append(np.int32(max(min(value, 2**31 - 1), -(2**31))))
-        return ("scalar",)
-    value = value + size if value < 0 else value
-    if not eager:
-        return ("at", value)
-    operands.append(value)
-    return ("place",)
-
-
-def _parse_slice(item: slice, size: int, eager: bool, operands: list[Any]) -> tuple[Any, ...]:
-    if item.start is None and item.stop is None and item.step is None:
-        return ("all",)
-    for bound in (item.start, item.stop, item.step):
-        if isinstance(bound, Tracer) and bound.concrete() is None:
-            error = IndexError(
-                f"Array slice indices must have static start/stop/step, got {item}: the size of a slice must be known "
-                "while tracing"
-            )
-            error.add_note(
-                "For a slice of fixed size at a traced place use lax.dynamic_slice or lax.dynamic_slice_in_dim; to "
-                "choose elements by a traced condition use numpy.where."
-            )
-            raise error
-    start, stop, step = item.indices(size)
-    count = len(range(start, stop, step))
-    if count == size and step == 1:
-        return ("all",)
-    if count == 0:
-        return ("range", 0, 0, 1)
-    if eager and step == 1:
-        operands.append(start)
-        return ("window", count)
-    return ("range", start, count, step)
-
-
-def _parse_mask(item: Any, shape: tuple[int, ...], dim: int, key: list[Any], operands: list[Any]) -> int:
-    ndim = item.ndim
-    covered = shape[dim : dim + ndim]
-    if isinstance(item, Tracer):
-        concrete = item.concrete()
-        if concrete is None:
-            raise NonConcreteBooleanIndexError(item)
-        item = concrete
-    if tuple(item.shape) != covered:
-        raise IndexError(
-            f"boolean index did not match shape of indexed array: the mask has shape {tuple(item.shape)}, the "
-            f"dimensions from {dim} on have {covered}"
-        )
-    if ndim == 0:
-        return _parse_item(bool(item), shape, dim, True, True, key, operands)
-    for places in np.nonzero(np.asarray(item)):
-        key.append(("mask", 1))
-        operands.append(places.astype(np.int32))
-    return dim + ndim
-
-
 def _normalized(item: Any, size: int) -> Any:
     """NumPy's integer arrays with their negative elements counted from the front already."""
     if isinstance(item, np.ndarray) and item.dtype.kind == "i":
@@ -231,14 +255,13 @@ def _integers(value: Any, dtype: Any) -> Any:
     return convert_element_type(value, dtype) if dtype_of(value) != dtype else value
 
 
-def from_front(value: Any, size: int) -> Any:
-    """Index operands with the negative ones counted from the front."""
+def from_front(value: Any, size: int, instead: int | None = None) -> Any:
+    """Index operands with the negative ones counted from the front, or replaced by `instead`."""
     if dtypes.is_unsigned_int(dtype_of(value)):
         return value
-    if isinstance(value, (int, np.integer)):
-        return value + size if value < 0 else value
     negative = lt(value, constant(0, value))
-    return select(negative, add(value, constant(size, value)), value)
+    counted = add(value, constant(size, value)) if instead is None else filled(instead, value)
+    return select(negative, counted, value)
 
 
 def read(x: Any, key: Key, operands: Sequence[Any], mode: Any = None, **options: Any) -> Any:
@@ -414,7 +437,7 @@ def gather_arrays(
 
 
 @function(static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"))
-def _read(x: Any, operands: Any, key: Key, mode: Any = None, **options: Any) -> Any:
+def read_compiled(x: Any, operands: Any, key: Key, mode: Any = None, **options: Any) -> Any:
     return read(x, key, operands, mode, **options)
 
 
@@ -441,7 +464,7 @@ def getitem(x: Any, index: Any) -> Any:
             if -size <= index < size:
                 return _element(x, index if index >= 0 else index + size)
     key, operands = parse(x.shape, index, eager)
-    return _read(x, operands, key) if eager else read(x, key, operands)
+    return read_compiled(x, operands, key) if eager else read(x, key, operands)
 
 
 def iterate(x: Any) -> Iterator[Any]:

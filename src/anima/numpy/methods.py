@@ -18,6 +18,7 @@ from anima.core.trace import Tracer
 from anima.errors import ImmutableArrayError
 from anima.lax.convert import bitcast_convert_type, convert_element_type
 from anima.numpy import arithmetic, creation, logic, ranges, reductions, rounding, shapes
+from anima.numpy.at import updates_at
 from anima.numpy.calls import accepts, function, operator, refuse_container
 from anima.numpy.indexing import getitem, iterate
 from anima.transforms.placement import device_put
@@ -299,6 +300,7 @@ def _install() -> None:
         setattr(ArrayImpl, name, fun)
     for name, fun in _PROPERTIES.items():
         _set_pair(name, property(fun, doc=fun.__doc__), property(fun.fun, doc=fun.__doc__))
+    _set_pair("at", property(updates_at), property(updates_at))
     ArrayImpl.__array_priority__ = 100  # NumPy's operators leave the work to ours
 
 

@@ -34,23 +34,12 @@ def check_callable(fun: Any, transformation: str) -> None:
         )
 
 
-@functools.lru_cache(maxsize=4096)
-def _signature(fun: Any) -> inspect.Signature | None:
+def signature_of(fun: Any) -> inspect.Signature | None:
+    """The signature of a callable, or None if it has none to inspect. Not kept: that would keep the callable."""
     try:
         return inspect.signature(fun)
     except (ValueError, TypeError):
         return None
-
-
-def signature_of(fun: Any) -> inspect.Signature | None:
-    """The signature of a callable, or None if it has none to inspect."""
-    try:
-        return _signature(fun)
-    except TypeError:  # unhashable callable
-        try:
-            return inspect.signature(fun)
-        except (ValueError, TypeError):
-            return None
 
 
 def argument_name(fun: Any, index: int) -> str:

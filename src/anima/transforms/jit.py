@@ -332,6 +332,8 @@ def resolve_arguments(fun: Any, numbers: Any, names: Any, what: str) -> tuple[tu
     Raises:
       ValueError: a position or name does not exist.
     """
+    if numbers is None and names is None:
+        return (), ()
     positions = list(_as_tuple(numbers, int, f"{what}_argnums"))
     given = list(_as_tuple(names, str, f"{what}_argnames"))
     signature = signature_of(fun)

@@ -10,6 +10,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.errors import JAXTypeError
 from anima.runtime.dispatch import check_operand
+from anima.runtime.hlo_text import hlo_text
 from anima.transforms.shapes import ShapeDtypeStruct
 
 
@@ -131,8 +132,8 @@ class Compiled:
         return self._plan.execute(leaves)
 
     def as_text(self) -> str:
-        """The optimised program's serialised HLO module, decoded for reading."""
-        return self._executable.optimized_program().decode("utf-8", "replace")  # type: ignore[no-any-return]
+        """The optimised program, as XLA runs it, in the form of HLO text."""
+        return hlo_text(self._executable.optimized_program())
 
     def cost_analysis(self) -> dict[str, float]:
         """XLA's estimate of the program's cost, by name."""
