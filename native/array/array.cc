@@ -25,6 +25,19 @@ void unlink(ArrayObject* array) {
   (array->previous != nullptr ? array->previous->next : first_live) = array->next;
 }
 
+void release_array(PyObject* self) {
+  ArrayObject* array = as_array(self);
+  if (array->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
+  clear_array(self);
+  drop_host_copies(array);
+  array->transfer.~shared_ptr();
+  array->shards.~vector();
+  array->aval.~AvalRef();
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_Del(self);
+  Py_DECREF(type);
+}
+
 }  // namespace
 
 PyTypeObject* array_type = nullptr;
@@ -50,17 +63,14 @@ PyObject* make_array(AvalRef aval, std::vector<BufferRef> shards, PyObject* shar
 
 void dealloc_array(PyObject* self) {
   ArrayObject* array = as_array(self);
-  if (PyObject_GC_IsTracked(self)) PyObject_GC_UnTrack(self);
-  unlink(array);
-  if (array->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
-  clear_array(self);
-  drop_host_copies(array);
-  array->transfer.~shared_ptr();
-  array->shards.~vector();
-  array->aval.~AvalRef();
-  PyTypeObject* type = Py_TYPE(self);
-  PyObject_GC_Del(self);
-  Py_DECREF(type);
+  bool tracked = PyObject_GC_IsTracked(self);
+  if (tracked) PyObject_GC_UnTrack(self);
+  // Untracked with a sharding: the trashcan has postponed this once, and the array is unlinked already.
+  if (tracked || array->sharding == nullptr) unlink(array);
+  if (array->sharding == nullptr) return release_array(self);
+  Py_TRASHCAN_BEGIN(self, dealloc_array);  // a sharding may hold an array, and so on
+  release_array(self);
+  Py_TRASHCAN_END;
 }
 
 int traverse_array(PyObject* self, visitproc visit, void* arg) {
@@ -95,6 +105,7 @@ void check_live(ArrayObject* array) {
 }
 
 bool may_donate(ArrayObject* array, long own_references) {
+  if (array->shards.empty()) return false;  // deleted meanwhile: others may use the buffers still
   for (const BufferRef& shard : array->shards) {
     if (shard.use_count() > 1 + own_references) return false;
   }
@@ -122,6 +133,13 @@ void await_ready(ArrayObject* array) {
   } catch (const DeletedError&) {
     throw_deleted(array);
   }
+}
+
+BufferRef await_buffer(ArrayObject* array) {
+  if (array->shards.empty()) throw_deleted(array);
+  BufferRef buffer = array->shards[0];
+  await_ready(array);
+  return buffer;
 }
 
 PyObject* array_sharding(ArrayObject* array) {

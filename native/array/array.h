@@ -55,6 +55,9 @@ bool is_deleted(ArrayObject* array);
 bool may_donate(ArrayObject* array, long own_references = 0);
 // Waits until every shard is there; throws the error that its computation ended with.
 void await_ready(ArrayObject* array);
+// The same for an array of one shard, and its buffer: during the wait another thread may delete the array,
+// which then has none.
+BufferRef await_buffer(ArrayObject* array);
 // The sharding; made by the hook on first request for a single device. New reference.
 PyObject* array_sharding(ArrayObject* array);
 // The live arrays, as a list. New reference.

@@ -177,8 +177,8 @@ PyObject* python_aval(const AvalInfo& aval) {
   if (!aval.aval) {
     PyObject* weak = aval.weak ? Py_True : Py_False;
     PyObject* arguments[] = {aval.shape.get(), aval.dtype.get(), weak};
-    PyObject* factory = hook(&Hooks::make_aval, "make_aval");
-    aval.aval = PyRef::steal(checked(PyObject_Vectorcall(factory, arguments, 3, nullptr)));
+    PyRef factory = hook(&Hooks::make_aval, "make_aval");
+    aval.aval = PyRef::steal(checked(PyObject_Vectorcall(factory.get(), arguments, 3, nullptr)));
   }
   return aval.aval.new_ref();
 }

@@ -207,35 +207,52 @@ constexpr PyMethodDef define(const char* name, const char* doc) {
 
 PyMethodDef functions[] = {
     define<py_register_dtype>("register_dtype",
+                              "register_dtype($module, code, np_dtype)\n--\n\n"
                               "Let a numpy dtype stand for a PJRT element type code. Idempotent."),
     define<py_set_array_hooks>(
         "set_array_hooks",
+        "set_array_hooks($module, make_aval=..., make_sharding=..., default_device=..., assemble=...)\n--\n\n"
         "Set the Python functions that arrays call: make_aval(shape, dtype, weak_type), "
         "make_sharding(device), default_device(), assemble(array)."),
-    define<py_array_hooks>("array_hooks", "The hooks that are set, by name."),
+    define<py_array_hooks>("array_hooks",
+                           "array_hooks($module)\n--\n\n"
+                           "The hooks that are set, by name."),
     define<py_array_from_host>(
         "array_from_host",
+        "array_from_host($module, value, device, copy=True, dtype=None, weak_type=None, "
+        "committed=False)\n--\n\n"
         "A NumPy array or scalar, or a Python number, as an array on `device`. copy=True copies "
         "always, None shares memory of aligned_empty(), False shares or raises ValueError. "
         "dtype=None narrows 64-bit types while x64 is off."),
     define<py_aligned_empty>("aligned_empty",
+                             "aligned_empty($module, shape, dtype)\n--\n\n"
                              "An uninitialised numpy array in memory that arrays can share."),
     define<py_array_from_shards>(
         "array_from_shards",
+        "array_from_shards($module, shape, dtype, weak_type, sharding, arrays)\n--\n\n"
         "One array out of single-device arrays, in the order of the sharding's devices."),
     define<py_array_with>(
         "array_with",
+        "array_with($module, x, weak_type=None, dtype=None, committed=None, sharding=None)\n--\n\n"
         "An array of the same buffers with another weak type, dtype (of the same bits, or extended), "
         "committedness or sharding."),
-    define<py_copy_to_device>("copy_to_device", "A copy of `x` on `device`, committed to it."),
+    define<py_copy_to_device>("copy_to_device",
+                              "copy_to_device($module, x, device)\n--\n\n"
+                              "A copy of `x` on `device`, committed to it."),
     define<py_from_dlpack_capsule>(
         "from_dlpack_capsule",
+        "from_dlpack_capsule($module, capsule, device=None, copy=None)\n--\n\n"
         "The array in a DLPack capsule; shares host memory that is dense and aligned."),
-    define<py_array_from_pickle>("array_from_pickle", "Rebuilds a pickled array on the default device."),
+    define<py_array_from_pickle>("array_from_pickle",
+                                 "array_from_pickle($module, contents, weak_type, extended)\n--\n\n"
+                                 "Rebuilds a pickled array on the default device."),
     define<py_aval_of_host_value>(
         "aval_of_host_value",
+        "aval_of_host_value($module, value)\n--\n\n"
         "The aval that a host value would have as an array; None if it is no host value."),
-    define<py_live_arrays>("live_arrays", "The arrays that exist and were not deleted, latest first."),
+    define<py_live_arrays>("live_arrays",
+                           "live_arrays($module)\n--\n\n"
+                           "The arrays that exist and were not deleted, latest first."),
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -67,6 +67,16 @@ PJRT_Buffer_Type read_type(const Tensor& tensor) {
                static_cast<int>(tensor.dtype.lanes));
 }
 
+// The address of the first element.
+void* read_address(const Tensor& tensor, const AvalInfo& aval) {
+  if (aval.size == 0) return tensor.data;
+  if (tensor.data == nullptr) {
+    throw_python(PyExc_BufferError, "from_dlpack_capsule: a tensor of shape %S has no memory",
+                 aval.shape.get());
+  }
+  return static_cast<char*>(tensor.data) + tensor.byte_offset;
+}
+
 void check_device(const Tensor& tensor) {
   if (tensor.device.type == dlpack::kCpu || tensor.device.type == dlpack::kCudaHost) return;
   throw_python(PyExc_BufferError,
@@ -91,7 +101,11 @@ PyRef numpy_view(const Tensor& tensor, const std::vector<int64_t>& dims, PJRT_Bu
   auto itemsize = static_cast<npy_intp>(host_itemsize(type));
   for (size_t i = 0; i < dims.size(); ++i) {
     shape[i] = static_cast<npy_intp>(dims[i]);
-    strides[i] = tensor.strides != nullptr ? static_cast<npy_intp>(tensor.strides[i]) * itemsize : 0;
+    int64_t stride = tensor.strides != nullptr ? tensor.strides[i] : 0;
+    if (__builtin_mul_overflow(stride, itemsize, &strides[i])) {
+      throw_python(PyExc_BufferError, "from_dlpack_capsule: stride %lld is out of range",
+                   static_cast<long long>(stride));
+    }
   }
   PyObject* dtype = Py_NewRef(dtype_of_type(type));
   return PyRef::steal(
@@ -129,7 +143,7 @@ PyObject* from_dlpack_capsule(PyObject* capsule, Device* device, PyObject* copy)
   AvalRef aval = intern_aval(canonical_type(given), read_dims(tensor), false);
   bool committed = device != nullptr;
   if (device == nullptr) device = default_device();
-  void* data = static_cast<char*>(tensor.data) + tensor.byte_offset;
+  void* data = read_address(tensor, *aval);
   const char* obstacle =
       copy == Py_True ? "a copy is wanted" : obstacle_to_sharing(tensor, *aval, given, data, device);
   if (copy == Py_False && obstacle != nullptr && aval->size != 0) {

@@ -99,8 +99,7 @@ Source open_source(ArrayObject* array, PyObject* target, PyObject* copy) {
   if (to_host && copy == Py_False) {
     throw_python(PyExc_BufferError, "__dlpack__: copy=False, but the contents are not in host memory");
   }
-  await_ready(array);
-  BufferRef buffer = array->shards[0];
+  BufferRef buffer = await_buffer(array);
   source.copied = to_host || copy == Py_True;
   if (to_host) {
     source.device = {dlpack::kCpu, 0};
@@ -140,7 +139,7 @@ PyObject* make_capsule(ArrayObject* array, Source source, const char* name, PyCa
   int64_t stride = 1;
   for (size_t i = aval.dims.size(); i-- > 0;) {
     owner->strides[i] = stride;
-    stride *= aval.dims[i];
+    if (__builtin_mul_overflow(stride, aval.dims[i], &stride)) break;  // an empty array: any will do
   }
   T& managed = owner->managed;
   managed.context = owner.get();

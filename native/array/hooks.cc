@@ -21,9 +21,9 @@ Hooks& hooks() {
   return h;
 }
 
-PyObject* hook(PyRef Hooks::* which, const char* name) {
-  PyObject* function = (hooks().*which).get();
-  if (function == nullptr) {
+PyRef hook(PyRef Hooks::* which, const char* name) {
+  PyRef function = hooks().*which;
+  if (!function) {
     throw_python(PyExc_RuntimeError,
                  "the array hook %s is not set: import anima, not its native module alone", name);
   }
@@ -43,7 +43,8 @@ Device* unwrap_device(PyObject* object, const char* argument) {
 }
 
 Device* default_device() {
-  PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(hook(&Hooks::default_device, "default_device"))));
+  PyRef function = hook(&Hooks::default_device, "default_device");
+  PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(function.get())));
   return unwrap_device(device.get(), "default_device()");
 }
 
@@ -51,8 +52,8 @@ PyObject* device_sharding(Device* device) {
   auto known = device_shardings().find(device);
   if (known != device_shardings().end()) return known->second.new_ref();
   PyRef wrapped = PyRef::steal(python_device(device));
-  PyObject* factory = hook(&Hooks::make_sharding, "make_sharding");
-  PyRef sharding = PyRef::steal(checked(PyObject_CallOneArg(factory, wrapped.get())));
+  PyRef factory = hook(&Hooks::make_sharding, "make_sharding");
+  PyRef sharding = PyRef::steal(checked(PyObject_CallOneArg(factory.get(), wrapped.get())));
   // The hook may have asked for the same one.
   return device_shardings().emplace(device, std::move(sharding)).first->second.new_ref();
 }

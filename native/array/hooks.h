@@ -16,8 +16,8 @@ struct Hooks {
 };
 
 Hooks& hooks();
-// The hook, borrowed; RuntimeError if Python has not set it.
-PyObject* hook(PyRef Hooks::* which, const char* name);
+// The hook, owned, since it may set another in its place; RuntimeError if Python has not set it.
+PyRef hook(PyRef Hooks::* which, const char* name);
 
 // The Python object of a device (new reference), and back (throws TypeError naming `argument`). Devices
 // live as long as the process.

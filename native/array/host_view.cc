@@ -34,8 +34,7 @@ void end_hold(PyObject* capsule) {
 }
 
 PyObject* view_in_place(ArrayObject* array) {
-  await_ready(array);
-  BufferRef buffer = array->shards[0];
+  BufferRef buffer = await_buffer(array);
   PyRef hold = hold_capsule(buffer);  // before its address is asked for: from here on it stays there
   const AvalInfo& aval = *array->aval;
   return numpy_over(buffer->unsafe_pointer(), aval.physical_dims, dtype_of_type(aval.type), std::move(hold),
@@ -43,8 +42,8 @@ PyObject* view_in_place(ArrayObject* array) {
 }
 
 PyObject* assemble(ArrayObject* array) {
-  PyObject* function = hook(&Hooks::assemble, "assemble");
-  PyRef whole = PyRef::steal(checked(PyObject_CallOneArg(function, reinterpret_cast<PyObject*>(array))));
+  PyRef function = hook(&Hooks::assemble, "assemble");
+  PyRef whole = PyRef::steal(checked(PyObject_CallOneArg(function.get(), reinterpret_cast<PyObject*>(array))));
   if (!PyArray_Check(whole.get())) {
     throw_python(PyExc_TypeError, "the array hook assemble must return a numpy array, got %.200s",
                  Py_TYPE(whole.get())->tp_name);
@@ -53,21 +52,21 @@ PyObject* assemble(ArrayObject* array) {
   return whole.release();
 }
 
-// The copy that was begun, once it is there; null if there is none, or it failed.
-BlockRef finish_transfer(ArrayObject* array) {
+// The copy of `buffer` that was begun, once it is there; null if there is none, or it failed.
+BlockRef finish_transfer(ArrayObject* array, const BufferRef& buffer) {
   std::shared_ptr<HostCopy> transfer = array->transfer;
   if (!transfer) return nullptr;
   NoGil nogil;
+  Client::Use use(buffer->client().get());  // throws in a forked child, where the copy would never end
   std::unique_lock<std::mutex> lock(transfer->mutex);
   transfer->changed.wait(lock, [&] { return transfer->state != HostCopy::kUnderWay; });
   return transfer->state == HostCopy::kComplete ? transfer->block : nullptr;
 }
 
 PyObject* copy_out(ArrayObject* array) {
-  await_ready(array);
-  BufferRef buffer = array->shards[0];
+  BufferRef buffer = await_buffer(array);
   AvalRef aval = array->aval;
-  BlockRef block = finish_transfer(array);
+  BlockRef block = finish_transfer(array, buffer);
   if (!block) {
     block = std::make_shared<Block>(aval->nbytes);
     NoGil nogil;
@@ -93,11 +92,6 @@ PyRef hold_capsule(BufferRef buffer) {
 bool in_host_memory(ArrayObject* array) {
   return array->shards.size() == 1 && is_host_device(array->shards[0]->device()) &&
          bits_of(array->aval->type) >= 8;
-}
-
-const void* host_address(ArrayObject* array) {
-  await_ready(array);
-  return array->shards[0]->unsafe_pointer();
 }
 
 void refuse_extended(ArrayObject* array) {

@@ -19,8 +19,6 @@ void begin_host_copy(ArrayObject* array);
 void drop_host_copies(ArrayObject* array);
 // True if the contents can be read where they are: one shard, in host memory, at least a byte an element.
 bool in_host_memory(ArrayObject* array);
-// The address of such contents. Waits. Valid while the array's buffer lives and is not donated.
-const void* host_address(ArrayObject* array);
 // A capsule that keeps a buffer alive and in place.
 PyRef hold_capsule(BufferRef buffer);
 // Throws TypeError if the dtype is an extended one, which has no NumPy form.

@@ -58,7 +58,8 @@ PyRef only_element(ArrayObject* array) {
   refuse_extended(array);
   PJRT_Buffer_Type type = array->aval->type;
   if (in_host_memory(array)) {
-    PyObject* number = element_object(type, host_address(array));
+    InPlace contents(await_buffer(array));
+    PyObject* number = element_object(type, contents.address());
     if (number != nullptr) return PyRef::steal(number);
     if (PyErr_Occurred()) throw PythonError();
   }

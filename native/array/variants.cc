@@ -62,7 +62,7 @@ void check_shard(PyObject* item, const AvalInfo& expected, Py_ssize_t index) {
     throw_python(PyExc_TypeError, "array_from_shards: arrays[%zd] has dtype %S, the whole array %S", index,
                  aval.dtype.get(), expected.dtype.get());
   }
-  if (aval.dims != expected.dims) {
+  if (aval.dims != expected.dims || aval.physical_dims != expected.physical_dims) {
     throw_python(PyExc_ValueError,
                  "array_from_shards: arrays[%zd] has shape %S, its share of the whole is %S", index,
                  aval.shape.get(), expected.shape.get());
@@ -94,6 +94,15 @@ void check_devices(const std::vector<BufferRef>& shards, PyObject* sharding) {
   }
 }
 
+// What a sharding says of its shards is Python's word, and the memory behind them is read by it.
+void check_shards(const std::vector<BufferRef>& shards, const AvalInfo& aval, PyObject* sharding) {
+  for (const BufferRef& shard : shards) {
+    if (shard->type() == aval.type && shard->dims() == aval.physical_dims) continue;
+    throw_python(PyExc_ValueError, "the shards of an array are not of the shape %S that its sharding %R says",
+                 aval.shape.get(), sharding);
+  }
+}
+
 }  // namespace
 
 BufferRef clone_buffer(const BufferRef& buffer) {
@@ -102,17 +111,9 @@ BufferRef clone_buffer(const BufferRef& buffer) {
   std::vector<int64_t> dims = buffer->dims();
   if (is_host_device(buffer->device()) && bits_of(type) >= 8) {
     buffer->await_ready();
-    buffer->hold();
-    BufferRef copy;
-    try {
-      copy = buffer->device()->client->from_host(buffer->unsafe_pointer(), type, dims, buffer->device(),
-                                                 HostSemantics::kCopy, nullptr);
-    } catch (...) {
-      buffer->unhold();
-      throw;
-    }
-    buffer->unhold();
-    return copy;
+    InPlace contents(buffer);
+    return buffer->device()->client->from_host(contents.address(), type, dims, buffer->device(),
+                                               HostSemantics::kCopy, nullptr);
   }
   Block block(dense_bytes(type, dims));
   buffer->copy_to_host(block.data(), block.bytes());
@@ -128,6 +129,10 @@ PyObject* array_with(ArrayObject* array, PyObject* weak_type, PyObject* dtype, P
   AvalRef aval = dtype != nullptr
                      ? reinterpret(*array->aval, dtype, weak)
                      : intern_aval(array->aval->type, array->aval->dims, weak, array->aval->extended.get());
+  if (aval->physical_dims != array->aval->physical_dims) {
+    throw_python(PyExc_ValueError, "array_with: the extended dtype %R changed how it is stored",
+                 aval->dtype.get());
+  }
   if (sharding == nullptr) {
     if (array->sharding != nullptr && aval->dims.size() != array->aval->dims.size()) {
       throw_python(PyExc_ValueError,
@@ -154,6 +159,11 @@ PyObject* array_from_shards(PyObject* shape, PyObject* dtype, bool weak, PyObjec
     check_shard(item, *part, i);
     shards.push_back(as_array(item)->shards[0]);
   }
+  if (shards.size() == 1 && part->physical_dims != whole->physical_dims) {
+    throw_python(PyExc_ValueError,
+                 "array_from_shards: one array of shape %S is not the whole array, of shape %S",
+                 part->shape.get(), whole->shape.get());
+  }
   if (shards.empty())
     throw_python(PyExc_ValueError, "array_from_shards: `arrays` must hold at least one array");
   check_devices(shards, sharding);
@@ -169,13 +179,14 @@ PyObject* array_from_shards(PyObject* shape, PyObject* dtype, bool weak, PyObjec
 PyObject* shard_list(ArrayObject* array) {
   check_live(array);
   AvalRef aval = array->aval;
-  if (array->shards.size() > 1) {
+  std::vector<BufferRef> shards = array->shards;
+  if (shards.size() > 1) {
     PyRef sharding = PyRef::steal(array_sharding(array));
     aval = intern_aval(aval->type, shard_dims(sharding.get(), aval->shape.get()), aval->weak,
                        aval->extended.get());
+    check_shards(shards, *aval, sharding.get());
   }
   PyRef list = PyRef::steal(checked(PyList_New(0)));
-  std::vector<BufferRef> shards = array->shards;
   for (BufferRef& shard : shards) {
     PyRef part = PyRef::steal(make_array(aval, std::move(shard), true));
     checked_status(PyList_Append(list.get(), part.get()));

@@ -24,11 +24,12 @@ PyObject* bind_set_traceback_filter(PyObject*, PyObject* filter) {
   });
 }
 
-PyMethodDef functions[] = {
-    {"set_traceback_filter", bind_set_traceback_filter, METH_O,
-     "The function from a traceback to the part of it that users see (or None)."},
-    {"clear_all_caches", bind_clear_all_caches, METH_NOARGS, "Empties the cache of every CompiledCall."},
-    {}};
+PyMethodDef functions[] = {{"set_traceback_filter", bind_set_traceback_filter, METH_O,
+                            "set_traceback_filter($module, filter, /)\n--\n\n"
+                            "The function from a traceback to the part of it that users see (or None)."},
+                           {"clear_all_caches", bind_clear_all_caches, METH_NOARGS,
+                            "clear_all_caches($module)\n--\n\nEmpties the cache of every CompiledCall."},
+                           {}};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <structmember.h>
 
 #include "common/py.h"
+#include "common/recursion.h"
 
 namespace anima {
 
@@ -24,7 +25,10 @@ BoundaryObject* as_boundary(PyObject* object) { return reinterpret_cast<Boundary
 
 PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t count, PyObject* names) {
   PyRef fun = PyRef::borrow(as_boundary(callable)->fun);
-  PyObject* result = PyObject_Vectorcall(fun.get(), args, count, names);
+  PyObject* result = guarded<PyObject*>(nullptr, [&] {
+    RecursionGuard guard(" in a function of the library");
+    return PyObject_Vectorcall(fun.get(), args, count, names);
+  });
   if (result == nullptr) shorten_traceback();
   return result;
 }
@@ -58,15 +62,21 @@ int clear(PyObject* object) {
   return 0;
 }
 
-void dealloc(PyObject* object) {
+void release(PyObject* object) {
   BoundaryObject* self = as_boundary(object);
   PyTypeObject* type = Py_TYPE(object);
-  PyObject_GC_UnTrack(object);
   if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
   Py_CLEAR(self->fun);
   Py_CLEAR(self->dict);
   type->tp_free(object);
   Py_DECREF(type);
+}
+
+void dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  Py_TRASHCAN_BEGIN(object, dealloc);  // `fun` may be a boundary, and so on
+  release(object);
+  Py_TRASHCAN_END;
 }
 
 PyObject* bind_to(PyObject* object, PyObject* instance, PyObject*) {
@@ -85,8 +95,9 @@ PyGetSetDef properties[] = {{"__dict__", PyObject_GenericGetDict, PyObject_Gener
                             {}};
 
 PyType_Slot slots[] = {
-    {Py_tp_doc, const_cast<char*>("Boundary(fun)\n\nCalls `fun`; the traceback of what it raises ends in the "
-                                  "user's own line.")},
+    {Py_tp_doc,
+     const_cast<char*>("Boundary(fun)\n--\n\nCalls `fun`; the traceback of what it raises ends in the "
+                       "user's own line.")},
     {Py_tp_new, reinterpret_cast<void*>(new_boundary)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
@@ -110,7 +121,8 @@ void shorten_traceback() noexcept {
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
   if (traceback != nullptr) {
-    PyObject* kept = PyObject_CallOneArg(traceback_filter, traceback);
+    PyRef filter = PyRef::borrow(traceback_filter);  // which may set another one
+    PyObject* kept = PyObject_CallOneArg(filter.get(), traceback);
     if (kept == nullptr) {
       PyErr_Clear();
     } else {

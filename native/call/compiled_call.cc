@@ -10,6 +10,7 @@
 #include "call/boundary.h"
 #include "call/cache.h"
 #include "call/plan.h"
+#include "common/recursion.h"
 #include "common/thread_state.h"
 
 namespace anima {
@@ -40,6 +41,7 @@ CallObject* as_call(PyObject* object) { return reinterpret_cast<CallObject*>(obj
 
 // handler(self, args, kwargs)
 PyRef call_handler(PyObject* handler, CallObject* self, const Arguments& args) {
+  RecursionGuard guard(" in a compiled call");
   PyRef positional = args.args(), keywords = args.kwargs();
   PyObject* stack[3] = {reinterpret_cast<PyObject*>(self), positional.get(), keywords.get()};
   return PyRef::steal(checked(PyObject_Vectorcall(handler, stack, 3, nullptr)));
@@ -232,10 +234,9 @@ int clear(PyObject* object) {
   return 0;
 }
 
-void dealloc(PyObject* object) {
+void release(PyObject* object) {
   CallObject* self = as_call(object);
   PyTypeObject* type = Py_TYPE(object);
-  PyObject_GC_UnTrack(object);
   if (self->next != nullptr) self->next->previous = self->previous;
   (self->previous != nullptr ? self->previous->next : first_call) = self->next;
   if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
@@ -250,6 +251,13 @@ void dealloc(PyObject* object) {
   self->rule.~StaticRule();
   type->tp_free(object);
   Py_DECREF(type);
+}
+
+void dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  Py_TRASHCAN_BEGIN(object, dealloc);  // calls may hold calls, to any depth
+  release(object);
+  Py_TRASHCAN_END;
 }
 
 PyObject* bind_to(PyObject* object, PyObject* instance, PyObject*) {
@@ -270,8 +278,12 @@ PyObject* method_clear_cache(PyObject* object, PyObject*) {
   });
 }
 
-PyMethodDef methods[] = {{"cache_len", method_cache_len, METH_NOARGS, "How many signatures have a plan."},
-                         {"clear_cache", method_clear_cache, METH_NOARGS, "Forgets every plan."},
+PyMethodDef methods[] = {{"cache_len", method_cache_len, METH_NOARGS,
+                          "cache_len($self)\n--\n\n"
+                          "How many signatures have a plan."},
+                         {"clear_cache", method_clear_cache, METH_NOARGS,
+                          "clear_cache($self)\n--\n\n"
+                          "Forgets every plan."},
                          {}};
 PyMemberDef members[] = {
     {"fun", T_OBJECT, offsetof(CallObject, fun), READONLY, "The Python function."},
@@ -289,7 +301,7 @@ PyGetSetDef properties[] = {{"__dict__", PyObject_GenericGetDict, PyObject_Gener
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>(
                     "CompiledCall(fun, miss, traced, *, static_argnums=(), static_argnames=(), flat=False, "
-                    "name='', cache_size=4096, spec=None)\n\n"
+                    "name='', cache_size=4096, spec=None)\n--\n\n"
                     "Calls the plan that fits its arguments; miss(self, args, kwargs) -> (out, CallPlan or "
                     "None) makes one, traced(self, args, kwargs) handles calls while a trace is ambient.")},
     {Py_tp_new, reinterpret_cast<void*>(new_call)},

@@ -17,6 +17,8 @@ PyTypeObject* plan_type = nullptr;  // owned for the life of the process
 
 namespace {
 
+constexpr Py_ssize_t kMostLeaves = 1 << 24;  // memory is taken for each before any is seen
+
 struct PlanArguments {
   PyObject* executable = nullptr;
   Py_ssize_t num_leaves = -1;
@@ -226,6 +228,10 @@ PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     if (given.out_avals == nullptr) throw_python(PyExc_TypeError, "CallPlan needs the argument 'out_avals'");
     if (given.num_leaves < 0)
       throw_python(PyExc_TypeError, "CallPlan needs `num_leaves`, which is not negative");
+    if (given.num_leaves > kMostLeaves) {
+      throw_python(PyExc_ValueError, "CallPlan: `num_leaves` must be at most %zd, got %zd", kMostLeaves,
+                   given.num_leaves);
+    }
     PyRef made = allocate(type);
     PlanObject* plan = as_plan(made.get());
     plan->num_leaves = static_cast<size_t>(given.num_leaves);
@@ -260,10 +266,9 @@ int clear(PyObject* object) {
   return 0;
 }
 
-void dealloc(PyObject* object) {
+void release(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   PlanObject* plan = as_plan(object);
-  PyObject_GC_UnTrack(object);
   if (plan->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
   Py_CLEAR(plan->out_tree);
   Py_CLEAR(plan->keepalive);
@@ -275,6 +280,13 @@ void dealloc(PyObject* object) {
   plan->executable.~ExecutableRef();
   type->tp_free(object);
   Py_DECREF(type);
+}
+
+void dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  Py_TRASHCAN_BEGIN(object, dealloc);  // `keepalive` may be a plan, and so on
+  release(object);
+  Py_TRASHCAN_END;
 }
 
 PyObject* method_execute(PyObject* object, PyObject* leaves) {
@@ -316,11 +328,11 @@ PyObject* get_executable(PyObject* object, void*) {
                    [&] { return nanobind::cast(as_plan(object)->executable).release().ptr(); });
 }
 
-PyMethodDef methods[] = {
-    {"execute", method_execute, METH_O,
-     "execute(leaves) -> what a call returns. Raises ValueError if a leaf is not where the program can "
-     "take it."},
-    {}};
+PyMethodDef methods[] = {{"execute", method_execute, METH_O,
+                          "execute($self, leaves, /)\n--\n\nWhat a call returns. Raises ValueError if a leaf "
+                          "is not where the program can "
+                          "take it."},
+                         {}};
 PyGetSetDef properties[] = {
     {"calls", get_calls, nullptr, "How often the plan has run.", nullptr},
     {"num_leaves", get_num_leaves, nullptr, "How many leaves a call has.", nullptr},
@@ -336,7 +348,7 @@ PyType_Slot slots[] = {
     {Py_tp_doc,
      const_cast<char*>(
          "CallPlan(executable, *, num_leaves, kept=None, consts=(), out_avals, out_tree=None, single=False, "
-         "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None)\n\n"
+         "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None)\n--\n\n"
          "What a call does once its signature is known: which leaves a program takes, and what its results "
          "are.")},
     {Py_tp_new, reinterpret_cast<void*>(new_plan)},

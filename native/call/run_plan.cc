@@ -133,11 +133,14 @@ void prepare_donations(const PlanObject* plan, const PyRef* leaves, Run& run) {
   check_donated_once(plan, leaves);
   for (const PlanDonation& donation : plan->donations) {
     PyObject* object = leaves[donation.leaf].get();
-    if (donation.argument < 0 || !is_array(object)) continue;
+    if (donation.argument < 0) continue;
     size_t at = static_cast<size_t>(donation.argument);
     bool moved = false;  // then what is donated is a fresh copy
     for (size_t move : run.moves) moved = moved || move == at;
-    if (!moved && !may_donate(as_array(object), 1)) run.non_donatable.push_back(donation.argument);
+    if (moved) continue;
+    // A host value is in no array, but its buffer may be that of all equal scalars.
+    bool own = is_array(object) ? may_donate(as_array(object), 1) : run.held[at].use_count() == 1;
+    if (!own) run.non_donatable.push_back(donation.argument);
   }
 }
 
@@ -188,6 +191,7 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
     return PyRef::steal(make_array(std::move(value.aval), std::move(value.buffer), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());
+  if (array->shards.empty()) throw_deleted(array);
   if (plan->devices.size() == 1 && array->shards.size() == 1 &&
       array->shards[0]->device() != plan->devices[0] && !array->committed) {
     BufferRef buffer = array->shards[0];

@@ -105,16 +105,29 @@ PyObject* swap_thread_x64(PyObject*, PyObject* value) {
 }
 
 PyMethodDef functions[] = {
-    {"get_trace", get_trace, METH_NOARGS, "The ambient trace of this thread, or None."},
+    {"get_trace", get_trace, METH_NOARGS,
+     "get_trace($module)\n--\n\n"
+     "The ambient trace of this thread, or None."},
     {"set_trace", set_trace, METH_O,
+     "set_trace($module, trace, /)\n--\n\n"
      "Make `trace` (or None) ambient in this thread; returns the previous one."},
-    {"options_key", get_options_key, METH_NOARGS, "The key of the options in force in this thread."},
-    {"set_options_key", set_options_key, METH_O, "Set the key of threads that have none of their own."},
+    {"options_key", get_options_key, METH_NOARGS,
+     "options_key($module)\n--\n\n"
+     "The key of the options in force in this thread."},
+    {"set_options_key", set_options_key, METH_O,
+     "set_options_key($module, key, /)\n--\n\n"
+     "Set the key of threads that have none of their own."},
     {"swap_thread_options_key", swap_thread_options_key, METH_O,
+     "swap_thread_options_key($module, key, /)\n--\n\n"
      "Set this thread's key (-1: use the process's); returns the previous one."},
-    {"x64_enabled", get_x64, METH_NOARGS, "Whether 64-bit types are on in this thread."},
-    {"set_x64", set_x64, METH_O, "Switch 64-bit types for threads that have no setting of their own."},
+    {"x64_enabled", get_x64, METH_NOARGS,
+     "x64_enabled($module)\n--\n\n"
+     "Whether 64-bit types are on in this thread."},
+    {"set_x64", set_x64, METH_O,
+     "set_x64($module, enabled, /)\n--\n\n"
+     "Switch 64-bit types for threads that have no setting of their own."},
     {"swap_thread_x64", swap_thread_x64, METH_O,
+     "swap_thread_x64($module, choice, /)\n--\n\n"
      "Set this thread's 64-bit switch (-1: use the process's); returns the previous one."},
     {nullptr, nullptr, 0, nullptr},
 };

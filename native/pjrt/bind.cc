@@ -24,20 +24,36 @@ auto without_gil(Fn&& fn) {
 
 // ---- options and attributes ----
 
-OptionValue read_option(const std::string& name, nb::handle value) {
-  PyObject* o = value.ptr();
+int64_t read_integer(PyObject* o) {
+  int64_t number = PyLong_AsLongLong(o);
+  if (number == -1 && PyErr_Occurred()) throw PythonError();
+  return number;
+}
+
+std::string read_text(PyObject* o) {
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(o, &size);
+  if (text == nullptr) throw PythonError();
+  return std::string(text, static_cast<size_t>(size));
+}
+
+OptionValue read_option(PyObject* name, PyObject* o) {
   if (PyBool_Check(o)) return o == Py_True;
-  if (PyLong_Check(o)) return nb::cast<int64_t>(value);
+  if (PyLong_Check(o)) return read_integer(o);
   if (PyFloat_Check(o)) return static_cast<float>(PyFloat_AS_DOUBLE(o));
-  if (PyUnicode_Check(o)) return nb::cast<std::string>(value);
+  if (PyUnicode_Check(o)) return read_text(o);
   if (PyList_Check(o) || PyTuple_Check(o)) {
     std::vector<int64_t> list;
-    for (nb::handle item : value) list.push_back(nb::cast<int64_t>(item));
-    return list;
+    bool integers = true;
+    for (nb::handle item : nb::handle(o)) {
+      integers = integers && PyLong_Check(item.ptr());
+      if (integers) list.push_back(read_integer(item.ptr()));
+    }
+    if (integers) return list;
   }
   throw_python(PyExc_TypeError,
-               "create_client: option '%s' must be a bool, an int, a float, a str or a list of int, got %R",
-               name.c_str(), o);
+               "create_client: option %R must be a bool, an int, a float, a str or a list of int, got %R", name,
+               o);
 }
 
 nb::object write_option(const OptionValue& value) {
@@ -77,9 +93,12 @@ std::string from_bytes(const nb::bytes& bytes) { return std::string(bytes.c_str(
 
 std::shared_ptr<Client> create_client(Plugin& plugin, const nb::dict& options) {
   Options read;
-  for (auto [key, value] : options) {
-    std::string name = nb::cast<std::string>(key);
-    read[name] = read_option(name, value);
+  nb::dict own = nb::steal<nb::dict>(checked(PyDict_Copy(options.ptr())));  // reading a list may run Python
+  for (auto [key, value] : own) {
+    if (!PyUnicode_Check(key.ptr())) {
+      throw_python(PyExc_TypeError, "create_client: the name of an option must be a str, got %R", key.ptr());
+    }
+    read[read_text(key.ptr())] = read_option(key.ptr(), value.ptr());
   }
   return without_gil([&] { return plugin.create_client(read); });
 }
@@ -109,7 +128,13 @@ void bind_plugin(nb::module_& m) {
            "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")
       .def("__repr__", [](const Plugin& p) { return "Plugin('" + p.path() + "')"; });
   m.def(
-      "load_plugin", [](const std::string& path) { return without_gil([&] { return Plugin::load(path); }); },
+      "load_plugin",
+      [](const std::string& path) {
+        if (path.find('\0') != std::string::npos) {
+          throw_python(PyExc_ValueError, "load_plugin: `path` holds a null character");
+        }
+        return without_gil([&] { return Plugin::load(path); });
+      },
       nb::arg("path"), "Load a PJRT plugin library; the same object for the same file. Raises PluginError.");
 }
 
@@ -203,24 +228,38 @@ std::vector<BufferRef> read_shards(const Executable& executable, nb::sequence sh
 }
 
 std::vector<AvalRef> read_avals(const Executable& executable, nb::sequence out_avals) {
-  if (nb::len(out_avals) != executable.num_outputs()) {
-    throw_python(PyExc_ValueError, "execute: %zu out_avals given, the program has %zu results",
-                 nb::len(out_avals), executable.num_outputs());
-  }
   std::vector<AvalRef> avals;
   for (nb::handle item : out_avals) {
-    auto [shape, dtype, weak] = nb::cast<std::tuple<nb::object, nb::object, bool>>(item);
+    std::tuple<nb::object, nb::object, bool> aval;
+    if (!nb::try_cast(item, aval)) {
+      throw_python(PyExc_TypeError, "execute: `out_avals` must hold (shape, dtype, weak_type), got %R",
+                   item.ptr());
+    }
+    auto& [shape, dtype, weak] = aval;
     avals.push_back(intern_aval(shape.ptr(), dtype.ptr(), weak));
+  }
+  if (avals.size() != executable.num_outputs()) {
+    throw_python(PyExc_ValueError, "execute: %zu out_avals given, the program has %zu results", avals.size(),
+                 executable.num_outputs());
   }
   return avals;
 }
 
 void check_result(const Buffer& buffer, const AvalInfo& aval, size_t index) {
-  if (aval.extended) return;  // its physical shape is its own affair
-  if (buffer.type() == aval.type && buffer.dims() == aval.dims) return;
+  if (buffer.type() == aval.type && buffer.dims() == aval.physical_dims) return;
   throw std::invalid_argument("execute: result " + std::to_string(index) + " is " +
                               describe(buffer.type(), buffer.dims()) + ", out_avals says " +
-                              describe(aval.type, aval.dims));
+                              describe(aval.type, aval.physical_dims));
+}
+
+// The arguments whose buffers someone else uses too: other arrays, a cache, another argument.
+std::vector<int64_t> shared_arguments(const std::vector<BufferRef>& buffers, size_t num_args) {
+  constexpr long kOwn = 2;  // the array's reference, and the one in `buffers`
+  std::vector<int64_t> shared;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].use_count() > kOwn) shared.push_back(static_cast<int64_t>(i % num_args));
+  }
+  return shared;
 }
 
 nb::list execute(Executable& executable, nb::sequence shards, nb::sequence out_avals) {
@@ -230,7 +269,8 @@ nb::list execute(Executable& executable, nb::sequence shards, nb::sequence out_a
   std::vector<Buffer*> args;
   for (const BufferRef& buffer : buffers) args.push_back(buffer.get());
   std::vector<BufferRef> outs(executable.devices().size() * avals.size());
-  without_gil([&] { executable.execute(args.data(), num_args, {}, outs.data()); });
+  std::vector<int64_t> non_donatable = shared_arguments(buffers, num_args);
+  without_gil([&] { executable.execute(args.data(), num_args, non_donatable, outs.data()); });
 
   nb::list result;
   for (size_t d = 0; d < executable.devices().size(); ++d) {

@@ -27,6 +27,18 @@ constexpr const char* kForked =
     "this process was forked after XLA had started, and XLA's threads did not survive the fork. Start "
     "child processes with multiprocessing.get_context('spawn'), or fork before the first operation.";
 
+constexpr int64_t kMostDevices = 4096;  // XLA starts threads for each; a million would take the machine down
+
+// Throws std::invalid_argument for counts of CPU devices that XLA would take at their word.
+void check_device_count(const Options& options) {
+  auto found = options.find("cpu_device_count");
+  if (found == options.end()) return;
+  const auto* count = std::get_if<int64_t>(&found->second);
+  if (count == nullptr || (*count >= 1 && *count <= kMostDevices)) return;
+  throw std::invalid_argument("create_client: option 'cpu_device_count' must be between 1 and " +
+                              std::to_string(kMostDevices) + ", got " + std::to_string(*count));
+}
+
 std::string take(const char* text, size_t size) { return text ? std::string(text, size) : std::string(); }
 
 }  // namespace
@@ -53,11 +65,17 @@ std::shared_ptr<Client> Plugin::create_client(const Options& options) {
 }
 
 std::shared_ptr<Client> Client::make(std::shared_ptr<Plugin> plugin, const Options& options) {
+  check_device_count(options);
   std::vector<PJRT_NamedValue> values = write_named_values(options);
   Padded<PJRT_Client_Create_Args> args;
   args.create_options = values.data();
   args.num_options = values.size();
-  plugin->check(plugin->api()->PJRT_Client_Create(&args));
+  try {
+    plugin->check(plugin->api()->PJRT_Client_Create(&args));
+  } catch (const std::bad_variant_access&) {  // the CPU plugin lets its own exception out
+    throw PjrtError(PJRT_Error_Code_INVALID_ARGUMENT,
+                    "INVALID_ARGUMENT: an option of the client is not of the type that the plugin expects");
+  }
 
   std::shared_ptr<Client> client(new Client());
   client->api_ = plugin->api();
@@ -66,6 +84,10 @@ std::shared_ptr<Client> Client::make(std::shared_ptr<Plugin> plugin, const Optio
   client->raw_ = args.client;
   client->generation_ = fork_generation();
   client->discover();
+  if (client->devices_.empty()) {
+    throw PjrtError(PJRT_Error_Code_NOT_FOUND,
+                    "NOT_FOUND: the plugin " + client->plugin_->path() + " found no devices");
+  }
   client->self_ = client;
   return client;
 }
@@ -173,17 +195,19 @@ ExecutableRef Client::compile(const std::string& program, const std::string& opt
 }
 
 ExecutableRef Client::deserialize(const std::string& bytes, const std::string& options) {
+  Use use(this);
   if (!options.empty()) check_compile_options(options, devices_.size());
+  std::string_view payload = unseal(*this, bytes);
   ++deserializations;
-  return load_serialized(bytes, options);
+  return load_serialized(payload, options);
 }
 
-ExecutableRef Client::load_serialized(const std::string& bytes, const std::string& options) {
+ExecutableRef Client::load_serialized(std::string_view payload, const std::string& options) {
   Use use(this);
   Padded<PJRT_Executable_DeserializeAndLoad_Args> args;
   args.client = raw_;
-  args.serialized_executable = bytes.data();
-  args.serialized_executable_size = bytes.size();
+  args.serialized_executable = payload.data();
+  args.serialized_executable_size = payload.size();
   if (!options.empty()) {
     args.overridden_serialized_compile_options = options.data();
     args.overridden_serialized_compile_options_size = options.size();

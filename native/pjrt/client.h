@@ -16,6 +16,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -158,6 +159,25 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
 };
 using BufferRef = std::shared_ptr<Buffer>;
 
+// Holds a buffer for a scope, in which its contents can be read in place.
+class InPlace {
+ public:
+  explicit InPlace(BufferRef buffer) : buffer_(std::move(buffer)) { buffer_->hold(); }
+  ~InPlace() {
+    try {
+      buffer_->unhold();
+    } catch (const std::exception&) {
+      // The plugin has lost count of its own buffer; a destructor has nobody to tell.
+    }
+  }
+  InPlace(const InPlace&) = delete;
+  InPlace& operator=(const InPlace&) = delete;
+  void* address() const { return buffer_->unsafe_pointer(); }
+
+ private:
+  BufferRef buffer_;
+};
+
 class Device {
  public:
   Client* client;  // owner; devices live exactly as long as their client
@@ -190,7 +210,7 @@ class Executable final : private Handle {
   const std::shared_ptr<Client>& client() const;
   std::string name() const;
   std::string fingerprint() const;                      // empty if the plugin has none
-  std::string serialize() const;                        // [blocking]
+  std::string serialize() const;                        // [blocking] for Client::deserialize
   std::string optimized_program() const;                // [blocking] serialised HloModuleProto
   std::map<std::string, double> cost_analysis() const;  // empty if the plugin has none
   std::map<std::string, int64_t> memory_stats() const;  // empty if the plugin has none
@@ -251,6 +271,7 @@ class Client : public std::enable_shared_from_this<Client> {
 
   // Compiles StableHLO text; `options` is a serialised CompileOptionsProto. [blocking]
   ExecutableRef compile(const std::string& program, const std::string& options);
+  // `bytes` as Executable::serialize() made them; others are refused.
   ExecutableRef deserialize(const std::string& bytes, const std::string& options);  // [blocking]
   // `dims` row-major and dense. `done` (may be empty) runs exactly once, also if this throws: when
   // the source is free again, on any thread, perhaps before this returns. It may not assume that the
@@ -278,7 +299,7 @@ class Client : public std::enable_shared_from_this<Client> {
   void discover();  // fills in the platform and the devices
   std::unique_ptr<Device> describe_device(PJRT_Device* raw) const;
   ExecutableRef adopt(PJRT_LoadedExecutable* raw);
-  ExecutableRef load_serialized(const std::string& bytes, const std::string& options);
+  ExecutableRef load_serialized(std::string_view payload, const std::string& options);
   void link(Handle* handle);
   void unlink(Handle* handle) noexcept;  // under mutex_
   // Ends a handle: destroys what it owns, or leaves that to a close() under way.

@@ -172,7 +172,7 @@ std::string Executable::serialize() const {
     PJRT_Executable_Serialize_Args& args;
     ~Release() { args.serialized_executable_deleter(args.serialized_executable); }
   } release{args};
-  return std::string(args.serialized_bytes, args.serialized_bytes_size);
+  return seal(*owner_, args.serialized_bytes, args.serialized_bytes_size);
 }
 
 std::string Executable::optimized_program() const {

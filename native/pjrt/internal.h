@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -38,6 +39,11 @@ void await_event(const Client& client, PJRT_Event* event);
 void destroy_event(const PJRT_Api* api, PJRT_Event* event) noexcept;
 // Runs `done` once the event is ready, with whether it is so without an error.
 void when_ready(const Client& client, PJRT_Event* event, std::function<void(bool)> done);
+
+// Serialised executables, with what tells whether they are whole. unseal() throws PjrtError if they are not,
+// or are another plugin's, and views into `sealed`.
+std::string seal(const Client& client, const char* data, size_t size);
+std::string_view unseal(const Client& client, const std::string& sealed);
 
 // Throws std::invalid_argument for options that XLA would end the process over.
 void check_compile_options(const std::string& options, size_t num_devices);

@@ -98,7 +98,8 @@ ExecutableRef Executable::twin_on(Client* twin) {
     auto found = twins_.find(twin);
     if (found != twins_.end()) return found->second;
   }
-  ExecutableRef made = twin->load_serialized(serialize(), "");
+  std::string sealed = serialize();
+  ExecutableRef made = twin->load_serialized(unseal(*twin, sealed), "");
   std::lock_guard<std::mutex> lock(twins_mutex_);
   return twins_.emplace(twin, std::move(made)).first->second;
 }

@@ -1,14 +1,16 @@
 // A look into a serialised CompileOptionsProto before XLA sees it.
 //
-// Invariant: only what would abort the process inside XLA is refused here: bytes that are no message,
-// and replica or partition counts that are zero or need more devices than there are.
+// Invariant: only what would abort the process inside XLA is refused here: bytes that are no message, a
+// negative device ordinal, and replica or partition counts that are zero or need more devices than
+// there are.
 #include "pjrt/internal.h"
 
 namespace anima {
 namespace {
 
-constexpr uint32_t kBuildOptions = 3;  // CompileOptionsProto.executable_build_options
-constexpr uint32_t kNumReplicas = 4;   // ExecutableBuildOptionsProto
+constexpr uint32_t kBuildOptions = 3;   // CompileOptionsProto.executable_build_options
+constexpr uint32_t kDeviceOrdinal = 1;  // ExecutableBuildOptionsProto
+constexpr uint32_t kNumReplicas = 4;
 constexpr uint32_t kNumPartitions = 5;
 
 // Steps through the fields of one protobuf message.
@@ -20,6 +22,8 @@ class Fields {
     if (at_ == end_) return false;
     uint64_t key = varint();
     number = static_cast<uint32_t>(key >> 3);
+    is_number = (key & 7) == 0;
+    bytes = nullptr;
     switch (key & 7) {
       case 0:
         value = varint();
@@ -44,6 +48,7 @@ class Fields {
   }
 
   uint32_t number = 0;
+  bool is_number = false;
   uint64_t value = 0;           // of a number
   const char* bytes = nullptr;  // of a nested message or string
   size_t size = 0;
@@ -74,15 +79,21 @@ class Fields {
 }  // namespace
 
 void check_compile_options(const std::string& options, size_t num_devices) {
-  uint64_t replicas = 0, partitions = 0;
+  uint64_t ordinal = 0, replicas = 0, partitions = 0;
   Fields outer(options.data(), options.size());
   while (outer.next()) {
     if (outer.number != kBuildOptions || outer.bytes == nullptr) continue;
     Fields inner(outer.bytes, outer.size);
     while (inner.next()) {
+      if (!inner.is_number) continue;
+      if (inner.number == kDeviceOrdinal) ordinal = inner.value;
       if (inner.number == kNumReplicas) replicas = inner.value;
       if (inner.number == kNumPartitions) partitions = inner.value;
     }
+  }
+  if (static_cast<int32_t>(ordinal) < 0) {
+    throw std::invalid_argument("compile: `options` names the device ordinal " +
+                                std::to_string(static_cast<int32_t>(ordinal)));
   }
   if (replicas == 0 || partitions == 0) {
     throw std::invalid_argument(

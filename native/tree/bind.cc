@@ -202,27 +202,37 @@ PyCFunction cast(Fast function) { return reinterpret_cast<PyCFunction>(reinterpr
 constexpr int kFast = METH_FASTCALL | METH_KEYWORDS;
 
 PyMethodDef functions[] = {
-    {"tree_flatten", cast(tree_flatten), kFast, "tree_flatten(tree, is_leaf=None) -> (leaves, treedef)"},
-    {"tree_leaves", cast(tree_leaves), kFast, "tree_leaves(tree, is_leaf=None) -> list of leaves"},
-    {"tree_structure", cast(tree_structure), kFast, "tree_structure(tree, is_leaf=None) -> treedef"},
-    {"tree_unflatten", cast(tree_unflatten), kFast, "tree_unflatten(treedef, leaves) -> tree"},
-    {"tree_map", cast(tree_map), kFast, "tree_map(f, tree, *rest, is_leaf=None) -> tree of f's results"},
-    {"all_leaves", cast(all_leaves), kFast, "all_leaves(iterable, is_leaf=None): is every item a leaf?"},
+    {"tree_flatten", cast(tree_flatten), kFast,
+     "tree_flatten($module, tree, is_leaf=None)\n--\n\nThe leaves of a tree, as a list, and its structure."},
+    {"tree_leaves", cast(tree_leaves), kFast,
+     "tree_leaves($module, tree, is_leaf=None)\n--\n\nThe leaves of a tree, as a list."},
+    {"tree_structure", cast(tree_structure), kFast,
+     "tree_structure($module, tree, is_leaf=None)\n--\n\nThe structure of a tree."},
+    {"tree_unflatten", cast(tree_unflatten), kFast,
+     "tree_unflatten($module, treedef, leaves)\n--\n\nThe tree of a structure and an iterable of leaves."},
+    {"tree_map", cast(tree_map), kFast,
+     "tree_map($module, f, tree, /, *rest, is_leaf=None)\n--\n\nThe tree of what `f` gives for each leaf."},
+    {"all_leaves", cast(all_leaves), kFast,
+     "all_leaves($module, iterable, is_leaf=None)\n--\n\nWhether every item is a leaf."},
     {"tree_flatten_with_path", cast(tree_flatten_with_path), kFast,
-     "tree_flatten_with_path(tree, is_leaf=None, is_leaf_takes_path=False) -> (list of (key path, leaf), "
-     "treedef)"},
+     "tree_flatten_with_path($module, tree, is_leaf=None, is_leaf_takes_path=False)\n--\n\n"
+     "The pairs of key path and leaf, as a list, and the structure."},
     {"set_key_classes", cast(bind_set_key_classes), kFast,
-     "set_key_classes(sequence_key, dict_key, get_attr_key, flattened_index_key): what makes the entries of "
-     "key "
-     "paths"},
+     "set_key_classes($module, sequence_key, dict_key, get_attr_key, flattened_index_key)\n--\n\n"
+     "Set what makes the entries of key paths; returns the previous ones, or None."},
     {"register_node", cast(bind_register_node), kFast,
-     "register_node(type, to_iterable, from_iterable, to_iterable_with_keys=None)"},
+     "register_node($module, type, to_iterable, from_iterable, to_iterable_with_keys=None)\n--\n\n"
+     "Make a type a node: the functions take it apart and put it together."},
     {"register_dataclass", cast(bind_register_dataclass), kFast,
-     "register_dataclass(type, data_fields, meta_fields)"},
-    {"treedef_leaf", treedef_leaf, METH_NOARGS, "The structure of a single leaf."},
+     "register_dataclass($module, type, data_fields, meta_fields)\n--\n\n"
+     "Make a type a node whose children and settings are attributes."},
+    {"treedef_leaf", treedef_leaf, METH_NOARGS,
+     "treedef_leaf($module)\n--\n\nThe structure of a single leaf."},
     {"treedef_tuple", treedef_tuple, METH_O,
-     "The structure of a tuple whose items have the given structures."},
-    {"treedef_from_state", bind_treedef_from_state, METH_O, "What unpickling a PyTreeDef calls."},
+     "treedef_tuple($module, defs, /)\n--\n\nThe structure of a tuple whose items have the given "
+     "structures."},
+    {"treedef_from_state", bind_treedef_from_state, METH_O,
+     "treedef_from_state($module, state, /)\n--\n\nWhat unpickling a PyTreeDef calls."},
     {}};
 
 }  // namespace

@@ -31,14 +31,19 @@ namespace {
 
 // Strings are sorted here: comparing them runs no Python code and raises nothing.
 PyRef sorted_keys(PyObject* dict) {
-  PyRef keys = PyRef::steal(checked(PyTuple_New(PyDict_GET_SIZE(dict))));
+  Py_ssize_t size = PyDict_GET_SIZE(dict);
+  PyRef keys = PyRef::steal(checked(PyTuple_New(size)));
   bool strings = true;
   Py_ssize_t position = 0, count = 0;
   PyObject* key;
-  while (PyDict_Next(dict, &position, &key, nullptr)) {
+  while (PyDict_Next(dict, &position, &key, nullptr) && count < size) {
     Py_INCREF(key);
     PyTuple_SET_ITEM(keys.get(), count++, key);
     strings = strings && PyUnicode_CheckExact(key);
+  }
+  // Making the tuple may have run a garbage collection, and that any code.
+  if (count != size || PyDict_GET_SIZE(dict) != size) {
+    throw_python(PyExc_RuntimeError, "a dict changed its size while it was flattened");
   }
   if (strings) {
     PyObject** first = &PyTuple_GET_ITEM(keys.get(), 0);
@@ -111,7 +116,8 @@ class Flattener {
   void visit_child(PyObject* child, PyObject* KeyClasses::* made_by, PyObject* key, Py_ssize_t index = 0) {
     if (!with_path_) return visit(child);
     PyRef argument = key != nullptr ? PyRef::borrow(key) : PyRef::steal(checked(PyLong_FromSsize_t(index)));
-    path_.push_back(PyRef::steal(checked(PyObject_CallOneArg(key_classes().*made_by, argument.get()))));
+    PyRef maker = PyRef::borrow(key_classes().*made_by);  // which may set others in their place
+    path_.push_back(PyRef::steal(checked(PyObject_CallOneArg(maker.get(), argument.get()))));
     visit(child);
     path_.pop_back();
   }
@@ -264,12 +270,12 @@ Parts take_apart(PyObject* object, const Registration& custom, bool with_keys) {
 
 PyRef meta_values(PyObject* object, const Registration& custom) {
   Py_ssize_t count = PyTuple_GET_SIZE(custom.meta_fields);
-  PyRef values = PyRef::steal(checked(PyTuple_New(count)));
+  Unfinished values(PyTuple_New(count));
   for (Py_ssize_t i = 0; i < count; i++) {
     PyObject* value = checked(PyObject_GetAttr(object, PyTuple_GET_ITEM(custom.meta_fields, i)));
     PyTuple_SET_ITEM(values.get(), i, value);
   }
-  return values;
+  return values.finish();
 }
 
 PyRef flatten(PyObject* tree, Leaves& leaves, const FlattenOptions& options) {

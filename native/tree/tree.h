@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/py.h"
+#include "common/recursion.h"
 #include "common/small_vector.h"
 #include "tree/registry.h"
 
@@ -91,21 +92,29 @@ struct Parts {
 Parts take_apart(PyObject* object, const Registration& custom, bool with_keys);
 PyRef meta_values(PyObject* object, const Registration& custom);  // of a dataclass, a tuple
 
+// A new tuple or list that is filled while Python code runs, which must not find it half empty: the
+// garbage collector, through which all objects can be found, does not know it before finish().
+class Unfinished {
+ public:
+  explicit Unfinished(PyObject* made)
+      : made_(PyRef::steal(checked(made))), tracked_(PyObject_GC_IsTracked(made)) {
+    if (tracked_) PyObject_GC_UnTrack(made);
+  }
+  PyObject* get() const { return made_.get(); }
+  PyRef finish() {
+    if (tracked_) PyObject_GC_Track(made_.get());
+    return std::move(made_);
+  }
+
+ private:
+  PyRef made_;
+  bool tracked_;  // the empty tuple, a constant, is not
+};
+
 // Equality for caches, where 1, 1.0 and True are different things: of the same type and equal, floats
 // by their bits, exact tuples by their items; anything else of one type by ==.
 bool same_value(PyObject* a, PyObject* b);
 // A hash that agrees with same_value. Throws what the object's __hash__ raises.
 Py_hash_t value_hash(PyObject* object);
-
-// Counts one level of recursion; throws RecursionError in Python when there are too many.
-class RecursionGuard {
- public:
-  RecursionGuard() {
-    if (Py_EnterRecursiveCall(" while handling a pytree") != 0) throw PythonError();
-  }
-  ~RecursionGuard() { Py_LeaveRecursiveCall(); }
-  RecursionGuard(const RecursionGuard&) = delete;
-  RecursionGuard& operator=(const RecursionGuard&) = delete;
-};
 
 }  // namespace anima

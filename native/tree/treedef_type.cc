@@ -26,13 +26,19 @@ int clear(PyObject* object) {
   return 0;
 }
 
-void dealloc(PyObject* object) {
+void release(PyObject* object) {
   PyTypeObject* own_type = Py_TYPE(object);
-  PyObject_GC_UnTrack(object);
   if (self_of(object)->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
   self_of(object)->nodes.~vector();
   own_type->tp_free(object);
   Py_DECREF(own_type);
+}
+
+void dealloc(PyObject* object) {
+  PyObject_GC_UnTrack(object);
+  Py_TRASHCAN_BEGIN(object, dealloc);  // aux data may hold a structure, and so on
+  release(object);
+  Py_TRASHCAN_END;
 }
 
 PyObject* repr(PyObject* object) {
@@ -113,14 +119,25 @@ PyObject* get_is_leaf(PyObject* object, void*) {
 }
 
 PyMethodDef methods[] = {
-    {"unflatten", method_unflatten, METH_O, "Rebuilds the tree from an iterable of its leaves."},
+    {"unflatten", method_unflatten, METH_O,
+     "unflatten($self, leaves, /)\n--\n\n"
+     "Rebuilds the tree from an iterable of its leaves."},
     {"flatten_up_to", method_flatten_up_to, METH_O,
+     "flatten_up_to($self, tree, /)\n--\n\n"
      "The subtrees of a tree that stand where this structure has leaves, as a list. Raises ValueError saying "
      "where the structures differ."},
-    {"compose", method_compose, METH_O, "This structure with every leaf replaced by another structure."},
-    {"children", method_children, METH_NOARGS, "The structures of the children of the top node, as a list."},
-    {"node_data", method_node_data, METH_NOARGS, "None for a leaf, else (type, aux data) of the top node."},
-    {"__reduce__", method_reduce, METH_NOARGS, "Pickling; the types of custom nodes are pickled by name."},
+    {"compose", method_compose, METH_O,
+     "compose($self, inner, /)\n--\n\n"
+     "This structure with every leaf replaced by another structure."},
+    {"children", method_children, METH_NOARGS,
+     "children($self)\n--\n\n"
+     "The structures of the children of the top node, as a list."},
+    {"node_data", method_node_data, METH_NOARGS,
+     "node_data($self)\n--\n\n"
+     "None for a leaf, else (type, aux data) of the top node."},
+    {"__reduce__", method_reduce, METH_NOARGS,
+     "__reduce__($self)\n--\n\n"
+     "Pickling; the types of custom nodes are pickled by name."},
     {}};
 
 PyGetSetDef properties[] = {{"num_leaves", get_num_leaves, nullptr, "How many leaves the tree has.", nullptr},

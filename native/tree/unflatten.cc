@@ -38,15 +38,15 @@ class Builder {
   static PyObject* as_object(PyTypeObject* type) { return reinterpret_cast<PyObject*>(type); }
 
   PyRef build_tuple(const Node& node) {
-    PyRef tuple = PyRef::steal(checked(PyTuple_New(node.arity)));
+    Unfinished tuple(PyTuple_New(node.arity));
     for (Py_ssize_t i = 0; i < node.arity; i++) PyTuple_SET_ITEM(tuple.get(), i, build().release());
-    return tuple;
+    return tuple.finish();
   }
 
   PyRef build_list(const Node& node) {
-    PyRef list = PyRef::steal(checked(PyList_New(node.arity)));
+    Unfinished list(PyList_New(node.arity));
     for (Py_ssize_t i = 0; i < node.arity; i++) PyList_SET_ITEM(list.get(), i, build().release());
-    return list;
+    return list.finish();
   }
 
   PyRef fill(const Node& node, PyRef dict) {

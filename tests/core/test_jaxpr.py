@@ -62,7 +62,11 @@ def test_the_validator_rejects_broken_programs():
         return j
 
     check_jaxpr(_broken(lambda j: j))
-    for change, words in ((unbound, "before it is bound"), (twice, "bound twice"), (wrong_type, "its rule gives")):
+    for change, words in (
+        (unbound, "before it is bound"),
+        (twice, "bound twice"),
+        (wrong_type, "its rule gives"),
+    ):
         with pytest.raises(errors.JaxprTypeError, match=words):
             check_jaxpr(_broken(change))
 

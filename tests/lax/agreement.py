@@ -58,7 +58,9 @@ def assert_same_bits(got: Any, want: Any, where: str, flush: bool = False) -> No
     assert got.dtype == want.dtype, f"{where}: dtype {got.dtype}, not {want.dtype}"
     if flush:
         got, want = flushed(got), flushed(want)
-    same = np.ascontiguousarray(got).reshape(-1).view(np.uint8) == np.ascontiguousarray(want).reshape(-1).view(np.uint8)
+    same = np.ascontiguousarray(got).reshape(-1).view(np.uint8) == np.ascontiguousarray(want).reshape(
+        -1
+    ).view(np.uint8)
     same = same.reshape(got.size, -1).all(1).reshape(got.shape) if got.size else np.ones(got.shape, bool)
     if is_float(got.dtype):
         with np.errstate(all="ignore"):
@@ -100,7 +102,9 @@ def _close(got: np.ndarray, want: np.ndarray, ulps: float, floor: float) -> tupl
         if not dtypes.supports_inf(dtypes.to_real_dtype(dtype)):
             alike |= np.isinf(want) | overflows
     good = np.where(special, alike, near)
-    if dtype.kind != "c" and "nuz" not in dtype.name and dtype.name != "float8_e8m0fnu":  # they have one zero or none
+    if (
+        dtype.kind != "c" and "nuz" not in dtype.name and dtype.name != "float8_e8m0fnu"
+    ):  # they have one zero or none
         good &= (want != 0) | (got != 0) | (np.signbit(got) == np.signbit(want))
     return good, np.where(np.isfinite(error), error, 0)
 
@@ -108,4 +112,3 @@ def _close(got: np.ndarray, want: np.ndarray, ulps: float, floor: float) -> tupl
 def _first(got: np.ndarray, want: np.ndarray, bad: np.ndarray) -> str:
     index = tuple(int(i[0]) for i in np.nonzero(bad)) if bad.ndim else ()
     return f"{int(bad.sum())} of {bad.size} differ, first at {index}: {got[index]!r}, not {want[index]!r}"
-

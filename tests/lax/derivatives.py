@@ -20,7 +20,9 @@ STEP = 2e-3
 TOLERANCE = 2e-7
 
 
-def check_derivatives(fun: Callable[..., Any], args: Sequence[Any], which: Sequence[int], order: int = 2) -> None:
+def check_derivatives(
+    fun: Callable[..., Any], args: Sequence[Any], which: Sequence[int], order: int = 2
+) -> None:
     """Check the derivatives of `fun` by the arguments at the positions `which`, up to an order.
 
     The function's outputs that have no tangents are left out.
@@ -79,7 +81,9 @@ def _check(fun: Flat, points: list[Any], order: int, name: str) -> None:
         scale = np.maximum(1.0, np.abs(want))
         assert push.dtype == want.dtype, f"jvp of {name} has dtype {push.dtype}, not {want.dtype}"
         error = np.abs(push - want) / scale
-        assert np.all(error < TOLERANCE), f"jvp of {name}, output {index}: {push}, finite differences give {want}"
+        assert np.all(error < TOLERANCE), (
+            f"jvp of {name}, output {index}: {push}, finite differences give {want}"
+        )
     left = sum(float(np.sum(c * p).real) for c, p in zip(cotangents, pushed))
     right = sum(float(np.sum(p * t).real) for p, t in zip(pulled, tangents))
     size = 1 + sum(float(np.sum(np.abs(p))) for p in pushed)

@@ -30,7 +30,9 @@ every_operation = pytest.mark.parametrize("name", sorted(SAMPLES))
 
 def in_mode(*arrays: Any) -> AbstractContextManager[None]:
     """64-bit mode if an array needs it."""
-    return anima.enable_x64(any(np.asarray(a).dtype in (np.int64, np.uint64, np.float64, np.complex128) for a in arrays))
+    return anima.enable_x64(
+        any(np.asarray(a).dtype in (np.int64, np.uint64, np.float64, np.complex128) for a in arrays)
+    )
 
 
 def outputs(value: Any) -> list[Any]:
@@ -49,7 +51,9 @@ class Expected:
         plain = [np.asarray(a) for a in args]
         zeroed = [flushed(a) for a in plain] if sample.flush or sample.ulps else plain
         self.flushed = self._oracle(zeroed)
-        differ = any((a != z).any() for a, z in zip(plain, zeroed) if is_float(a.dtype) and not np.isnan(a).all())
+        differ = any(
+            (a != z).any() for a, z in zip(plain, zeroed) if is_float(a.dtype) and not np.isnan(a).all()
+        )
         self.plain = self._oracle(plain) if sample.ulps and differ else [None] * len(self.flushed)
 
     def _oracle(self, args: Sequence[np.ndarray]) -> list[Any]:
@@ -125,7 +129,9 @@ def _check_vmap(sample: Sample, place: str) -> None:
     count = len(sample.args)
     stacks = [variants(np.asarray(a)) for a in sample.args]
     subsets = [c for n in range(1, count + 1) for c in itertools.combinations(range(count), n)]
-    axes: list[tuple[Any, ...]] = [tuple(0 if i in subset else None for i in range(count)) for subset in subsets]
+    axes: list[tuple[Any, ...]] = [
+        tuple(0 if i in subset else None for i in range(count)) for subset in subsets
+    ]
     axes.append(tuple(0 if i == count - 1 else -1 for i in range(count)))
 
     def mapped(stacks: Sequence[Any], plain: Sequence[Any]) -> list[Any]:
@@ -216,4 +222,3 @@ def test_every_declared_dtype(name: str) -> None:
 def refused_dtypes(name: str) -> set[str]:
     """The dtypes on which XLA's CPU compiler is known to refuse an operation."""
     return {n for n, names in NOT_COMPILED.items() if name in names or "*" in names}
-

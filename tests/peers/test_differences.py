@@ -63,6 +63,62 @@ def threefry_layout(run_python, tmp_path) -> None:
         numpy.testing.assert_allclose(bits(anima), bits(jax), rtol=1e-6)
 
 
+@difference("lax-scalars")
+def lax_scalars(run_python, tmp_path) -> None:
+    x = numpy.ones(2, numpy.float32)
+    with pytest.raises(TypeError, match="same dtypes"):
+        jax.lax.add(x, 1)
+    assert numpy.asarray(anima.lax.add(x, 1)).tolist() == [2, 2]
+    for lib in (jax, anima):
+        for y in (numpy.ones(2, numpy.int32), 1j):
+            with pytest.raises(TypeError, match="same dtypes"):
+                lib.lax.add(x, y)
+        with pytest.raises(TypeError, match="same dtypes"):
+            lib.lax.add(1, 1.0)
+
+
+def derivative(lib, fun, x, tangent=1) -> complex:
+    """The derivative of `fun` at `x` in the direction of a tangent."""
+    return numpy.asarray(lib.jvp(fun, (x,), (type(x)(tangent),))[1]).item()
+
+
+@difference("sign-derivative")
+def sign_derivative(run_python, tmp_path) -> None:
+    z = numpy.complex64(2j)
+    assert derivative(jax, jax.lax.sign, z) == 0
+    assert derivative(anima, anima.lax.sign, z) == 0.5
+
+
+@difference("acosh-derivative")
+def acosh_derivative(run_python, tmp_path) -> None:
+    z = numpy.complex64(-0.5 + 0.3j)
+    true = complex((numpy.arccosh(z + 1e-3) - numpy.arccosh(z - 1e-3)) / 2e-3)
+    assert derivative(anima, anima.lax.acosh, z) == pytest.approx(true, rel=1e-2)
+    assert derivative(jax, jax.lax.acosh, z) == pytest.approx(-true, rel=1e-2)
+
+
+@difference("power-derivative")
+def power_derivative(run_python, tmp_path) -> None:
+    zero = numpy.float32(0)
+    assert numpy.isnan(derivative(jax, lambda x: jax.lax.pow(x, zero), zero))
+    assert derivative(anima, lambda x: anima.lax.pow(x, zero), zero) == 0
+
+
+@difference("exact-functions")
+def exact_functions(run_python, tmp_path) -> None:
+    x = numpy.float32(75.53784)
+    true = numpy.sinh(numpy.float64(x))
+    unit = numpy.spacing(numpy.float32(true))
+    assert numpy.asarray(jax.lax.exp2(3.0)) != 8
+    assert numpy.asarray(anima.lax.exp2(3.0)) == 8
+    assert abs(numpy.float64(jax.lax.sinh(x)) - true) > 10 * unit
+    assert abs(numpy.asarray(anima.lax.sinh(x), numpy.float64) - true) < 4 * unit
+    with jax.enable_x64(True), anima.enable_x64(True):
+        y = numpy.float64(0.999999993)
+        errors = [abs(numpy.asarray(lib.lax.erf(lib.lax.erf_inv(y))) - y) / (1 - y) for lib in (jax, anima)]
+    assert errors[0] > 1e-9 > errors[1]
+
+
 def documented() -> list[str]:
     """The names in the first column of the table."""
     return re.findall(r"^\| `([\w-]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

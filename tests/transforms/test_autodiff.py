@@ -122,7 +122,7 @@ def test_hessian_of_a_quadratic_form():
 
 
 def test_integer_arguments_have_float0_tangents():
-    value, pullback = vjp(lambda x, n: x * n, 2.0, 3)
+    _, pullback = vjp(lambda x, n: x * n, 2.0, 3)
     dx, dn = pullback(1.0)
     assert float(dx) == 3.0 and dn.dtype == anima.dtypes.float0
     primal, tangent = jvp(lambda n: n + 1, (3,), (onp.zeros((), anima.dtypes.float0),))
@@ -132,14 +132,16 @@ def test_integer_arguments_have_float0_tangents():
 
 def test_complex_derivatives_follow_the_holomorphic_convention():
     z = np.complex64(0.3 + 0.4j)
-    onp.testing.assert_allclose(grad(lambda w: w * w * w, holomorphic=True)(z), 3 * (0.3 + 0.4j) ** 2, rtol=1e-6)
+    onp.testing.assert_allclose(
+        grad(lambda w: w * w * w, holomorphic=True)(z), 3 * (0.3 + 0.4j) ** 2, rtol=1e-6
+    )
     # For a real function of a complex number the gradient is that of JAX: du/dx - i du/dy.
     _, pullback = vjp(lambda w: np.real(w * np.conj(w)), z)
     onp.testing.assert_allclose(pullback(np.float32(1))[0], 2 * (0.3 - 0.4j), rtol=1e-6)
 
 
 def test_vjp_can_be_called_twice_and_transformed():
-    value, pullback = vjp(lambda x: np.sin(x) * np.array([1.0, 2.0]), 0.5)
+    _, pullback = vjp(lambda x: np.sin(x) * np.array([1.0, 2.0]), 0.5)
     first = pullback(np.array([1.0, 0.0]))[0]
     both = vmap(pullback)(np.eye(2))[0]
     onp.testing.assert_allclose(both, [onp.cos(0.5), 2 * onp.cos(0.5)], rtol=1e-6)

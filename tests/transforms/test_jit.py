@@ -97,7 +97,7 @@ def test_donated_arguments_are_deleted_and_reused():
 
 def test_outputs_that_are_inputs():
     x = np.arange(3.0)
-    y, z, w = jit(lambda x: (x, x + 1, x))(x)
+    y, _, w = jit(lambda x: (x, x + 1, x))(x)
     onp.testing.assert_array_equal(y, x)
     onp.testing.assert_array_equal(w, x)
     d = jit(lambda x: (x, x), donate_argnums=0)(np.arange(3.0))

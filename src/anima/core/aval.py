@@ -124,6 +124,17 @@ class AbstractToken(AbstractValue):
         return self
 
 
+def array_aval(aval: AbstractValue) -> ShapedArray:
+    """`aval`, which must be that of an array.
+
+    Raises:
+      TypeError: it is the aval of something else.
+    """
+    if not isinstance(aval, ShapedArray):
+        raise TypeError(f"a value of type {aval.str_short()} is not an array")
+    return aval
+
+
 def tangent_dtype(dtype: Any) -> Any:
     """The dtype of tangents of values of `dtype`: itself if inexact, else `float0`."""
     return dtype if dtypes.is_inexact(dtype) else dtypes.float0

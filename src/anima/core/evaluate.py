@@ -31,7 +31,7 @@ def eval_jaxpr(
     env.update(zip(jaxpr.invars, args))
 
     def read(atom: Atom) -> Any:
-        return atom.val if type(atom) is Literal else env[atom]  # type: ignore[index]
+        return atom.val if type(atom) is Literal else env[atom]
 
     last_use = jaxpr.memoized("last use", lambda: _last_uses(jaxpr))
     for eqn, dead in zip(jaxpr.eqns, last_use):

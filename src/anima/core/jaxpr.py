@@ -9,7 +9,7 @@ derived from one (its linearisation, its batched form) live in its `memo` and di
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from anima.core.aval import AbstractValue
 from anima.core.effects import Effects, no_effects
@@ -33,6 +33,7 @@ class Var:
         return f"Var({self.aval.str_short()})"
 
 
+@final
 class Literal:
     """A scalar constant written into the equation that uses it."""
 
@@ -116,11 +117,12 @@ class Jaxpr:
 
     def memoized(self, key: Hashable, build: Callable[[], T]) -> T:
         """The value of `build()`, computed once for this jaxpr and `key`."""
-        known = self.memo.get(key)
-        if known is None:
-            # Two threads may both build; the first to store wins, so that both use one object.
-            known = self.memo.setdefault(key, build())
-        return known  # type: ignore[no-any-return]
+        known: T | None = self.memo.get(key)
+        if known is not None:
+            return known
+        # Two threads may both build; the first to store wins, so that both use one object.
+        built: T = self.memo.setdefault(key, build())
+        return built
 
     def __repr__(self) -> str:
         return pretty_jaxpr(self)

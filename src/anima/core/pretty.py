@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anima.core.aval import ShapedArray
+from anima.core.aval import array_aval
 from anima.core.jaxpr import Atom, ClosedJaxpr, DropVar, Eqn, Jaxpr, Literal, Var, printer
 
 _WIDTH = 88
@@ -45,11 +45,9 @@ class _Names:
 
 
 def _literal(literal: Literal) -> str:
-    value = literal.val
+    value, aval = literal.val, array_aval(literal.aval)
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "item"):
-        value = np.asarray(value).item() if literal.aval.shape == () else value  # type: ignore[attr-defined]
-    aval = literal.aval
-    assert isinstance(aval, ShapedArray)
+        value = np.asarray(value).item() if aval.shape == () else value
     return f"{value}:{aval.str_short()}"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from anima._native import get_trace
 from anima.core import hooks
-from anima.core.aval import AbstractValue
+from anima.core.aval import AbstractValue, array_aval
 from anima.errors import MissingRuleError
 
 Rule = Callable[..., Any]
@@ -58,11 +58,11 @@ class Linear:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.aval.shape  # type: ignore[attr-defined, no-any-return]
+        return array_aval(self.aval).shape
 
     @property
     def dtype(self) -> Any:
-        return self.aval.dtype  # type: ignore[attr-defined]
+        return array_aval(self.aval).dtype
 
     @property
     def ndim(self) -> int:
@@ -135,7 +135,6 @@ class Primitive:
         def missing(*args: Any, **params: Any) -> Any:
             raise MissingRuleError(f"'{name}' has no {what} rule: {reason}")
 
-        missing.reason = reason  # type: ignore[attr-defined]
         return missing
 
     def bind(self, *args: Any, **params: Any) -> Any:
@@ -143,7 +142,7 @@ class Primitive:
         trace = get_trace()
         if trace is None:
             return self.eager(*args, **params)
-        return trace.process(self, args, params)  # type: ignore[attr-defined]
+        return trace.process(self, args, params)
 
     def __repr__(self) -> str:
         return self.name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -52,7 +52,7 @@ def is_internal(code: CodeType) -> bool:
 
 def current() -> Position | None:
     """The position of the innermost frame outside this package."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     get = _internal.get
     while frame is not None:
         code = frame.f_code
@@ -61,5 +61,5 @@ def current() -> Position | None:
             known = is_internal(code)
         if not known:
             return Position(code, frame.f_lasti)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from anima import errors
-from anima._native import get_trace, set_trace
+from anima._native import get_trace as get_trace, set_trace as set_trace
 from anima.core import source
-from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.aval import AbstractValue, ShapedArray, array_aval
 
 if TYPE_CHECKING:
     from anima.core.primitive import Primitive
@@ -69,34 +69,34 @@ class Tracer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return shaped(self).shape
+        return array_aval(self.aval).shape
 
     @property
     def dtype(self) -> Any:
-        return shaped(self).dtype
+        return array_aval(self.aval).dtype
 
     @property
     def weak_type(self) -> bool:
-        return shaped(self).weak_type
+        return array_aval(self.aval).weak_type
 
     @property
     def ndim(self) -> int:
-        return len(shaped(self).shape)
+        return len(array_aval(self.aval).shape)
 
     @property
     def size(self) -> int:
-        return shaped(self).size
+        return array_aval(self.aval).size
 
     @property
     def nbytes(self) -> int:
-        return shaped(self).nbytes
+        return array_aval(self.aval).nbytes
 
     @property
     def itemsize(self) -> int:
         return int(self.dtype.itemsize)
 
     def __len__(self) -> int:
-        return len(shaped(self))
+        return len(array_aval(self.aval))
 
     def __bool__(self) -> bool:
         value = self.concrete()
@@ -148,14 +148,6 @@ class Tracer:
 
     def __repr__(self) -> str:
         return f"Traced<{self.aval}>with<{self._trace.describe()}>"
-
-
-def shaped(tracer: Tracer) -> ShapedArray:
-    """The aval of a tracer that must be an array."""
-    aval = tracer.aval
-    if not isinstance(aval, ShapedArray):
-        raise TypeError(f"{aval} is not an array")
-    return aval
 
 
 @contextmanager
@@ -231,22 +223,15 @@ def aval_of(value: Any) -> AbstractValue:
     return rule(value)
 
 
+def shaped(value: Any) -> ShapedArray:
+    """The aval of a value that must be an array, or may stand for one.
+
+    Raises:
+      TypeError: `value` is no array, NumPy value or Python scalar.
+    """
+    return array_aval(aval_of(value))
+
+
 def is_value(value: Any) -> bool:
     """Whether `value` may be an operand of a primitive."""
     return isinstance(value, Tracer) or any(cls in _aval_of for cls in type(value).__mro__)
-
-
-__all__ = [
-    "Trace",
-    "Tracer",
-    "ambient",
-    "aval_of",
-    "check_enclosing",
-    "encloses",
-    "get_trace",
-    "is_value",
-    "leak_error",
-    "register_value_type",
-    "set_trace",
-    "shaped",
-]

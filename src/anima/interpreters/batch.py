@@ -11,11 +11,11 @@ from typing import Any
 
 from anima._native import get_trace, set_trace
 from anima.core import hooks
-from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.aval import AbstractValue, array_aval
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
-from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
+from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.stage import StageTrace
 
 
@@ -109,14 +109,14 @@ class BatchTrace(Trace):
 
 def without_axis(aval: AbstractValue, dim: int) -> AbstractValue:
     """The aval seen under the map."""
-    assert isinstance(aval, ShapedArray)
-    return aval.update(shape=aval.shape[:dim] + aval.shape[dim + 1 :])
+    array = array_aval(aval)
+    return array.update(shape=array.shape[:dim] + array.shape[dim + 1 :])
 
 
 def with_axis(aval: AbstractValue, dim: int, size: int) -> AbstractValue:
     """The aval with the mapped axis in place."""
-    assert isinstance(aval, ShapedArray)
-    return aval.update(shape=(*aval.shape[:dim], size, *aval.shape[dim:]))
+    array = array_aval(aval)
+    return array.update(shape=(*array.shape[:dim], size, *array.shape[dim:]))
 
 
 def batch_flat(
@@ -163,13 +163,10 @@ def _batch_jaxpr(
 
     def fun(*vals: Any) -> list[Any]:
         nonlocal out_dims
-        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])
         outs, found = batch_flat(run, axis, vals, dims)
         forced = (force,) * len(outs) if isinstance(force, bool) else force
         out_dims = tuple(0 if f else d for f, d in zip(forced, found))
         return [to_axis(o, d, 0, axis.size) if f else o for o, d, f in zip(outs, found, forced)]
 
     return stage_closed(fun, avals, jaxpr.name, stages.append), out_dims
-
-
-__all__ = ["Axis", "BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr", "concrete_of", "to_axis", "with_axis", "without_axis"]

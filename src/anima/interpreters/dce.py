@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from anima.core.jaxpr import Eqn, Jaxpr, Var, join_effects
 
 
-def dce_jaxpr(jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None) -> tuple[Jaxpr, list[bool], list[bool]]:
+def dce_jaxpr(
+    jaxpr: Jaxpr, used_outputs: Sequence[bool] | None = None
+) -> tuple[Jaxpr, list[bool], list[bool]]:
     """`jaxpr` without what the used outputs do not need.
 
     Returns the new jaxpr, which of the constvars and which of the arguments it still takes.

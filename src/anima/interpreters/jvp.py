@@ -17,7 +17,7 @@ from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of
-from anima.interpreters.stage import StageTrace, enclosing_stage, hoist_consts, stage
+from anima.interpreters.stage import StageTrace, enclosing_stage, stage
 from anima.interpreters.zeros import instantiate, zero_of
 
 
@@ -42,7 +42,9 @@ class JvpTracer(Tracer):
         return self.primal.origin() if isinstance(self.primal, Tracer) else ""
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
+        return (
+            f"Traced<{self.aval}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
+        )
 
 
 def concrete_of(value: Any) -> Any | None:
@@ -151,7 +153,7 @@ def _jvp_jaxpr(
         nonlocal out_nonzeros
         primals, given = args[: len(in_avals)], iter(args[len(in_avals) :])
         tangents = [next(given) if nz else Zero(a.tangent_aval()) for a, nz in zip(in_avals, nonzeros)]
-        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])
         outs, out_tangents = jvp_flat(run, primals, tangents)
         wanted = _per_output(instantiate_outs, len(outs))
         out_nonzeros = tuple(w or type(t) is not Zero for w, t in zip(wanted, out_tangents))
@@ -187,6 +189,3 @@ def eval_derived(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], trace
         trace.source = position
 
     return eval_jaxpr(jaxpr, consts, *args, on_equation=at)
-
-
-__all__ = ["JvpTrace", "JvpTracer", "concrete_of", "eval_derived", "hoist_consts", "jvp_flat", "jvp_jaxpr", "stage_closed"]

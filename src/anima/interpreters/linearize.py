@@ -316,7 +316,7 @@ def _linearize_jaxpr(closed: ClosedJaxpr, nonzeros: tuple[bool, ...]) -> Lineari
 
     def fun(*primals: Any) -> list[Any]:
         nonlocal linear, out_nonzeros, residual_inputs, residual_outputs
-        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])  # noqa: E731
+        run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])
         outs, tape = linearize_flat(run, primals, nonzeros)
         out_nonzeros = tuple(type(t) is not Zero for t in tape.outputs)
         linear, residuals = tape_jaxpr(tape)

@@ -21,6 +21,9 @@ from anima.core.trace import Trace, Tracer
 
 _PYTHON_SCALARS = (bool, int, float, complex)
 
+# What the user calls the inputs of a jaxpr; asked only when a message needs it.
+InputNames = Callable[[], Sequence[str]]
+
 
 class StagedTracer(Tracer):
     """A value that will exist when the jaxpr runs."""
@@ -49,7 +52,7 @@ class StageTrace(Trace):
 
     __slots__ = ("_const_vars", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "source")
 
-    def __init__(self, parent: Trace | None, fun_name: str, in_names: Sequence[str] | None = None) -> None:
+    def __init__(self, parent: Trace | None, fun_name: str, in_names: InputNames | None = None) -> None:
         self.parent = parent
         self.fun_name = fun_name
         self.in_names = in_names
@@ -119,7 +122,8 @@ class StageTrace(Trace):
         """Which argument, or which operation at which line, `var` came from."""
         for index, invar in enumerate(self.invars):
             if invar is var:
-                name = self.in_names[index] if self.in_names and index < len(self.in_names) else f"number {index}"
+                names = self.in_names() if self.in_names is not None else ()
+                name = names[index] if index < len(names) else f"number {index}"
                 return f"it is argument {name} of {self.fun_name or 'the traced function'}"
         for eqn in self.eqns:
             if any(out is var for out in eqn.outvars):
@@ -149,7 +153,7 @@ def stage(
     fun: Callable[..., Sequence[Any]],
     avals: Sequence[AbstractValue],
     name: str = "",
-    in_names: Sequence[str] | None = None,
+    in_names: InputNames | None = None,
     setup: Callable[[StageTrace], None] | None = None,
 ) -> tuple[Jaxpr, list[Any]]:
     """Trace `fun`, which takes and returns flat lists of values, on inputs of the given avals.
@@ -173,9 +177,7 @@ def hoist_consts(jaxpr: Jaxpr) -> Jaxpr:
     """The same program with its constvars as leading arguments."""
     if not jaxpr.constvars:
         return jaxpr
-    return Jaxpr(
-        [], [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name
-    )
+    return Jaxpr([], [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name)
 
 
 def mark_dropped(jaxpr: Jaxpr) -> Jaxpr:

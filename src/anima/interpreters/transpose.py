@@ -51,8 +51,11 @@ def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
     args = [Linear(a.aval) if type(a) is TapeTracer else a for a in eqn.args]
     if eqn.primitive.multiple_results:
         full = [Zero(out.aval) if ct is None else ct for ct, out in zip(cts, eqn.outs)]
-        return eqn.primitive.transpose(full, *args, **eqn.params)  # type: ignore[no-any-return]
-    return eqn.primitive.transpose(cts[0], *args, **eqn.params)  # type: ignore[no-any-return]
+        given: Any = full
+    else:
+        given = cts[0]
+    found: Sequence[Any] = eqn.primitive.transpose(given, *args, **eqn.params)
+    return found
 
 
 def tape_of(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> Tape:

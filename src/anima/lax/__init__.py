@@ -34,6 +34,10 @@ from anima.lax.arithmetic import (
     sub as sub,
     sub_p as sub_p,
 )
+from anima.lax.barrier import (
+    optimization_barrier as optimization_barrier,
+    optimization_barrier_p as optimization_barrier_p,
+)
 from anima.lax.bitwise import (
     and_p as and_p,
     bitwise_and as bitwise_and,
@@ -83,6 +87,13 @@ from anima.lax.complex_parts import (
     real as real,
     real_p as real_p,
 )
+from anima.lax.contraction import (
+    DotDimensionNumbers as DotDimensionNumbers,
+    batch_matmul as batch_matmul,
+    dot as dot,
+    dot_general as dot_general,
+    dot_general_p as dot_general_p,
+)
 from anima.lax.convert import (
     bitcast_convert_type as bitcast_convert_type,
     bitcast_convert_type_p as bitcast_convert_type_p,
@@ -90,6 +101,26 @@ from anima.lax.convert import (
     convert_element_type_p as convert_element_type_p,
     reduce_precision as reduce_precision,
     reduce_precision_p as reduce_precision_p,
+)
+from anima.lax.create import (
+    broadcasted_iota as broadcasted_iota,
+    empty as empty,
+    full as full,
+    full_like as full_like,
+    iota as iota,
+    iota_p as iota_p,
+)
+from anima.lax.cumulative import (
+    cumlogsumexp as cumlogsumexp,
+    cumlogsumexp_p as cumlogsumexp_p,
+    cummax as cummax,
+    cummax_p as cummax_p,
+    cummin as cummin,
+    cummin_p as cummin_p,
+    cumprod as cumprod,
+    cumprod_p as cumprod_p,
+    cumsum as cumsum,
+    cumsum_p as cumsum_p,
 )
 from anima.lax.error_functions import (
     digamma as digamma,
@@ -121,6 +152,17 @@ from anima.lax.exponential import (
     logistic as logistic,
     logistic_p as logistic_p,
 )
+from anima.lax.fold import (
+    reduce as reduce,
+    reduce_p as reduce_p,
+)
+from anima.lax.gathering import (
+    GatherDimensionNumbers as GatherDimensionNumbers,
+    GatherScatterMode as GatherScatterMode,
+    ScatterDimensionNumbers as ScatterDimensionNumbers,
+    gather as gather,
+    gather_p as gather_p,
+)
 from anima.lax.hyperbolic import (
     acosh as acosh,
     acosh_p as acosh_p,
@@ -140,6 +182,20 @@ from anima.lax.identity import (
     stop_gradient as stop_gradient,
     stop_gradient_p as stop_gradient_p,
 )
+from anima.lax.joining import (
+    concatenate as concatenate,
+    concatenate_p as concatenate_p,
+    pad as pad,
+    pad_p as pad_p,
+    split as split,
+    split_p as split_p,
+    stack as stack,
+    stack_p as stack_p,
+    tile as tile,
+    tile_p as tile_p,
+    unstack as unstack,
+    unstack_p as unstack_p,
+)
 from anima.lax.powers import (
     cbrt as cbrt,
     cbrt_p as cbrt_p,
@@ -155,6 +211,32 @@ from anima.lax.powers import (
     square as square,
     square_p as square_p,
 )
+from anima.lax.precision import (
+    DotAlgorithm as DotAlgorithm,
+    DotAlgorithmPreset as DotAlgorithmPreset,
+    Precision as Precision,
+    PrecisionLike as PrecisionLike,
+)
+from anima.lax.reductions import (
+    argmax as argmax,
+    argmax_p as argmax_p,
+    argmin as argmin,
+    argmin_p as argmin_p,
+    reduce_and as reduce_and,
+    reduce_and_p as reduce_and_p,
+    reduce_max as reduce_max,
+    reduce_max_p as reduce_max_p,
+    reduce_min as reduce_min,
+    reduce_min_p as reduce_min_p,
+    reduce_or as reduce_or,
+    reduce_or_p as reduce_or_p,
+    reduce_prod as reduce_prod,
+    reduce_prod_p as reduce_prod_p,
+    reduce_sum as reduce_sum,
+    reduce_sum_p as reduce_sum_p,
+    reduce_xor as reduce_xor,
+    reduce_xor_p as reduce_xor_p,
+)
 from anima.lax.rounding import (
     RoundingMethod as RoundingMethod,
     ceil as ceil,
@@ -166,12 +248,67 @@ from anima.lax.rounding import (
     round as round,
     round_p as round_p,
 )
+from anima.lax.scattering import (
+    scatter as scatter,
+    scatter_add as scatter_add,
+    scatter_add_p as scatter_add_p,
+    scatter_apply as scatter_apply,
+    scatter_max as scatter_max,
+    scatter_max_p as scatter_max_p,
+    scatter_min as scatter_min,
+    scatter_min_p as scatter_min_p,
+    scatter_mul as scatter_mul,
+    scatter_mul_p as scatter_mul_p,
+    scatter_p as scatter_p,
+    scatter_sub as scatter_sub,
+    scatter_sub_p as scatter_sub_p,
+)
 from anima.lax.selection import (
     clamp as clamp,
     clamp_p as clamp_p,
     select as select,
     select_n as select_n,
     select_n_p as select_n_p,
+)
+from anima.lax.shape import (
+    broadcast as broadcast,
+    broadcast_in_dim as broadcast_in_dim,
+    broadcast_in_dim_p as broadcast_in_dim_p,
+    broadcast_like as broadcast_like,
+    broadcast_shapes as broadcast_shapes,
+    broadcast_to_rank as broadcast_to_rank,
+    collapse as collapse,
+    expand_dims as expand_dims,
+    reshape as reshape,
+    reshape_p as reshape_p,
+    rev as rev,
+    rev_p as rev_p,
+    squeeze as squeeze,
+    squeeze_p as squeeze_p,
+    transpose as transpose,
+    transpose_p as transpose_p,
+)
+from anima.lax.slicing import (
+    dynamic_index_in_dim as dynamic_index_in_dim,
+    dynamic_slice as dynamic_slice,
+    dynamic_slice_in_dim as dynamic_slice_in_dim,
+    dynamic_slice_p as dynamic_slice_p,
+    dynamic_update_index_in_dim as dynamic_update_index_in_dim,
+    dynamic_update_slice as dynamic_update_slice,
+    dynamic_update_slice_in_dim as dynamic_update_slice_in_dim,
+    dynamic_update_slice_p as dynamic_update_slice_p,
+    index_in_dim as index_in_dim,
+    index_take as index_take,
+    slice as slice,
+    slice_in_dim as slice_in_dim,
+    slice_p as slice_p,
+)
+from anima.lax.sorting import (
+    sort as sort,
+    sort_key_val as sort_key_val,
+    sort_p as sort_p,
+    top_k as top_k,
+    top_k_p as top_k_p,
 )
 from anima.lax.trigonometric import (
     acos as acos,
@@ -190,6 +327,6 @@ from anima.lax.trigonometric import (
     tan_p as tan_p,
 )
 
-__all__ = [  # type: ignore[misc]
+__all__ = [
     name for name, value in list(globals().items()) if name[0] != "_" and not isinstance(value, _ModuleType)
 ]

@@ -52,7 +52,9 @@ def accuracy_params(name: str, accuracy: Any) -> dict[str, Any]:
     if accuracy is None:
         return {}
     if not isinstance(accuracy, (AccuracyMode, Tolerance)):
-        raise TypeError(f"lax.{name}: accuracy must be an AccuracyMode, a Tolerance or None, got {accuracy!r}")
+        raise TypeError(
+            f"lax.{name}: accuracy must be an AccuracyMode, a Tolerance or None, got {accuracy!r}"
+        )
     return {"accuracy": accuracy}
 
 

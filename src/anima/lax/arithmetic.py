@@ -27,7 +27,6 @@ from anima.lax.declare import (
     UNSIGNED,
     binary,
     by_formula,
-    comparison,
     is_linear,
     operand,
     unary,
@@ -340,12 +339,13 @@ def _extremum_lower(hlo: str, direction: str) -> Any:
         truth = ShapedArray(x.shape, np.dtype(bool))
 
         def compare(a: Value, b: Value, how: str) -> Value:
-            return ctx.op("stablehlo.compare", (a, b), truth, comparison(how, part.dtype))
+            attrs = f"comparison_direction = #stablehlo<comparison_direction {how}>"
+            return ctx.op("stablehlo.compare", (a, b), truth, attrs)
 
-        reals = [ctx.op("stablehlo.real", (v,), part) for v in (x, y)]
-        imags = [ctx.op("stablehlo.imag", (v,), part) for v in (x, y)]
-        tie = compare(*reals, "EQ")
-        first = ctx.op("stablehlo.select", (tie, compare(*imags, direction), compare(*reals, direction)), truth)
+        x_real, y_real = (ctx.op("stablehlo.real", (v,), part) for v in (x, y))
+        x_imag, y_imag = (ctx.op("stablehlo.imag", (v,), part) for v in (x, y))
+        by_imag, by_real = compare(x_imag, y_imag, direction), compare(x_real, y_real, direction)
+        first = ctx.op("stablehlo.select", (compare(x_real, y_real, "EQ"), by_imag, by_real), truth)
         # A NaN compares false with everything; the one in y is chosen by that, the one in x by this.
         first = ctx.op("stablehlo.or", (first, compare(x, x, "NE")), truth)
         return ctx.op("stablehlo.select", (first, x, y))

@@ -14,8 +14,18 @@ import numpy as np
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Primitive
-from anima.core.trace import aval_of
-from anima.lax.declare import ANY, BOOL, FLOAT, INTEGER, binary, check_dtype, comparison, operand, same_dtypes, same_shapes, unary
+from anima.lax.declare import (
+    ANY,
+    BOOL,
+    FLOAT,
+    INTEGER,
+    binary,
+    comparison,
+    operand,
+    same_dtypes,
+    same_shapes,
+    unary,
+)
 from anima.lax.operands import operands
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
@@ -219,7 +229,9 @@ def lt_to(x: Any, y: Any) -> Any:
 
 # --- finiteness -------------------------------------------------------------------------------
 
-is_finite_p = unary("is_finite", "stablehlo.is_finite", FLOAT, None, out_dtype=lambda _: _BOOL, keeps_weak=False)
+is_finite_p = unary(
+    "is_finite", "stablehlo.is_finite", FLOAT, None, out_dtype=lambda _: _BOOL, keeps_weak=False
+)
 
 
 def is_finite(x: Any) -> Any:

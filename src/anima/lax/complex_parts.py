@@ -12,7 +12,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
-from anima.core.primitive import primitives
+from anima.core.primitive import Primitive, primitives
 from anima.lax.declare import COMPLEX, binary, is_linear, operand, unary
 from anima.lax.operands import filled, operands
 from anima.lowering.module import Context, Value
@@ -24,7 +24,7 @@ def _to_complex(dtype: Any) -> np.dtype[Any]:
     return np.dtype(np.complex64 if dtype == np.float32 else np.complex128)
 
 
-real_p = unary(
+real_p: Primitive = unary(
     "real",
     "stablehlo.real",
     COMPLEX,
@@ -49,7 +49,7 @@ def real(x: Any) -> Any:
     return real_p.bind(operand(x))
 
 
-imag_p = unary(
+imag_p: Primitive = unary(
     "imag",
     "stablehlo.imag",
     COMPLEX,
@@ -89,7 +89,7 @@ def _complex_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
     ]
 
 
-complex_p = binary(
+complex_p: Primitive = binary(
     "complex",
     "stablehlo.complex",
     _PARTS,
@@ -126,7 +126,7 @@ def _conj_transpose(ct: Any, x: Any) -> list[Any]:
     return [conj_p.bind(ct) if dtypes.is_complex(x.dtype) else real_p.bind(ct)]
 
 
-conj_p = unary(
+conj_p: Primitive = unary(
     "conj",
     _conj_lower,
     (*_PARTS, *COMPLEX),

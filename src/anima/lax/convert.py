@@ -16,7 +16,16 @@ from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
-from anima.lax.declare import ANY, FLOAT, batch_elementwise, comparison, declare, no_tangent, operand, unary_linear
+from anima.lax.declare import (
+    ANY,
+    FLOAT,
+    batch_elementwise,
+    comparison,
+    declare,
+    no_tangent,
+    operand,
+    unary_linear,
+)
 from anima.lowering.module import Context, Value
 
 _PYTHON_SCALARS = (bool, int, float, complex)
@@ -166,10 +175,6 @@ def bitcast_convert_type(operand_: Any, new_dtype: Any) -> Any:
     """
     value = operand(operand_)
     dtype = dtypes.check_user_dtype_supported(new_dtype, "bitcast_convert_type")
-    aval = aval_of(value)
-    assert isinstance(aval, ShapedArray)
-    if aval.dtype == dtype and not aval.weak_type and not isinstance(value, (np.generic, np.ndarray)):
-        return value
     return bitcast_convert_type_p.bind(value, new_dtype=dtype)
 
 

@@ -22,8 +22,7 @@ from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
-from anima.interpreters.jvp import stage_closed
-from anima.interpreters.zeros import add as add_zeros, instantiate
+from anima.interpreters.zeros import add as add_zeros
 from anima.lowering.module import Context, Value
 
 BOOL = ("bool",)
@@ -115,7 +114,9 @@ def no_tangent(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     return ans, Zero(aval_of(ans).tangent_aval())
 
 
-def batch_elementwise(axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any) -> tuple[Any, Any]:
+def batch_elementwise(
+    axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
     """The `batch` rule of an operation on equally shaped operands, of which some may be constant scalars."""
     primitive = params.pop("_primitive")
     first = next(d for d in dims if d is not None)
@@ -333,6 +334,15 @@ def direct(hlo: str) -> Callable[..., Value]:
     return lower
 
 
+def by_kind(real: Callable[..., Value], complex_: Callable[..., Value]) -> Callable[..., Value]:
+    """The lowering rule that is `real` or `complex_`, by the dtype of the first operand."""
+
+    def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        return (complex_ if dtypes.is_complex(operands[0].dtype) else real)(ctx, *operands, **params)
+
+    return lower
+
+
 def in_float32(lower: Callable[..., Value]) -> Callable[..., Value]:
     """The lowering rule that computes in float32 on narrower operands, where each inner step would round otherwise."""
 
@@ -378,7 +388,9 @@ def unary(
     return elementwise(name, hlo, 1, accepts, derivatives=many, **more)
 
 
-def unary_linear(name: str, hlo: str | Callable[..., Value], accepts: tuple[str, ...], **more: Any) -> Primitive:
+def unary_linear(
+    name: str, hlo: str | Callable[..., Value], accepts: tuple[str, ...], **more: Any
+) -> Primitive:
     """An elementwise operation that is its own derivative and transpose, like negation."""
 
     def derivative(t: Any, ans: Any, x: Any, **params: Any) -> Any:
@@ -412,7 +424,9 @@ def structural(
     accepts: tuple[str, ...] = ANY,
 ) -> Primitive:
     """A data movement that is linear in its first operand: reshape, slice, transpose, ..."""
-    return declare(name, shape=shape, lower=lower, jvp=jvp_linear, transpose=transpose, batch=batch, dtypes=accepts)
+    return declare(
+        name, shape=shape, lower=lower, jvp=jvp_linear, transpose=transpose, batch=batch, dtypes=accepts
+    )
 
 
 def is_linear(value: Any) -> bool:

@@ -5,21 +5,21 @@ Invariant: results overflow only where the true result does.
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 from anima import dtypes
 from anima.core.trace import aval_of
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
+from anima.lax.compare import lt
 from anima.lax.complex_parts import complex, imag, real
-from anima.lax.declare import INEXACT, by_formula, direct, in_float32, operand, unary
-from anima.lax.exponential import log1p, times_cosh, times_sinh
+from anima.lax.declare import INEXACT, by_formula, by_kind, direct, in_float32, operand, unary
+from anima.lax.exponential import log, log1p, times_cosh, times_sinh
 from anima.lax.operands import constant, filled
-from anima.lax.powers import rsqrt, square
+from anima.lax.powers import rsqrt, sqrt, square
+from anima.lax.selection import select
 from anima.lax.trigonometric import cos, sin
-from anima.lowering.module import Context, Value
 
 # --- sinh, cosh, tanh -------------------------------------------------------------------------
 # XLA forms sinh and cosh of large numbers as e**(x - log 2), which is wrong by up to 24 units, and those of complex
@@ -102,9 +102,23 @@ def tanh(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
 
 
 # --- inverses ---------------------------------------------------------------------------------
+# The real asinh and atanh are made of our log1p, for the reasons given there.
+
+
+def _asinh_formula(x: Any) -> Any:
+    size = abs(x)
+    squared = square(size)
+    one = constant(1, x)
+    near = log1p(add(size, div(squared, add(one, sqrt(add(one, squared))))))
+    far = add(log(size), constant(math.log(2), x))
+    return mul(sign(x), select(lt(constant(1e9, x), size), far, near))
+
 
 asinh_p = unary(
-    "asinh", in_float32(direct("chlo.asinh")), INEXACT, lambda t, ans, x: mul(t, rsqrt(add(square(x), constant(1, x))))
+    "asinh",
+    by_kind(in_float32(by_formula(_asinh_formula)), direct("chlo.asinh")),
+    INEXACT,
+    lambda t, ans, x: mul(t, rsqrt(add(square(x), constant(1, x)))),
 )
 
 
@@ -158,16 +172,12 @@ def _atanh_derivative(t: Any, ans: Any, x: Any) -> Any:
     return div(t, mul(sub(one, x), add(one, x)))
 
 
-_atanh_64 = by_formula(_atanh_formula)
-
-
-@in_float32
-def _atanh_lower(ctx: Context, x: Value) -> Value:
-    # XLA's own takes the difference of two logarithms, each with the error described at log1p.
-    return _atanh_64(ctx, x) if x.dtype == np.float64 else ctx.op("chlo.atanh", (x,))
-
-
-atanh_p = unary("atanh", _atanh_lower, INEXACT, _atanh_derivative)
+atanh_p = unary(
+    "atanh",
+    by_kind(in_float32(by_formula(_atanh_formula)), direct("chlo.atanh")),
+    INEXACT,
+    _atanh_derivative,
+)
 
 
 def atanh(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Making one array from parts and parts from one: concatenation, padding, splitting, repetition.
+"""Making one array from parts and parts from one: concatenation, padding, splitting, stacking, repetition.
 
 Invariant: as in `shape`, data is moved and nothing computed, so that each rule is exact for every dtype.
 """
@@ -14,8 +14,17 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
-from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand, same_dtypes
-from anima.lax.shape import broadcast_in_dim, check_axis, check_shape, inner_shape, reshape, shape_of
+from anima.lax.declare import (
+    ANY,
+    check_dtype,
+    declare,
+    is_linear,
+    lowered_by,
+    operand as as_operand,
+    same_dtypes,
+    structural,
+)
+from anima.lax.shape import broadcast_in_dim, check_axis, check_shape, inner_shape, reshape, reshape_p, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -51,11 +60,11 @@ def _concatenate_transpose(ct: Any, *xs: Any, dimension: int) -> list[Any]:
     results: list[Any] = []
     end = 0
     for x in xs:
-        start, end = end, end + shape_of(x)[dimension] if not is_linear(x) else end + x.shape[dimension]
+        start, end = end, end + (x.shape if is_linear(x) else shape_of(x))[dimension]
         lo = tuple(start if d == dimension else 0 for d in range(len(shape)))
         hi = tuple(end if d == dimension else size for d, size in enumerate(shape))
-        piece = primitives["slice"].bind(ct, start_indices=lo, limit_indices=hi, strides=None) if is_linear(x) else None
-        results.append(piece)
+        part = {"start_indices": lo, "limit_indices": hi, "strides": None}
+        results.append(primitives["slice"].bind(ct, **part) if is_linear(x) else None)
     return results
 
 
@@ -282,7 +291,151 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     return list(split_p.bind(x, sizes=check_shape("split", sizes, "sizes"), axis=dimension))
 
 
+# --- stack and unstack ------------------------------------------------------------------------
+
+
+def _stack_shape(*avals: ShapedArray, axis: int) -> ShapedArray:
+    same_dtypes("stack", avals)
+    first = avals[0]
+    if any(a.shape != first.shape for a in avals):
+        raise TypeError(f"stack: operands must have equal shapes, got {first.shape} and others")
+    shape = (*first.shape[:axis], len(avals), *first.shape[axis:])
+    return ShapedArray(shape, first.dtype, all([a.weak_type for a in avals]))
+
+
+@lowered_by
+def _stack_lower(*xs: Any, axis: int) -> Any:
+    parts = [reshape_p.bind(x, new_sizes=_with_one(x.shape, axis)) for x in xs]
+    return concatenate_p.bind(*parts, dimension=axis)
+
+
+def _with_one(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 1, *shape[axis:])
+
+
+def _stack_jvp(primals: Any, tangents: Any, *, axis: int) -> tuple[Any, Any]:
+    return stack_p.bind(*primals, axis=axis), stack_p.bind(*map(instantiate, tangents), axis=axis)
+
+
+def _stack_transpose(ct: Any, *xs: Any, axis: int) -> list[Any]:
+    parts = unstack_p.bind(ct, axis=axis)
+    return [part if is_linear(x) else None for part, x in zip(parts, xs)]
+
+
+def _stack_batch(axis_: Axis, args: Any, dims: Any, *, axis: int) -> tuple[Any, int]:
+    return stack_p.bind(*[to_axis(x, d, 0, axis_.size) for x, d in zip(args, dims)], axis=axis + 1), 0
+
+
+stack_p = declare(
+    "stack",
+    shape=_stack_shape,
+    lower=_stack_lower,
+    jvp=_stack_jvp,
+    transpose=_stack_transpose,
+    batch=_stack_batch,
+    dtypes=ANY,
+)
+
+
+def stack(operands: Sequence[Any], axis: int = 0) -> Any:
+    """The operands side by side along a new dimension.
+
+    Args:
+      operands: arrays of one dtype and shape.
+      axis: where the new dimension stands in the result; negative ones count from the end.
+    Raises:
+      ValueError: there are no operands, or the axis is out of range. TypeError: dtypes or shapes differ.
+
+    >>> from anima import lax
+    >>> print(lax.stack([lax.iota("int32", 2), lax.iota("int32", 2)], axis=1))
+    [[0 0]
+     [1 1]]
+    """
+    xs = [as_operand(x) for x in operands]
+    if not xs:
+        raise ValueError("stack: operands must not be empty")
+    return stack_p.bind(*xs, axis=check_axis("stack", axis, len(shape_of(xs[0])) + 1))
+
+
+def _unstack_shape(x: ShapedArray, *, axis: int) -> list[ShapedArray]:
+    part = ShapedArray((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype, x.weak_type)
+    return [part] * x.shape[axis]
+
+
+@lowered_by
+def _unstack_lower(x: Any, *, axis: int) -> Any:
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    parts = split_p.bind(x, sizes=(1,) * x.shape[axis], axis=axis)
+    return [reshape_p.bind(part, new_sizes=shape) for part in parts]
+
+
+def _unstack_jvp(primals: Any, tangents: Any, *, axis: int) -> tuple[Any, Any]:
+    return unstack_p.bind(*primals, axis=axis), unstack_p.bind(*tangents, axis=axis)
+
+
+def _unstack_batch(axis_: Axis, args: Any, dims: Any, *, axis: int) -> tuple[Any, Any]:
+    (d,) = dims
+    outs = unstack_p.bind(args[0], axis=axis + (axis >= d))
+    return outs, [d - (axis < d)] * len(outs)
+
+
+unstack_p = declare(
+    "unstack",
+    shape=_unstack_shape,
+    lower=_unstack_lower,
+    jvp=_unstack_jvp,
+    transpose=lambda cts, x, *, axis: [stack_p.bind(*map(instantiate, cts), axis=axis)],
+    batch=_unstack_batch,
+    multiple_results=True,
+    dtypes=ANY,
+)
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The parts of `x` at each index of one dimension, without that dimension.
+
+    Args:
+      x: an array.
+      axis: a dimension; negative ones count from the end.
+    Raises:
+      ValueError: the axis is out of range.
+
+    >>> from anima import lax
+    >>> print(*lax.unstack(lax.iota("int32", 3)))
+    0 1 2
+    """
+    value = as_operand(x)
+    return tuple(unstack_p.bind(value, axis=check_axis("unstack", axis, len(shape_of(value)))))
+
+
 # --- tile -------------------------------------------------------------------------------------
+
+
+def _tile_shape(x: ShapedArray, *, reps: tuple[int, ...]) -> ShapedArray:
+    if len(reps) != x.ndim:
+        raise TypeError(f"tile: reps {reps} must have one entry for each of the {x.ndim} dimensions of operand")
+    return ShapedArray(tuple(r * n for r, n in zip(reps, x.shape)), x.dtype, x.weak_type)
+
+
+@lowered_by
+def _tile_lower(x: Any, *, reps: tuple[int, ...]) -> Any:
+    pairs = [n for pair in zip(reps, x.shape) for n in pair]
+    spread = broadcast_in_dim(x, pairs, range(1, len(pairs), 2))
+    return reshape(spread, [r * n for r, n in zip(reps, x.shape)])
+
+
+def _tile_transpose(ct: Any, x: Any, *, reps: tuple[int, ...]) -> list[Any]:
+    pairs = tuple(n for pair in zip(reps, x.shape) for n in pair)
+    apart = reshape_p.bind(ct, new_sizes=pairs)
+    return [primitives["reduce_sum"].bind(apart, axes=tuple(range(0, len(pairs), 2)))]
+
+
+def _tile_batch(axis: Axis, args: Any, dims: Any, *, reps: tuple[int, ...]) -> tuple[Any, int]:
+    (d,) = dims
+    return tile_p.bind(args[0], reps=(*reps[:d], 1, *reps[d:])), d
+
+
+tile_p = structural("tile", shape=_tile_shape, lower=_tile_lower, transpose=_tile_transpose, batch=_tile_batch)
 
 
 def tile(operand: Any, reps: Sequence[int]) -> Any:
@@ -298,12 +451,4 @@ def tile(operand: Any, reps: Sequence[int]) -> Any:
     >>> print(lax.tile(lax.iota("int32", 2), (3,)))
     [0 1 0 1 0 1]
     """
-    x = as_operand(operand)
-    shape, times = shape_of(x), check_shape("tile", reps, "reps")
-    if len(times) != len(shape):
-        raise TypeError(f"tile: reps {times} must have one entry for each of the {len(shape)} dimensions of operand")
-    pairs = [n for pair in zip(times, shape) for n in pair]
-    spread = broadcast_in_dim(x, pairs, range(1, len(pairs), 2))
-    return reshape(spread, [r * n for r, n in zip(times, shape)])
-
-
+    return tile_p.bind(as_operand(operand), reps=check_shape("tile", reps, "reps"))

@@ -53,9 +53,11 @@ def match_dtypes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -
       TypeError: there is no such dtype, or it does not hold them. OverflowError: a Python integer is too large.
     """
     strong = [a for a in avals if not a.weak_type]
-    dtype = same_dtypes(name, strong) if strong else None
+    dtype: Any = same_dtypes(name, strong) if strong else None
     kind = dtypes.kind_of(dtype) if strong else None
-    if kind is None or any([_ORDER[dtypes.kind_of(a.dtype) or "c"] > _ORDER[kind] for a in avals if a.weak_type]):
+    if kind is None or any(
+        [_ORDER[dtypes.kind_of(a.dtype) or "c"] > _ORDER[kind] for a in avals if a.weak_type]
+    ):
         same_dtypes(name, avals)  # raises
     return tuple([v if a.dtype == dtype else _converted(v, a, dtype) for v, a in zip(values, avals)])
 

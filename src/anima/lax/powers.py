@@ -259,10 +259,10 @@ def pow(x: Any, y: Any) -> Any:
     >>> print(lax.pow(2.0, 0.5), lax.pow(2.0, -1))
     1.4142135 0.5
     """
-    values = (operand(x), operand(y))
+    values: tuple[Any, ...] = (operand(x), operand(y))
     avals: list[Any] = [aval_of(v) for v in values]
     if avals[0].dtype != avals[1].dtype and not dtypes.is_int(avals[1].dtype):
-        values = match_dtypes("pow", values, avals)  # type: ignore[assignment]
+        values = match_dtypes("pow", values, avals)
     if avals[0].shape != avals[1].shape:
-        values = match_shapes("pow", values, avals)  # type: ignore[assignment]
+        values = match_shapes("pow", values, avals)
     return pow_p.bind(*values)

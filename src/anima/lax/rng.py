@@ -1,77 +1,97 @@
-"""Random bits: the Threefry-2x32 block cipher as an operation.
+"""The block function of the random number generator: Threefry-2x32 with 20 rounds.
 
-Invariant: everything random is a pure function of a key and a counter; no operation here has state. The cipher and its
-constants are those of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011), with the
-recommended 20 rounds.
+Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (2011), and the constants and
+test vectors of their library Random123.
+
+Invariant: the result is the same function of key and counter words, bit for bit, on every platform.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from anima import dtypes
+import numpy as np
+
 from anima.core import hooks
 from anima.core.aval import ShapedArray
+from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Missing
 from anima.interpreters.batch import Axis
-from anima.lax.declare import check_dtype, declare, no_tangent, operand, same_shapes, spread
-from anima.lax.shape import broadcast_in_dim, shape_of
+from anima.interpreters.jvp import stage_closed
+from anima.lax.arithmetic import add
+from anima.lax.bitwise import bitwise_or, bitwise_xor, shift_left, shift_right_logical
+from anima.lax.declare import check_dtype, declare, no_tangent
+from anima.lax.operands import stretch
+from anima.lax.shape import reshape, shape_of
 from anima.lowering.module import Context, Value
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA  # makes the third word of the key schedule, so that an all-zero key does not stay so
+_PARITY = 0x1BD11BDA
 
 
-def _threefry_shape(*avals: ShapedArray) -> list[ShapedArray]:
-    for aval, which in zip(avals, ("k1", "k2", "x1", "x2")):
-        check_dtype("threefry2x32", aval, ("uint32",), which)
-    return [ShapedArray(same_shapes("threefry2x32", avals), dtypes.uint32)] * 2
+def _rotated(x: Any, by: int) -> Any:
+    return bitwise_or(shift_left(x, np.uint32(by)), shift_right_logical(x, np.uint32(32 - by)))
 
 
-def _threefry_lower(ctx: Context, *operands: Value) -> list[Value]:
-    """The rounds, unrolled: on CPU they compile faster than a loop of them, and run 3 times faster (1M words)."""
-    aval = ctx.out_avals[0]
-    assert isinstance(aval, ShapedArray)
-    k0, k1, x0, x1 = spread(ctx, operands)
-
-    def word(value: int) -> Value:
-        return ctx.full(value, aval)
-
-    def op(name: str, a: Value, b: Value) -> Value:
-        return ctx.op(f"stablehlo.{name}", (a, b), aval)
-
-    keys = (k0, k1, op("xor", op("xor", k0, k1), word(_PARITY)))
-    amounts = {r: word(r) for group in _ROTATIONS for r in group} | {
-        32 - r: word(32 - r) for group in _ROTATIONS for r in group
-    }
-    x0, x1 = op("add", x0, k0), op("add", x1, k1)
+def _rounds(key0: Any, key1: Any, x0: Any, x1: Any) -> list[Any]:
+    keys = (key0, key1, bitwise_xor(bitwise_xor(key0, key1), np.uint32(_PARITY)))
+    x0, x1 = add(x0, key0), add(x1, key1)
     for group in range(5):
-        for r in _ROTATIONS[group % 2]:
-            x0 = op("add", x0, x1)
-            rotated = op("or", op("shift_left", x1, amounts[r]), op("shift_right_logical", x1, amounts[32 - r]))
-            x1 = op("xor", rotated, x0)
-        x0 = op("add", x0, keys[(group + 1) % 3])
-        x1 = op("add", op("add", x1, keys[(group + 2) % 3]), word(group + 1))
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = add(x0, x1)
+            x1 = bitwise_xor(_rotated(x1, rotation), x0)
+        x0 = add(x0, keys[(group + 1) % 3])
+        x1 = add(add(x1, keys[(group + 2) % 3]), np.uint32(group + 1))
     return [x0, x1]
 
 
-def _threefry_batch(axis: Axis, args: Any, dims: Any) -> tuple[list[Any], list[int]]:
-    """Mapped scalars (a key for each example, say) are stretched to the shape of the others; plain ones stay."""
-    shapes = [_without(shape_of(x), d) for x, d in zip(args, dims)]
-    shape = max(shapes, key=len)
+@functools.lru_cache(maxsize=256)
+def _program(shapes: tuple[tuple[int, ...], ...]) -> ClosedJaxpr:
+    """The rounds on operands of these shapes. One object for each, so that a module has one function for each."""
+    shape = _common_shape(shapes)
 
-    def batched(x: Any, dim: int | None, inner: tuple[int, ...]) -> Any:
-        if dim is None:
-            return hooks.broadcast_batch(x, axis.size, 0) if inner else x
-        x = hooks.move_axis(x, dim, 0)
-        return x if len(inner) == len(shape) else broadcast_in_dim(x, (axis.size, *shape), (0,))
+    def fun(*words: Any) -> list[Any]:
+        return _rounds(*[stretch(word, shape_of(word), shape) for word in words])
 
-    outs = threefry2x32_p.bind(*[batched(x, d, s) for x, d, s in zip(args, dims, shapes)])
+    return stage_closed(fun, [ShapedArray(s, np.dtype(np.uint32)) for s in shapes], "threefry2x32")
+
+
+def _common_shape(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    full = [s for s in shapes if s]
+    if len({len(s) for s in full}) > 1:
+        raise TypeError(f"threefry2x32: operands must be scalars or have one rank, got shapes {shapes}")
+    result = tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*full))
+    if any(n not in (1, size) for s in full for n, size in zip(s, result)):
+        raise TypeError(f"threefry2x32: operands have incompatible shapes {shapes}")
+    return result
+
+
+def _threefry_shape(*words: ShapedArray) -> list[ShapedArray]:
+    for word in words:
+        check_dtype("threefry2x32", word, ("uint32",))
+    out = ShapedArray(_common_shape(tuple(word.shape for word in words)), words[0].dtype)
+    return [out, out]
+
+
+def _threefry_lower(ctx: Context, *words: Value) -> list[Value]:
+    return ctx.call(_program(tuple(word.shape for word in words)), words, "threefry2x32")
+
+
+def _threefry_batch(axis: Axis, args: Any, dims: Any) -> tuple[Any, Any]:
+    rank = max(len(shape_of(a)) - (d is not None) for a, d in zip(args, dims))
+
+    def placed(word: Any, d: int | None) -> Any:
+        """The word with the mapped axis first and as many dimensions as the others, or unmapped as a scalar."""
+        if d is not None:
+            word = hooks.move_axis(word, d, 0)
+        shape = shape_of(word)
+        if d is None:
+            return reshape(word, (1, *shape)) if shape else word
+        return reshape(word, (shape[0], *([1] * (rank + 1 - len(shape))), *shape[1:]))
+
+    outs = threefry2x32_p.bind(*[placed(a, d) for a, d in zip(args, dims)])
     return outs, [0, 0]
-
-
-def _without(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:
-    return shape if dim is None else shape[:dim] + shape[dim + 1 :]
 
 
 threefry2x32_p = declare(
@@ -79,33 +99,29 @@ threefry2x32_p = declare(
     shape=_threefry_shape,
     lower=_threefry_lower,
     jvp=no_tangent,
-    transpose=Missing("bits do not depend linearly on the counter"),
+    transpose=Missing("it is not linear"),
     batch=_threefry_batch,
     multiple_results=True,
     dtypes=("uint32",),
 )
 
 
-def threefry2x32(k1: Any, k2: Any, x1: Any, x2: Any) -> tuple[Any, Any]:
-    """The Threefry-2x32 cipher (20 rounds): each block `(x1, x2)` of a counter enciphered with the key `(k1, k2)`.
+def threefry2x32(key0: Any, key1: Any, x0: Any, x1: Any) -> list[Any]:
+    """Two words of random bits for each pair of counter words.
 
     Args:
-      k1, k2: the words of the key; uint32.
-      x1, x2: the words of the counter; uint32. All operands have one shape, or are scalars.
+      key0, key1: the key's words.
+      x0, x1: the counter's words.
+        All are uint32 arrays of one rank, with equal sizes or sizes of 1; or scalars.
     Returns:
-      two uint32 arrays, uniformly distributed over distinct counters or keys.
+      Two uint32 arrays of the common shape.
     Raises:
-      TypeError: a dtype is not uint32, or the shapes differ.
+      TypeError: dtypes or shapes do not fit.
 
-    >>> import numpy as onp
+    >>> import numpy as np
     >>> from anima.lax.rng import threefry2x32
-    >>> zero = onp.uint32(0)
-    >>> first, second = threefry2x32(zero, zero, zero, zero)
-    >>> print(hex(first), hex(second))
-    0x6b200159 0x99ba4efe
+    >>> zero = np.uint32(0)
+    >>> [hex(word) for word in threefry2x32(zero, zero, zero, zero)]
+    ['0x6b200159', '0x99ba4efe']
     """
-    first, second = threefry2x32_p.bind(operand(k1), operand(k2), operand(x1), operand(x2))
-    return first, second
-
-
-__all__ = ["threefry2x32", "threefry2x32_p"]
+    return list(threefry2x32_p.bind(key0, key1, x0, x1))

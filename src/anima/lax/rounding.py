@@ -87,13 +87,17 @@ def _unsigned_next(x: Any, y: Any) -> Any:
     """The next power of two in a dtype that has nothing but powers of two, and NaN as its largest bits."""
     bits = bitcast_convert_type(x, "uint8")
     one = filled(1, bits)
-    moved = select(lt(x, y), primitives["add"].bind(bits, one), select(lt(y, x), primitives["sub"].bind(bits, one), bits))
+    moved = select(
+        lt(x, y), primitives["add"].bind(bits, one), select(lt(y, x), primitives["sub"].bind(bits, one), bits)
+    )
     return bitcast_convert_type(select(eq(x, x), select(eq(y, y), moved, filled(255, bits)), bits), x.dtype)
 
 
 def _nextafter_lower(ctx: Context, x: Value, y: Value) -> Value:
     # XLA's own takes the highest bit for a sign.
-    return _powers_of_two(ctx, x, y) if x.dtype.name == "float8_e8m0fnu" else ctx.op("chlo.next_after", (x, y))
+    return (
+        _powers_of_two(ctx, x, y) if x.dtype.name == "float8_e8m0fnu" else ctx.op("chlo.next_after", (x, y))
+    )
 
 
 _powers_of_two = by_formula(_unsigned_next)

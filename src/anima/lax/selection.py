@@ -18,10 +18,19 @@ from anima.core.primitive import Missing, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import add, instantiate
-from anima.lax.compare import gt, lt
-from anima.lax.declare import ANY, broadcast_value, check_dtype, comparison, declare, is_linear, operand, same_dtypes
-from anima.lax.operands import match_dtypes, stretch
 from anima.lax.bitwise import bitwise_and
+from anima.lax.compare import gt, lt
+from anima.lax.declare import (
+    ANY,
+    broadcast_value,
+    check_dtype,
+    comparison,
+    declare,
+    is_linear,
+    operand,
+    same_dtypes,
+)
+from anima.lax.operands import match_dtypes, stretch
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -34,12 +43,16 @@ def _select_shape(which: ShapedArray, *cases: ShapedArray) -> ShapedArray:
     if not (dtypes.is_bool(which.dtype) or dtypes.is_int(which.dtype)):
         raise TypeError(f"select_n: which must be boolean or integer, got {dtypes.dtype_name(which.dtype)}")
     if dtypes.is_bool(which.dtype) and len(cases) > 2:
-        raise TypeError(f"select_n: a boolean which chooses among 2 cases, got {len(cases)}; use an int32 which")
+        raise TypeError(
+            f"select_n: a boolean which chooses among 2 cases, got {len(cases)}; use an int32 which"
+        )
     dtype = same_dtypes("select_n", cases)
     shape = cases[0].shape
     if any(c.shape != shape for c in cases):
         shapes = ", ".join(str(c.shape) for c in cases)
-        raise TypeError(f"select_n: cases must have equal shapes, got {shapes}. (Tip: numpy.where broadcasts)")
+        raise TypeError(
+            f"select_n: cases must have equal shapes, got {shapes}. (Tip: numpy.where broadcasts)"
+        )
     if which.shape not in ((), shape):
         raise TypeError(
             f"select_n: which must be a scalar or have the shape of the cases, {shape}, got {which.shape}. "
@@ -173,7 +186,9 @@ def _clamp_shape(low: ShapedArray, x: ShapedArray, high: ShapedArray) -> ShapedA
     same_dtypes("clamp", (low, x, high))
     for name, bound in (("min", low), ("max", high)):
         if bound.shape not in ((), x.shape):
-            raise TypeError(f"clamp: {name} must be a scalar or have the shape of x, {x.shape}, got {bound.shape}")
+            raise TypeError(
+                f"clamp: {name} must be a scalar or have the shape of x, {x.shape}, got {bound.shape}"
+            )
     check_dtype("clamp", x, ANY)
     return ShapedArray(x.shape, x.dtype, low.weak_type and x.weak_type and high.weak_type)
 
@@ -246,8 +261,8 @@ def clamp(min: Any, x: Any, max: Any) -> Any:
     >>> print(lax.clamp(0.0, 1.5, 1.0))
     1.0
     """
-    values = (operand(min), operand(x), operand(max))
+    values: tuple[Any, ...] = (operand(min), operand(x), operand(max))
     avals: list[Any] = [aval_of(v) for v in values]
     if avals[0].dtype != avals[1].dtype or avals[2].dtype != avals[1].dtype:
-        values = match_dtypes("clamp", values, avals)  # type: ignore[assignment]
+        values = match_dtypes("clamp", values, avals)
     return clamp_p.bind(*values)

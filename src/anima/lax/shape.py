@@ -186,6 +186,25 @@ def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
     return broadcast_in_dim(x, (*lead, *shape), mapped, out_sharding=out_sharding)
 
 
+def broadcast_like(arr: Any, like_arr: Any) -> Any:
+    """`arr` broadcast to the shape of another array, dimensions matched from the last.
+
+    Args:
+      arr: an array.
+      like_arr: an array.
+    Raises:
+      TypeError: the shapes do not fit.
+
+    >>> from anima import lax
+    >>> lax.broadcast_like(lax.iota("int32", 3), lax.full((2, 3), 0)).shape
+    (2, 3)
+    """
+    x = as_operand(arr)
+    target = shape_of(as_operand(like_arr))
+    rank = len(shape_of(x))
+    return broadcast_in_dim(x, target, range(len(target) - rank, len(target)))
+
+
 def broadcast_to_rank(x: Any, rank: int) -> Any:
     """`x` with leading dimensions of size 1 up to `rank` dimensions.
 

@@ -7,27 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from anima import dtypes
 from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
 from anima.lax.arithmetic import add, div, mul, neg, sub
 from anima.lax.complex_parts import complex, imag, real
-from anima.lax.declare import INEXACT, binary, by_formula, direct, in_float32, operand, unary
+from anima.lax.declare import INEXACT, binary, by_formula, by_kind, direct, in_float32, operand, unary
 from anima.lax.exponential import times_cosh, times_sinh
 from anima.lax.operands import constant, operands
 from anima.lax.powers import rsqrt, square
-from anima.lowering.module import Context, Value
 
 # --- sin, cos, tan ----------------------------------------------------------------------------
-
-
-def _real_or_formula(hlo: str, formula: Any) -> Any:
-    """XLA's operation for real numbers. Its complex ones lose the smaller part to cancellation near the real axis."""
-    plain, other = accurate(hlo), by_formula(formula)
-
-    def lower(ctx: Context, x: Value, *, accuracy: Any = None) -> Value:
-        return (other if dtypes.is_complex(x.dtype) else plain)(ctx, x, accuracy=accuracy)
-
-    return lower
+# XLA's own sine and cosine of complex numbers lose the smaller part to cancellation near the real axis.
 
 
 def _complex_sin(z: Any, accuracy: Any = None) -> Any:
@@ -42,7 +31,7 @@ def _complex_cos(z: Any, accuracy: Any = None) -> Any:
 
 sin_p = unary(
     "sin",
-    _real_or_formula("stablehlo.sine", _complex_sin),
+    by_kind(accurate("stablehlo.sine"), by_formula(_complex_sin)),
     INEXACT,
     lambda t, ans, x, accuracy=None: mul(t, cos(x, accuracy=accuracy)),
 )
@@ -66,7 +55,7 @@ def sin(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
 
 cos_p = unary(
     "cos",
-    _real_or_formula("stablehlo.cosine", _complex_cos),
+    by_kind(accurate("stablehlo.cosine"), by_formula(_complex_cos)),
     INEXACT,
     lambda t, ans, x, accuracy=None: neg(mul(t, sin(x, accuracy=accuracy))),
 )
@@ -138,7 +127,9 @@ def asin(x: Any) -> Any:
     return asin_p.bind(operand(x))
 
 
-acos_p = unary("acos", in_float32(direct("chlo.acos")), INEXACT, lambda t, ans, x: neg(_asin_derivative(t, ans, x)))
+acos_p = unary(
+    "acos", in_float32(direct("chlo.acos")), INEXACT, lambda t, ans, x: neg(_asin_derivative(t, ans, x))
+)
 
 
 def acos(x: Any) -> Any:
@@ -156,7 +147,9 @@ def acos(x: Any) -> Any:
     return acos_p.bind(operand(x))
 
 
-atan_p = unary("atan", in_float32(direct("chlo.atan")), INEXACT, lambda t, ans, x: div(t, add(square(x), constant(1, x))))
+atan_p = unary(
+    "atan", in_float32(direct("chlo.atan")), INEXACT, lambda t, ans, x: div(t, add(square(x), constant(1, x)))
+)
 
 
 def atan(x: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from anima.core.aval import AbstractValue, ShapedArray, physical_aval
+from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Literal, Var
 from anima.lowering.types import dense, tensor_type, type_of
 
@@ -36,11 +36,11 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.aval.shape  # type: ignore[attr-defined, no-any-return]
+        return array_aval(self.aval).shape
 
     @property
     def dtype(self) -> Any:
-        return self.aval.dtype  # type: ignore[attr-defined]
+        return array_aval(self.aval).dtype
 
     @property
     def ndim(self) -> int:
@@ -113,7 +113,9 @@ class ModuleBuilder:
 class Context:
     """Emits the operations of one function or region."""
 
-    __slots__ = ("_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals")
+    __slots__ = (
+        "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals",
+    )  # fmt: skip
 
     def __init__(self, module: ModuleBuilder, root: Context | None = None) -> None:
         self.module = module
@@ -195,7 +197,7 @@ class Context:
         def read(atom: Atom) -> Value:
             if type(atom) is Literal:
                 return self.constant(atom.val, atom.aval)
-            return env[atom]  # type: ignore[index]
+            return env[atom]
 
         for eqn in jaxpr.eqns:
             self.out_avals = [v.aval for v in eqn.outvars]

@@ -48,6 +48,13 @@ from anima.numpy.arithmetic import (
     subtract as subtract,
     true_divide as true_divide,
 )
+from anima.numpy.arranging import (
+    delete as delete,
+    insert as insert,
+    repeat as repeat,
+    resize as resize,
+    trim_zeros as trim_zeros,
+)
 from anima.numpy.constants import (
     e as e,
     euler_gamma as euler_gamma,
@@ -109,6 +116,24 @@ from anima.numpy.elementary import (
     tan as tan,
     tanh as tanh,
 )
+from anima.numpy.index_tables import (
+    c_ as c_,
+    diag_indices as diag_indices,
+    diag_indices_from as diag_indices_from,
+    index_exp as index_exp,
+    ix_ as ix_,
+    mask_indices as mask_indices,
+    mgrid as mgrid,
+    ogrid as ogrid,
+    r_ as r_,
+    ravel_multi_index as ravel_multi_index,
+    s_ as s_,
+    tril_indices as tril_indices,
+    tril_indices_from as tril_indices_from,
+    triu_indices as triu_indices,
+    triu_indices_from as triu_indices_from,
+    unravel_index as unravel_index,
+)
 from anima.numpy.joining import (
     append as append,
     array_split as array_split,
@@ -126,6 +151,18 @@ from anima.numpy.joining import (
     unstack as unstack,
     vsplit as vsplit,
     vstack as vstack,
+)
+from anima.numpy.linear import (
+    dot as dot,
+    inner as inner,
+    kron as kron,
+    matmul as matmul,
+    matvec as matvec,
+    outer as outer,
+    tensordot as tensordot,
+    vdot as vdot,
+    vecdot as vecdot,
+    vecmat as vecmat,
 )
 from anima.numpy.logic import (
     allclose as allclose,
@@ -172,6 +209,7 @@ from anima.numpy.ranges import (
     linspace as linspace,
     logspace as logspace,
     meshgrid as meshgrid,
+    trace as trace,
     tri as tri,
     tril as tril,
     triu as triu,
@@ -213,6 +251,7 @@ from anima.numpy.rounding import (
 from anima.numpy.scalar_types import (
     ComplexWarning as ComplexWarning,
     bfloat16 as bfloat16,
+    bool as bool,
     bool_ as bool_,
     can_cast as can_cast,
     cdouble as cdouble,
@@ -266,6 +305,34 @@ from anima.numpy.scalar_types import (
     uint8 as uint8,
     unsignedinteger as unsignedinteger,
 )
+from anima.numpy.scans import (
+    cumprod as cumprod,
+    cumsum as cumsum,
+    cumulative_prod as cumulative_prod,
+    cumulative_sum as cumulative_sum,
+    diff as diff,
+    ediff1d as ediff1d,
+    gradient as gradient,
+    nancumprod as nancumprod,
+    nancumsum as nancumsum,
+    trapezoid as trapezoid,
+    unwrap as unwrap,
+)
+from anima.numpy.selection import (
+    argwhere as argwhere,
+    array_equal as array_equal,
+    array_equiv as array_equiv,
+    choose as choose,
+    clip as clip,
+    compress as compress,
+    extract as extract,
+    flatnonzero as flatnonzero,
+    nan_to_num as nan_to_num,
+    nonzero as nonzero,
+    piecewise as piecewise,
+    select as select,
+    where as where,
+)
 from anima.numpy.shapes import (
     astype as astype,
     atleast_1d as atleast_1d,
@@ -294,5 +361,13 @@ from anima.numpy.shapes import (
     squeeze as squeeze,
     swapaxes as swapaxes,
     transpose as transpose,
+)
+from anima.numpy.taking import (
+    fill_diagonal as fill_diagonal,
+    place as place,
+    put as put,
+    put_along_axis as put_along_axis,
+    take as take,
+    take_along_axis as take_along_axis,
 )
 from anima.runtime.arrays import Array as ndarray

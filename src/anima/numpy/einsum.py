@@ -1,3 +1,3 @@
-"""Einstein summation: `einsum` and `einsum_path`."""
+"""Einstein summation: einsum, einsum_path."""
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from anima._native import ArrayImpl
 from anima.core.trace import Tracer
 from anima.errors import ImmutableArrayError
 from anima.lax.convert import bitcast_convert_type, convert_element_type
-from anima.numpy import arithmetic, creation, logic, ranges, reductions, rounding, shapes
+from anima.numpy import arithmetic, creation, linear, logic, ranges, reductions, rounding, scans, selection, shapes, taking
 from anima.numpy.at import updates_at
 from anima.numpy.calls import accepts, function, operator, refuse_container
 from anima.numpy.indexing import getitem, iterate
@@ -39,6 +39,7 @@ _BINARY: dict[str, tuple[str, Any, bool]] = {
     "add": ("+", arithmetic.add, True),
     "sub": ("-", arithmetic.subtract, True),
     "mul": ("*", arithmetic.multiply, True),
+    "matmul": ("@", linear.matmul, True),
     "truediv": ("/", arithmetic.true_divide, True),
     "floordiv": ("//", arithmetic.floor_divide, True),
     "mod": ("%", arithmetic.remainder, True),
@@ -255,8 +256,12 @@ def _tobytes(x: Any, order: str = "C") -> bytes:
 _SAME = {
     arithmetic: ("conj", "conjugate"),
     reductions: ("all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "ptp", "std", "sum", "var"),
-    ranges: ("diagonal",),
+    linear: ("dot",),
+    ranges: ("diagonal", "trace"),
+    scans: ("cumprod", "cumsum"),
+    selection: ("clip",),
     shapes: ("ravel", "squeeze", "swapaxes"),
+    taking: ("take",),
 }
 
 _SPECIAL: dict[str, Any] = {

@@ -32,6 +32,7 @@ from anima.numpy.calls import function
 from anima.numpy.creation import HOST_FILL, asarray, place
 from anima.numpy.elementary import log10
 from anima.numpy.promotion import array_like, dtype_of, promote, shape_of, stretch
+from anima.numpy.reductions import refuse_out
 from anima.numpy.shapes import moveaxis
 from anima.runtime.devices import default_device
 from anima.transforms.vmap import vmap
@@ -446,6 +447,25 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     size = builtins.max(builtins.min(n + builtins.min(offset, 0), m - builtins.max(offset, 0)), 0)
     places = np.arange(size)
     return a[..., places - builtins.min(offset, 0), places + builtins.max(offset, 0)]
+
+
+@function(static=("offset", "axis1", "axis2", "dtype", "out"))
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+    """The sum of a diagonal of the matrices that two axes of `a` make.
+
+    Args:
+      a: an array.
+      offset: which diagonal; positive ones are above the main one.
+      axis1, axis2: rows and columns.
+      dtype: the result's dtype.
+      out: not supported; must be None.
+
+    >>> import anima.numpy as np
+    >>> print(np.trace(np.array([[1, 2], [3, 4]])))
+    5
+    """
+    refuse_out("trace", out)
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1, dtype=dtype)
 
 
 @function(static=("k",))

@@ -1,3 +1,3 @@
-"""Order statistics, averages, covariances and histograms."""
+"""Order statistics and histograms: median, percentile, quantile, nan-variants, cov, corrcoef, histogram*, bincount."""
 
 from __future__ import annotations

@@ -60,13 +60,13 @@ def standard_normal(key: Any, shape: Shape, dtype: Any) -> Any:
         keys = threefry.split(key, (2,))
         real, imag = (standard_normal(lax.index_in_dim(keys, i, keepdims=False), shape, part) for i in range(2))
         return lax.div(lax.complex(real, imag), constant(math.sqrt(2), dtype))
-    u = uniform_between(key, shape, dtype, _above(-1.0, dtype), constant(1, dtype))
+    u = uniform_between(key, shape, dtype, _above_minus_one(dtype), constant(1, dtype))
     return lax.mul(constant(math.sqrt(2), dtype), lax.erf_inv(u))
 
 
-def _above(value: float, dtype: Any) -> Any:
-    """The next larger number in a dtype."""
-    return np.nextafter(np.asarray(value, dtype), np.asarray(math.inf, dtype))
+def _above_minus_one(dtype: Any) -> Any:
+    """The lowest number above -1: -1 itself would give an infinite result."""
+    return np.nextafter(np.asarray(-1.0, dtype), np.asarray(0.0, dtype))
 
 
 @function
@@ -99,8 +99,9 @@ def truncated_normal(
     u = uniform_between(key, shape, kind, lax.erf(lax.div(low, root)), lax.erf(lax.div(high, root)))
     x = lax.mul(root, lax.erf_inv(u))
     # Rounding may give a bound itself, or a number beyond it.
-    least = lax.nextafter(lax.stop_gradient(low), constant(math.inf, kind))
-    most = lax.nextafter(lax.stop_gradient(high), constant(-math.inf, kind))
+    info = dtypes.finfo(kind)
+    least = lax.nextafter(lax.stop_gradient(low), constant(float(info.max), kind))
+    most = lax.nextafter(lax.stop_gradient(high), constant(float(info.min), kind))
     return lax.min(lax.max(x, least), most)
 
 
@@ -311,7 +312,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
     key = check_key("laplace", key)
     refuse_out_sharding("laplace", out_sharding)
     kind = float_dtype("laplace", dtype)
-    u = uniform_between(key, check_shape("laplace", shape), kind, _above(-1.0, kind), constant(1, kind))
+    u = uniform_between(key, check_shape("laplace", shape), kind, _above_minus_one(kind), constant(1, kind))
     return lax.mul(lax.sign(u), lax.log1p(lax.neg(lax.abs(u))))
 
 

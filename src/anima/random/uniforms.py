@@ -5,6 +5,7 @@ Invariant: the results follow from the bits by exact steps alone, so they are eq
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,25 @@ def _integers(key: Any, shape: Shape, low: Any, high: Any, dtype: Any) -> Any:
         span = lax.add(span, lax.convert_element_type(wider, word))
     keys = threefry.split(key, (2,))
     upper, lower = (threefry.bits(lax.index_in_dim(keys, i, keepdims=False), width, shape) for i in range(2))
-    half = lax.rem(constant(1 << (width // 2), word), span)
-    upper = lax.mul(lax.rem(upper, span), lax.rem(lax.mul(half, half), span))
-    offset = lax.rem(lax.add(upper, lax.rem(lower, span)), span)
-    return lax.add(low, lax.convert_element_type(offset, dtype))
+    remainder = _remainder_by(span, word)
+    half = remainder(constant(1 << (width // 2), word))
+    upper = lax.mul(remainder(upper), remainder(lax.mul(half, half)))
+    return lax.add(low, lax.convert_element_type(remainder(lax.add(upper, remainder(lower))), dtype))
+
+
+def _remainder_by(span: Any, word: Any) -> Callable[[Any], Any]:
+    """The function `x % span` of unsigned integers; `x` itself where the span is 0.
+
+    Division would keep the whole loop, bits and all, from being vectorised (3 times slower for a million numbers). The
+    product with the reciprocal, rounded down, gives the quotient or one less.
+    """
+    reciprocal = lax.div(constant(dtypes.iinfo(word).max, word), span)
+
+    def remainder(x: Any) -> Any:
+        rest = lax.sub(x, lax.mul(lax.mulhi(x, reciprocal), span))
+        return lax.select(lax.ge(rest, span), lax.sub(rest, span), rest)
+
+    return remainder
 
 
 def _where(which: Any, yes: Any, no: Any) -> Any:

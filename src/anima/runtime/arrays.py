@@ -68,8 +68,8 @@ def _numpy_aval(value: Any) -> AbstractValue:
     return ShapedArray(value.shape, dtypes.canonicalize_dtype(dtype))
 
 
-def _array_aval(value: Any) -> AbstractValue:
-    return value.aval  # type: ignore[no-any-return]
+def _array_aval(value: ArrayImpl) -> AbstractValue:
+    return value.aval
 
 
 register_value_type(ArrayImpl, _array_aval)
@@ -97,5 +97,10 @@ def make_aval(shape: tuple[int, ...], dtype: Any, weak: bool) -> ShapedArray:
 
 
 hooks.as_array = as_array
-_native.set_array_hooks(make_aval=make_aval, make_sharding=make_single_device_sharding, default_device=default_device, assemble=assemble)
+_native.set_array_hooks(
+    make_aval=make_aval,
+    make_sharding=make_single_device_sharding,
+    default_device=default_device,
+    assemble=assemble,
+)
 set_default_devices(devices)

@@ -12,7 +12,7 @@ from typing import Any
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, CompiledCall
 from anima.core import hooks
-from anima.core.aval import AbstractValue, ShapedArray, physical_aval
+from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
@@ -30,7 +30,9 @@ class Program:
     each output the argument it simply is, or -1.
     """
 
-    __slots__ = ("closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args", "out_avals")
+    __slots__ = (
+        "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args", "out_avals",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -54,7 +56,9 @@ class Program:
         self.forward = [_source(v, position, donated) for v in jaxpr.outvars]
         pruned, used_consts, used = dce_jaxpr(jaxpr, [f < 0 for f in self.forward])
         if keep_unused:
-            pruned = Jaxpr(pruned.constvars, jaxpr.invars, pruned.outvars, pruned.eqns, pruned.effects, pruned.name)
+            pruned = Jaxpr(
+                pruned.constvars, jaxpr.invars, pruned.outvars, pruned.eqns, pruned.effects, pruned.name
+            )
             used = [True] * self.num_args
         self.kept = [i for i, u in enumerate(used) if u]
         self.donate = [i for i in self.kept if i in donated]
@@ -71,7 +75,7 @@ class Program:
         for slot, index in enumerate(self.kept):
             if index not in self.donate:
                 continue
-            aval = physical_aval(self.closed.jaxpr.invars[slot].aval)  # type: ignore[arg-type]
+            aval = physical_aval(array_aval(self.closed.jaxpr.invars[slot].aval))
             match = next((o for o in free if o[1].shape == aval.shape and o[1].dtype == aval.dtype), None)
             if match is None:
                 attrs[slot] = "jax.buffer_donor = true"
@@ -95,7 +99,9 @@ class Program:
             self.lowered.text, client=self.device.client, options=options, name=self.name
         )
 
-    def plan(self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False) -> CallPlan:
+    def plan(
+        self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False
+    ) -> CallPlan:
         """The plan that runs `executable` on arguments of this program."""
         return CallPlan(
             executable,
@@ -176,7 +182,9 @@ def check_operand(value: Any, what: str) -> Any:
 # Eager operations.
 
 
-def single_equation(primitive: Primitive, avals: Sequence[AbstractValue], params: dict[str, Any]) -> ClosedJaxpr:
+def single_equation(
+    primitive: Primitive, avals: Sequence[AbstractValue], params: dict[str, Any]
+) -> ClosedJaxpr:
     """The program that is one application of `primitive`."""
     outs = primitive.shape(*avals, **params)
     effects = frozenset() if primitive.effects is None else primitive.effects(*avals, **params)
@@ -186,7 +194,9 @@ def single_equation(primitive: Primitive, avals: Sequence[AbstractValue], params
     return ClosedJaxpr(Jaxpr([], invars, outvars, [eqn], effects, primitive.name), [])
 
 
-def _eager_miss(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, CallPlan | None]:
+def _eager_miss(
+    call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]
+) -> tuple[Any, CallPlan | None]:
     primitive: Primitive = call.spec
     operands = [check_operand(a, primitive.name) for a in args]
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
@@ -195,7 +205,7 @@ def _eager_miss(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
     inner = params.get("jaxpr")
-    kind = "program" if isinstance(inner, ClosedJaxpr) else "single_op"
+    kind: ProgramKind = "program" if isinstance(inner, ClosedJaxpr) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
     return plan.execute(operands), plan

@@ -49,7 +49,9 @@ def put_on_device(value: Any, device: Any) -> ArrayImpl:
         whole = value.addressable_shards_data[0] if value.sharding.is_fully_replicated else None
         if whole is None:
             aval = value.aval
-            return _native.array_from_host(np.asarray(value), device, weak_type=aval.weak_type, committed=True)
+            return _native.array_from_host(
+                np.asarray(value), device, weak_type=aval.weak_type, committed=True
+            )
         value = whole
     moved = value if value.device is device else _native.copy_to_device(value, device)
     return moved if moved.committed else _native.array_with(moved, committed=True)

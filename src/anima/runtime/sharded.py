@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima._native import ArrayImpl, CallPlan
-from anima.core.aval import physical_aval
+from anima.core.aval import array_aval, physical_aval
 from anima.core.jaxpr import ClosedJaxpr
 from anima.errors import ShardingError
 from anima.lowering.module import LoweredModule, lower_module
@@ -31,7 +31,7 @@ class _Unspecified:
         return "UnspecifiedValue"
 
 
-UNSPECIFIED = _Unspecified()
+UNSPECIFIED: _Unspecified = _Unspecified()
 
 
 def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any]) -> bool:
@@ -75,7 +75,7 @@ def flatten_shardings(what: str, tree: Any, given: Any) -> list[Sharding | None]
 def _own_sharding(leaf: Any) -> Sharding | None:
     """The sharding that an argument insists on: its own, if it is committed or over several devices."""
     if type(leaf) is ArrayImpl and (leaf.committed or len(leaf.devices()) > 1):
-        return leaf.sharding  # type: ignore[no-any-return]
+        return leaf.sharding
     return None
 
 
@@ -128,7 +128,7 @@ class ShardedProgram:
             for index, (sharding, aval) in enumerate(zip(shardings, avals)):
                 if sharding is not None:
                     try:
-                        sharding.shard_shape(aval.shape)
+                        sharding.shard_shape(array_aval(aval).shape)
                     except ShardingError as error:
                         raise ShardingError(f"{kind} leaf {index} of {self.name}: {error}") from None
 
@@ -152,14 +152,16 @@ class ShardedProgram:
             self.lowered.text, client=self.devices[0].client, options=options, name=self.name
         )
 
-    def plan(self, executable: Any, *, out_tree: Any = None, committed: bool = True, single: bool = False) -> CallPlan:
+    def plan(
+        self, executable: Any, *, out_tree: Any = None, committed: bool = True, single: bool = False
+    ) -> CallPlan:
         """The plan that runs `executable` on arguments laid out as `in_shardings` says."""
         return CallPlan(
             executable,
             num_leaves=len(self.in_shardings),
             kept=tuple(range(len(self.in_shardings))),
             consts=tuple(put_sharded(c, _replicated(self.devices)) for c, _ in self.lowered.constants),
-            out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in self.closed.out_avals),  # type: ignore[attr-defined]
+            out_avals=tuple((a.shape, a.dtype, a.weak_type) for a in map(array_aval, self.closed.out_avals)),
             out_tree=out_tree,
             single=single,
             committed=True,
@@ -177,7 +179,7 @@ class ShardedProgram:
         chosen = output_shardings(executable.optimized_program(), len(self.out_shardings))
         mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
         return tuple(
-            own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, len(a.shape))  # type: ignore[attr-defined]
+            own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, array_aval(a).ndim)
             for own, hlo, a in zip(self.out_shardings, chosen, self.closed.out_avals)
         )
 
@@ -211,7 +213,9 @@ def _common_devices(wished: Sequence[Sharding | None], own: Sequence[Sharding | 
     return chosen
 
 
-def _resolve(wish: Sharding | None, own: Sharding | None, replicated: Sharding, over: tuple[Any, ...], index: int) -> Sharding:
+def _resolve(
+    wish: Sharding | None, own: Sharding | None, replicated: Sharding, over: tuple[Any, ...], index: int
+) -> Sharding:
     if wish is not None:
         return wish
     if own is None:

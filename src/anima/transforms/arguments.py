@@ -1,4 +1,4 @@
-"""What every transformation does with a user's function: its name, its arguments' names, flattening, axes.
+"""What every transformation does with a user's function and its arguments: checks, choice of arguments, the public face.
 
 Invariant: messages name arguments as the user's function does.
 """
@@ -6,131 +6,26 @@ Invariant: messages name arguments as the user's function does.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import Boundary, PyTreeDef, tree_flatten, tree_unflatten
-from anima.core import hooks
-from anima.core.trace import Tracer, aval_of
+from anima._native import Boundary
+from anima.core.trace import Tracer
+from anima.interpreters.flat import (
+    FlatFunction as FlatFunction,
+    argument_name as argument_name,
+    check_callable as check_callable,
+    check_outputs as check_outputs,
+    leaf_names as leaf_names,
+    name_of as name_of,
+    signature_of as signature_of,
+)
 from anima.runtime.arrays import as_array
 
 
-def name_of(fun: Any) -> str:
-    """A short name for a callable."""
-    while isinstance(fun, functools.partial):
-        fun = fun.func
-    return str(getattr(fun, "__name__", None) or type(fun).__name__)
-
-
-def check_callable(fun: Any, transformation: str) -> None:
-    """Raise TypeError unless `fun` can be transformed."""
-    if not callable(fun):
-        raise TypeError(f"{transformation} expects a function as its first argument, got {fun!r}")
-    if inspect.isgeneratorfunction(fun) or inspect.iscoroutinefunction(fun):
-        raise TypeError(
-            f"{transformation} cannot transform {name_of(fun)}: it is a generator or coroutine function; "
-            "return the values instead of yielding or awaiting them"
-        )
-
-
-def signature_of(fun: Any) -> inspect.Signature | None:
-    """The signature of a callable, or None if it has none to inspect. Not kept: that would keep the callable."""
-    try:
-        return inspect.signature(fun)
-    except (ValueError, TypeError):
-        return None
-
-
-def argument_name(fun: Any, index: int) -> str:
-    """How the user calls positional argument `index`."""
-    signature = signature_of(fun)
-    if signature is not None:
-        names = [
-            p.name for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]  # fmt: skip
-        if index < len(names):
-            return f"`{names[index]}`"
-    return f"number {index}"
-
-
-def leaf_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
-    """A name for each leaf of the arguments, for messages; only called when one is needed."""
-    names: list[str] = []
-    for index, arg in enumerate(args):
-        count = len(tree_flatten(arg)[0])
-        base = argument_name(fun, index)
-        names += [base] if count == 1 else [f"{base} (leaf {i})" for i in range(count)]
-    for key in sorted(kwargs):
-        names += [f"`{key}`"] * len(tree_flatten(kwargs[key])[0])
-    return names
-
-
-class FlatFunction:
-    """`fun` on flat leaves: unflattens its arguments, flattens its result and remembers the structure.
-
-    With `has_aux`, traced leaves of the auxiliary data follow the outputs, so that they leave the trace as
-    primal values; `split` takes them apart again.
-    """
-
-    __slots__ = ("_aux_leaves", "_aux_tree", "fun", "has_aux", "in_tree", "num_outs", "out_tree")
-
-    def __init__(self, fun: Callable[..., Any], in_tree: PyTreeDef, has_aux: bool = False) -> None:
-        self.fun = fun
-        self.in_tree = in_tree  # of the pair (args, kwargs)
-        self.has_aux = has_aux
-        self.out_tree: Any = None
-        self.num_outs = 0
-        self._aux_leaves: list[Any] = []
-        self._aux_tree: Any = None
-
-    def __call__(self, *leaves: Any) -> list[Any]:
-        args, kwargs = tree_unflatten(self.in_tree, leaves)
-        result = self.fun(*args, **kwargs)
-        if self.has_aux:
-            if not (isinstance(result, tuple) and len(result) == 2):
-                raise TypeError(
-                    f"{name_of(self.fun)} must return a pair (output, auxiliary data) as has_aux=True says, "
-                    f"got {type(result).__name__}"
-                )
-            result, aux = result
-            self._aux_leaves, self._aux_tree = tree_flatten(aux)
-        outs, self.out_tree = tree_flatten(result)
-        self.num_outs = len(outs)
-        return check_outputs(outs, self.fun) + [x for x in self._aux_leaves if isinstance(x, Tracer)]
-
-    def split(self, values: list[Any]) -> tuple[list[Any], Any]:
-        """The outputs, and the auxiliary data, among what a trace of this function returned."""
-        if not self.has_aux:
-            return values, None
-        traced = iter(values[self.num_outs :])
-        leaves = [next(traced) if isinstance(x, Tracer) else x for x in self._aux_leaves]
-        return values[: self.num_outs], tree_unflatten(self._aux_tree, leaves)
-
-
-def check_outputs(outs: list[Any], fun: Any) -> list[Any]:
-    """The leaves of a result, NumPy and Python values among them made arrays.
-
-    Raises:
-      TypeError: a leaf is no array or number.
-    """
-    for index, out in enumerate(outs):
-        if isinstance(out, Tracer):
-            continue
-        try:
-            aval_of(out)
-        except TypeError:
-            if not hasattr(out, "__jax_array__"):
-                raise TypeError(
-                    f"{name_of(fun)} returned a value of type {type(out).__name__} at output leaf {index}: "
-                    f"{out!r:.60}; transformed functions return arrays, numbers and pytrees of them"
-                ) from None
-        outs[index] = as_array(out)
-    return outs
-
-
-def check_inputs(leaves: list[Any], fun: Any, what: str, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+def check_inputs(
+    leaves: list[Any], fun: Any, what: str, args: Sequence[Any], kwargs: dict[str, Any]
+) -> list[Any]:
     """The leaves of the arguments as arrays or tracers.
 
     Raises:
@@ -189,26 +84,10 @@ def select_args(
     return tuple(positions), partial
 
 
-def public(transformed: Any, fun: Any, prefix: str) -> Any:
+def public(transformed: Callable[..., Any], fun: Any, prefix: str) -> Callable[..., Any]:
     """`transformed` as users get it: named and documented after `fun`, its errors ending in their own lines."""
     boundary = Boundary(transformed)
     functools.update_wrapper(boundary, fun, assigned=("__module__", "__doc__", "__annotations__"))
-    name = name_of(fun)
-    boundary.__name__ = boundary.__qualname__ = f"{prefix}({name})" if prefix else name
+    name = f"{prefix}({name_of(fun)})"
+    vars(boundary).update(__name__=name, __qualname__=name)
     return boundary
-
-
-__all__ = [
-    "FlatFunction",
-    "argument_name",
-    "check_callable",
-    "check_inputs",
-    "check_outputs",
-    "hooks",
-    "leaf_names",
-    "name_of",
-    "normalize_argnums",
-    "public",
-    "select_args",
-    "signature_of",
-]

@@ -16,7 +16,7 @@ from anima import dtypes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Zero
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, shaped
 from anima.interpreters.jvp import jvp_flat
 from anima.interpreters.linearize import Tape, linearize_flat
 from anima.interpreters.transpose import backward
@@ -52,8 +52,7 @@ def _tangent_in(tangent: Any, primal: Any, where: str) -> Any:
     Raises:
       TypeError: dtype differs from the primal's tangent dtype. ValueError: shape differs.
     """
-    aval = aval_of(primal)
-    assert isinstance(aval, ShapedArray)
+    aval = shaped(primal)
     dtype = getattr(tangent, "dtype", None)
     if not has_tangent(aval):
         if dtype != dtypes.float0:
@@ -63,10 +62,11 @@ def _tangent_in(tangent: Any, primal: Any, where: str) -> Any:
             )
         return Zero(aval.tangent_aval())
     if dtype == dtypes.float0:
-        raise TypeError(f"{where} has dtype float0, but the primal's dtype is {dtypes.dtype_name(aval.dtype)}")
+        raise TypeError(
+            f"{where} has dtype float0, but the primal's dtype is {dtypes.dtype_name(aval.dtype)}"
+        )
     value = as_array(tangent)
-    got = aval_of(value)
-    assert isinstance(got, ShapedArray)
+    got = shaped(value)
     if got.dtype != aval.dtype:
         raise TypeError(
             f"{where} has dtype {dtypes.dtype_name(got.dtype)}, but must have that of the primal, "
@@ -88,7 +88,9 @@ def _primals_and_tangents(fun: Any, primals: Any, tangents: Any) -> tuple[list[A
     if tree != tangent_tree:
         raise TypeError(f"jvp: primals and tangents differ in structure: {tree} and {tangent_tree}")
     leaves = check_inputs(leaves, fun, "jvp", tuple(primals), {})
-    checked = [_tangent_in(t, p, f"jvp: tangent leaf {i}") for i, (p, t) in enumerate(zip(leaves, tangent_leaves))]
+    checked = [
+        _tangent_in(t, p, f"jvp: tangent leaf {i}") for i, (p, t) in enumerate(zip(leaves, tangent_leaves))
+    ]
     return leaves, checked, tree
 
 
@@ -126,7 +128,9 @@ class Vjp:
 
     __slots__ = ("_in_avals", "_name", "_out_avals", "_tape", "in_tree", "out_tree")
 
-    def __init__(self, name: str, tape: Tape, in_avals: list[Any], in_tree: Any, out_avals: list[Any], out_tree: Any) -> None:
+    def __init__(
+        self, name: str, tape: Tape, in_avals: list[Any], in_tree: Any, out_avals: list[Any], out_tree: Any
+    ) -> None:
         self._name = name
         self._tape = tape
         self._in_avals = in_avals
@@ -144,18 +148,20 @@ class Vjp:
         cts = [self._check(ct, aval, i) for i, (ct, aval) in enumerate(zip(leaves, self._out_avals))]
         results = iter(backward(self._tape, cts))
         grads = [_finish(next(results), a) if has_tangent(a) else _float0_zeros(a) for a in self._in_avals]
-        args, _ = tree_unflatten(self.in_tree, grads)
-        return args  # type: ignore[no-any-return]
+        args: tuple[Any, ...] = tree_unflatten(self.in_tree, grads)[0]
+        return args
 
     def _check(self, ct: Any, aval: Any, index: int) -> Any:
         where = f"cotangent leaf {index} given to the vjp of {self._name}"
         if not has_tangent(aval):
             if getattr(ct, "dtype", None) != dtypes.float0:
-                raise TypeError(f"{where} must have dtype float0: the output has dtype {dtypes.dtype_name(aval.dtype)}")
+                raise TypeError(
+                    f"{where} must have dtype float0: the output has dtype {dtypes.dtype_name(aval.dtype)}"
+                )
             return Zero(aval.tangent_aval())
         value = as_array(ct)
-        got = aval_of(value)
-        if got.dtype != aval.dtype or got.shape != aval.shape:  # type: ignore[attr-defined]
+        got = shaped(value)
+        if got.dtype != aval.dtype or got.shape != aval.shape:
             raise ValueError(f"{where} is {got.str_short()}, but the output is {aval.str_short()}")
         return value
 
@@ -163,7 +169,9 @@ class Vjp:
         return f"<vjp of {self._name}>"
 
 
-def _vjp(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool, what: str) -> tuple[Any, Vjp, Any]:
+def _vjp(
+    fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any], has_aux: bool, what: str
+) -> tuple[Any, Vjp, Any]:
     leaves, tree = tree_flatten((args, kwargs))
     leaves = check_inputs(leaves, fun, what, args, kwargs)
     avals = [aval_of(x) for x in leaves]
@@ -220,7 +228,9 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     def linear(*tangents: Any) -> Any:
         given, given_tree = tree_flatten((tangents, {}))
         if given_tree != tree:
-            raise TypeError(f"tangents have structure {given_tree}, but the arguments of {name_of(fun)} have {tree}")
+            raise TypeError(
+                f"tangents have structure {given_tree}, but the arguments of {name_of(fun)} have {tree}"
+            )
         checked = [_tangent_in(t, p, f"tangent leaf {i}") for i, (t, p) in enumerate(zip(given, leaves))]
         results = tape.apply([t for t, nz in zip(checked, nonzeros) if nz])
         return tree_unflatten(flat.out_tree, [_finish(t, a) for t, a in zip(results, out_avals)])
@@ -229,13 +239,17 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     return (value, linear, aux) if has_aux else (value, linear)
 
 
-def _check_differentiable(leaves: list[Any], what: str, fun: Any, holomorphic: bool, allow_int: bool, where: str) -> None:
+def _check_differentiable(
+    leaves: list[Any], what: str, fun: Any, holomorphic: bool, allow_int: bool, where: str
+) -> None:
     for leaf in leaves:
-        dtype = aval_of(leaf).dtype  # type: ignore[attr-defined]
+        dtype = shaped(leaf).dtype
         name = dtypes.dtype_name(dtype)
         if holomorphic:
             if not dtypes.is_complex(dtype):
-                raise TypeError(f"{what} with holomorphic=True requires inputs with complex dtype, but {where} of {name_of(fun)} has {name}")
+                raise TypeError(
+                    f"{what} with holomorphic=True requires inputs with complex dtype, but {where} of {name_of(fun)} has {name}"
+                )
         elif dtypes.is_complex(dtype):
             raise TypeError(
                 f"{what} requires real-valued inputs (of floating point dtype), but {where} of {name_of(fun)} has "
@@ -254,15 +268,16 @@ def _check_scalar(value: Any, fun: Any, what: str, holomorphic: bool) -> Any:
         raise TypeError(
             f"gradient only defined for scalar-output functions: {name_of(fun)} returned {value!r:.80} under {what}"
         )
-    aval = aval_of(leaves[0])
-    assert isinstance(aval, ShapedArray)
+    aval = shaped(leaves[0])
     if aval.shape != ():
         raise TypeError(
             f"gradient only defined for scalar-output functions: {name_of(fun)} returned shape {aval.shape}; "
             "sum it, or use jacrev or jacfwd for the whole Jacobian"
         )
     if holomorphic and not dtypes.is_complex(aval.dtype):
-        raise TypeError(f"{what} with holomorphic=True requires a complex output, got {dtypes.dtype_name(aval.dtype)}")
+        raise TypeError(
+            f"{what} with holomorphic=True requires a complex output, got {dtypes.dtype_name(aval.dtype)}"
+        )
     if not holomorphic and not dtypes.is_float(aval.dtype):
         raise TypeError(
             f"{what} requires real-valued outputs (of floating point dtype), but {name_of(fun)} returned "
@@ -311,7 +326,7 @@ def value_and_grad(
         gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
         return ((value, aux), gradient) if has_aux else (value, gradient)
 
-    return public(value_and_grad_fun, fun, "value_and_grad")  # type: ignore[no-any-return]
+    return public(value_and_grad_fun, fun, "value_and_grad")
 
 
 def grad(
@@ -343,7 +358,7 @@ def grad(
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return public(grad_fun, fun, "grad")  # type: ignore[no-any-return]
+    return public(grad_fun, fun, "grad")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -352,7 +367,7 @@ def grad(
 
 def _basis(leaves: list[Any]) -> list[Any]:
     """For a list of arrays, the standard basis of their joint space: each with one leading axis of its dimension."""
-    avals: list[Any] = [aval_of(x) for x in leaves]
+    avals = [shaped(x) for x in leaves]
     total = sum(a.size for a in avals)
     start, result = 0, []
     for aval in avals:
@@ -367,7 +382,7 @@ def _split_rows(rows: Any, leaves: list[Any]) -> list[Any]:
     """The leading axis of `rows` cut and shaped as the leaves are."""
     parts, start = [], 0
     for leaf in leaves:
-        aval: Any = aval_of(leaf)
+        aval = shaped(leaf)
         part = rows[start : start + aval.size]
         parts.append(part.reshape(*aval.shape, *rows.shape[1:]))
         start += aval.size
@@ -418,13 +433,13 @@ def jacfwd(
         jac = []
         for rows_of_out in outs:
             parts = _split_rows(rows_of_out, leaves)
-            moved = [_to_end(p, len(aval_of(x).shape)) for p, x in zip(parts, leaves)]  # type: ignore[attr-defined]
+            moved = [_to_end(p, shaped(x).ndim) for p, x in zip(parts, leaves)]
             entry = tree_unflatten(tree, moved)
             jac.append(entry if isinstance(argnums, (tuple, list)) else entry[0])
         result = tree_unflatten(out_tree, jac)
         return (result, extra) if has_aux else result
 
-    return public(jacobian, fun, "jacfwd")  # type: ignore[no-any-return]
+    return public(jacobian, fun, "jacfwd")
 
 
 def jacrev(
@@ -455,7 +470,7 @@ def jacrev(
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "jacrev")
         outs, out_tree = tree_flatten(value)
-        pull = lambda *cts: pullback(tree_unflatten(out_tree, cts))  # noqa: E731
+        pull = lambda *cts: pullback(tree_unflatten(out_tree, cts))
         grads = vmap(pull)(*_basis(outs))
         leaves_of_args, tree = tree_flatten(grads)
         split = [_split_rows(g, outs) for g in leaves_of_args]  # [argument leaf][output leaf]
@@ -466,7 +481,7 @@ def jacrev(
         result = tree_unflatten(out_tree, jac)
         return (result, aux) if has_aux else result
 
-    return public(jacobian, fun, "jacrev")  # type: ignore[no-any-return]
+    return public(jacobian, fun, "jacrev")
 
 
 jacobian = jacrev

@@ -16,7 +16,7 @@ from anima._native import tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Primitive, primitives
-from anima.core.trace import aval_of
+from anima.core.trace import shaped
 from anima.interpreters.batch import Axis
 from anima.lowering.module import Context, Value
 from anima.runtime.devices import client
@@ -45,11 +45,15 @@ class HostFunction:
         return self.name
 
 
-def _shape(*avals: Any, callback: HostFunction, result_avals: tuple[Any, ...], vmap_method: str | None) -> list[Any]:
+def _shape(
+    *avals: Any, callback: HostFunction, result_avals: tuple[Any, ...], vmap_method: str | None
+) -> list[Any]:
     return list(result_avals)
 
 
-def _lower(ctx: Context, *operands: Value, callback: HostFunction, result_avals: Any, vmap_method: Any) -> list[Value]:
+def _lower(
+    ctx: Context, *operands: Value, callback: HostFunction, result_avals: Any, vmap_method: Any
+) -> list[Value]:
     if ctx.module.platform != "cpu":
         raise ValueError(f"pure_callback runs on CPU devices only, not on {ctx.module.platform}")
     _native.register_python_callback_target(client("cpu"))
@@ -58,7 +62,9 @@ def _lower(ctx: Context, *operands: Value, callback: HostFunction, result_avals:
     return ctx.ops("stablehlo.custom_call", (number, *operands), ctx.out_avals, attrs)
 
 
-def _batch(axis: Axis, args: Any, dims: Any, *, callback: Any, result_avals: Any, vmap_method: Any) -> tuple[Any, Any]:
+def _batch(
+    axis: Axis, args: Any, dims: Any, *, callback: Any, result_avals: Any, vmap_method: Any
+) -> tuple[Any, Any]:
     if vmap_method is None:
         raise ValueError(
             f"pure_callback of {callback}: vmap needs to know how the function takes batches; pass vmap_method, one of "
@@ -84,17 +90,21 @@ def _sequential(axis: Axis, args: Any, dims: Any, callback: Any, result_avals: A
     rows = []
     for index in range(axis.size):
         row = [a if d is None else _row(hooks.move_axis(a, d, 0), index) for a, d in zip(args, dims)]
-        rows.append(pure_callback_p.bind(*row, callback=callback, result_avals=result_avals, vmap_method="sequential"))
+        rows.append(
+            pure_callback_p.bind(*row, callback=callback, result_avals=result_avals, vmap_method="sequential")
+        )
     if not rows:
         empty = [a.update(shape=(0, *a.shape)) for a in result_avals]
         return [hooks.zeros(a) for a in empty], [0] * len(empty)
     join = primitives["concatenate"]
-    outs = [join.bind(*[hooks.broadcast_batch(x, 1, 0) for x in column], dimension=0) for column in zip(*rows)]
+    outs = [
+        join.bind(*[hooks.broadcast_batch(x, 1, 0) for x in column], dimension=0) for column in zip(*rows)
+    ]
     return outs, [0] * len(outs)
 
 
 def _row(x: Any, index: int) -> Any:
-    aval: Any = aval_of(x)
+    aval = shaped(x)
     stop = (index + 1, *aval.shape[1:])
     part = primitives["slice"].bind(
         x, start_indices=(index, *(0,) * (aval.ndim - 1)), limit_indices=stop, strides=None
@@ -102,7 +112,9 @@ def _row(x: Any, index: int) -> Any:
     return primitives["reshape"].bind(part, new_sizes=aval.shape[1:])
 
 
-_NO_DERIVATIVE = Missing("a Python function has no derivative known here; wrap the call in custom_jvp or custom_vjp")
+_NO_DERIVATIVE = Missing(
+    "a Python function has no derivative known here; wrap the call in custom_jvp or custom_vjp"
+)
 
 pure_callback_p = Primitive(
     "pure_callback",
@@ -144,7 +156,9 @@ def pure_callback(
     """
     check_callable(callback, "pure_callback")
     if vmap_method is not None and vmap_method not in _METHODS:
-        raise ValueError(f"pure_callback: vmap_method must be one of {', '.join(map(repr, _METHODS))}, got {vmap_method!r}")
+        raise ValueError(
+            f"pure_callback: vmap_method must be one of {', '.join(map(repr, _METHODS))}, got {vmap_method!r}"
+        )
     leaves, in_tree = tree_flatten((args, kwargs))
     leaves = check_inputs(leaves, callback, "pure_callback", args, kwargs)
     structs, out_tree = tree_flatten(result_shape_dtypes)

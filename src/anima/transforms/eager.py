@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from anima._native import CompiledCall
-from anima.runtime import sharded
 from anima.transforms.arguments import name_of
 from anima.transforms.jit import JitSpec, jit_miss, resolve_arguments
 
@@ -37,11 +36,7 @@ def compiled(
     if fun is None:
         return functools.partial(compiled, static=static, miss=miss)
     numbers, names = resolve_arguments(fun, None, static or None, "static")
-    spec = JitSpec(
-        in_shardings=sharded.UNSPECIFIED, out_shardings=sharded.UNSPECIFIED, static_argnums=numbers,
-        static_argnames=names, donate_argnums=(), donate_argnames=(), keep_unused=False, inline=True,
-        compiler_options=None,
-    )  # fmt: skip
+    spec = JitSpec(static_argnums=numbers, static_argnames=names, inline=True)
     call = CompiledCall(
         fun, miss, _inline, static_argnums=numbers, static_argnames=names, name=name_of(fun), spec=spec
     )

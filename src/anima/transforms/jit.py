@@ -11,6 +11,7 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from anima import _native
@@ -33,17 +34,19 @@ from anima.transforms.jit_primitive import jit_p
 from anima.transforms.stages import Lowered, Traced
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JitSpec:
     """What `jit` was told, apart from the function."""
 
-    __slots__ = (
-        "compiler_options", "donate_argnames", "donate_argnums", "in_shardings", "inline", "keep_unused",
-        "out_shardings", "static_argnames", "static_argnums",
-    )  # fmt: skip
-
-    def __init__(self, **fields: Any) -> None:
-        for name in self.__slots__:
-            setattr(self, name, fields[name])
+    static_argnums: tuple[int, ...] = ()
+    static_argnames: tuple[str, ...] = ()
+    donate_argnums: tuple[int, ...] = ()
+    donate_argnames: tuple[str, ...] = ()
+    in_shardings: Any = sharded.UNSPECIFIED
+    out_shardings: Any = sharded.UNSPECIFIED
+    keep_unused: bool = False
+    inline: bool = False
+    compiler_options: dict[str, Any] | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -56,7 +59,9 @@ class TracedProgram:
 
     __slots__ = ("closed", "consts", "in_tree", "lock", "name", "out_tree")
 
-    def __init__(self, closed: ClosedJaxpr, consts: list[Any], in_tree: PyTreeDef, out_tree: PyTreeDef, name: str) -> None:
+    def __init__(
+        self, closed: ClosedJaxpr, consts: list[Any], in_tree: PyTreeDef, out_tree: PyTreeDef, name: str
+    ) -> None:
         self.closed = closed
         self.consts = consts
         self.in_tree = in_tree
@@ -162,7 +167,9 @@ class _Call:
 
     __slots__ = ("args", "fun", "in_tree", "kwargs", "leaves", "static")
 
-    def __init__(self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool) -> None:
+    def __init__(
+        self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool
+    ) -> None:
         self.args, self.kwargs, self.static, self.fun = _split_static(call, args, kwargs)
         self.leaves, self.in_tree = tree_flatten((self.args, self.kwargs))
         _check_leaves(call, self.leaves, self.args, self.kwargs, tracers)
@@ -188,7 +195,7 @@ class _Call:
         flat = FlatFunction(self.fun, self.in_tree)
         name = name_of(call.fun)
         names = _LazyNames(call.fun, self.args, self.kwargs)
-        jaxpr, consts = stage(flat, avals, name, names)  # type: ignore[arg-type]
+        jaxpr, consts = stage(flat, avals, name, names)
         return TracedProgram(ClosedJaxpr(hoist_consts(jaxpr), []), consts, self.in_tree, flat.out_tree, name)
 
 
@@ -196,20 +203,14 @@ class _LazyNames:
     """Names of the argument leaves, worked out when a message asks for one."""
 
     def __init__(self, fun: Any, args: Any, kwargs: Any) -> None:
-        self._fun = weakref.ref(fun) if hasattr(fun, "__weakref__") else lambda: fun
+        self._fun = fun
         self._trees = [tree_flatten(a)[1] for a in args]
         self._kwarg_trees = {k: tree_flatten(v)[1] for k, v in kwargs.items()}
 
-    def _names(self) -> list[str]:
+    def __call__(self) -> list[str]:
         empty = [tree_unflatten(t, [0] * t.num_leaves) for t in self._trees]
         keywords = {k: tree_unflatten(t, [0] * t.num_leaves) for k, t in self._kwarg_trees.items()}
-        return leaf_names(self._fun(), empty, keywords)
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-    def __getitem__(self, index: int) -> str:
-        return self._names()[index]
+        return leaf_names(self._fun, empty, keywords)
 
 
 def _explain(call: CompiledCall, key: Any, table: dict[Any, Any]) -> None:
@@ -222,7 +223,8 @@ def _donated(spec: JitSpec, parts: _Call) -> list[int]:
     """Indices of the program's arguments that the caller gives up."""
     if not spec.donate_argnums and not spec.donate_argnames:
         return []
-    donated, index = [], 0
+    donated: list[int] = []
+    index = 0
     dynamic = [i for i in range(len(parts.args) + len(spec.static_argnums)) if i not in spec.static_argnums]
     for position, arg in zip(dynamic, parts.args):
         count = len(tree_flatten(arg)[0])
@@ -284,6 +286,7 @@ def bind_consts(traced: TracedProgram) -> ClosedJaxpr:
 
 
 def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """What a call of a new signature returns, and the plan for the next one (None: ask again)."""
     if disable_jit.value:
         return call.fun(*args, **kwargs), None
     parts = _Call(call, args, kwargs, tracers=False)
@@ -326,7 +329,9 @@ def _as_tuple(value: Any, kind: type, what: str) -> tuple[Any, ...]:
     return items
 
 
-def resolve_arguments(fun: Any, numbers: Any, names: Any, what: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def resolve_arguments(
+    fun: Any, numbers: Any, names: Any, what: str
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Positions and names of arguments, each completed from the other through the signature.
 
     Raises:
@@ -417,7 +422,9 @@ def jit(
     donated, donated_names = resolve_arguments(fun, donate_argnums, donate_argnames, "donate")
     both = set(statics) & set(donated) or set(static_names) & set(donated_names)
     if both:
-        raise ValueError(f"jit: arguments {sorted(both, key=str)} of {name_of(fun)} are both static and donated")
+        raise ValueError(
+            f"jit: arguments {sorted(both, key=str)} of {name_of(fun)} are both static and donated"
+        )
     if device is not None or backend is not None:
         in_shardings = sharded.on_device(device, backend, in_shardings)
     spec = JitSpec(
@@ -426,7 +433,13 @@ def jit(
         compiler_options=compiler_options,
     )  # fmt: skip
     call = CompiledCall(
-        fun, jit_miss, _traced, static_argnums=statics, static_argnames=static_names, name=name_of(fun), spec=spec
+        fun,
+        jit_miss,
+        _traced,
+        static_argnums=statics,
+        static_argnames=static_names,
+        name=name_of(fun),
+        spec=spec,
     )
     functools.update_wrapper(call, fun)
     return call
@@ -446,7 +459,9 @@ def _lowered(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Lowered
         committed = True
     else:
         program, committed = _lower(call, parts, traced)
-    return Lowered(program, traced, committed, spec.compiler_options, (spec.static_argnums, spec.static_argnames))
+    return Lowered(
+        program, traced, committed, spec.compiler_options, (spec.static_argnums, spec.static_argnames)
+    )
 
 
 def _lower_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Lowered:

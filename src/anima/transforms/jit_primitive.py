@@ -54,7 +54,11 @@ def _linearize(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, name: str) ->
     count = len(jaxpr.out_avals)
     if not any(split.out_nonzeros):
         return outs[:count], _with_zeros([], split.out_nonzeros, jaxpr.out_avals)
-    residuals = [*outs[count:], *(outs[i] for i in split.residual_outputs), *(primals[i] for i in split.residual_inputs)]
+    residuals = [
+        *outs[count:],
+        *(outs[i] for i in split.residual_outputs),
+        *(primals[i] for i in split.residual_inputs),
+    ]
     given = [t for t, nz in zip(tangents, nonzeros) if nz]
     out_tangents = jit_p.bind(*residuals, *given, jaxpr=split.linear, name=name)
     return outs[:count], _with_zeros(out_tangents, split.out_nonzeros, jaxpr.out_avals)

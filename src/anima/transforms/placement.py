@@ -30,7 +30,9 @@ def _put_traced(value: Any) -> Any:
     return as_array(value)
 
 
-def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None) -> Any:
+def device_put(
+    x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None
+) -> Any:
     """`x`, an array or a pytree of them, on a device or laid out over several.
 
     Args:
@@ -47,7 +49,9 @@ def device_put(x: Any, device: Any = None, *, src: Any = None, donate: bool = Fa
     """
     leaves, structure = tree_flatten(x)
     leaves = check_inputs(leaves, device_put, "device_put", (x,), {}) if device is None else leaves
-    targets = [device] * len(leaves) if device is None else flatten_axes("device_put device", structure, device)
+    targets = (
+        [device] * len(leaves) if device is None else flatten_axes("device_put device", structure, device)
+    )
     return tree_unflatten(structure, [_put(leaf, target) for leaf, target in zip(leaves, targets)])
 
 

@@ -12,7 +12,14 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import aval_of, register_value_type
 from anima.interpreters.stage import mark_dropped, stage
 from anima.lax.shape import check_shape
-from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, name_of, normalize_argnums, public
+from anima.transforms.arguments import (
+    FlatFunction,
+    check_callable,
+    check_inputs,
+    name_of,
+    normalize_argnums,
+    public,
+)
 
 
 class ShapeDtypeStruct:
@@ -77,7 +84,9 @@ class ShapeDtypeStruct:
 
 
 def _struct_aval(struct: Any) -> AbstractValue:
-    return ShapedArray(struct.shape, dtypes.canonicalize_dtype(struct.dtype, allow_extended_dtype=True), struct.weak_type)
+    return ShapedArray(
+        struct.shape, dtypes.canonicalize_dtype(struct.dtype, allow_extended_dtype=True), struct.weak_type
+    )
 
 
 register_value_type(ShapeDtypeStruct, _struct_aval)
@@ -155,11 +164,14 @@ def make_jaxpr(
 
         dynamic.__name__ = name_of(fun)
         closed, out_tree = _trace(
-            dynamic if fixed else fun, tuple(a for i, a in enumerate(args) if i not in fixed), kwargs, "make_jaxpr"
+            dynamic if fixed else fun,
+            tuple(a for i, a in enumerate(args) if i not in fixed),
+            kwargs,
+            "make_jaxpr",
         )
         shown = ClosedJaxpr(mark_dropped(closed.jaxpr), closed.consts)
         if return_shape:
             return shown, tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])
         return shown
 
-    return public(make, fun, "make_jaxpr")  # type: ignore[no-any-return]
+    return public(make, fun, "make_jaxpr")

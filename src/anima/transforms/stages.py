@@ -120,7 +120,9 @@ class Compiled:
         """
         leaves, tree = tree_flatten((args, kwargs))
         if tree != self.in_tree:
-            raise TypeError(f"the program was compiled for arguments of structure {self.in_tree}, called with {tree}")
+            raise TypeError(
+                f"the program was compiled for arguments of structure {self.in_tree}, called with {tree}"
+            )
         if any(isinstance(x, Tracer) for x in leaves):
             raise JAXTypeError("a compiled program cannot be transformed: call the jitted function instead")
         leaves = [check_operand(x, "a compiled program") for x in leaves]
@@ -128,7 +130,9 @@ class Compiled:
         for index, (leaf, aval) in enumerate(zip(leaves, wanted)):
             got: Any = aval_of(leaf)
             if got.shape != aval.shape or got.dtype != aval.dtype:
-                raise TypeError(f"argument leaf {index} is {got.str_short()}; the program was compiled for {aval.str_short()}")
+                raise TypeError(
+                    f"argument leaf {index} is {got.str_short()}; the program was compiled for {aval.str_short()}"
+                )
         return self._plan.execute(leaves)
 
     def as_text(self) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anima.tree.compare import flatten_axes
 from anima._native import tree_flatten, tree_unflatten
-from anima.core.trace import aval_of
+from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, leaf_names, name_of, public
+from anima.tree.compare import flatten_axes
 
 
 def vmap(
@@ -43,7 +43,9 @@ def vmap(
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if not (in_axes is None or isinstance(in_axes, (int, tuple)) or hasattr(in_axes, "__index__")):
-        raise TypeError(f"vmap: in_axes must be an integer, None or a tuple with one entry an argument, got {in_axes!r}")
+        raise TypeError(
+            f"vmap: in_axes must be an integer, None or a tuple with one entry an argument, got {in_axes!r}"
+        )
 
     def mapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
@@ -63,7 +65,7 @@ def vmap(
         results = [_place(o, d, t, size, fun) for o, d, t in zip(outs, out_dims, targets)]
         return tree_unflatten(flat.out_tree, results)
 
-    return public(mapped, fun, "vmap")  # type: ignore[no-any-return]
+    return public(mapped, fun, "vmap")
 
 
 def _normal(dim: Any, leaf: Any, index: int, fun: Any, args: Any, kwargs: Any) -> int | None:
@@ -71,7 +73,7 @@ def _normal(dim: Any, leaf: Any, index: int, fun: Any, args: Any, kwargs: Any) -
         return None
     if isinstance(dim, bool) or not hasattr(dim, "__index__"):
         raise TypeError(f"vmap: in_axes entries must be integers or None, got {dim!r}")
-    shape = aval_of(leaf).shape  # type: ignore[attr-defined]
+    shape = shaped(leaf).shape
     axis = int(dim.__index__())
     if not -len(shape) <= axis < len(shape):
         name = leaf_names(fun, args, kwargs)[index]
@@ -82,31 +84,43 @@ def _normal(dim: Any, leaf: Any, index: int, fun: Any, args: Any, kwargs: Any) -
     return axis % len(shape)
 
 
-def _size(dims: list[int | None], leaves: list[Any], given: int | None, fun: Any, args: Any, kwargs: Any) -> int:
-    sizes = [(i, aval_of(x).shape[d]) for i, (x, d) in enumerate(zip(leaves, dims)) if d is not None]  # type: ignore[attr-defined]
+def _size(
+    dims: list[int | None], leaves: list[Any], given: int | None, fun: Any, args: Any, kwargs: Any
+) -> int:
+    sizes = [(i, shaped(x).shape[d]) for i, (x, d) in enumerate(zip(leaves, dims)) if d is not None]
     if given is not None:
         sizes = [(-1, given), *sizes]
     if not sizes:
-        raise ValueError(f"vmap of {name_of(fun)}: no argument is mapped; give axis_size, or an axis in in_axes")
+        raise ValueError(
+            f"vmap of {name_of(fun)}: no argument is mapped; give axis_size, or an axis in in_axes"
+        )
     if len({size for _, size in sizes}) > 1:
         names = leaf_names(fun, args, kwargs)
         listed = "; ".join(
-            f"axis_size is {size}" if i < 0 else f"argument {names[i]} has shape {aval_of(leaves[i]).shape} and size {size} along axis {dims[i]}"  # type: ignore[attr-defined]
+            f"axis_size is {size}"
+            if i < 0
+            else f"argument {names[i]} has shape {shaped(leaves[i]).shape} and size {size} along axis {dims[i]}"
             for i, size in sizes
         )
-        raise ValueError(f"vmap of {name_of(fun)} got inconsistent sizes for array axes to be mapped: {listed}")
+        raise ValueError(
+            f"vmap of {name_of(fun)} got inconsistent sizes for array axes to be mapped: {listed}"
+        )
     return sizes[0][1]
 
 
 def _place(out: Any, dim: int | None, target: Any, size: int, fun: Any) -> Any:
     if target is None:
         if dim is not None:
-            raise ValueError(f"vmap of {name_of(fun)}: out_axes is None for an output that has the mapped axis")
+            raise ValueError(
+                f"vmap of {name_of(fun)}: out_axes is None for an output that has the mapped axis"
+            )
         return out
-    ndim = len(aval_of(out).shape) + (dim is None)  # type: ignore[attr-defined]
+    ndim = shaped(out).ndim + (dim is None)
     if isinstance(target, bool) or not hasattr(target, "__index__"):
         raise TypeError(f"vmap: out_axes entries must be integers or None, got {target!r}")
     axis = int(target.__index__())
     if not -ndim <= axis < ndim:
-        raise ValueError(f"vmap: out_axes {axis} is out of range for an output of {ndim} dimensions of {name_of(fun)}")
+        raise ValueError(
+            f"vmap: out_axes {axis} is out of range for an output of {ndim} dimensions of {name_of(fun)}"
+        )
     return to_axis(out, dim, axis % ndim, size)

@@ -64,13 +64,14 @@ def treedef_differences(first: PyTreeDef, second: PyTreeDef, prefix: bool = Fals
 
 
 def _differences(first: PyTreeDef, second: PyTreeDef, path: KeyPath, prefix: bool) -> Iterator[Difference]:
-    if first.is_leaf and (prefix or second.is_leaf):
+    first_node, second_node = first.node_data(), second.node_data()
+    if first_node is None and (prefix or second_node is None):
         return
     here = path, _described(first), _described(second)
-    if first.is_leaf or second.is_leaf:
+    if first_node is None or second_node is None:
         yield Difference(*here, "only one of them has children")
         return
-    (first_type, first_aux), (second_type, second_aux) = first.node_data(), second.node_data()
+    (first_type, first_aux), (second_type, second_aux) = first_node, second_node
     first_children, second_children = first.children(), second.children()
     if first_type is not second_type:
         yield Difference(*here, "their types differ")
@@ -105,9 +106,10 @@ def _child_keys(node_type: type, aux: Any, count: int) -> list[KeyEntry]:
 
 
 def _described(treedef: PyTreeDef) -> str:
-    if treedef.is_leaf:
+    node = treedef.node_data()
+    if node is None:
         return "a leaf"
-    node_type, aux = treedef.node_data()
+    node_type, aux = node
     if node_type is type(None):
         return "None"
     if _is_dict(node_type):

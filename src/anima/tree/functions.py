@@ -39,7 +39,7 @@ def tree_flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDe
     >>> anima.tree.flatten({"b": [1, 2], "a": 3})
     ([3, 1, 2], PyTreeDef({'a': *, 'b': [*, *]}))
     """
-    return _native.tree_flatten(tree, is_leaf)  # type: ignore[no-any-return]
+    return _native.tree_flatten(tree, is_leaf)
 
 
 def tree_unflatten(treedef: PyTreeDef, leaves: Iterable[Any]) -> Any:
@@ -70,7 +70,7 @@ def tree_leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
     >>> anima.tree.leaves((1, None, {"a": 2}))
     [1, 2]
     """
-    return _native.tree_leaves(tree, is_leaf)  # type: ignore[no-any-return]
+    return _native.tree_leaves(tree, is_leaf)
 
 
 def tree_structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:
@@ -120,7 +120,7 @@ def tree_flatten_with_path(
     >>> anima.tree.flatten_with_path({"a": [5]})
     ([((DictKey(key='a'), SequenceKey(idx=0)), 5)], PyTreeDef({'a': [*]}))
     """
-    return _native.tree_flatten_with_path(tree, is_leaf, is_leaf_takes_path)  # type: ignore[no-any-return]
+    return _native.tree_flatten_with_path(tree, is_leaf, is_leaf_takes_path)
 
 
 def tree_leaves_with_path(
@@ -315,7 +315,7 @@ def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
     >>> anima.tree_util.all_leaves([1, "a"]), anima.tree_util.all_leaves([1, ()])
     (True, False)
     """
-    return _native.all_leaves(iterable, is_leaf)  # type: ignore[no-any-return]
+    return _native.all_leaves(iterable, is_leaf)
 
 
 def build_tree(treedef: PyTreeDef, xs: Any) -> Any:
@@ -382,11 +382,12 @@ def flatten_one_level_with_keys(tree: Any) -> tuple[list[tuple[KeyEntry, Any]], 
 
 
 def _aux_data(treedef: PyTreeDef, tree: Any) -> Any:
-    if treedef.is_leaf:
+    node = treedef.node_data()
+    if node is None:
         raise ValueError(
             f"a {type(tree).__name__} is a leaf; only the nodes of trees have children: {tree!r}"
         )
-    node_type, aux = treedef.node_data()
+    node_type, aux = node
     return tuple(aux) if node_type is dict else aux
 
 
@@ -397,7 +398,7 @@ def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
     >>> anima.tree_util.treedef_children(anima.tree.structure((1, [2])))
     [PyTreeDef(*), PyTreeDef([*])]
     """
-    return treedef.children()  # type: ignore[no-any-return]
+    return treedef.children()
 
 
 def treedef_is_leaf(treedef: PyTreeDef) -> bool:
@@ -407,7 +408,7 @@ def treedef_is_leaf(treedef: PyTreeDef) -> bool:
     >>> anima.tree_util.treedef_is_leaf(anima.tree.structure(1.5))
     True
     """
-    return treedef.is_leaf  # type: ignore[no-any-return]
+    return treedef.is_leaf
 
 
 def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:

@@ -98,10 +98,13 @@ def by_element(fun: Callable[..., int]) -> Callable[..., np.ndarray]:
 
     def oracle(*arrays: np.ndarray) -> np.ndarray:
         dtype = arrays[0].dtype
-        bits = 1 if dtype == bool else dtypes.itemsize_bits(dtype)
+        bits = 1 if dtypes.is_bool(dtype) else dtypes.itemsize_bits(dtype)
         more = {"bits": bits} if wants_bits else {}
         whole = np.broadcast_arrays(*arrays)
-        flat = [fun(*(int(v) for v in values), **more) & ((1 << bits) - 1) for values in zip(*(a.ravel() for a in whole))]
+        flat = [
+            fun(*(int(v) for v in values), **more) & ((1 << bits) - 1)
+            for values in zip(*(a.ravel() for a in whole))
+        ]
         if dtypes.is_signed_int(dtype):
             flat = [v - (1 << bits) if v >> (bits - 1) else v for v in flat]
         return np.array(flat, object).astype(np.int64 if dtypes.is_signed_int(dtype) else np.uint64).astype(dtype).reshape(whole[0].shape)  # fmt: skip
@@ -109,7 +112,9 @@ def by_element(fun: Callable[..., int]) -> Callable[..., np.ndarray]:
     return oracle
 
 
-def floats(shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: Any = np.float32) -> np.ndarray:
+def floats(
+    shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: Any = np.float32
+) -> np.ndarray:
     """Distinct numbers spread evenly over an interval, in a scrambled order that is always the same."""
     size = int(np.prod(shape))
     steps = np.random.default_rng(size).permutation(size)
@@ -132,6 +137,57 @@ def integers(shape: tuple[int, ...], low: int = -9, high: int = 10, dtype: Any =
 def booleans(shape: tuple[int, ...]) -> np.ndarray:
     """True and False, mixed."""
     return integers(shape, 0, 2, bool)
+
+
+F32, F64, C64, I32 = np.float32, np.float64, np.complex64, np.int32
+
+# Numbers at which floating-point functions have their corners.
+CORNERS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 2.0, -3.0, 1e30, -1e30, np.inf, -np.inf, np.nan]
+
+
+def corners(dtype: Any = F32) -> np.ndarray:
+    """Numbers at which floating-point functions have their corners, with the ends of the range of `dtype`."""
+    info = dtypes.finfo(dtype)
+    ends = [
+        info.smallest_normal,
+        -info.smallest_normal,
+        info.smallest_subnormal,
+        -info.smallest_subnormal * 2,
+        info.max,
+        -info.max,
+    ]
+    return np.array([*CORNERS, *map(float, ends)], dtype)
+
+
+def corner_pairs(dtype: Any = F32) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of corners."""
+    values = corners(dtype)
+    x, y = np.meshgrid(values, values)
+    return x.ravel(), y.ravel()
+
+
+def normal_pairs(dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of corners without subnormal numbers."""
+    x, y = corner_pairs(dtype)
+    normal = ~((np.abs(x) < dtypes.finfo(dtype).smallest_normal) & (x != 0))
+    return x[normal], y[normal]
+
+
+# Integers at which operations have their corners.
+INTS = np.array([0, 1, -1, 2, -3, 5, 31, 32, 33, 2**31 - 1, -(2**31), 1 << 30, -100], np.int64)
+
+
+def int_pairs(dtype: Any = I32) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of corners."""
+    values = np.unique(INTS.astype(dtype))
+    x, y = np.meshgrid(values, values)
+    return x.ravel(), y.ravel()
+
+
+def numeric(on_floats: Callable[..., Any], on_integers: Callable[..., int]) -> Callable[..., np.ndarray]:
+    """An oracle with one function for Python integers and one for floating-point and complex arrays."""
+    exact = by_element(on_integers)
+    return lambda *arrays: exact(*arrays) if dtypes.is_int(arrays[0].dtype) else on_floats(*arrays)
 
 
 def all_samples() -> Iterator[Sample]:

@@ -1,0 +1,71 @@
+"""A fence for the compiler's optimiser.
+
+Invariant: values pass unchanged; only what the compiler may move or merge across is affected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anima import tree
+from anima.core.aval import AbstractValue
+from anima.core.primitive import Zero
+from anima.core.trace import aval_of
+from anima.interpreters.batch import Axis
+from anima.lax.declare import ANY, declare, operand as as_operand
+from anima.lowering.module import Context, Value
+
+
+def _barrier_lower(ctx: Context, *xs: Value) -> list[Value]:
+    return ctx.ops("stablehlo.optimization_barrier", xs, list(ctx.out_avals)) if xs else []
+
+
+def _through(values: Sequence[Any]) -> list[Any]:
+    """(Co)tangents behind a fence of their own; symbolic zeros stay."""
+    real = [v for v in values if type(v) is not Zero]
+    passed = iter(optimization_barrier_p.bind(*real) if real else [])
+    return [v if type(v) is Zero else next(passed) for v in values]
+
+
+def _barrier_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    return optimization_barrier_p.bind(*primals), _through(tangents)
+
+
+def _barrier_batch(axis: Axis, args: Sequence[Any], dims: Sequence[int | None]) -> tuple[Any, Any]:
+    return optimization_barrier_p.bind(*args), list(dims)
+
+
+def _barrier_shape(*avals: AbstractValue) -> list[AbstractValue]:
+    return list(avals)
+
+
+optimization_barrier_p = declare(
+    "optimization_barrier",
+    shape=_barrier_shape,
+    lower=_barrier_lower,
+    jvp=_barrier_jvp,
+    transpose=lambda cts, *xs: _through(cts),
+    batch=_barrier_batch,
+    multiple_results=True,
+    dtypes=ANY,
+)
+
+
+def optimization_barrier(operand: Any, /) -> Any:
+    """`operand`, an array or a pytree of them, of which all is computed before anything that uses the result.
+
+    The compiler moves no operation across and merges none with what comes after.
+
+    Raises:
+      TypeError: a leaf is no array.
+
+    >>> from anima import lax
+    >>> print(lax.optimization_barrier(lax.iota("int32", 3)))
+    [0 1 2]
+    """
+    leaves, structure = tree.flatten(operand)
+    values = [as_operand(leaf) for leaf in leaves]
+    for value in values:
+        aval_of(value)
+    return tree.unflatten(structure, optimization_barrier_p.bind(*values) if values else [])

@@ -1,0 +1,106 @@
+"""Rewriting the programs inside control flow: other orders of arguments, parts that depend on some inputs only.
+
+Invariant: nothing here traces a user's function; what is derived from a program depends on that program alone, so callers
+keep it in the program's memo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anima.core.aval import AbstractValue
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from anima.core.primitive import Zero
+from anima.core.trace import aval_of
+from anima.interpreters.dce import dce_jaxpr
+from anima.interpreters.jvp import eval_derived, stage_closed
+from anima.interpreters.stage import StageTrace
+from anima.interpreters.zeros import instantiate
+
+Flags = tuple[bool, ...]
+Run = Callable[[ClosedJaxpr, Sequence[Any]], list[Any]]
+
+
+def reordered(closed: ClosedJaxpr, inputs: Sequence[int], outputs: Sequence[int] | None = None) -> ClosedJaxpr:
+    """The same program with its arguments, and its outputs if given, in another order; outputs may be left out."""
+    jaxpr = closed.jaxpr
+    invars = [jaxpr.invars[i] for i in inputs]
+    outvars = jaxpr.outvars if outputs is None else [jaxpr.outvars[i] for i in outputs]
+    return ClosedJaxpr(Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), closed.consts)
+
+
+def pruned(closed: ClosedJaxpr, outputs: Sequence[bool]) -> tuple[ClosedJaxpr, list[bool]]:
+    """The program of the outputs that are wanted, taking only the arguments that it needs, and which those are."""
+    jaxpr, used_consts, used = dce_jaxpr(closed.jaxpr, outputs)
+    return ClosedJaxpr(jaxpr, [c for c, u in zip(closed.consts, used_consts) if u]), used
+
+
+def needed_inputs(closed: ClosedJaxpr, outputs: Sequence[bool]) -> list[bool]:
+    """Which arguments the wanted outputs (and the effects) of a program depend on."""
+    return pruned(closed, outputs)[1]
+
+
+def dependent_vars(jaxpr: Jaxpr, inputs: Sequence[bool]) -> set[Var]:
+    """The variables that depend on the arguments where `inputs` is True."""
+    found = {v for v, flag in zip(jaxpr.invars, inputs) if flag}
+    for eqn in jaxpr.eqns:
+        if any(a in found for a in eqn.invars if isinstance(a, Var)):
+            found.update(eqn.outvars)
+    return found
+
+
+def dependent_outputs(jaxpr: Jaxpr, inputs: Sequence[bool]) -> Flags:
+    """Which outputs depend on the arguments where `inputs` is True."""
+    found = dependent_vars(jaxpr, inputs)
+    return tuple(isinstance(a, Var) and a in found for a in jaxpr.outvars)
+
+
+def part_for(jaxpr: Jaxpr, wanted: Sequence[Var], skip: Callable[[Eqn], bool]) -> list[Eqn]:
+    """The equations, in order, that compute the wanted variables, without those that `skip` names."""
+    live = set(wanted)
+    kept = []
+    for eqn in reversed(jaxpr.eqns):
+        if not skip(eqn) and any(v in live for v in eqn.outvars):
+            kept.append(eqn)
+            live.update(a for a in eqn.invars if isinstance(a, Var))
+    return kept[::-1]
+
+
+def staged(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue], name: str) -> ClosedJaxpr:
+    """The program of `fun(run, *arguments)`; it performs other programs with `run(closed, arguments)`.
+
+    Equations that come from those keep their positions in the user's source.
+    """
+    stages: list[StageTrace] = []
+
+    def run(closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
+        return eval_derived(closed.jaxpr, closed.consts, args, stages[0])
+
+    return stage_closed(lambda *xs: fun(run, *xs), avals, name, stages.append)
+
+
+def spread(values: Sequence[Any], flags: Sequence[bool], avals: Sequence[AbstractValue]) -> list[Any]:
+    """Tangents for all values: one of `values` for each True of `flags`, symbolic zeros elsewhere."""
+    given = iter(values)
+    return [next(given) if flag else Zero(a.tangent_aval()) for flag, a in zip(flags, avals)]
+
+
+def chosen(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    """The values for which a flag is True."""
+    return [v for v, flag in zip(values, flags) if flag]
+
+
+def made_real(tangents: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    """The tangents for which a flag is True, with arrays of zeros for symbolic ones."""
+    return [instantiate(t) for t, flag in zip(tangents, flags) if flag]
+
+
+def nonzeros(tangents: Sequence[Any]) -> Flags:
+    """Which tangents are not symbolic zeros."""
+    return tuple(type(t) is not Zero for t in tangents)
+
+
+def avals_of(values: Sequence[Any]) -> list[AbstractValue]:
+    """The avals of several values."""
+    return [aval_of(v) for v in values]

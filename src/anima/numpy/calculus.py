@@ -1,3 +1,0 @@
-"""Differences, gradients, interpolation, convolution and polynomials."""
-
-from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Sampled functions: interp, convolve, correlate, cross."""
+
+from __future__ import annotations
