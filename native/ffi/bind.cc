@@ -24,6 +24,10 @@ ffi::Handler* read_capsule(nb::handle capsule, const char* what) {
   }
   void* pointer = PyCapsule_GetPointer(capsule.ptr(), PyCapsule_GetName(capsule.ptr()));
   if (pointer == nullptr) throw PythonError();
+  if (!ffi::is_code(pointer)) {
+    throw_python(PyExc_ValueError, "register_ffi_handler: the capsule of %s holds no function, got %R", what,
+                 capsule.ptr());
+  }
   return reinterpret_cast<ffi::Handler*>(pointer);
 }
 
@@ -34,7 +38,10 @@ ffi::HandlerBundle read_bundle(nb::handle handler) {
     return bundle;
   }
   for (auto [key, value] : nb::borrow<nb::dict>(handler)) {
-    std::string stage = nb::cast<std::string>(key);
+    std::string stage;
+    if (!nb::try_cast(key, stage)) {
+      throw_python(PyExc_TypeError, "register_ffi_handler: the name of a stage must be a str, got %R", key.ptr());
+    }
     ffi::Handler* function = read_capsule(value, ("stage '" + stage + "'").c_str());
     if (stage == "instantiate") {
       bundle.instantiate = function;

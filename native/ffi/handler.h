@@ -32,6 +32,9 @@ Error* handler(CallFrame* frame) noexcept {
   }
 }
 
+// False if the address certainly holds no function (code.cc).
+bool is_code(const void* pointer);
+
 // The element type in PJRT's numbering, PJRT_Buffer_Type_INVALID if it has none.
 PJRT_Buffer_Type pjrt_type(DataType type);
 

@@ -9,7 +9,11 @@
 
 from __future__ import annotations
 
-from anima import dtypes as dtypes, errors as errors, tree as tree, tree_util as tree_util
+import importlib as _importlib
+from typing import Any as _Any
+
+from anima import dtypes as dtypes, errors as errors, lax as lax, numpy as numpy, tree as tree, tree_util as tree_util
+from anima._native import live_arrays as live_arrays
 from anima.config import (
     check_tracer_leaks as check_tracer_leaks,
     config as config,
@@ -53,6 +57,7 @@ from anima.transforms.autodiff import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
+from anima.transforms.caches import clear_caches as clear_caches
 from anima.transforms.callbacks import pure_callback as pure_callback
 from anima.transforms.jit import jit as jit
 from anima.transforms.placement import (
@@ -69,3 +74,16 @@ from anima.transforms.shapes import (
 from anima.transforms.vmap import vmap as vmap
 
 __version__ = "0.1.0"
+
+# Loaded when first asked for: not every program uses them.
+_ON_DEMAND = ("flatten_util", "nn", "random", "sharding")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _importlib.import_module(f"anima.{name}")
+    raise AttributeError(f"module 'anima' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND, "__version__"})

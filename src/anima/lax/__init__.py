@@ -278,6 +278,7 @@ from anima.lax.shape import (
     broadcast_shapes as broadcast_shapes,
     broadcast_to_rank as broadcast_to_rank,
     collapse as collapse,
+    dtype as dtype,
     expand_dims as expand_dims,
     reshape as reshape,
     reshape_p as reshape_p,

@@ -19,7 +19,13 @@ from anima.errors import TypePromotionError
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
-from anima.lax.precision import PrecisionLike, algorithm_of, canonical_precision, precision_attributes, swapped
+from anima.lax.precision import (
+    PrecisionLike,
+    algorithm_of,
+    canonical_precision,
+    precision_attributes,
+    swapped,
+)
 from anima.lax.shape import refuse_out_sharding, shape_of, transpose
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_list
@@ -36,7 +42,10 @@ def _dot_shape(
     check_dtype("dot_general", lhs, ANY, "lhs")
     check_dtype("dot_general", rhs, ANY, "rhs")
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
-    for side, aval, contract, batch in (("lhs", lhs, lhs_contract, lhs_batch), ("rhs", rhs, rhs_contract, rhs_batch)):
+    for side, aval, contract, batch in (
+        ("lhs", lhs, lhs_contract, lhs_batch),
+        ("rhs", rhs, rhs_contract, rhs_batch),
+    ):
         used = (*contract, *batch)
         if len(set(used)) != len(used) or any(not 0 <= d < aval.ndim for d in used):
             raise TypeError(
@@ -75,7 +84,11 @@ def promoted_dtype(lhs: Any, rhs: Any) -> Any:
 
 
 def _check_preferred(dtype: Any, preferred: Any) -> None:
-    if dtypes.is_int(dtype) and dtypes.is_int(preferred) and dtypes.itemsize_bits(preferred) < dtypes.itemsize_bits(dtype):
+    if (
+        dtypes.is_int(dtype)
+        and dtypes.is_int(preferred)
+        and dtypes.itemsize_bits(preferred) < dtypes.itemsize_bits(dtype)
+    ):
         raise TypeError(f"dot_general: preferred_element_type {preferred} must not be narrower than {dtype}")
 
 
@@ -111,7 +124,13 @@ def _computed_in(common: Any, out: Any) -> tuple[Any, Any]:
 
 
 def _dot_lower(
-    ctx: Context, lhs: Value, rhs: Value, *, dimension_numbers: Any, precision: Any, preferred_element_type: Any
+    ctx: Context,
+    lhs: Value,
+    rhs: Value,
+    *,
+    dimension_numbers: Any,
+    precision: Any,
+    preferred_element_type: Any,
 ) -> Value:
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
@@ -155,14 +174,34 @@ def _dot_transpose(
     if is_linear(lhs):
         free = _free(lhs.ndim, lhs_contract, lhs_batch)
         return [
-            _cotangent(ct, lhs, rhs, lhs_contract, rhs_contract, lhs_batch, rhs_batch, len(free), precision, left=True),
+            _cotangent(
+                ct,
+                lhs,
+                rhs,
+                lhs_contract,
+                rhs_contract,
+                lhs_batch,
+                rhs_batch,
+                len(free),
+                precision,
+                left=True,
+            ),
             None,
         ]
     skipped = len(_free(len(shape_of(lhs)), lhs_contract, lhs_batch))
     return [
         None,
         _cotangent(
-            ct, rhs, lhs, rhs_contract, lhs_contract, rhs_batch, lhs_batch, skipped, swapped(precision), left=False
+            ct,
+            rhs,
+            lhs,
+            rhs_contract,
+            lhs_contract,
+            rhs_batch,
+            lhs_batch,
+            skipped,
+            swapped(precision),
+            left=False,
         ),
     ]
 

@@ -151,7 +151,9 @@ def _fill(name: str, shape: tuple[int, ...], value: Any, dtype: Any, weak: bool,
 
 def scalar_of_dtype(name: str, value: Any, dtype: Any) -> Any:
     """A scalar converted to `dtype`, on the host if it is there: that costs no operation."""
-    if not isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)) or dtypes.is_extended(dtype):
+    if not isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)) or dtypes.is_extended(
+        dtype
+    ):
         return convert_element_type(value, dtype)
     if np.iscomplexobj(value) and not dtypes.is_complex(dtype):
         raise TypeError(f"{name}: the complex value {value!r} does not convert to {dtype}")

@@ -189,7 +189,9 @@ def _loop(ctx: Context, a: Value, b: Value, axis: int, reverse: bool) -> list[Va
     def step(c: Context, s: list[Value]) -> list[Value]:
         i, h, p, h_all, p_all, a_all, b_all = s
         one, zero = c.constant(np.int32(1), index), c.constant(np.int32(0), index)
-        place = c.op("stablehlo.subtract", (c.constant(np.int32(size - 1), index), i), index) if reverse else i
+        place = (
+            c.op("stablehlo.subtract", (c.constant(np.int32(size - 1), index), i), index) if reverse else i
+        )
         at = [place if d == axis else zero for d in range(len(shape))]
         a_i = c.op("stablehlo.dynamic_slice", (a_all, *at), row, sizes)
         b_i = c.op("stablehlo.dynamic_slice", (b_all, *at), row, sizes)

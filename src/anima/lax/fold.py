@@ -38,12 +38,12 @@ def _fold_shape(*avals: ShapedArray, jaxpr: ClosedJaxpr, dimensions: tuple[int, 
     if any(init.shape for init in inits):
         raise ValueError(f"reduce: init_values must be scalars, got {', '.join(map(str, inits))}")
     shape = reduced_shape("reduce", xs[0], dimensions)
-    return [
-        ShapedArray(shape, x.dtype, x.weak_type and init.weak_type) for x, init in zip(xs, inits)
-    ]
+    return [ShapedArray(shape, x.dtype, x.weak_type and init.weak_type) for x, init in zip(xs, inits)]
 
 
-def _fold_lower(ctx: Context, *operands: Value, jaxpr: ClosedJaxpr, dimensions: tuple[int, ...]) -> list[Value]:
+def _fold_lower(
+    ctx: Context, *operands: Value, jaxpr: ClosedJaxpr, dimensions: tuple[int, ...]
+) -> list[Value]:
     outs = list(ctx.out_avals)
     body = ctx.region(jaxpr.in_avals, lambda inner, args: inner.jaxpr(jaxpr.jaxpr, jaxpr.consts, args))
     return ctx.ops("stablehlo.reduce", operands, outs, f"dimensions = {i64_array(dimensions)}", [body])
@@ -76,12 +76,14 @@ def _combine(jaxpr: ClosedJaxpr, a: Sequence[Any], b: Sequence[Any]) -> list[Any
     shape = shape_of(a[0])
     size = math.prod(shape)
     flat = [reshape(x, (size,)) for x in (*a, *b)]
-    run = lambda *xs: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *xs)  # noqa: E731
+    run = lambda *xs: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *xs)
     outs, dims = batch_flat(run, Axis(size), flat, [0] * len(flat))
     return [reshape(to_axis(out, d, 0, size), shape) for out, d in zip(outs, dims)]
 
 
-def _fold_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, dimensions: tuple[int, ...]) -> tuple[Any, Any]:
+def _fold_jvp(
+    primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, dimensions: tuple[int, ...]
+) -> tuple[Any, Any]:
     ans = reduce_p.bind(*primals, jaxpr=jaxpr, dimensions=dimensions)
     if all(type(t) is Zero for t in tangents):
         return ans, [Zero(aval_of(a).tangent_aval()) for a in ans]
@@ -169,7 +171,9 @@ def _init(x: Any, init: Any) -> Any:
     return init
 
 
-def _trace_computation(computation: Callable[[Any, Any], Any], structure: Any, avals: Sequence[Any]) -> ClosedJaxpr:
+def _trace_computation(
+    computation: Callable[[Any, Any], Any], structure: Any, avals: Sequence[Any]
+) -> ClosedJaxpr:
     scalars = [ShapedArray((), a.dtype) for a in avals]
 
     def flat(*xs: Any) -> Sequence[Any]:
@@ -184,7 +188,9 @@ def _trace_computation(computation: Callable[[Any, Any], Any], structure: Any, a
     program = inner_program("reduce", "computation", computation, flat, [*scalars, *scalars], structure)
     for out, scalar in zip(program.out_avals, scalars):
         if out.shape or out.dtype != scalar.dtype:  # type: ignore[attr-defined]
-            raise TypeError(f"reduce: computation must return scalars of the operands' dtypes, got {out} for {scalar}")
+            raise TypeError(
+                f"reduce: computation must return scalars of the operands' dtypes, got {out} for {scalar}"
+            )
     return program
 
 
@@ -194,7 +200,11 @@ def _monoid(jaxpr: Jaxpr, xs: Sequence[Any], inits: Sequence[Any]) -> str | None
         return None
     (eqn,) = jaxpr.eqns
     name = eqn.primitive.name
-    if name not in _MONOIDS or isinstance(jaxpr.outvars[0], Literal) or jaxpr.outvars[0] is not eqn.outvars[0]:
+    if (
+        name not in _MONOIDS
+        or isinstance(jaxpr.outvars[0], Literal)
+        or jaxpr.outvars[0] is not eqn.outvars[0]
+    ):
         return None
     if any(isinstance(a, Literal) for a in eqn.invars) or {*eqn.invars} != {*jaxpr.invars}:
         return None

@@ -18,9 +18,9 @@ from anima.core.aval import ShapedArray, dims as as_dims, physical_aval
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
-from anima.lax.convert import convert_element_type
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
+from anima.lax.convert import convert_element_type
 from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
 from anima.lax.selection import select
@@ -131,12 +131,19 @@ def check_dims(name: str, argument: str, dims: Sequence[int], rank: int, increas
 
 
 def _gather_shape(
-    x: ShapedArray, indices: ShapedArray, *, dimension_numbers: GatherDimensionNumbers, slice_sizes: Any, **_: Any
+    x: ShapedArray,
+    indices: ShapedArray,
+    *,
+    dimension_numbers: GatherDimensionNumbers,
+    slice_sizes: Any,
+    **_: Any,
 ) -> ShapedArray:
     offset_dims, collapsed, index_map, x_batch, index_batch = dimension_numbers
     check_indices("gather", x, indices, index_map, x_batch, index_batch)
     if len(slice_sizes) != x.ndim:
-        raise TypeError(f"gather: slice_sizes {slice_sizes} must have one entry for each of the {x.ndim} dimensions")
+        raise TypeError(
+            f"gather: slice_sizes {slice_sizes} must have one entry for each of the {x.ndim} dimensions"
+        )
     if any(not 0 <= size <= n for size, n in zip(slice_sizes, x.shape)):
         raise TypeError(f"gather: slice_sizes {slice_sizes} must lie within the operand's shape {x.shape}")
     check_dims("gather", "collapsed_slice_dims", collapsed, x.ndim)
@@ -172,7 +179,9 @@ def check_indices(
         )
     check_dims(name, "the map from indices to dimensions of the operand", index_map, x.ndim, increasing=False)
     check_dims(name, "operand_batching_dims", x_batch, x.ndim)
-    check_dims(name, "the batching dimensions of the indices", index_batch, indices.ndim - 1, increasing=False)
+    check_dims(
+        name, "the batching dimensions of the indices", index_batch, indices.ndim - 1, increasing=False
+    )
     sizes = [x.shape[d] for d in x_batch], [indices.shape[d] for d in index_batch]
     if sizes[0] != sizes[1]:
         raise TypeError(f"{name}: batching dimensions of operand and indices must agree, got sizes {sizes}")
@@ -228,7 +237,9 @@ def _filled(x: Any, indices: Any, *, fill_value: Any, mode: Any, **params: Any) 
     inside = within(indices, limits)
     shape = shape_of(found)
     batch = [d for d in range(len(shape)) if d not in numbers.offset_dims]
-    fill = scalar_of_dtype("gather", default_fill(found.dtype) if fill_value is None else fill_value, found.dtype)
+    fill = scalar_of_dtype(
+        "gather", default_fill(found.dtype) if fill_value is None else fill_value, found.dtype
+    )
     return select(broadcast_in_dim(inside, shape, batch), found, broadcast_in_dim(fill, shape, ()))
 
 
@@ -249,7 +260,9 @@ def default_fill(dtype: Any) -> Any:
     if dtypes.is_bool(dtype):
         return True
     if not dtypes.is_int(dtype):
-        raise ValueError(f"gather: dtype {dtypes.dtype_name(dtype)} has no default fill value; give fill_value or a mode")
+        raise ValueError(
+            f"gather: dtype {dtypes.dtype_name(dtype)} has no default fill value; give fill_value or a mode"
+        )
     info = dtypes.iinfo(dtype)
     return int(info.min if dtypes.is_signed_int(dtype) else info.max)
 
@@ -332,7 +345,9 @@ def gather(
       TypeError: dtypes, shapes and dimension numbers do not fit. ValueError: there is no such mode.
 
     >>> from anima import lax
-    >>> numbers = lax.GatherDimensionNumbers(offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,))
+    >>> numbers = lax.GatherDimensionNumbers(
+    ...     offset_dims=(), collapsed_slice_dims=(0,), start_index_map=(0,)
+    ... )
     >>> places = lax.expand_dims(lax.iota("int32", 3), (1,))
     >>> print(lax.gather(lax.iota("float32", 2), places, numbers, (1,), mode="fill", fill_value=-1))
     [ 0.  1. -1.]

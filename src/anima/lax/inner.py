@@ -44,6 +44,8 @@ def inner_program(
         jaxpr, consts = stage(flat_fun, avals, getattr(user_fun, "__name__", argument))
         if consts:
             kind = "a traced value" if any(isinstance(c, Tracer) for c in consts) else "an array"
-            raise TypeError(f"{name}: {argument} must not use {kind} from outside; its arguments are all that it has")
+            raise TypeError(
+                f"{name}: {argument} must not use {kind} from outside; its arguments are all that it has"
+            )
         program = known.setdefault(full_key, ClosedJaxpr(jaxpr, []))
     return program

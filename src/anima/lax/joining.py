@@ -24,7 +24,15 @@ from anima.lax.declare import (
     same_dtypes,
     structural,
 )
-from anima.lax.shape import broadcast_in_dim, check_axis, check_shape, inner_shape, reshape, reshape_p, shape_of
+from anima.lax.shape import (
+    broadcast_in_dim,
+    check_axis,
+    check_shape,
+    inner_shape,
+    reshape,
+    reshape_p,
+    shape_of,
+)
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -114,7 +122,9 @@ PaddingConfig = tuple[tuple[int, int, int], ...]
 def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingConfig) -> ShapedArray:
     check_dtype("pad", x, ANY, "operand")
     if value.dtype != x.dtype:
-        raise TypeError(f"pad: operand and padding_value must have the same dtype, got {x.dtype} and {value.dtype}")
+        raise TypeError(
+            f"pad: operand and padding_value must have the same dtype, got {x.dtype} and {value.dtype}"
+        )
     if value.shape:
         raise ValueError(f"pad: padding_value must be a scalar, got one of shape {value.shape}")
     if len(padding_config) != x.ndim:
@@ -217,7 +227,9 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
     x, value = as_operand(operand), as_operand(padding_value)
     config = tuple(as_dims(entry) for entry in padding_config)
     if any(len(entry) != 3 for entry in config):
-        raise ValueError(f"pad: each entry of padding_config must be (low, high, interior), got {padding_config}")
+        raise ValueError(
+            f"pad: each entry of padding_config must be (low, high, interior), got {padding_config}"
+        )
     return pad_p.bind(x, value, padding_config=config)
 
 
@@ -226,7 +238,9 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
 
 def _split_shape(x: ShapedArray, *, sizes: tuple[int, ...], axis: int) -> list[ShapedArray]:
     if sum(sizes) != x.shape[axis]:
-        raise ValueError(f"split: sizes {sizes} must add up to {x.shape[axis]}, dimension {axis} of {x.shape}")
+        raise ValueError(
+            f"split: sizes {sizes} must add up to {x.shape[axis]}, dimension {axis} of {x.shape}"
+        )
     return [
         ShapedArray((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype, x.weak_type) for size in sizes
     ]
@@ -413,7 +427,9 @@ def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
 
 def _tile_shape(x: ShapedArray, *, reps: tuple[int, ...]) -> ShapedArray:
     if len(reps) != x.ndim:
-        raise TypeError(f"tile: reps {reps} must have one entry for each of the {x.ndim} dimensions of operand")
+        raise TypeError(
+            f"tile: reps {reps} must have one entry for each of the {x.ndim} dimensions of operand"
+        )
     return ShapedArray(tuple(r * n for r, n in zip(reps, x.shape)), x.dtype, x.weak_type)
 
 
@@ -435,7 +451,9 @@ def _tile_batch(axis: Axis, args: Any, dims: Any, *, reps: tuple[int, ...]) -> t
     return tile_p.bind(args[0], reps=(*reps[:d], 1, *reps[d:])), d
 
 
-tile_p = structural("tile", shape=_tile_shape, lower=_tile_lower, transpose=_tile_transpose, batch=_tile_batch)
+tile_p = structural(
+    "tile", shape=_tile_shape, lower=_tile_lower, transpose=_tile_transpose, batch=_tile_batch
+)
 
 
 def tile(operand: Any, reps: Sequence[int]) -> Any:

@@ -122,7 +122,11 @@ class DotAlgorithmPreset(enum.Enum):
         if self.name.startswith("ANY"):
             return (np.float32, np.float16, ml_dtypes.bfloat16, *(getattr(ml_dtypes, name) for name in _F8))
         narrow = np.dtype(lhs_dtype).type
-        keeps = row.products == 1 and narrow is np.dtype(rhs_dtype).type and narrow in (row.rounded, row.accumulation)
+        keeps = (
+            row.products == 1
+            and narrow is np.dtype(rhs_dtype).type
+            and narrow in (row.rounded, row.accumulation)
+        )
         return (row.accumulation, narrow) if keeps and narrow is not row.accumulation else (row.accumulation,)
 
     def operand_dtype(self, dtype: Any) -> Any:
@@ -169,7 +173,9 @@ _PRESETS = {
     "F64_F64_F64": _Preset((np.float64,), np.float64, np.float64),
 }
 
-PrecisionLike = None | str | Precision | tuple[str, str] | tuple[Precision, Precision] | DotAlgorithm | DotAlgorithmPreset
+PrecisionLike = (
+    None | str | Precision | tuple[str, str] | tuple[Precision, Precision] | DotAlgorithm | DotAlgorithmPreset
+)
 CanonicalPrecision = None | tuple[Precision, Precision] | DotAlgorithm | DotAlgorithmPreset
 
 
@@ -217,14 +223,24 @@ def precision_attributes(precision: CanonicalPrecision) -> str:
     if isinstance(precision, DotAlgorithmPreset):
         row = _PRESETS[precision.name]
         # The names with ANY stand for whatever the operands are; they ask for no rounding of their own.
-        return "" if row.rounded is None else _algorithm(row.rounded, row.rounded, row.accumulation, 1, 1, row.products)
+        return (
+            ""
+            if row.rounded is None
+            else _algorithm(row.rounded, row.rounded, row.accumulation, 1, 1, row.products)
+        )
     if precision is None or precision == (Precision.DEFAULT, Precision.DEFAULT):
         return ""
     return f", precision_config = [{', '.join(f'#stablehlo<precision {p.name}>' for p in precision)}]"
 
 
 def _algorithm(
-    lhs: Any, rhs: Any, accumulation: Any, lhs_parts: int, rhs_parts: int, products: int, imprecise: bool = False
+    lhs: Any,
+    rhs: Any,
+    accumulation: Any,
+    lhs_parts: int,
+    rhs_parts: int,
+    products: int,
+    imprecise: bool = False,
 ) -> str:
     names = ["tf32" if t == "tf32" else element_type(dtypes.as_dtype(t)) for t in (lhs, rhs, accumulation)]
     return (

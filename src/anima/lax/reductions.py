@@ -58,7 +58,9 @@ def reduced_shape(name: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int
       ValueError: an axis is repeated or out of range.
     """
     if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
-        raise ValueError(f"{name}: axes {axes} must be distinct and within the {x.ndim} dimensions of the operand")
+        raise ValueError(
+            f"{name}: axes {axes} must be distinct and within the {x.ndim} dimensions of the operand"
+        )
     return tuple(d for i, d in enumerate(x.shape) if i not in axes)
 
 
@@ -77,7 +79,11 @@ def identity(operation: str, dtype: Any) -> Any:
     """The scalar that changes nothing when combined by an associative operation.
 
     >>> import numpy as np
-    >>> identity("max", np.dtype("float32")), identity("min", np.dtype("uint8")), identity("and", np.dtype("int8"))
+    >>> (
+    ...     identity("max", np.dtype("float32")),
+    ...     identity("min", np.dtype("uint8")),
+    ...     identity("and", np.dtype("int8")),
+    ... )
     (-inf, 255, -1)
     """
     if operation in ("add", "or", "xor"):
@@ -353,7 +359,9 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         if len(axes) != 1 or not 0 <= axes[0] < x.ndim:
             raise ValueError(f"{name}: axis {axes[0]} is out of bounds for an array of shape {x.shape}")
         if not dtypes.is_int(index_dtype):
-            raise TypeError(f"{name}: index_dtype must be an integer dtype, got {dtypes.dtype_name(index_dtype)}")
+            raise TypeError(
+                f"{name}: index_dtype must be an integer dtype, got {dtypes.dtype_name(index_dtype)}"
+            )
         if x.shape[axes[0]] == 0:
             raise ValueError(f"{name}: dimension {axes[0]} of shape {x.shape} must not be empty")
         return ShapedArray(reduced_shape(name, x, axes), index_dtype)
@@ -379,7 +387,9 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         attrs = f"dimensions = {i64_array(axes)}"
         return ctx.ops("stablehlo.reduce", (x, places, init, zero), outs, attrs, [body])[1]
 
-    def batch(axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...], index_dtype: Any) -> tuple[Any, int]:
+    def batch(
+        axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...], index_dtype: Any
+    ) -> tuple[Any, int]:
         (d,) = dims
         (a,) = (a + (a >= d) for a in axes)
         return primitive.bind(args[0], axes=(a,), index_dtype=index_dtype), d - (a < d)

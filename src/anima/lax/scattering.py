@@ -25,7 +25,15 @@ from anima.lax.arithmetic import add, div, mul, neg
 from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, scalar_of_dtype
-from anima.lax.declare import ANY, NUMERIC, check_dtype, declare, is_linear, operand as as_operand, same_dtypes
+from anima.lax.declare import (
+    ANY,
+    NUMERIC,
+    check_dtype,
+    declare,
+    is_linear,
+    operand as as_operand,
+    same_dtypes,
+)
 from anima.lax.gathering import (
     GatherDimensionNumbers,
     GatherScatterMode,
@@ -64,7 +72,9 @@ def _check_numbers(
     check_dims(name, "update_window_dims", window_dims, updates.ndim)
     check_dims(name, "inserted_window_dims", inserted, x.ndim)
     if set(inserted) & set(x_batch):
-        raise TypeError(f"{name}: inserted_window_dims {inserted} and operand_batching_dims {x_batch} overlap")
+        raise TypeError(
+            f"{name}: inserted_window_dims {inserted} and operand_batching_dims {x_batch} overlap"
+        )
     if len(window_dims) + len(inserted) + len(x_batch) != x.ndim:
         raise TypeError(
             f"{name}: update_window_dims {window_dims}, inserted_window_dims {inserted} and operand_batching_dims "
@@ -81,7 +91,9 @@ def _check_numbers(
         raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
 
 
-def window_sizes(updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, rank: int) -> tuple[int, ...]:
+def window_sizes(
+    updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, rank: int
+) -> tuple[int, ...]:
     """The size of an update's window in each dimension of the operand."""
     gone = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
     sizes = iter([updates_shape[d] for d in numbers.update_window_dims])
@@ -116,8 +128,16 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
         scalar = ShapedArray((), x.dtype)
         if inner_shape(x):
             scalar = ShapedArray((), x.dtype.physical_dtype)
-        body = ctx.region([scalar, scalar], lambda inner, ab: [_in_region(inner, scalar, combine, ab, params)])
-        return ctx.op("stablehlo.scatter", (x, indices, updates), out, _attributes(x, indices, updates, **params), [body])
+        body = ctx.region(
+            [scalar, scalar], lambda inner, ab: [_in_region(inner, scalar, combine, ab, params)]
+        )
+        return ctx.op(
+            "stablehlo.scatter",
+            (x, indices, updates),
+            out,
+            _attributes(x, indices, updates, **params),
+            [body],
+        )
 
     return lower
 
@@ -127,7 +147,9 @@ def _in_region(ctx: Context, scalar: ShapedArray, combine: Any, operands: Any, p
     return combine(ctx, *operands, **params)  # type: ignore[no-any-return]
 
 
-def _clipped(ctx: Context, x: Value, indices: Value, updates: Value, numbers: ScatterDimensionNumbers) -> Value:
+def _clipped(
+    ctx: Context, x: Value, indices: Value, updates: Value, numbers: ScatterDimensionNumbers
+) -> Value:
     """The indices moved to where the windows fit."""
     window = window_sizes(updates.shape, numbers, x.ndim)
     top = int(np.iinfo(indices.dtype).max)
@@ -264,7 +286,11 @@ scatter_mul_p = _scatter(
     _combining("mul"),
     NUMERIC,
     _mul_jvp,
-    lambda ct, x, indices, updates, **params: [scatter_mul_p.bind(ct, indices, updates, **params), None, None],
+    lambda ct, x, indices, updates, **params: [
+        scatter_mul_p.bind(ct, indices, updates, **params),
+        None,
+        None,
+    ],
 )
 
 # --- scatter_min, scatter_max -----------------------------------------------------------------
@@ -358,9 +384,13 @@ def _apply_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, **params: Any
     def through(operand: Any) -> list[Any]:
         old = _gather_at(operand, indices, _window(x, updates, params), 0, params)
         flat = reshape(old, (int(np.prod(shape_of(old), dtype=np.int64)),))
-        run = lambda v: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, v)  # noqa: E731
+        run = lambda v: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, v)
         (new,), (dim,) = batch_flat(run, Axis(shape_of(flat)[0]), [flat], [0])
-        return [scatter_p.bind(operand, indices, reshape(to_axis(new, dim, 0, shape_of(flat)[0]), shape_of(old)), **params)]
+        return [
+            scatter_p.bind(
+                operand, indices, reshape(to_axis(new, dim, 0, shape_of(flat)[0]), shape_of(old)), **params
+            )
+        ]
 
     _, (tangent,) = jvp_flat(through, [x], [tangents[0]])
     return ans, tangent
@@ -372,7 +402,14 @@ scatter_apply_p = _scatter("scatter_apply", _apply_combine, ANY, _apply_jvp, Mis
 
 
 def _bind(
-    primitive: Primitive, name: str, operand: Any, indices: Any, updates: Any, numbers: Any, flags: dict[str, Any], **more: Any
+    primitive: Primitive,
+    name: str,
+    operand: Any,
+    indices: Any,
+    updates: Any,
+    numbers: Any,
+    flags: dict[str, Any],
+    **more: Any,
 ) -> Any:
     return primitive.bind(
         as_operand(operand),
@@ -556,7 +593,9 @@ def scatter_apply(
 
     >>> from anima import lax
     >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
-    >>> print(lax.scatter_apply(lax.full((3,), 0.0), lax.full((1, 1), 1), lax.cos, numbers, update_shape=(1,)))
+    >>> print(
+    ...     lax.scatter_apply(lax.full((3,), 0.0), lax.full((1, 1), 1), lax.cos, numbers, update_shape=(1,))
+    ... )
     [0. 1. 0.]
     """
     x = as_operand(operand)
@@ -568,4 +607,6 @@ def scatter_apply(
     zero = scalar_of_dtype("scatter_apply", 0, scalar.dtype)
     updates = broadcast_in_dim(zero, check_shape("scatter_apply", update_shape, "update_shape"), ())
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=program)
+    return _bind(
+        scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=program
+    )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims, is_dim, physical_aval
 from anima.core.primitive import primitives
@@ -54,7 +55,9 @@ def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
     return index + ndim if index < 0 else index
 
 
-def check_axes(name: str, axes: Any, ndim: int, argument: str = "axes", negative: bool = False) -> tuple[int, ...]:
+def check_axes(
+    name: str, axes: Any, ndim: int, argument: str = "axes", negative: bool = False
+) -> tuple[int, ...]:
     """`axes` as a tuple of distinct dimensions; `negative` ones count from the end, where that is allowed.
 
     Raises:
@@ -76,6 +79,19 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return aval.shape
 
 
+def dtype(x: Any) -> Any:
+    """The dtype of a value as an operand, or the one that a dtype, its name or a Python type stands for.
+
+    Raises:
+      TypeError: `x` is none of these.
+
+    >>> from anima import lax
+    >>> lax.dtype(1), lax.dtype("bfloat16")
+    (dtype('int32'), dtype(bfloat16))
+    """
+    return dtypes.pair_of(x)[0]
+
+
 def inner_shape(x: Value) -> tuple[int, ...]:
     """The dimensions that the stored form of a value has beyond its own: none but for extended dtypes."""
     aval = x.aval
@@ -95,7 +111,9 @@ def refuse_out_sharding(name: str, out_sharding: Any) -> None:
 # --- broadcast_in_dim -------------------------------------------------------------------------
 
 
-def _broadcast_shape(x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ShapedArray:
+def _broadcast_shape(
+    x: ShapedArray, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+) -> ShapedArray:
     mapped = broadcast_dimensions
     if len(mapped) != x.ndim:
         raise TypeError(
@@ -126,7 +144,9 @@ def _broadcast_transpose(ct: Any, x: Any, *, shape: Any, broadcast_dimensions: A
     return [reshape(transpose(summed, order), x.shape)]
 
 
-def _broadcast_batch(axis: Axis, args: Any, dims: Any, *, shape: Any, broadcast_dimensions: Any) -> tuple[Any, int]:
+def _broadcast_batch(
+    axis: Axis, args: Any, dims: Any, *, shape: Any, broadcast_dimensions: Any
+) -> tuple[Any, int]:
     x = hooks.move_axis(args[0], dims[0], 0)
     mapped = (0, *(d + 1 for d in broadcast_dimensions))
     return broadcast_in_dim_p.bind(x, shape=(axis.size, *shape), broadcast_dimensions=mapped), 0
@@ -240,7 +260,9 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 
 def _reshape_shape(x: ShapedArray, *, new_sizes: tuple[int, ...]) -> ShapedArray:
     if math.prod(new_sizes) != x.size:
-        raise TypeError(f"reshape: cannot reshape array of shape {x.shape} (size {x.size}) into shape {new_sizes}")
+        raise TypeError(
+            f"reshape: cannot reshape array of shape {x.shape} (size {x.size}) into shape {new_sizes}"
+        )
     return ShapedArray(new_sizes, x.dtype, x.weak_type)
 
 

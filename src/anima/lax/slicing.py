@@ -23,11 +23,26 @@ from anima.lax.arithmetic import add, rem
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import ANY, declare, is_linear, operand as as_operand, same_dtypes, structural
-from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, ScatterDimensionNumbers, gather, index_array
+from anima.lax.gathering import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+    gather,
+    index_array,
+)
 from anima.lax.joining import concatenate
 from anima.lax.scattering import scatter_p
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_axes, check_axis, check_shape, expand_dims, inner_shape, shape_of, squeeze
+from anima.lax.shape import (
+    broadcast_in_dim,
+    check_axes,
+    check_axis,
+    check_shape,
+    expand_dims,
+    inner_shape,
+    shape_of,
+    squeeze,
+)
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -35,7 +50,11 @@ from anima.lowering.types import i64_array
 
 
 def _slice_shape(x: ShapedArray, *, start_indices: Any, limit_indices: Any, strides: Any) -> ShapedArray:
-    for name, values in (("start_indices", start_indices), ("limit_indices", limit_indices), ("strides", strides)):
+    for name, values in (
+        ("start_indices", start_indices),
+        ("limit_indices", limit_indices),
+        ("strides", strides),
+    ):
         if values is not None and len(values) != x.ndim:
             raise TypeError(f"slice: {name} {values} must have one entry for each of the {x.ndim} dimensions")
     if any(not 0 <= lo <= hi <= n for lo, hi, n in zip(start_indices, limit_indices, x.shape)):
@@ -75,7 +94,7 @@ def _slice_batch(
     axis: Axis, args: Any, dims: Any, *, start_indices: Any, limit_indices: Any, strides: Any
 ) -> tuple[Any, int]:
     (d,) = dims
-    insert = lambda values, value: (*values[:d], value, *values[d:])  # noqa: E731
+    insert = lambda values, value: (*values[:d], value, *values[d:])
     steps = None if strides is None else insert(strides, 1)
     lo, hi = insert(start_indices, 0), insert(limit_indices, axis.size)
     return slice_p.bind(args[0], start_indices=lo, limit_indices=hi, strides=steps), d
@@ -89,28 +108,34 @@ slice_p = structural(
 class _EagerSlice:
     """The eager road of `slice`: a dynamic slice, then the strides, which do not depend on the place."""
 
-    __slots__ = ("strided",)
+    __slots__ = ("compiled",)
 
     def __init__(self) -> None:
-        self.strided: Any = None
+        self.compiled: Any = None
 
     def __call__(self, x: Any, *, start_indices: Any, limit_indices: Any, strides: Any) -> Any:
-        _slice_shape(aval_of(x), start_indices=start_indices, limit_indices=limit_indices, strides=strides)  # type: ignore[arg-type]
+        aval = aval_of(x)
+        assert isinstance(aval, ShapedArray)
+        _slice_shape(aval, start_indices=start_indices, limit_indices=limit_indices, strides=strides)
         sizes = tuple([hi - lo for lo, hi in zip(start_indices, limit_indices)])
-        starts = [_static_index(lo) for lo in start_indices]
-        window = dynamic_slice_p.bind(x, *starts, slice_sizes=sizes)
-        if strides is None:
-            return window
-        if self.strided is None:
-            self.strided = hooks.make_eager(slice_p)
-        return self.strided(window, start_indices=(0,) * len(sizes), limit_indices=sizes, strides=strides)
+        if sizes != aval.shape:
+            x = dynamic_slice_p.bind(x, *map(_static_index, start_indices), slice_sizes=sizes)
+        if strides is None and sizes != aval.shape:
+            return x
+        if self.compiled is None:
+            self.compiled = hooks.make_eager(slice_p)
+        zeros = (0,) * len(sizes)
+        return self.compiled(x, start_indices=zeros, limit_indices=sizes, strides=strides)
 
 
 slice_p.eager = _EagerSlice()
 
 
 def slice(
-    operand: Any, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Sequence[int] | None = None
+    operand: Any,
+    start_indices: Sequence[int],
+    limit_indices: Sequence[int],
+    strides: Sequence[int] | None = None,
 ) -> Any:
     """The part of `operand` between two corners.
 
@@ -128,7 +153,9 @@ def slice(
     x = as_operand(operand)
     steps = None if strides is None or all(step == 1 for step in strides) else as_dims(strides)
     if strides is not None and len(strides) != len(shape_of(x)):
-        raise TypeError(f"slice: strides {tuple(strides)} must have one entry for each dimension of {shape_of(x)}")
+        raise TypeError(
+            f"slice: strides {tuple(strides)} must have one entry for each dimension of {shape_of(x)}"
+        )
     lo, hi = as_dims(start_indices), as_dims(limit_indices)
     return slice_p.bind(x, start_indices=lo, limit_indices=hi, strides=steps)
 
@@ -192,15 +219,21 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
 
 def _check_starts(name: str, x: ShapedArray, starts: Sequence[ShapedArray]) -> None:
     if len(starts) != x.ndim:
-        raise TypeError(f"{name}: start_indices must have one entry for each of the {x.ndim} dimensions, got {len(starts)}")
+        raise TypeError(
+            f"{name}: start_indices must have one entry for each of the {x.ndim} dimensions, got {len(starts)}"
+        )
     if any(s.shape or not dtypes.is_int(s.dtype) or s.dtype != starts[0].dtype for s in starts):
-        raise TypeError(f"{name}: start_indices must be integer scalars of one dtype, got {', '.join(map(str, starts))}")
+        raise TypeError(
+            f"{name}: start_indices must be integer scalars of one dtype, got {', '.join(map(str, starts))}"
+        )
 
 
 def _dynamic_slice_shape(x: ShapedArray, *starts: ShapedArray, slice_sizes: tuple[int, ...]) -> ShapedArray:
     _check_starts("dynamic_slice", x, starts)
     if len(slice_sizes) != x.ndim or any(size > n for size, n in zip(slice_sizes, x.shape)):
-        raise TypeError(f"dynamic_slice: slice_sizes {slice_sizes} must fit into the operand's shape {x.shape}")
+        raise TypeError(
+            f"dynamic_slice: slice_sizes {slice_sizes} must fit into the operand's shape {x.shape}"
+        )
     return ShapedArray(slice_sizes, x.dtype, x.weak_type)
 
 
@@ -213,14 +246,21 @@ def _inner_starts(ctx: Context, starts: Sequence[Value], inner: Sequence[int]) -
 def _dynamic_slice_lower(ctx: Context, x: Value, *starts: Value, slice_sizes: tuple[int, ...]) -> Value:
     inner = inner_shape(x)
     operands = (x, *starts, *_inner_starts(ctx, starts, inner))
-    return ctx.op("stablehlo.dynamic_slice", operands, ctx.out_avals[0], f"slice_sizes = {i64_array((*slice_sizes, *inner))}")
+    return ctx.op(
+        "stablehlo.dynamic_slice",
+        operands,
+        ctx.out_avals[0],
+        f"slice_sizes = {i64_array((*slice_sizes, *inner))}",
+    )
 
 
 def _dynamic_slice_transpose(ct: Any, x: Any, *starts: Any, slice_sizes: tuple[int, ...]) -> list[Any]:
     return [dynamic_update_slice_p.bind(hooks.zeros(x.aval), ct, *starts), *[None] * len(starts)]
 
 
-def _dynamic_slice_batch(axis: Axis, args: Any, dims: Any, *, slice_sizes: tuple[int, ...]) -> tuple[Any, int]:
+def _dynamic_slice_batch(
+    axis: Axis, args: Any, dims: Any, *, slice_sizes: tuple[int, ...]
+) -> tuple[Any, int]:
     x, *starts = args
     d, *start_dims = dims
     if all(dim is None for dim in start_dims):
@@ -266,17 +306,23 @@ def _starts(
     else:
         given = list(start_indices)
     if len(given) != len(shape):
-        raise ValueError(f"{name}: start_indices must have one entry for each dimension of {shape}, got {len(given)}")
+        raise ValueError(
+            f"{name}: start_indices must have one entry for each dimension of {shape}, got {len(given)}"
+        )
     allowed = [allow_negative] * len(shape) if isinstance(allow_negative, bool) else list(allow_negative)
     computed: list[Any] = []
     for index in given:
         if not _is_static(index):
             dtype = aval_of(as_operand(index)).dtype  # type: ignore[attr-defined]
             if not dtypes.is_int(dtype):
-                raise TypeError(f"{name}: start_indices must be integers, got dtype {dtypes.dtype_name(dtype)}")
+                raise TypeError(
+                    f"{name}: start_indices must be integers, got dtype {dtypes.dtype_name(dtype)}"
+                )
             computed.append(dtype if dtype.itemsize >= 4 else np.dtype(np.int32))
     if len(set(computed)) > 1:
-        raise TypeError(f"{name}: start_indices must have one integer dtype, got {', '.join(map(str, computed))}")
+        raise TypeError(
+            f"{name}: start_indices must have one integer dtype, got {', '.join(map(str, computed))}"
+        )
     dtype = computed[0] if computed else _static_index(max(shape, default=0)).dtype
     return [_start(name, i, n, ok, dtype) for i, n, ok in zip(given, shape, allowed)]
 
@@ -288,7 +334,9 @@ def _is_static(index: Any) -> bool:
 def _start(name: str, index: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
     if _is_static(index):
         if index < 0 and not allow_negative:
-            raise ValueError(f"{name}: index {index} is out of bounds for size {size} if allow_negative_indices=False")
+            raise ValueError(
+                f"{name}: index {index} is out of bounds for size {size} if allow_negative_indices=False"
+            )
         place = int(index) + (size if index < 0 else 0)
         info = np.iinfo(dtype)
         return dtype.type(min(max(place, int(info.min)), int(info.max)))
@@ -305,7 +353,11 @@ def _elements(vector: Any) -> list[Any]:
 
 
 def dynamic_slice(
-    operand: Any, start_indices: Any, slice_sizes: Any, *, allow_negative_indices: bool | Sequence[bool] = True
+    operand: Any,
+    start_indices: Any,
+    slice_sizes: Any,
+    *,
+    allow_negative_indices: bool | Sequence[bool] = True,
 ) -> Any:
     """A slice of fixed size at a computed place.
 
@@ -323,7 +375,9 @@ def dynamic_slice(
     """
     x = as_operand(operand)
     starts = _starts("dynamic_slice", start_indices, shape_of(x), allow_negative_indices)
-    return dynamic_slice_p.bind(x, *starts, slice_sizes=check_shape("dynamic_slice", slice_sizes, "slice_sizes"))
+    return dynamic_slice_p.bind(
+        x, *starts, slice_sizes=check_shape("dynamic_slice", slice_sizes, "slice_sizes")
+    )
 
 
 def dynamic_slice_in_dim(

@@ -17,10 +17,20 @@ from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.bitwise import bitwise_and, bitwise_or
-from anima.lax.compare import eq, eq_to, lt, lt_to, ne
+from anima.lax.compare import eq, eq_to, lt_to, ne
 from anima.lax.complex_parts import imag, real
 from anima.lax.create import broadcasted_iota
-from anima.lax.declare import ANY, BOOL, FLOAT, INTEGER, check_dtype, comparison, declare, operand as as_operand, traced_region
+from anima.lax.declare import (
+    ANY,
+    BOOL,
+    FLOAT,
+    INTEGER,
+    check_dtype,
+    comparison,
+    declare,
+    operand as as_operand,
+    traced_region,
+)
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.selection import select
 from anima.lax.shape import check_axis, check_shape, expand_dims, shape_of
@@ -55,7 +65,9 @@ def _comparator(num_keys: int) -> Any:
     """Whether the first of two elements comes before the second, given as `x, y` for each operand."""
 
     def before(*scalars: Any) -> list[Any]:
-        keys = [(a, b) for x, y in zip(scalars[::2], scalars[1::2]) for a, b in zip(_parts(x), _parts(y))][::-1]
+        keys = [(a, b) for x, y in zip(scalars[::2], scalars[1::2]) for a, b in zip(_parts(x), _parts(y))][
+            ::-1
+        ]
         # From the last key to the first: less, or equal and decided by the later keys.
         result: Any = None
         for a, b in keys:
@@ -77,7 +89,9 @@ def _sort_lower(ctx: Context, *xs: Value, dimension: int, is_stable: bool, num_k
     return ctx.ops("stablehlo.sort", xs, outs, attrs, [body])
 
 
-def _sort_jvp(primals: Any, tangents: Any, *, dimension: int, is_stable: bool, num_keys: int) -> tuple[Any, Any]:
+def _sort_jvp(
+    primals: Any, tangents: Any, *, dimension: int, is_stable: bool, num_keys: int
+) -> tuple[Any, Any]:
     params = {"dimension": dimension, "is_stable": is_stable, "num_keys": num_keys}
     if all(type(t) is Zero for t in tangents):
         outs = sort_p.bind(*primals, **params)
@@ -108,7 +122,9 @@ def _sort_batch(
 ) -> tuple[Any, Any]:
     first = next(d for d in dims if d is not None)
     xs = [to_axis(x, d, first, axis.size) for x, d in zip(args, dims)]
-    outs = sort_p.bind(*xs, dimension=dimension + (dimension >= first), is_stable=is_stable, num_keys=num_keys)
+    outs = sort_p.bind(
+        *xs, dimension=dimension + (dimension >= first), is_stable=is_stable, num_keys=num_keys
+    )
     return outs, [first] * len(outs)
 
 
@@ -148,7 +164,9 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     if not xs:
         raise TypeError("sort: operand must have at least one array")
     if not 1 <= num_keys <= len(xs):
-        raise ValueError(f"sort: num_keys must be between 1 and {len(xs)}, the number of arrays, got {num_keys}")
+        raise ValueError(
+            f"sort: num_keys must be between 1 and {len(xs)}, the number of arrays, got {num_keys}"
+        )
     d = check_axis("sort", dimension, len(shape_of(xs[0])), "dimension")
     outs = sort_p.bind(*xs, dimension=d, is_stable=bool(is_stable), num_keys=int(num_keys))
     return tuple(outs) if several else outs[0]
@@ -209,7 +227,9 @@ def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
 def _narrowed(ctx: Context, x: Value, aval: ShapedArray) -> Value:
     if aval.dtype != np.dtype(bool):
         return ctx.op("stablehlo.convert", (x,), aval)
-    return ctx.op("stablehlo.compare", (x, ctx.full(0, ShapedArray(x.shape, x.dtype))), aval, comparison("NE", x.dtype))
+    return ctx.op(
+        "stablehlo.compare", (x, ctx.full(0, ShapedArray(x.shape, x.dtype))), aval, comparison("NE", x.dtype)
+    )
 
 
 def _transposed(ctx: Context, x: Value, order: Sequence[int]) -> Value:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.core.trace import Tracer
 from anima.lax.arithmetic import abs_p, add_p, div_p, max_p, min_p, mul_p, neg_p, rem_p, sign_p, sub_p
 from anima.lax.bitwise import and_p, bitwise_and, or_p, shift_right_logical
 from anima.lax.compare import eq, lt, ne
@@ -108,7 +107,9 @@ def _numeric(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
     x1, x2 = promote(name, x1, x2)
     kind = dtypes.kind_of(dtype_of(x1))
     if kind == "c":
-        raise TypeError(f"{name} does not support complex operands: complex numbers have no quotient with remainder")
+        raise TypeError(
+            f"{name} does not support complex operands: complex numbers have no quotient with remainder"
+        )
     if kind == "b":
         integer = dtypes.default_int_dtype()
         x1, x2 = convert_element_type(x1, integer), convert_element_type(x2, integer)

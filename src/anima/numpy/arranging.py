@@ -27,7 +27,12 @@ from anima.numpy.taking import take
 
 
 def repeat(
-    a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None, out_sharding: Any = None
+    a: Any,
+    repeats: Any,
+    axis: int | None = None,
+    *,
+    total_repeat_length: int | None = None,
+    out_sharding: Any = None,
 ) -> Any:
     """`a` with each element along an axis repeated.
 
@@ -64,14 +69,16 @@ def repeat(
         counts = counts.reshape(())
         if total_repeat_length is None:
             return _repeat_each(a, operator.index(counts.item()), along)
-    if counts.ndim > 1 or counts.ndim == 1 and counts.shape[0] != size:
+    if counts.ndim > 1 or (counts.ndim == 1 and counts.shape[0] != size):
         raise ValueError(f"repeat: repeats of shape {counts.shape} does not fit axis {axis} of size {size}")
     if (counts < 0).any():
         raise ValueError("repeat: repeats must not be negative")
     places = np.repeat(np.arange(size), counts)
     if total_repeat_length is not None:
         total = operator.index(total_repeat_length)
-        places = np.concatenate([places[:total], np.full(max(total - places.size, 0), max(size - 1, 0), places.dtype)])
+        places = np.concatenate(
+            [places[:total], np.full(max(total - places.size, 0), max(size - 1, 0), places.dtype)]
+        )
     return take(a, places, axis=along, mode="clip")
 
 

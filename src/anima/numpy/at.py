@@ -36,7 +36,16 @@ from anima.lax.slicing import dynamic_update_slice_p
 from anima.numpy import arithmetic
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray, ones_like
-from anima.numpy.indexing import Advanced, Key, index_dtype, index_vectors, parse, read_basic, read_compiled, split_advanced
+from anima.numpy.indexing import (
+    Advanced,
+    Key,
+    index_dtype,
+    index_vectors,
+    parse,
+    read_basic,
+    read_compiled,
+    split_advanced,
+)
 from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
@@ -63,7 +72,9 @@ class _Update:
 
     __slots__ = ("apply", "mode", "operation", "sorted", "unique")
 
-    def __init__(self, operation: str, mode: Any, indices_are_sorted: bool, unique: bool, apply: Any = None) -> None:
+    def __init__(
+        self, operation: str, mode: Any, indices_are_sorted: bool, unique: bool, apply: Any = None
+    ) -> None:
         self.operation = operation
         self.mode = mode
         self.sorted = indices_are_sorted
@@ -76,11 +87,15 @@ def write(x: Any, key: Key, operands: Sequence[Any], values: Any, update: _Updat
     basic, rest, left = split_advanced(key, operands, moded=True)
     if not left.arrays:
         old_needed = update.operation != "set"
-        return _write_window(x, basic, rest, lambda old, shape: _combined(old, shape, values, update), old_needed)
+        return _write_window(
+            x, basic, rest, lambda old, shape: _combined(old, shape, values, update), old_needed
+        )
     unique = update.unique or _selects_once(key, left)
     if all(item[0] == "all" for item in basic):
         return _scattered(x, left, values, update, unique)
-    return _write_window(x, basic, rest, lambda old, shape: _scattered(old, left, values, update, unique), True)
+    return _write_window(
+        x, basic, rest, lambda old, shape: _scattered(old, left, values, update, unique), True
+    )
 
 
 def _selects_once(key: Key, left: Advanced) -> bool:
@@ -106,7 +121,9 @@ def _fitted(values: Any, shape: tuple[int, ...]) -> Any:
         values = reshape_p.bind(values, new_sizes=given)
     offset = len(shape) - len(given)
     if offset < 0 or any(d not in (1, n) for d, n in zip(given, shape[offset:])):
-        raise ValueError(f"values of shape {given} do not broadcast to the shape {shape} of what the index selects")
+        raise ValueError(
+            f"values of shape {given} do not broadcast to the shape {shape} of what the index selects"
+        )
     return stretch(values, given, shape)
 
 
@@ -168,7 +185,11 @@ def _put_back(x: Any, items: Sequence[tuple[Any, ...]], operands: Sequence[Any],
 
 
 def _between(
-    x: Any, items: Sequence[tuple[Any, ...]], operands: Sequence[Any], new: Any, strided: dict[int, tuple[int, int, int]]
+    x: Any,
+    items: Sequence[tuple[Any, ...]],
+    operands: Sequence[Any],
+    new: Any,
+    strided: dict[int, tuple[int, int, int]],
 ) -> Any:
     """The window with the strided dimensions whole: `new` at the strides, the old contents between them."""
     kept = [("all",) if i in strided else _kept_window(item) for i, item in enumerate(items)]
@@ -215,7 +236,14 @@ def _scattered(x: Any, left: Advanced, values: Any, update: _Update, unique: boo
 
 @function(static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"))
 def _write(
-    x: Any, operands: Any, values: Any, key: Key, operation: str, mode: Any, indices_are_sorted: bool, unique_indices: bool
+    x: Any,
+    operands: Any,
+    values: Any,
+    key: Key,
+    operation: str,
+    mode: Any,
+    indices_are_sorted: bool,
+    unique_indices: bool,
 ) -> Any:
     update = _Update(operation, mode, indices_are_sorted, unique_indices)
     return write(x, key, operands, _cast(values, x), update)
@@ -281,7 +309,14 @@ class IndexUpdate:
         return f"IndexUpdate({self.array!r}, {self.index!r})"
 
     def _update(
-        self, operation: str, values: Any, mode: Any, indices_are_sorted: bool, unique_indices: bool, wrap: bool, out_sharding: Any
+        self,
+        operation: str,
+        values: Any,
+        mode: Any,
+        indices_are_sorted: bool,
+        unique_indices: bool,
+        wrap: bool,
+        out_sharding: Any,
     ) -> Any:
         refuse_out_sharding(f"at[...].{operation}", out_sharding)
         x = asarray(self.array)
@@ -304,28 +339,36 @@ class IndexUpdate:
         Raises:
           IndexError: a Python integer is out of bounds. ValueError: the values do not broadcast.
         """
-        return self._update("set", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "set", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     def add(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
         out_sharding: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """The array with `x[index] += values`; of an element that is selected repeatedly, all are added."""
-        return self._update("add", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "add", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     def subtract(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
         out_sharding: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """The array with `x[index] -= values`; of an element that is selected repeatedly, all are subtracted."""
-        return self._update("subtract", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "subtract", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     def multiply(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
         out_sharding: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """The array with `x[index] *= values`; an element that is selected repeatedly is multiplied by all."""
-        return self._update("multiply", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "multiply", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     mul = multiply
 
@@ -344,7 +387,9 @@ class IndexUpdate:
     ) -> Any:  # fmt: skip
         """The array with `x[index] **= values`."""
         flags = (mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
-        exponents = IndexUpdate(ones_like(asarray(self.array)), self.index)._update("multiply", values, *flags)
+        exponents = IndexUpdate(ones_like(asarray(self.array)), self.index)._update(
+            "multiply", values, *flags
+        )
         return arithmetic.power(self.array, exponents)
 
     def min(
@@ -352,14 +397,18 @@ class IndexUpdate:
         out_sharding: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """The array with `x[index] = minimum(x[index], values)`."""
-        return self._update("min", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "min", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     def max(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
         out_sharding: Any = None, wrap_negative_indices: bool = True,
     ) -> Any:  # fmt: skip
         """The array with `x[index] = maximum(x[index], values)`."""
-        return self._update("max", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding)
+        return self._update(
+            "max", values, mode, indices_are_sorted, unique_indices, wrap_negative_indices, out_sharding
+        )
 
     def apply(
         self, func: Callable[[Any], Any], *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
@@ -401,7 +450,11 @@ class IndexUpdate:
         eager = get_trace() is None
         key, operands = parse(x.shape, self.index, eager, mode is None, wrap_negative_indices)
         fill = fill_value.item() if hasattr(fill_value, "item") else fill_value
-        flags = {"fill_value": fill, "indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices}
+        flags = {
+            "fill_value": fill,
+            "indices_are_sorted": indices_are_sorted,
+            "unique_indices": unique_indices,
+        }
         return read_compiled(x, operands, key, chosen, **flags)
 
 

@@ -76,7 +76,12 @@ _REFUSED = (list, tuple, set, dict)
 def accepts(other: Any) -> bool:
     """Whether an operator takes `other` as its second operand."""
     kind = type(other)
-    return kind is ArrayImpl or isinstance(other, (Tracer, *_SCALARS)) or is_value(other) or hasattr(other, "__jax_array__")
+    return (
+        kind is ArrayImpl
+        or isinstance(other, (Tracer, *_SCALARS))
+        or is_value(other)
+        or hasattr(other, "__jax_array__")
+    )
 
 
 def refuse_container(symbol: str, x: Any, other: Any) -> None:
@@ -88,7 +93,9 @@ def refuse_container(symbol: str, x: Any, other: Any) -> None:
         )
 
 
-def operator(name: str, symbol: str, fun: Callable[[Any, Any], Any]) -> tuple[CompiledCall, Callable[..., Any]]:
+def operator(
+    name: str, symbol: str, fun: Callable[[Any, Any], Any]
+) -> tuple[CompiledCall, Callable[..., Any]]:
     """The method of an operator for arrays and for tracers, from a plain function of both operands."""
 
     def method(x: Any, other: Any) -> Any:

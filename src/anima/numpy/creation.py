@@ -107,7 +107,9 @@ def asarray(
 
 def _check_order(name: str, order: str | None) -> None:
     if order not in (None, "K", "C", "A"):
-        raise ValueError(f"{name}: order must be 'K', 'A', 'C' or None, got {order!r}: arrays have row-major order")
+        raise ValueError(
+            f"{name}: order must be 'K', 'A', 'C' or None, got {order!r}: arrays have row-major order"
+        )
 
 
 def _as_array(name: str, value: Any, dtype: Any, copy: bool | None) -> Any:
@@ -116,17 +118,21 @@ def _as_array(name: str, value: Any, dtype: Any, copy: bool | None) -> Any:
     if convert is not None:
         value = convert()
     if isinstance(value, (ArrayImpl, Tracer)):
-        if wanted is None or wanted == value.dtype and not value.weak_type:
+        if wanted is None or (wanted == value.dtype and not value.weak_type):
             return value if not copy or isinstance(value, Tracer) else _copied(value)
         if copy is False and wanted != value.dtype:
-            raise ValueError(f"{name}: a conversion from {value.dtype} to {wanted} needs a copy, and copy=False")
+            raise ValueError(
+                f"{name}: a conversion from {value.dtype} to {wanted} needs a copy, and copy=False"
+            )
         return convert_element_type(value, wanted)
     if isinstance(value, (bool, int, float, complex)):
         return _from_scalar(value, wanted)
     if isinstance(value, (np.ndarray, np.generic)):
         return _from_host(name, value, wanted, copy)
     if value is None:
-        raise ValueError(f"{name}: None is not a valid array; write numpy.nan, or an empty list, if that was meant")
+        raise ValueError(
+            f"{name}: None is not a valid array; write numpy.nan, or an empty list, if that was meant"
+        )
     return _from_object(name, value, wanted, copy)
 
 
@@ -153,7 +159,9 @@ def _from_host(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
     target = dtypes.canonical(value.dtype) if wanted is None else wanted
     if value.dtype != target:
         if copy is False:
-            raise ValueError(f"{name}: a conversion from {value.dtype} to {target} needs a copy, and copy=False")
+            raise ValueError(
+                f"{name}: a conversion from {value.dtype} to {target} needs a copy, and copy=False"
+            )
         with np.errstate(all="ignore"):  # out of range: what NumPy makes of it, without its warning
             value = value.astype(target)
     return _native.array_from_host(value, default_device(), copy=copy is not False)
@@ -173,7 +181,9 @@ def _from_object(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return _as_array(name, _native.from_dlpack_capsule(value.__dlpack__()), wanted, copy)
     known = ("__array__", "__array_interface__", "__array_struct__")
-    if any(hasattr(value, protocol) for protocol in known) or isinstance(value, (memoryview, bytes, bytearray)):
+    if any(hasattr(value, protocol) for protocol in known) or isinstance(
+        value, (memoryview, bytes, bytearray)
+    ):
         return _from_host(name, np.asarray(value), wanted, copy)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _from_sequence(name, list(value), wanted, copy)
@@ -188,7 +198,9 @@ def _holds_none(value: Any) -> bool:
 
 def _from_sequence(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
     if _holds_none(value):
-        raise ValueError(f"{name}: None is not a valid element of an array; write numpy.nan if that was meant")
+        raise ValueError(
+            f"{name}: None is not a valid element of an array; write numpy.nan if that was meant"
+        )
     leaves = tree_flatten(value)[0]
     if any(isinstance(leaf, Tracer) or hasattr(leaf, "__jax_array__") for leaf in leaves):
         return _stacked(name, value, wanted)
@@ -232,7 +244,9 @@ def _stacked(name: str, value: Any, wanted: Any) -> Any:
         parts = [stack(inner) for inner in item]
         shapes = {aval_of(p).shape for p in parts}  # type: ignore[attr-defined]
         if len(shapes) > 1:
-            raise ValueError(f"{name}: the sequences are ragged: elements of one level have shapes {sorted(shapes)}")
+            raise ValueError(
+                f"{name}: the sequences are ragged: elements of one level have shapes {sorted(shapes)}"
+            )
         return concatenate([expand_dims(p, (0,)) for p in parts], 0)
 
     return stack(value)
@@ -346,11 +360,17 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
         kind, weak = dtypes.check_user_dtype_supported(dtype, name), False
     result = _full(name, old if shape is None else shape, value, kind, False)
     if weak:
-        result = _native.array_with(result, weak_type=True) if type(result) is ArrayImpl else convert_element_type(result, kind, True)
+        result = (
+            _native.array_with(result, weak_type=True)
+            if type(result) is ArrayImpl
+            else convert_element_type(result, kind, True)
+        )
     return place(result, device)
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+def zeros_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Zeros in the shape and dtype of `a`.
 
     Args:
@@ -370,7 +390,9 @@ def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = No
     return _like("zeros_like", a, 0, dtype, shape, device)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+def ones_like(
+    a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Ones in the shape and dtype of `a`; arguments as for `zeros_like`.
 
     >>> import anima.numpy as np
@@ -392,7 +414,13 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
 
 
 def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    shape: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """`fill_value` repeated in the shape and dtype of `a`; arguments as for `zeros_like`.
 

@@ -21,6 +21,7 @@ from anima.lax.trigonometric import acos_p, asin_p, atan2_p, atan_p, cos_p, sin_
 from anima.numpy.calls import function
 from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch
 
+
 @function
 def exp(x: Any, /) -> Any:
     """`e**x`.

@@ -63,7 +63,9 @@ def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     >>> print(*np.tril_indices(2))
     [0 1 1] [0 0 1]
     """
-    rows, columns = np.tril_indices(operator.index(n), operator.index(k), None if m is None else operator.index(m))
+    rows, columns = np.tril_indices(
+        operator.index(n), operator.index(k), None if m is None else operator.index(m)
+    )
     return _index(rows), _index(columns)
 
 
@@ -74,7 +76,9 @@ def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Any, Any]:
     >>> print(*np.triu_indices(2))
     [0 0 1] [0 1 1]
     """
-    rows, columns = np.triu_indices(operator.index(n), operator.index(k), None if m is None else operator.index(m))
+    rows, columns = np.triu_indices(
+        operator.index(n), operator.index(k), None if m is None else operator.index(m)
+    )
     return _index(rows), _index(columns)
 
 
@@ -177,7 +181,12 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
 
 
 def ravel_multi_index(
-    multi_index: Sequence[Any], dims: Sequence[int], mode: str = "raise", order: str = "C", *, dtype: Any = None
+    multi_index: Sequence[Any],
+    dims: Sequence[int],
+    mode: str = "raise",
+    order: str = "C",
+    *,
+    dtype: Any = None,
 ) -> Any:
     """Indices along each dimension as indices of the flattened array.
 
@@ -214,7 +223,9 @@ def ravel_multi_index(
 def _within(name: str, place: Any, size: int, mode: str) -> Any:
     if mode == "raise":
         if isinstance(place, Tracer) and place.concrete() is None:
-            raise ConcretizationTypeError(place, name, advice='In a transformed function give mode="clip" or mode="wrap".')
+            raise ConcretizationTypeError(
+                place, name, advice='In a transformed function give mode="clip" or mode="wrap".'
+            )
         if bool(reductions.any((place < 0) | (place >= size))):
             raise ValueError(f"{name}: an index is out of bounds for a dimension of size {size}")
         return place
@@ -270,7 +281,9 @@ class _Concatenator:
         try:
             numbers = [int(part) for part in text.split(",")]
         except ValueError:
-            raise ValueError(f"r_ takes up to three integers, separated by commas, as its directive, got {text!r}") from None
+            raise ValueError(
+                f"r_ takes up to three integers, separated by commas, as its directive, got {text!r}"
+            ) from None
         axis, ndmin, trans1d = (*numbers, *self._defaults[len(numbers) :])[:3]
         return axis, ndmin, trans1d
 

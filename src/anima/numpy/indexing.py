@@ -230,7 +230,9 @@ def _index_dtype(item: Any) -> Any:
             f"of type {type(item).__name__}"
         ) from None
     if not (dtypes.is_int(dtype) or dtypes.is_bool(dtype)):
-        raise TypeError(f"an index must have integer or boolean type, got one of dtype {dtypes.dtype_name(dtype)}")
+        raise TypeError(
+            f"an index must have integer or boolean type, got one of dtype {dtypes.dtype_name(dtype)}"
+        )
     return dtype
 
 
@@ -413,12 +415,20 @@ def _wide(array: Any) -> Any:
 
 
 def gather_arrays(
-    x: Any, left: Advanced, mode: Any, *, fill_value: Any = None, indices_are_sorted: bool = False, unique_indices: bool = False
+    x: Any,
+    left: Advanced,
+    mode: Any,
+    *,
+    fill_value: Any = None,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
 ) -> Any:
     """`x` indexed by arrays in some dimensions."""
     shape = shape_of(x)
     if 0 in [shape[d] for d in left.dims] and np.broadcast_shapes(*map(shape_of, left.arrays)).count(0) == 0:
-        raise IndexError(f"an index array with elements cannot index an empty dimension of an array of shape {shape}")
+        raise IndexError(
+            f"an index array with elements cannot index an empty dimension of an array of shape {shape}"
+        )
     vectors = index_vectors(shape, left)
     mode = GatherScatterMode.PROMISE_IN_BOUNDS if mode is None else mode
     return gather_p.bind(

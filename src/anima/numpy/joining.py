@@ -44,7 +44,9 @@ def _check_joint(name: str, items: Sequence[Any], axis: int) -> None:
     shapes = [shape_of(a) for a in items]
     first = shapes[0]
     if any(len(s) != len(first) for s in shapes):
-        raise TypeError(f"{name}: arrays must have the same number of dimensions, got shapes {', '.join(map(str, shapes))}")
+        raise TypeError(
+            f"{name}: arrays must have the same number of dimensions, got shapes {', '.join(map(str, shapes))}"
+        )
     if any(s[:axis] != first[:axis] or s[axis + 1 :] != first[axis + 1 :] for s in shapes):
         raise TypeError(
             f"{name}: arrays may differ in size along axis {axis} only, got shapes {', '.join(map(str, shapes))}"
@@ -56,7 +58,9 @@ def join(name: str, items: list[Any], axis: int) -> Any:
     _check_joint(name, items, axis)
     while len(items) > 1:
         items = [
-            concatenate_p.bind(*items[i : i + _WIDTH], dimension=axis) if len(items[i : i + _WIDTH]) > 1 else items[i]
+            concatenate_p.bind(*items[i : i + _WIDTH], dimension=axis)
+            if len(items[i : i + _WIDTH]) > 1
+            else items[i]
             for i in range(0, len(items), _WIDTH)
         ]
     return asarray(items[0])
@@ -65,7 +69,9 @@ def join(name: str, items: list[Any], axis: int) -> Any:
 def _concatenated(name: str, arrays: Any, axis: Any, dtype: Any) -> Any:
     items = _operands(name, arrays, dtype)
     if axis is None:
-        return join(name, [a.reshape((-1,)) if hasattr(a, "reshape") else expand_dims(a, (0,)) for a in items], 0)
+        return join(
+            name, [a.reshape((-1,)) if hasattr(a, "reshape") else expand_dims(a, (0,)) for a in items], 0
+        )
     if not shape_of(items[0]):
         raise ValueError(f"{name}: zero-dimensional arrays cannot be concatenated; use stack")
     return join(name, items, check_axis(name, axis, len(shape_of(items[0]))))
@@ -122,7 +128,9 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
     items = _operands("stack", arrays, dtype)
     shapes = {shape_of(a) for a in items}
     if len(shapes) > 1:
-        raise ValueError(f"stack: all arrays must have the same shape, got {', '.join(map(str, sorted(shapes)))}")
+        raise ValueError(
+            f"stack: all arrays must have the same shape, got {', '.join(map(str, sorted(shapes)))}"
+        )
     place = check_axis("stack", axis, len(shapes.pop()) + 1)
     return join("stack", [expand_dims(a, (place,)) for a in items], place)
 
@@ -239,15 +247,21 @@ def block(arrays: Any) -> Any:
 
 def _sections(name: str, n: int, given: Any, uneven: bool) -> list[int]:
     """The sizes of the pieces of an axis of size `n`."""
-    if isinstance(given, Tracer) or isinstance(given, (list, tuple)) and any(isinstance(g, Tracer) for g in given):
-        raise TypeError(f"{name}: indices_or_sections must not be traced: it decides the shapes of the results")
+    if isinstance(given, Tracer) or (
+        isinstance(given, (list, tuple)) and any(isinstance(g, Tracer) for g in given)
+    ):
+        raise TypeError(
+            f"{name}: indices_or_sections must not be traced: it decides the shapes of the results"
+        )
     if np.ndim(given) == 0:
         count = operator.index(given)
         if count <= 0:
             raise ValueError(f"{name}: the number of sections must be positive, got {count}")
         part, more = divmod(n, count)
         if more and not uneven:
-            raise ValueError(f"{name}: an axis of size {n} does not divide into {count} equal sections; use array_split")
+            raise ValueError(
+                f"{name}: an axis of size {n} does not divide into {count} equal sections; use array_split"
+            )
         return [part + 1] * more + [part] * (count - more)
     cuts = [slice(None, operator.index(c)).indices(n)[1] for c in np.asarray(given).tolist()]
     bounds = [0, *cuts, n]
@@ -314,7 +328,9 @@ def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
     >>> [part.shape for part in np.hsplit(np.zeros((2, 4)), 2)]
     [(2, 2), (2, 2)]
     """
-    return _split("hsplit", ary, indices_or_sections, 0 if len(shape_of(array_like("hsplit", ary))) == 1 else 1)
+    return _split(
+        "hsplit", ary, indices_or_sections, 0 if len(shape_of(array_like("hsplit", ary))) == 1 else 1
+    )
 
 
 @function(static=("indices_or_sections",))

@@ -31,7 +31,7 @@ from anima.lax.operands import constant, filled
 from anima.lax.reductions import reduce_and_p
 from anima.lax.selection import select
 from anima.numpy.calls import function
-from anima.numpy.promotion import aval, array_like, dtype_of, inexact, promote, shape_of, stretch
+from anima.numpy.promotion import array_like, aval, dtype_of, inexact, promote, shape_of, stretch
 
 _BOOL = np.dtype(bool)
 

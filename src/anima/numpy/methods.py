@@ -17,7 +17,19 @@ from anima._native import ArrayImpl
 from anima.core.trace import Tracer
 from anima.errors import ImmutableArrayError
 from anima.lax.convert import bitcast_convert_type, convert_element_type
-from anima.numpy import arithmetic, creation, linear, logic, ranges, reductions, rounding, scans, selection, shapes, taking
+from anima.numpy import (
+    arithmetic,
+    creation,
+    linear,
+    logic,
+    ranges,
+    reductions,
+    rounding,
+    scans,
+    selection,
+    shapes,
+    taking,
+)
 from anima.numpy.at import updates_at
 from anima.numpy.calls import accepts, function, operator, refuse_container
 from anima.numpy.indexing import getitem, iterate
@@ -201,7 +213,9 @@ def _viewed(x: Any, dtype: Any) -> Any:
     if x.ndim == 0 and old != new:
         raise ValueError("view: the last axis changes its size, and a scalar has none")
     if old < new and x.shape[-1] * old % new:
-        raise ValueError(f"view: the last axis, of {x.shape[-1]} elements of {old} bits, does not hold elements of {new} bits")
+        raise ValueError(
+            f"view: the last axis, of {x.shape[-1]} elements of {old} bits, does not hold elements of {new} bits"
+        )
     x = _as_words(x)
     if old < new:
         x = shapes.reshape(x, (*x.shape[:-1], x.shape[-1] * old // new, new // old))
@@ -229,7 +243,9 @@ def _as_words(x: Any) -> Any:
 def _from_words(words: Any, dtype: Any) -> Any:
     kind = dtypes.kind_of(dtype)
     if kind == "c":
-        raise TypeError("view: arrays cannot be viewed as complex; add the real part and 1j times the imaginary part")
+        raise TypeError(
+            "view: arrays cannot be viewed as complex; add the real part and 1j times the imaginary part"
+        )
     return words != 0 if kind == "b" else words
 
 

@@ -204,7 +204,9 @@ def _check_rank_promotion(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
     policy = numpy_rank_promotion.value
     if policy == "allow":
         return
-    message = f"{name}: operands of different ranks are broadcast together, shapes {', '.join(map(str, shapes))}"
+    message = (
+        f"{name}: operands of different ranks are broadcast together, shapes {', '.join(map(str, shapes))}"
+    )
     if policy == "raise":
         raise ValueError(
             f"{message}, which numpy_rank_promotion='raise' forbids; reshape them, or set the option to 'allow'"
@@ -216,4 +218,6 @@ def stretch(x: Any, old: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     """`x`, of shape `old`, broadcast to a shape that it fits."""
     if old == shape:
         return x
-    return broadcast_in_dim_p.bind(x, shape=shape, broadcast_dimensions=tuple(range(len(shape) - len(old), len(shape))))
+    return broadcast_in_dim_p.bind(
+        x, shape=shape, broadcast_dimensions=tuple(range(len(shape) - len(old), len(shape)))
+    )

@@ -56,7 +56,13 @@ def _number(name: str, argument: str, value: Any) -> Any:
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
+    start: Any,
+    stop: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    out_sharding: Any = None,
 ) -> Any:
     """The numbers from `start` on in steps of `step`, up to but without `stop`.
 
@@ -108,13 +114,19 @@ def _host_range(start: Any, stop: Any, step: Any, kind: Any, size: int) -> Any:
 _SPACING = ("num", "endpoint", "dtype", "axis")
 
 
-def _spaced(name: str, start: Any, stop: Any, num: Any, endpoint: bool, dtype: Any, axis: int) -> tuple[Any, Any]:
+def _spaced(
+    name: str, start: Any, stop: Any, num: Any, endpoint: bool, dtype: Any, axis: int
+) -> tuple[Any, Any]:
     """Evenly spaced numbers along `axis`, and their distance."""
     count = operator.index(num)
     if count < 0:
         raise ValueError(f"{name}: num must not be negative, got {count}")
     start, stop = promote(name, array_like(name, start, "start"), array_like(name, stop, "stop"))
-    target = dtypes.to_inexact_dtype(dtype_of(start)) if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
+    target = (
+        dtypes.to_inexact_dtype(dtype_of(start))
+        if dtype is None
+        else dtypes.check_user_dtype_supported(dtype, name)
+    )
     inner = dtypes.to_inexact_dtype(dtypes.promote_types(dtype_of(start), target))
     start, stop = convert_element_type(start, inner), convert_element_type(stop, inner)
     shape = shape_of(start) or shape_of(stop)
@@ -179,7 +191,13 @@ def _size(name: str, value: Any) -> int:
 
 @function(static=_SPACING)
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
 ) -> Any:
     """Powers of `base` with evenly spaced exponents from `start` to `stop`; arguments as for `linspace`.
 
@@ -189,7 +207,11 @@ def logspace(
     """
     exponents = _spaced("logspace", start, stop, num, endpoint, None, axis)[0]
     result = power_of(base, exponents)
-    return result if dtype is None else convert_element_type(result, dtypes.check_user_dtype_supported(dtype, "logspace"))
+    return (
+        result
+        if dtype is None
+        else convert_element_type(result, dtypes.check_user_dtype_supported(dtype, "logspace"))
+    )
 
 
 @function(static=_SPACING)
@@ -209,18 +231,25 @@ def geomspace(
     unit = sign(start)
     low, high = div(start, unit), div(stop, unit)
     exponents = _spaced("geomspace", log10(low), log10(high), num, endpoint, None, 0)[0]
-    result = mul(power_of(10.0, exponents), broadcast_in_dim(unit, shape_of(exponents), range(1, 1 + len(shape_of(unit)))))
+    result = mul(
+        power_of(10.0, exponents),
+        broadcast_in_dim(unit, shape_of(exponents), range(1, 1 + len(shape_of(unit)))),
+    )
     count = operator.index(num)
     if count:  # the ends exactly, not up to rounding
         result = _with_ends(result, start, stop, count, endpoint)
     if axis != 0:
         result = moveaxis(result, 0, axis)
-    return result if dtype is None else convert_element_type(result, dtypes.check_user_dtype_supported(dtype, "geomspace"))
+    return (
+        result
+        if dtype is None
+        else convert_element_type(result, dtypes.check_user_dtype_supported(dtype, "geomspace"))
+    )
 
 
 def _with_ends(result: Any, start: Any, stop: Any, count: int, endpoint: bool) -> Any:
     place_ = broadcasted_iota(np.int32, shape_of(result), 0)
-    whole = lambda v: broadcast_in_dim(v, shape_of(result), range(1, 1 + len(shape_of(v))))  # noqa: E731
+    whole = lambda v: broadcast_in_dim(v, shape_of(result), range(1, 1 + len(shape_of(v))))
     if endpoint and count > 1:
         result = select(eq(place_, count - 1), whole(stop), result)
     return select(eq(place_, 0), whole(start), result)
@@ -252,7 +281,9 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
     axes = [asarray(array_like("meshgrid", x, i)) for i, x in enumerate(xi)]
     if any(a.ndim > 1 for a in axes):
-        raise ValueError(f"meshgrid: arguments must be vectors, got shapes {', '.join(str(a.shape) for a in axes)}")
+        raise ValueError(
+            f"meshgrid: arguments must be vectors, got shapes {', '.join(str(a.shape) for a in axes)}"
+        )
     axes = [a.reshape((-1,)) for a in axes]
     order = list(range(len(axes)))
     if indexing == "xy" and len(axes) > 1:
@@ -280,10 +311,15 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     (2, 2, 3)
     """
     sizes = tuple(_size("indices", d) for d in dimensions)
-    kind = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "indices")
+    kind = (
+        dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "indices")
+    )
     if sparse:
         return tuple(
-            [broadcasted_iota(kind, tuple(n if i == d else 1 for i in range(len(sizes))), d) for d, n in enumerate(sizes)]
+            [
+                broadcasted_iota(kind, tuple(n if i == d else 1 for i in range(len(sizes))), d)
+                for d, n in enumerate(sizes)
+            ]
         )
     if not sizes:
         return asarray(np.zeros((0,), kind))
@@ -306,7 +342,7 @@ def fromfunction(function: Any, shape: Any, *, dtype: Any = float, **kwargs: Any
      [1 2]]
     """
     sizes = tuple(_size("fromfunction", d) for d in shape)
-    mapped = lambda *index: function(*index, **kwargs)  # noqa: E731
+    mapped = lambda *index: function(*index, **kwargs)
     for dim in reversed(range(len(sizes))):
         mapped = vmap(mapped, in_axes=tuple(0 if i == dim else None for i in range(len(sizes))))
     return mapped(*[arange(n, dtype=dtype) for n in sizes])
@@ -336,7 +372,9 @@ def _matrix(name: str, make: Any, on_host: Any, N: Any, M: Any, k: Any, dtype: A
         raise ValueError(f"{name}: sizes must not be negative, got {rows} and {columns}")
     kind = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
     if get_trace() is None and rows * columns * kind.itemsize <= HOST_FILL:
-        return _native.array_from_host(on_host(rows, columns, operator.index(k)).astype(kind), default_device())
+        return _native.array_from_host(
+            on_host(rows, columns, operator.index(k)).astype(kind), default_device()
+        )
     return convert_element_type(make(rows, columns, operator.index(k)), kind)
 
 
@@ -450,7 +488,9 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @function(static=("offset", "axis1", "axis2", "dtype", "out"))
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None
+) -> Any:
     """The sum of a diagonal of the matrices that two axes of `a` make.
 
     Args:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import add, div, mul, sub
-from anima.lax.arithmetic import max as lax_max, min as lax_min
+from anima.lax.arithmetic import add, div, max as lax_max, min as lax_min, mul, sub
 from anima.lax.complex_parts import conj as lax_conj, real
 from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant, filled
@@ -35,7 +34,7 @@ from anima.lax.selection import select
 from anima.lax.shape import check_axes, check_axis, reshape_p
 from anima.numpy.calls import function
 from anima.numpy.logic import truth
-from anima.numpy.promotion import aval, array_like, dtype_of, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import array_like, aval, dtype_of, promote_dtypes, shape_of, stretch
 
 _SETTINGS = ("axis", "dtype", "out", "keepdims", "promote_integers")
 
@@ -167,7 +166,15 @@ def prod(
 
 
 def _extreme(
-    name: str, a: Any, axis: Any, keepdims: bool, initial: Any, where: Any, primitive: Any, combine: Any, lowest: bool
+    name: str,
+    a: Any,
+    axis: Any,
+    keepdims: bool,
+    initial: Any,
+    where: Any,
+    primitive: Any,
+    combine: Any,
+    lowest: bool,
 ) -> Any:
     a, known = aval(name, a)
     if initial is None and where is not None:
@@ -176,7 +183,9 @@ def _extreme(
     shape = shape_of(a)
     axes = axes_of(name, axis, len(shape))
     if initial is None and builtins.any([shape[i] == 0 for i in axes]):
-        raise ValueError(f"zero-size array to reduction operation {name} which has no identity; give initial=")
+        raise ValueError(
+            f"zero-size array to reduction operation {name} which has no identity; give initial="
+        )
     result = primitive.bind(a, axes=axes) if axes else a
     if initial is not None:
         start = _strong(array_like(name, initial, "initial"), known.dtype)
@@ -409,7 +418,13 @@ def mean_of(name: str, a: Any, axis: Any, dtype: Any, keepdims: bool, where: Any
 
 @function(static=("axis", "dtype", "out", "keepdims"))
 def mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = None,
 ) -> Any:
     """The mean of the elements along some axes; NaN if there are none.
 
@@ -434,7 +449,15 @@ def mean(
 
 
 def variance(
-    name: str, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: bool, where: Any, mean: Any, correction: Any
+    name: str,
+    a: Any,
+    axis: Any,
+    dtype: Any,
+    ddof: Any,
+    keepdims: bool,
+    where: Any,
+    mean: Any,
+    correction: Any,
 ) -> Any:
     """The variance, and the dtype that the result should have."""
     if correction is not None:
@@ -448,7 +471,9 @@ def variance(
     if mean is None:
         mean = mean_of(name, a, axis, computed, True, where)
     centered = sub(*_together(_strong(a, computed), _strong(array_like(name, mean, "mean"), computed)))
-    square = real(mul(centered, lax_conj(centered))) if dtypes.is_complex(computed) else mul(centered, centered)
+    square = (
+        real(mul(centered, lax_conj(centered))) if dtypes.is_complex(computed) else mul(centered, centered)
+    )
     total = _fold(name, square, axis, None, keepdims, None, where, False, reduce_sum_p, add, 0)
     amount = _amount(a, axis, where, keepdims, name)
     if isinstance(amount, int):
@@ -542,7 +567,7 @@ def average(
     shape = shape_of(a)
     if shape_of(weights) != shape:
         weights = _spread_weights(weights, shape, axis)
-    fold = lambda x: _fold("average", x, axis, None, keepdims, None, None, False, reduce_sum_p, add, 0)  # noqa: E731
+    fold = lambda x: _fold("average", x, axis, None, keepdims, None, None, False, reduce_sum_p, add, 0)
     total = fold(weights)
     result = div(fold(mul(a, weights)), total)
     return (result, total) if returned else result
@@ -551,7 +576,9 @@ def average(
 def _spread_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
     given = shape_of(weights)
     if axis is None or isinstance(axis, (tuple, list)):
-        raise TypeError(f"average: an integer axis must be given when weights of shape {given} and a of shape {shape} differ")
+        raise TypeError(
+            f"average: an integer axis must be given when weights of shape {given} and a of shape {shape} differ"
+        )
     along = check_axis("average", axis, len(shape))
     if given != (shape[along],):
         raise ValueError(f"average: weights of shape {given} do not fit axis {axis} of shape {shape}")

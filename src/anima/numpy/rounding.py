@@ -17,7 +17,13 @@ from anima.lax.compare import eq, lt, ne
 from anima.lax.complex_parts import complex as lax_complex, imag, real
 from anima.lax.convert import bitcast_convert_type, convert_element_type
 from anima.lax.operands import constant, filled
-from anima.lax.rounding import RoundingMethod, ceil as lax_ceil, floor as lax_floor, nextafter_p, round as lax_round
+from anima.lax.rounding import (
+    RoundingMethod,
+    ceil as lax_ceil,
+    floor as lax_floor,
+    nextafter_p,
+    round as lax_round,
+)
 from anima.lax.selection import select
 from anima.numpy.arithmetic import floor_divide
 from anima.numpy.calls import function
@@ -94,7 +100,9 @@ def rint(x: Any, /) -> Any:
     [ 0.  2. -2.]
     """
     x = inexact("rint", x)
-    return lax_complex(_to_even(real(x)), _to_even(imag(x))) if dtypes.is_complex(dtype_of(x)) else _to_even(x)
+    return (
+        lax_complex(_to_even(real(x)), _to_even(imag(x))) if dtypes.is_complex(dtype_of(x)) else _to_even(x)
+    )
 
 
 def _decimal(x: Any, decimals: int) -> Any:
@@ -103,7 +111,9 @@ def _decimal(x: Any, decimals: int) -> Any:
     if decimals == 0:
         return _to_even(x)
     dtype = dtype_of(x)
-    inner = dtypes.float32 if dtypes.itemsize_bits(dtype) <= 16 else dtype  # half-precision powers of ten are too rough
+    inner = (
+        dtypes.float32 if dtypes.itemsize_bits(dtype) <= 16 else dtype
+    )  # half-precision powers of ten are too rough
     wide = convert_element_type(x, inner)
     factor = constant(10.0 ** abs(decimals), wide)
     scaled = mul(wide, factor) if decimals > 0 else div(wide, factor)
@@ -300,7 +310,10 @@ def ldexp(x1: Any, x2: Any, /) -> Any:
     if dtypes.is_inexact(dtype_of(x2)):
         raise ValueError(f"ldexp: x2 must be of integers, got dtype {dtype_of(x2)}")
     shape = np.broadcast_shapes(shape_of(x1), shape_of(x2))
-    x1, x2 = stretch(x1, shape_of(x1), shape), stretch(convert_element_type(x2, np.int32), shape_of(x2), shape)
+    x1, x2 = (
+        stretch(x1, shape_of(x1), shape),
+        stretch(convert_element_type(x2, np.int32), shape_of(x2), shape),
+    )
     # In three steps, so that no factor on the way is out of range where the result is in it.
     for _ in range(3):
         third = x2 // 3 if _ < 2 else x2
@@ -315,7 +328,9 @@ def power_of_two(exponent: Any, dtype: Any) -> Any:
     word, _, mantissa = _bits_of(dtype)
     bias = int(info.maxexp) - 1
     biased = exponent.clip(-bias, bias + 1) + bias
-    raw = shift_left(convert_element_type(biased, word), constant(mantissa, filled(0, convert_element_type(biased, word))))
+    raw = shift_left(
+        convert_element_type(biased, word), constant(mantissa, filled(0, convert_element_type(biased, word)))
+    )
     return bitcast_convert_type(raw, dtype)
 
 

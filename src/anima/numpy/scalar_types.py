@@ -49,7 +49,9 @@ class ScalarMeta(type):
 def _scalar_type(name: str) -> ScalarMeta:
     dtype = BY_NAME[name]
     doc = f"The dtype {name}; called, it makes an array of that dtype of its argument."
-    return ScalarMeta(name, (), {"dtype": dtype, "__doc__": doc, "__module__": "anima.numpy", "__slots__": ()})
+    return ScalarMeta(
+        name, (), {"dtype": dtype, "__doc__": doc, "__module__": "anima.numpy", "__slots__": ()}
+    )
 
 
 SCALAR_TYPES = {name: _scalar_type(name) for name in BY_NAME}

@@ -22,7 +22,16 @@ from anima.lax.shape import broadcast_in_dim, check_axis
 from anima.lax.slicing import slice_in_dim
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
-from anima.numpy.promotion import array_like, aval, dtype_of, inexact, promote, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    aval,
+    dtype_of,
+    inexact,
+    promote,
+    promote_dtypes,
+    shape_of,
+    stretch,
+)
 from anima.numpy.reductions import accumulator, refuse_out
 from anima.numpy.shapes import ravel
 
@@ -100,7 +109,9 @@ def nancumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = N
     return _scan("nancumprod", a, axis, dtype, lax_cumprod, 1, skip_nan=True)
 
 
-def _cumulative(name: str, x: Any, axis: int | None, dtype: Any, include_initial: bool, fold: Any, neutral: int) -> Any:
+def _cumulative(
+    name: str, x: Any, axis: int | None, dtype: Any, include_initial: bool, fold: Any, neutral: int
+) -> Any:
     x = array_like(name, x)
     rank = len(shape_of(x))
     if rank == 0:
@@ -112,17 +123,23 @@ def _cumulative(name: str, x: Any, axis: int | None, dtype: Any, include_initial
     along = check_axis(name, axis, rank)
     wide = dtype
     if dtype is None and dtypes.is_int(dtype_of(x)):
-        wide = dtypes.default_int_dtype() if dtypes.is_signed_int(dtype_of(x)) else dtypes.default_uint_dtype()
+        wide = (
+            dtypes.default_int_dtype() if dtypes.is_signed_int(dtype_of(x)) else dtypes.default_uint_dtype()
+        )
         wide = dtypes.promote_types(wide, dtype_of(x))
     result = _scan(name, x, along, wide, fold, neutral)
     if not include_initial:
         return result
-    first = broadcast_in_dim(constant(neutral, result), tuple(1 if i == along else d for i, d in enumerate(shape_of(result))), ())
+    first = broadcast_in_dim(
+        constant(neutral, result), tuple(1 if i == along else d for i, d in enumerate(shape_of(result))), ()
+    )
     return concatenate([first, result], along)
 
 
 @function(static=("axis", "dtype", "include_initial"))
-def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """The running sums along an axis.
 
     Args:
@@ -139,7 +156,9 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
 
 
 @function(static=("axis", "dtype", "include_initial"))
-def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
     """The running products along an axis; arguments as for `cumulative_sum`, but `include_initial` puts a 1.
 
     >>> import anima.numpy as np
@@ -218,7 +237,9 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     ary = ravel(array_like("ediff1d", ary))
     size = shape_of(ary)[0]
     middle = _subtract(slice_in_dim(ary, min(1, size), size), slice_in_dim(ary, 0, max(size - 1, 0)))
-    ends = [None if v is None else convert_element_type(ravel(v), dtype_of(middle)) for v in (to_begin, to_end)]
+    ends = [
+        None if v is None else convert_element_type(ravel(v), dtype_of(middle)) for v in (to_begin, to_end)
+    ]
     return concatenate([v for v in (ends[0], middle, ends[1]) if v is not None], 0)
 
 
@@ -242,7 +263,9 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     if x is not None:
         y, x = promote_dtypes("trapezoid", y, inexact("trapezoid", x))
         if len(shape_of(x)) == 1:
-            x = broadcast_in_dim(x, tuple(size if i == along else 1 for i in range(len(shape_of(y)))), (along,))
+            x = broadcast_in_dim(
+                x, tuple(size if i == along else 1 for i in range(len(shape_of(y)))), (along,)
+            )
         steps = diff(x, axis=along)
     else:
         y, steps = promote_dtypes("trapezoid", y, dx)
@@ -261,19 +284,23 @@ def _whole(name: str, x: Any, y: Any) -> tuple[Any, Any]:
 def _interior_and_edges(f: Any, h: Any, axis: int) -> Any:
     """Central differences inside, one-sided ones at the two edges; `h` is one distance or those of neighbours."""
     size = shape_of(f)[axis]
-    part = lambda lo, hi: slice_in_dim(f, lo, hi, axis=axis)  # noqa: E731
+    part = lambda lo, hi: slice_in_dim(f, lo, hi, axis=axis)
     if not shape_of(h):
         inside = div(sub(part(2, size), part(0, size - 2)), _like(mul(constant(2, h), h), part(2, size)))
         first = div(sub(part(1, 2), part(0, 1)), _like(h, part(0, 1)))
         last = div(sub(part(size - 1, size), part(size - 2, size - 1)), _like(h, part(0, 1)))
         return concatenate([first, inside, last], axis)
     steps = broadcast_in_dim(h, tuple(size - 1 if i == axis else 1 for i in range(len(shape_of(f)))), (axis,))
-    steps = stretch(steps, shape_of(steps), tuple(size - 1 if i == axis else d for i, d in enumerate(shape_of(f))))
+    steps = stretch(
+        steps, shape_of(steps), tuple(size - 1 if i == axis else d for i, d in enumerate(shape_of(f)))
+    )
     slopes = div(sub(part(1, size), part(0, size - 1)), steps)
-    cut = lambda v, lo, hi: slice_in_dim(v, lo, hi, axis=axis)  # noqa: E731
+    cut = lambda v, lo, hi: slice_in_dim(v, lo, hi, axis=axis)
     left, right = cut(steps, 0, size - 2), cut(steps, 1, size - 1)
     weighted = add(mul(cut(slopes, 0, size - 2), right), mul(cut(slopes, 1, size - 1), left))
-    return concatenate([cut(slopes, 0, 1), div(weighted, add(left, right)), cut(slopes, size - 2, size - 1)], axis)
+    return concatenate(
+        [cut(slopes, 0, 1), div(weighted, add(left, right)), cut(slopes, size - 2, size - 1)], axis
+    )
 
 
 def _like(scalar: Any, x: Any) -> Any:
@@ -306,7 +333,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     axes = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     dims = [check_axis("gradient", a, rank) for a in axes]
     if any(shape_of(f)[d] < 2 for d in dims):
-        raise ValueError(f"gradient: each axis must have at least 2 samples, got shape {shape_of(f)} and axis {axis}")
+        raise ValueError(
+            f"gradient: each axis must have at least 2 samples, got shape {shape_of(f)} and axis {axis}"
+        )
     spacings = list(varargs) if varargs else [1.0]
     if len(spacings) == 1:
         spacings = spacings * len(dims)
@@ -320,7 +349,9 @@ def _slope(f: Any, spacing: Any, dim: int) -> Any:
     h = array_like("gradient", spacing, "varargs")
     if shape_of(h):
         if shape_of(h) != (shape_of(f)[dim],):
-            raise ValueError(f"gradient: coordinates of shape {shape_of(h)} do not fit axis {dim} of shape {shape_of(f)}")
+            raise ValueError(
+                f"gradient: coordinates of shape {shape_of(h)} do not fit axis {dim} of shape {shape_of(f)}"
+            )
         h = diff(h)
     f, h = promote_dtypes("gradient", f, h)
     return _interior_and_edges(asarray(f), asarray(h), dim)

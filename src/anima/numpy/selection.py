@@ -29,7 +29,16 @@ from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.joining import stack
 from anima.numpy.logic import truth
-from anima.numpy.promotion import array_like, aval, common_shape, dtype_of, promote, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    aval,
+    common_shape,
+    dtype_of,
+    promote,
+    promote_dtypes,
+    shape_of,
+    stretch,
+)
 from anima.numpy.scans import cumsum
 
 # --- choosing ---------------------------------------------------------------------------------
@@ -49,7 +58,9 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     return choose_by("where", condition, x, y)
 
 
-def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+def where(
+    condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None
+) -> Any:
     """`x` where the condition holds, else `y`; with the condition alone, the places where it holds, as `nonzero`.
 
     Args:
@@ -89,7 +100,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     [ 2  7 30]
     """
     if len(condlist) != len(choicelist):
-        raise ValueError(f"select: condlist has {len(condlist)} conditions, choicelist {len(choicelist)} arrays")
+        raise ValueError(
+            f"select: condlist has {len(condlist)} conditions, choicelist {len(choicelist)} arrays"
+        )
     if not len(condlist):
         raise ValueError("select: condlist must not be empty")
     *choices, result = promote_dtypes("select", *choicelist, default)
@@ -100,7 +113,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 def _check_ordered(name: str, *values: Any) -> None:
     if any(dtypes.is_complex(dtype_of(v)) for v in values if v is not None):
-        raise ValueError(f"{name}: complex numbers have no order and cannot be clipped; clip their parts, .real and .imag")
+        raise ValueError(
+            f"{name}: complex numbers have no order and cannot be clipped; clip their parts, .real and .imag"
+        )
 
 
 @function
@@ -247,7 +262,9 @@ def _counted(name: str, mask: Any, size: int | None) -> int:
         return operator.index(size)
     if isinstance(mask, Tracer) and mask.concrete() is None:
         raise ConcretizationTypeError(
-            mask, name, advice=f"The size of the result depends on values; in a transformed function give {name}(..., size=n)."
+            mask,
+            name,
+            advice=f"The size of the result depends on values; in a transformed function give {name}(..., size=n).",
         )
     return int(reductions.count_nonzero(mask))
 
@@ -260,7 +277,9 @@ def _flat_places(mask: Any, size: int, fill: Any) -> tuple[Any, Any]:
     index = np.dtype(np.int64 if n >= 2**31 else np.int32)
     ranks = cumsum(convert_element_type(flat, index)) - 1
     targets = lax_select(flat, ranks, filled(size, ranks))
-    found = IndexUpdate(filled(0, iota(index, size)), targets).set(iota(index, n), mode="drop", unique_indices=True)
+    found = IndexUpdate(filled(0, iota(index, size)), targets).set(
+        iota(index, n), mode="drop", unique_indices=True
+    )
     count = reductions.sum(flat, dtype=index)
     return found, iota(index, size) < count
 
@@ -345,7 +364,13 @@ def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: An
 
 
 def compress(
-    condition: Any, a: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0, out: None = None
+    condition: Any,
+    a: Any,
+    axis: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: Any = 0,
+    out: None = None,
 ) -> Any:
     """The parts of `a` along an axis where the condition holds.
 
@@ -364,7 +389,9 @@ def compress(
     [[3 4]]
     """
     reductions.refuse_out("compress", out)
-    condition = asarray(array_like("compress", condition) if not isinstance(condition, (list, tuple)) else condition)
+    condition = asarray(
+        array_like("compress", condition) if not isinstance(condition, (list, tuple)) else condition
+    )
     a = asarray(array_like("compress", a, 1))
     if condition.ndim != 1:
         raise ValueError(f"compress: condition must be one-dimensional, got shape {condition.shape}")

@@ -149,7 +149,9 @@ def _full_shape(name: str, a: Any, given: Any) -> tuple[int, ...]:
     if unknown:
         rest = math.prod([s for s in sizes if s != -1])
         if rest == 0 or total % rest:
-            raise TypeError(f"{name}: cannot reshape array of shape {old} (size {total}) into shape {tuple(sizes)}")
+            raise TypeError(
+                f"{name}: cannot reshape array of shape {old} (size {total}) into shape {tuple(sizes)}"
+            )
         sizes[unknown[0]] = total // rest
     if any(s < 0 for s in sizes) or math.prod(sizes) != total:
         raise TypeError(
@@ -170,7 +172,9 @@ def _reshaped(name: str, a: Any, given: Any, order: str) -> Any:
 
 
 @function(static=("shape", "order", "copy", "out_sharding"))
-def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None) -> Any:
+def reshape(
+    a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None
+) -> Any:
     """`a` with the same elements in another shape.
 
     Args:
@@ -200,7 +204,12 @@ def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     [1 2 3 4]
     """
     refuse_out_sharding("ravel", out_sharding)
-    return _reshaped("ravel", a, (-1,) if shape_of(array_like("ravel", a)) and math.prod(shape_of(a)) else (math.prod(shape_of(a)),), order)
+    return _reshaped(
+        "ravel",
+        a,
+        (-1,) if shape_of(array_like("ravel", a)) and math.prod(shape_of(a)) else (math.prod(shape_of(a)),),
+        order,
+    )
 
 
 def _permuted(a: Any, axes: Sequence[int]) -> Any:
@@ -364,7 +373,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
         axes = axis if isinstance(axis, (tuple, list)) else (axis,)
         gone = check_axes("squeeze", axes, len(sizes), "axis", negative=True)
     if any(sizes[i] != 1 for i in gone):
-        raise ValueError(f"squeeze: only dimensions of size 1 can be removed, got axis {axis} of shape {sizes}")
+        raise ValueError(
+            f"squeeze: only dimensions of size 1 can be removed, got axis {axis} of shape {sizes}"
+        )
     return squeeze_p.bind(a, dimensions=tuple(sorted(gone))) if gone else asarray(a)
 
 
@@ -406,7 +417,13 @@ def atleast_3d(*arys: Any) -> Any:
 
     def pad(a: Any) -> Any:
         rank = len(shape_of(a))
-        return lax_expand_dims(a, (2,)) if rank == 2 else lax_expand_dims(a, (0, 2)) if rank == 1 else _front(a, 3)
+        return (
+            lax_expand_dims(a, (2,))
+            if rank == 2
+            else lax_expand_dims(a, (0, 2))
+            if rank == 1
+            else _front(a, 3)
+        )
 
     return _at_least("atleast_3d", arys, pad)
 
@@ -433,7 +450,9 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     try:
         return tuple(np.broadcast_shapes(*sizes))
     except ValueError:
-        raise ValueError(f"broadcast_shapes got incompatible shapes for broadcasting: {', '.join(map(str, sizes))}") from None
+        raise ValueError(
+            f"broadcast_shapes got incompatible shapes for broadcasting: {', '.join(map(str, sizes))}"
+        ) from None
 
 
 def _broadcast_to(name: str, a: Any, shape: Any) -> Any:
@@ -549,7 +568,11 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
         return asarray(m)
     if turns == 2:
         return _flipped("rot90", m, pair)
-    return _permuted(_flipped("rot90", m, two), order) if turns == 1 else _flipped("rot90", _permuted(m, order), two)
+    return (
+        _permuted(_flipped("rot90", m, two), order)
+        if turns == 1
+        else _flipped("rot90", _permuted(m, order), two)
+    )
 
 
 def _rolled(a: Any, shift: Any, axis: int) -> Any:
@@ -582,7 +605,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     a = array_like("roll", a)
     sizes = shape_of(a)
     if axis is None:
-        return reshape_p.bind(_roll_axes(reshape_p.bind(a, new_sizes=(math.prod(sizes),)), shift, (0,)), new_sizes=sizes)
+        return reshape_p.bind(
+            _roll_axes(reshape_p.bind(a, new_sizes=(math.prod(sizes),)), shift, (0,)), new_sizes=sizes
+        )
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     return _roll_axes(a, shift, tuple(check_axis("roll", i, len(sizes)) for i in axes))
 

@@ -31,7 +31,7 @@ from anima.numpy.calls import function
 from anima.numpy.indexing import Advanced, gather_arrays, index_dtype
 from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, shape_of
 
-_SETTINGS = ("axis", "kind", "order", "stable", "descending", "dtype")
+_SETTINGS = ("axis", "kind", "order", "stable", "descending")
 
 
 def _check_settings(name: str, kind: None, order: None) -> None:
@@ -94,7 +94,7 @@ def _argsort(name: str, a: Any, axis: int | None, stable: bool, descending: bool
     return convert_element_type(places, target)
 
 
-@function(static=_SETTINGS)
+@function(static=(*_SETTINGS, "dtype"))
 def argsort(
     a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True,
     descending: bool = False, dtype: Any = None,

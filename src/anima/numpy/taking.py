@@ -85,9 +85,9 @@ def _aligned(name: str, arr: Any, indices: Any, axis: int) -> tuple[Any, Any]:
         raise ValueError(
             f"{name}: indices must have as many dimensions as the array, got shapes {indices.shape} and {arr.shape}"
         )
-    rest = lambda v: tuple(1 if i == axis else d for i, d in enumerate(v.shape))  # noqa: E731
+    rest = lambda v: tuple(1 if i == axis else d for i, d in enumerate(v.shape))
     common = shapes.broadcast_shapes(rest(arr), rest(indices))
-    full = lambda v: tuple(v.shape[i] if i == axis else d for i, d in enumerate(common))  # noqa: E731
+    full = lambda v: tuple(v.shape[i] if i == axis else d for i, d in enumerate(common))
     return shapes.broadcast_to(arr, full(arr)), shapes.broadcast_to(indices, full(indices))
 
 
@@ -122,7 +122,9 @@ def take_along_axis(
     places = _indices("take_along_axis", indices)
     if axis is None:
         if places.ndim != 1:
-            raise ValueError(f"take_along_axis: with axis=None indices must be a vector, got shape {places.shape}")
+            raise ValueError(
+                f"take_along_axis: with axis=None indices must be a vector, got shape {places.shape}"
+            )
         arr, axis = shapes.ravel(arr), 0
     along = check_axis("take_along_axis", axis, arr.ndim)
     arr, places = _aligned("take_along_axis", arr, places, along)
@@ -153,7 +155,9 @@ def _put_along(arr: Any, indices: Any, values: Any, axis: int | None, mode: str 
     vectors = _vectors(places, arr.shape[along], True)
     others = tuple(i for i in range(arr.ndim) if i != along)
     numbers = ScatterDimensionNumbers((), (along,), (along,), others, others)
-    updates = shapes.broadcast_to(asarray(array_like("put_along_axis", values, "values")).astype(arr.dtype), places.shape)
+    updates = shapes.broadcast_to(
+        asarray(array_like("put_along_axis", values, "values")).astype(arr.dtype), places.shape
+    )
     return scatter(arr, vectors, updates, numbers, mode=mode)
 
 
@@ -226,7 +230,9 @@ def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
     arr, mask = asarray(array_like("place", arr)), asarray(array_like("place", mask, "mask"))
     values = shapes.ravel(array_like("place", vals, "vals"))
     if mask.size != arr.size:
-        raise ValueError(f"place: mask of shape {mask.shape} must have as many elements as arr of shape {arr.shape}")
+        raise ValueError(
+            f"place: mask of shape {mask.shape} must have as many elements as arr of shape {arr.shape}"
+        )
     if values.size == 0:
         if arr.size == 0:
             return arr

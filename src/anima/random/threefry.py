@@ -55,8 +55,7 @@ def split(key: Any, shape: Shape) -> Any:
     if threefry_partitionable.value:
         first, second = _at_positions(key, math.prod(shape))
         return lax.reshape(stack_words(first, second), (*shape, KEY_WORDS))
-    count = KEY_WORDS * math.prod(shape)
-    return lax.reshape(_stream(key, count, _count(count)), (*shape, KEY_WORDS))
+    return lax.reshape(_stream(key, KEY_WORDS * math.prod(shape)), (*shape, KEY_WORDS))
 
 
 def fold_in(key: Any, word: Any) -> Any:
@@ -93,41 +92,46 @@ def _at_positions(key: Any, size: int) -> Any:
 
 def _default_bits(key: Any, width: int, size: int) -> Any:
     count = -(-size * width // 32)
-    if count > _MAX_BLOCK:
-        return _many_default_bits(key, width, size)
-    if width == 32:
-        return _stream(key, count, _count(size))
-    if width == 64:
+    if width == 64 and count <= _MAX_BLOCK:
         return _wide(*_block(key, _count(size), size, count))
+    stream = _stream(key, count) if count <= _MAX_BLOCK else _long_stream(key, count)
+    if width == 32:
+        return stream
+    if width == 64:
+        return _wide(lax.slice(stream, (0,), (size,)), lax.slice(stream, (size,), (2 * size,)))
     # Narrow numbers: the parts of each word, the lowest bits first.
-    parts = 32 // width
-    place = _count(size)
-    word = _stream(key, count, lax.div(place, np.uint32(parts)))
-    part = lax.shift_right_logical(word, lax.mul(lax.rem(place, np.uint32(parts)), np.uint32(width)))
-    return lax.convert_element_type_p.bind(part, new_dtype=UINT[width], weak_type=False)
+    parts = (count, 32 // width)
+    amounts = lax.mul(lax.broadcasted_iota(dtypes.uint32, parts, 1), np.uint32(width))
+    shifted = lax.shift_right_logical(lax.broadcast_in_dim(stream, parts, (0,)), amounts)
+    narrow = lax.convert_element_type_p.bind(shifted, new_dtype=UINT[width], weak_type=False)
+    flat = lax.reshape(narrow, (count * parts[1],))
+    return flat if count * parts[1] == size else lax.slice(flat, (0,), (size,))
 
 
-def _many_default_bits(key: Any, width: int, size: int) -> Any:
-    """More than 2**32 - 1 words: they come from several keys."""
-    raise NotImplementedError
+def _long_stream(key: Any, count: int) -> Any:
+    """More words than can be numbered with 32 bits: they come from several keys."""
+    blocks, rest = divmod(count, _MAX_BLOCK)
+    keys = split(key, (blocks + 1,))
+    sizes = [_MAX_BLOCK] * blocks + [rest]
+    return lax.concatenate([_stream(lax.index_in_dim(keys, i, keepdims=False), n) for i, n in enumerate(sizes)], 0)
 
 
-def _stream(key: Any, count: int, place: Any) -> Any:
-    """The words at the given places of the stream of `count` words.
+def _stream(key: Any, count: int) -> Any:
+    """`count` words: the first words of all blocks, then the second ones.
 
-    The stream is the first words of all blocks, then the second ones. Each word is computed from its place, and half
-    of each block thrown away: XLA turns that into one loop with whatever uses the words, and it is faster to run and to
-    compile than putting halves together, of which several in one loop are 10 times slower.
+    Each word is computed from its place, and half of each block thrown away: XLA turns that into one loop with whatever
+    uses the words. Putting halves together would cost as much, and several of them in one loop 10 times more.
     """
     half = (count + 1) // 2
-    first_half = lax.lt(place, np.uint32(half))
-    lower = lax.select(first_half, place, lax.sub(place, np.uint32(half)))
+    place = _count(count)
+    in_first = lax.lt(place, np.uint32(half))
+    lower = lax.select(in_first, place, lax.sub(place, np.uint32(half)))
     first, second = _block(key, lower, half, count)
-    return lax.select(first_half, first, second)
+    return lax.select(in_first, first, second)
 
 
 def _block(key: Any, lower: Any, half: int, count: int) -> Any:
-    """Both words of blocks; where their number is odd, a 0 completes the last one's counter."""
+    """Both words of the given blocks, of `half` in all; if `count` is odd, a 0 completes the last block's counter."""
     upper = lax.add(lower, np.uint32(half))
     if count % 2:
         upper = lax.select(lax.eq(upper, np.uint32(count)), lax.full_like(upper, 0), upper)

@@ -86,6 +86,12 @@ def _programs_of(call: CompiledCall) -> dict[Any, Any]:
     raise TypeError(f"jit cannot keep programs for {call.fun!r}")
 
 
+def forget_programs() -> None:
+    """Forget the traced programs of every function."""
+    _programs.clear()
+    _own_programs.clear()
+
+
 class _Static:
     """A static argument in a key: equal only to an equal value of the same type."""
 

@@ -1,0 +1,189 @@
+"""Users' functions as programs: traced once for each type of arguments, and kept for as long as the function lives.
+
+Invariant: a program is kept only if the function captured no traced value, for then it depends on the function, the
+types of its arguments, the options and the named axes around it alone. Arrays that it captured are operands: they come
+before its arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from anima import _native, dtypes
+from anima._native import ArrayImpl, PyTreeDef, tree_flatten
+from anima.core import hooks
+from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.trace import Tracer, aval_of, get_trace
+from anima.interpreters.batch import BatchTrace
+from anima.interpreters.flat import FlatFunction, name_of
+from anima.interpreters.stage import hoist_consts, stage
+from anima.lax.control.programs import reordered
+from anima.tree_util import keystr, tree_leaves_with_path
+
+_MAX_PROGRAMS = 512  # kept for one function
+_PLAIN = (ArrayImpl, bool, int, float, complex)
+
+_kept: WeakKeyDictionary[Any, dict[Hashable, Body]] = WeakKeyDictionary()
+
+
+class Body:
+    """A traced function.
+
+    Attributes:
+      closed: the program; its arguments are the captured arrays, then the function's.
+      consts: the captured arrays and tracers.
+      out_tree: the structure of its result.
+      name: what messages call the function.
+      checked: set by a caller whose checks of the result's types have passed.
+    """
+
+    __slots__ = ("checked", "closed", "consts", "name", "out_tree")
+
+    def __init__(self, closed: ClosedJaxpr, consts: list[Any], out_tree: PyTreeDef, name: str) -> None:
+        self.closed = closed
+        self.consts = consts
+        self.out_tree = out_tree
+        self.name = name
+        self.checked = False
+
+    @property
+    def out_avals(self) -> list[ShapedArray]:
+        return self.closed.out_avals  # type: ignore[return-value]
+
+
+def traced_body(
+    what: str,
+    fun: Callable[..., Any],
+    trees: tuple[PyTreeDef, ...],
+    avals: Sequence[AbstractValue],
+    flatten: Callable[[], Callable[..., Sequence[Any]]],
+    key: Hashable = None,
+) -> Body:
+    """The program of a user's function for arguments of the given structures and avals.
+
+    Args:
+      what: the operation, part of the key.
+      flatten: makes the function from flat arguments to flat results, which has an `out_tree` once it was called.
+      key: what that depends on besides.
+    """
+    full_key = (what, _native.options_key(), trees, tuple(avals), key, _named_axes())
+    try:
+        table = _kept.get(fun)
+        if table is None:
+            table = _kept.setdefault(fun, {})
+    except TypeError:  # a callable that cannot be hashed or referred to weakly
+        table = {}
+    known = table.get(full_key)
+    if known is not None:
+        return known
+    flat: Any = flatten()
+    jaxpr, consts = stage(flat, avals, name_of(fun))
+    body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(fun))
+    _check_effects(what, body)
+    if any(isinstance(c, Tracer) for c in consts):
+        return body
+    if len(table) >= _MAX_PROGRAMS:
+        table.pop(next(iter(table)), None)
+    return table.setdefault(full_key, body)
+
+
+def plain_body(what: str, fun: Callable[..., Any], trees: tuple[PyTreeDef, ...], avals: Sequence[AbstractValue]) -> Body:
+    """`traced_body` of a function as it is, which takes one argument for each structure."""
+    return traced_body(what, fun, trees, avals, lambda: FlatFunction(fun, joined(trees)))
+
+
+def joined(trees: Sequence[PyTreeDef]) -> PyTreeDef:
+    """The structure of the arguments (positional ones, and no keywords) that have these structures."""
+    args = tuple(tree.unflatten([0] * tree.num_leaves) for tree in trees)
+    return tree_flatten((args, {}))[1]
+
+
+def _named_axes() -> tuple[Any, ...]:
+    """The named axes that are mapped around here: collectives in a body depend on them."""
+    found = []
+    trace = get_trace()
+    while trace is not None:
+        if type(trace) is BatchTrace and trace.axis.name is not None:
+            found.append(trace.axis.key)
+        trace = trace.parent
+    return tuple(found)
+
+
+def _check_effects(what: str, body: Body) -> None:
+    for effect in body.closed.effects:
+        if not effect.under_control_flow:
+            raise ValueError(f"{what}: {body.name} has the effect {effect}, which cannot happen inside control flow")
+
+
+def check_function(what: str, argument: str, fun: Any) -> None:
+    """Raise TypeError unless `fun` is a function that can be traced."""
+    if not callable(fun):
+        raise TypeError(f"{what}: {argument} must be a function, got {fun!r:.80} of type {type(fun).__name__}")
+    if inspect.isgeneratorfunction(fun) or inspect.iscoroutinefunction(fun):
+        raise TypeError(
+            f"{what}: {argument} {name_of(fun)} is a generator or coroutine function; return the values instead of "
+            "yielding or awaiting them"
+        )
+
+
+def operand_leaves(what: str, argument: str, value: Any) -> tuple[list[Any], PyTreeDef]:
+    """The leaves of an argument as operands, and its structure.
+
+    Raises:
+      TypeError: a leaf is no array or number; the message says where it is.
+    """
+    leaves, tree = tree_flatten(value)
+    for index, leaf in enumerate(leaves):
+        if type(leaf) in _PLAIN or isinstance(leaf, Tracer):
+            continue
+        try:
+            leaves[index] = _operand(leaf)
+        except TypeError:
+            path = keystr(tree_leaves_with_path(value)[index][0])
+            raise TypeError(
+                f"{what}: {argument}{path} has type {type(leaf).__name__}, which is not an array, a number or a "
+                f"pytree of them: {leaf!r:.80}"
+            ) from None
+    return leaves, tree
+
+
+def _operand(leaf: Any) -> Any:
+    if isinstance(leaf, np.generic) or (isinstance(leaf, np.ndarray) and leaf.dtype == dtypes.float0):
+        aval_of(leaf)
+        return leaf
+    return hooks.as_array(leaf)
+
+
+def leaf_path(tree: PyTreeDef, index: int) -> str:
+    """The path of a leaf of a structure, as code: "['x'][0]"; empty for a structure that is a leaf."""
+    return keystr(tree_leaves_with_path(tree.unflatten(range(tree.num_leaves)))[index][0])
+
+
+def with_common_consts(bodies: Sequence[Body]) -> tuple[tuple[ClosedJaxpr, ...], list[Any]]:
+    """The programs of several functions of the same arguments, all made to take the same captured values first."""
+    consts: dict[int, Any] = {}
+    for body in bodies:
+        consts.update((id(c), c) for c in body.consts)
+    place = {key: i for i, key in enumerate(consts)}
+    places = tuple(tuple(place[id(c)] for c in body.consts) for body in bodies)
+    programs = tuple(body.closed for body in bodies)
+    # The ids are of programs that the kept tuple itself holds.
+    key = ("common consts", tuple(map(id, programs)), places)
+    _, made = programs[0].jaxpr.memoized(key, lambda: (programs, _share(programs, places, list(consts.values()))))
+    return made, list(consts.values())
+
+
+def _share(
+    programs: Sequence[ClosedJaxpr], places: Sequence[Sequence[int]], consts: Sequence[Any]
+) -> tuple[ClosedJaxpr, ...]:
+    avals = [aval_of(c) for c in consts]
+    return tuple(
+        reordered(_with_extra(program, [a for i, a in enumerate(avals) if i not in set(taken)]), _order(program, taken, len(avals)))
+        for program, taken in zip(programs, places)
+    )

@@ -1,0 +1,18 @@
+"""Forgetting what was traced and compiled."""
+
+from __future__ import annotations
+
+from anima import _native
+from anima.runtime.compiler import clear_memory_cache
+from anima.transforms.jit import forget_programs
+
+
+def clear_caches() -> None:
+    """Forget every traced and compiled program of this process; the disk cache stays.
+
+    >>> import anima
+    >>> anima.clear_caches()
+    """
+    _native.clear_all_caches()
+    forget_programs()
+    clear_memory_cache()
