@@ -157,6 +157,7 @@ def test_vjp_can_be_called_twice_and_transformed():
         (lambda: grad(lambda x: 1)(3.0), TypeError, "real-valued outputs"),
         (lambda: grad(lambda x: x)(1j), TypeError, "holomorphic=True"),
         (lambda: grad(3), TypeError, "expects a function"),
+        (lambda: grad(lambda a, b: a, argnums=1)(1.0, "no"), TypeError, "argument `b`"),
         (lambda: jvp(np.sin, (1.0,), (1.0, 2.0)), TypeError, "differ in structure"),
         (lambda: jvp(np.sin, (1.0,), (1,)), TypeError, "tangent leaf 0"),
         (lambda: jvp(np.sin, (np.ones(3),), (np.ones(2),)), ValueError, "shape"),

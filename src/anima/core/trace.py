@@ -9,8 +9,7 @@ global stack: whoever makes a trace ambient puts the previous one back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from anima import errors
@@ -148,16 +147,6 @@ class Tracer:
 
     def __repr__(self) -> str:
         return f"Traced<{self.aval}>with<{self._trace.describe()}>"
-
-
-@contextmanager
-def ambient(trace: Trace | None) -> Iterator[None]:
-    """Make `trace` ambient for a block (hot paths call `set_trace` themselves)."""
-    previous = set_trace(trace)
-    try:
-        yield
-    finally:
-        set_trace(previous)
 
 
 def encloses(trace: Trace, inner: Trace | None) -> bool:

@@ -54,12 +54,12 @@ def argument_name(fun: Any, index: int) -> str:
     return f"number {index}"
 
 
-def leaf_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
-    """A name for each leaf of the arguments, for messages; only called when one is needed."""
+def leaf_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any], first: int = 0) -> list[str]:
+    """A name for each leaf of the arguments from position `first` on; only called when a message needs one."""
     names: list[str] = []
     for index, arg in enumerate(args):
         count = len(tree_flatten(arg)[0])
-        base = argument_name(fun, index)
+        base = argument_name(fun, first + index)
         names += [base] if count == 1 else [f"{base} (leaf {i})" for i in range(count)]
     for key in sorted(kwargs):
         names += [f"`{key}`"] * len(tree_flatten(kwargs[key])[0])

@@ -9,6 +9,10 @@ from anima.lax.accuracy import (
     AccuracyMode as AccuracyMode,
     Tolerance as Tolerance,
 )
+from anima.lax.apply_at import (
+    scatter_apply as scatter_apply,
+    scatter_apply_p as scatter_apply_p,
+)
 from anima.lax.arithmetic import (
     abs as abs,
     abs_p as abs_p,
@@ -252,7 +256,6 @@ from anima.lax.scattering import (
     scatter as scatter,
     scatter_add as scatter_add,
     scatter_add_p as scatter_add_p,
-    scatter_apply as scatter_apply,
     scatter_max as scatter_max,
     scatter_max_p as scatter_max_p,
     scatter_min as scatter_min,

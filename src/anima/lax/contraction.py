@@ -26,7 +26,7 @@ from anima.lax.precision import (
     precision_attributes,
     swapped,
 )
-from anima.lax.shape import refuse_out_sharding, shape_of, transpose
+from anima.lax.shape import dtype_of, refuse_out_sharding, shape_of, transpose
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_list
 
@@ -99,7 +99,7 @@ def _cast(ctx: Context, x: Value, dtype: Any) -> Value:
     if x.dtype == dtype:
         return x
     ctx.out_avals = [ShapedArray(x.shape, dtype)]
-    return primitives["convert_element_type"].lower(ctx, x, new_dtype=dtype, weak_type=False)  # type: ignore[no-any-return]
+    return primitives["convert_element_type"].lower(ctx, x, new_dtype=dtype, weak_type=False)
 
 
 def _computed_in(common: Any, out: Any) -> tuple[Any, Any]:
@@ -159,7 +159,7 @@ def _dot_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
     (lhs, rhs), (t_lhs, t_rhs) = primals, tangents
     ans = dot_general_p.bind(lhs, rhs, **params)
     total: Any = Zero(aval_of(ans).tangent_aval())
-    typed = params | {"preferred_element_type": aval_of(ans).dtype}  # type: ignore[attr-defined]
+    typed = params | {"preferred_element_type": dtype_of(ans)}
     if type(t_lhs) is not Zero:
         total = dot_general_p.bind(t_lhs, rhs, **typed)
     if type(t_rhs) is not Zero:

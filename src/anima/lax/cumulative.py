@@ -37,7 +37,7 @@ from anima.lax.exponential import exp, log
 from anima.lax.joining import pad_p
 from anima.lax.reductions import identity
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_axes, reshape, shape_of
+from anima.lax.shape import broadcast_in_dim, check_axes, dtype_of, reshape, shape_of
 from anima.lax.slicing import index_in_dim, slice_in_dim
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
@@ -53,7 +53,7 @@ def previous(x: Any, axis: int, reverse: bool, first: Any) -> Any:
     """`x` moved on by one place along `axis`: each element's predecessor, `first` for the one that has none."""
     config = [(0, 0, 0)] * len(shape_of(x))
     config[axis] = (-1, 1, 0) if reverse else (1, -1, 0)
-    fill = aval_of(x).dtype.type(first)  # type: ignore[attr-defined]
+    fill = dtype_of(x).type(first)
     return pad_p.bind(x, fill, padding_config=tuple(config))
 
 
@@ -65,7 +65,7 @@ def _split_blocks(x: Any, axis: int, reverse: bool, length: int, fill: Any) -> A
     if missing:
         config = [(0, 0, 0)] * len(shape)
         config[axis] = (missing, 0, 0) if reverse else (0, missing, 0)
-        x = pad_p.bind(x, aval_of(x).dtype.type(fill), padding_config=tuple(config))  # type: ignore[attr-defined]
+        x = pad_p.bind(x, dtype_of(x).type(fill), padding_config=tuple(config))
     return reshape(x, (*shape[:axis], blocks, length, *shape[axis + 1 :]))
 
 
@@ -122,7 +122,7 @@ def _running_lowering(operation: str) -> Callable[..., Value]:
             start = _spread(previous(before, axis, reverse, neutral), inside, axis)
             return _join_blocks(primitives[operation].bind(start, inside), axis, reverse, x.shape[axis])
 
-        return lowered_by(join)(ctx, inside, before)  # type: ignore[no-any-return]
+        return lowered_by(join)(ctx, inside, before)
 
     return lower
 
@@ -225,7 +225,7 @@ def _recurrence_lower(ctx: Context, a: Value, b: Value, *, axis: int, reverse: b
         start = _spread(previous(before, axis, reverse, 0), inside, axis)
         return _join_blocks(add(inside, mul(product, start)), axis, reverse, size)
 
-    return lowered_by(join)(ctx, inside, product, before)  # type: ignore[no-any-return]
+    return lowered_by(join)(ctx, inside, product, before)
 
 
 def _recurrence_jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> tuple[Any, Any]:
@@ -282,7 +282,7 @@ def linear_recurrence(a: Any, b: Any, axis: int = 0, reverse: bool = False) -> A
 
 # --- cumsum -----------------------------------------------------------------------------------
 
-cumsum_p = _running(
+cumsum_p: Primitive = _running(
     "cumsum",
     NUMERIC,
     _running_lowering("add"),
@@ -350,7 +350,7 @@ def _running_extremum(name: str, operation: str) -> Primitive:
             return ans, t
         # All that equal the extremum so far share its tangent evenly: their sum and their number start anew
         # whenever the extremum changes.
-        dtype = aval_of(x).dtype  # type: ignore[attr-defined]
+        dtype = dtype_of(x)
         stays = convert_element_type(eq(previous(ans, axis, reverse, 0), ans), dtype)
         wins = convert_element_type(eq(x, ans), dtype)
         count = linear_recurrence(stays, wins, axis, reverse)

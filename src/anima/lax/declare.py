@@ -11,6 +11,7 @@ functions see to that with `operand` and `operands`. The rules that a factory is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.primitive import Linear, Missing, Primitive, Zero
-from anima.core.trace import Tracer, aval_of, get_trace
+from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
 from anima.interpreters.zeros import add as add_zeros
@@ -80,11 +81,25 @@ def _summary(accepted: tuple[str, ...]) -> str:
 # Rules that families share.
 
 
-def jvp_of(*derivatives: Derivative | None) -> Callable[..., Any]:
+class SharedRule:
+    """A rule that serves many primitives: `declare` gives it the one at hand as a further first argument."""
+
+    __slots__ = ("rule",)
+
+    def __init__(self, rule: Callable[..., Any]) -> None:
+        self.rule = rule
+
+    def __call__(self, primitive: Primitive, *args: Any, **params: Any) -> Any:
+        return self.rule(primitive, *args, **params)
+
+
+def jvp_of(*derivatives: Derivative | None) -> SharedRule:
     """A `jvp` rule from one derivative an operand (None: the operand carries no tangent)."""
 
-    def rule(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
-        ans = rule.primitive.bind(*primals, **params)  # type: ignore[attr-defined]
+    def rule(
+        primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+    ) -> tuple[Any, Any]:
+        ans = primitive.bind(*primals, **params)
         total: Any = None
         for derivative, tangent in zip(derivatives, tangents):
             if derivative is None or type(tangent) is Zero:
@@ -93,32 +108,36 @@ def jvp_of(*derivatives: Derivative | None) -> Callable[..., Any]:
             total = term if total is None else add_zeros(total, term)
         return ans, Zero(aval_of(ans).tangent_aval()) if total is None else total
 
-    return rule
+    return SharedRule(rule)
 
 
-def jvp_linear(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+@SharedRule
+def jvp_linear(
+    primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+) -> tuple[Any, Any]:
     """The `jvp` rule of an operation that is linear in its first operand and uses the others as constants."""
-    primitive = params.pop("_primitive")
     ans = primitive.bind(*primals, **params)
     if type(tangents[0]) is Zero:
         return ans, Zero(aval_of(ans).tangent_aval())
     return ans, primitive.bind(tangents[0], *primals[1:], **params)
 
 
-def no_tangent(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+@SharedRule
+def no_tangent(
+    primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+) -> tuple[Any, Any]:
     """The `jvp` rule of an operation that is constant almost everywhere."""
-    primitive = params.pop("_primitive")
     ans = primitive.bind(*primals, **params)
     if primitive.multiple_results:
         return ans, [Zero(aval_of(a).tangent_aval()) for a in ans]
     return ans, Zero(aval_of(ans).tangent_aval())
 
 
+@SharedRule
 def batch_elementwise(
-    axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+    primitive: Primitive, axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any
 ) -> tuple[Any, Any]:
     """The `batch` rule of an operation on equally shaped operands, of which some may be constant scalars."""
-    primitive = params.pop("_primitive")
     first = next(d for d in dims if d is not None)
     if any([d != first for d in dims]):
         args = [
@@ -138,34 +157,16 @@ def is_scalar_constant(value: Any) -> bool:
     Such an operand has no tangent and no mapped axis, so derivative, transpose and batching rules see none
     but constants of another shape than the result's.
     """
-    return not isinstance(value, Tracer) and aval_of(value).shape == ()  # type: ignore[attr-defined]
+    return not isinstance(value, Tracer) and shaped(value).shape == ()
 
 
 def declare(name: str, **rules: Any) -> Primitive:
-    """A primitive; the shared rules above learn which primitive they serve.
-
-    Rules marked in `_SHARED` are given the primitive; a rule from `jvp_of` gets it as an attribute.
-    """
-    for key in ("jvp", "batch"):
-        rule = rules[key]
-        if rule in _SHARED:
-            rules[key] = _with_primitive(rule)
+    """A primitive with these rules; shared ones learn which primitive they serve."""
     primitive = Primitive(name, **rules)
-    for key in ("jvp", "batch"):
-        rule = rules[key]
-        if not isinstance(rule, Missing):
-            rule.primitive = primitive
+    for key, rule in rules.items():
+        if isinstance(rule, SharedRule):
+            setattr(primitive, key, partial(rule.rule, primitive))
     return primitive
-
-
-_SHARED = (jvp_linear, no_tangent, batch_elementwise)
-
-
-def _with_primitive(rule: Callable[..., Any]) -> Callable[..., Any]:
-    def bound(*args: Any, **params: Any) -> Any:
-        return rule(*args, _primitive=bound.primitive, **params)  # type: ignore[attr-defined]
-
-    return bound
 
 
 def lowered_by(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -432,6 +433,3 @@ def structural(
 def is_linear(value: Any) -> bool:
     """Whether a transpose rule is asked for the cotangent of this operand."""
     return type(value) is Linear
-
-
-__all__ = [name for name in dir() if not name.startswith("_")]

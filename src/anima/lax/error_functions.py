@@ -12,14 +12,13 @@ import numpy as np
 
 from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
-from anima.lax.arithmetic import abs, add, mul, neg, sign, sub
+from anima.lax.arithmetic import abs, add, mul, neg, sub
 from anima.lax.compare import eq, is_finite, lt
 from anima.lax.declare import FLOAT, binary, by_formula, in_float32, operand, unary
 from anima.lax.exponential import exp, log
 from anima.lax.operands import constant, filled, operands
 from anima.lax.powers import sqrt, square
 from anima.lax.selection import select
-from anima.lowering.module import Context, Value
 
 # --- error functions --------------------------------------------------------------------------
 
@@ -86,46 +85,63 @@ def erfc(x: Any) -> Any:
     return erfc_p.bind(operand(x))
 
 
-# M. Giles, Approximating the erfinv function, GPU Computing Gems (Jade edition), 2012: two polynomials in a logarithm.
-_CENTRAL = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-_TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
+# M. Giles, Approximating the erfinv function, GPU Computing Gems (Jade edition), 2012: the coefficients of polynomials,
+# highest first, in w = -log(1 - x**2) or its root, each less an offset.
+_SINGLE = (
+    (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
+           -0.00417768164, 0.246640727, 1.50140941)),
+    (3.0, (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
+           0.00943887047, 1.00167406, 2.83297682)),
+)  # fmt: skip
+_DOUBLE = (
+    (3.125, (-3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
+             1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
+             6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
+             2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
+             1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
+             4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
+             0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
+             0.24015818242558961693, 1.6536545626831027356)),
+    (3.25, (2.2137376921775787049e-09, 9.0756561938885390979e-08, -2.7517406297064545428e-07,
+            1.8239629214389227755e-08, 1.5027403968909827627e-06, -4.013867526981545969e-06,
+            2.9234449089955446044e-06, 1.2475304481671778723e-05, -4.7318229009055733981e-05,
+            6.8284851459573175448e-05, 2.4031110387097893999e-05, -0.0003550375203628474796,
+            0.00095328937973738049703, -0.0016882755560235047313, 0.0024914420961078508066,
+            -0.0037512085075692412107, 0.005370914553590063617, 1.0052589676941592334, 3.0838856104922207635)),
+    (5.0, (-2.7109920616438573243e-11, -2.5556418169965252055e-10, 1.5076572693500548083e-09,
+           -3.7894654401267369937e-09, 7.6157012080783393804e-09, -1.4960026627149240478e-08,
+           2.9147953450901080826e-08, -6.7711997758452339498e-08, 2.2900482228026654717e-07,
+           -9.9298272942317002539e-07, 4.5260625972231537039e-06, -1.9681778105531670567e-05,
+           7.5995277030017761139e-05, -0.00021503011930044477347, -0.00013871931833623122026,
+           1.0103004648645343977, 4.8499064014085844221)),
+)  # fmt: skip
 
 
-def _erf_inv_32(x: Any) -> Any:
-    """Giles's approximation for float32. XLA's takes `log1p(-x**2)`, which is slower and loses 6 bits near 1."""
+def _erf_inv_formula(x: Any) -> Any:
+    """Giles's approximations. XLA's take `w` from `x**2` rounded, which loses 6 bits near 1, and in float64 32."""
     one = constant(1, x)
     w = neg(log(mul(sub(one, x), add(one, x))))
-    central = lt(w, constant(5, x))
-    v = select(central, sub(w, constant(2.5, x)), sub(sqrt(w), constant(3, x)))
-    sum_ = select(central, filled(_CENTRAL[0], x), filled(_TAIL[0], x))
-    for near, far in zip(_CENTRAL[1:], _TAIL[1:]):
-        sum_ = add(select(central, filled(near, x), filled(far, x)), mul(sum_, v))
-    infinite = eq(abs(x), one)
-    return select(infinite, mul(x, constant(math.inf, x)), mul(sum_, x))
+    root = sqrt(w)
+    if aval_of(x).dtype == np.float64:  # type: ignore[attr-defined]
+        center, middle, end = (_polynomial(v, *p) for v, p in zip((w, root, root), _DOUBLE))
+        value = select(lt(w, constant(6.25, x)), center, select(lt(w, constant(16, x)), middle, end))
+    else:
+        center, end = (_polynomial(v, *p) for v, p in zip((w, root), _SINGLE))
+        value = select(lt(w, constant(5, x)), center, end)
+    return mul(select(eq(abs(x), one), filled(math.inf, x), value), x)
 
 
-def _erf_inv_64(x: Any, y: Any) -> Any:
-    """A Newton step from XLA's `y`, of which only 10 digits are right, to the solution of `erf(y) = x`."""
-    size, guess = abs(x), abs(y)
-    near_zero = sub(erf(guess), size)
-    near_one = sub(sub(constant(1, x), size), erfc(guess))
-    residue = select(lt(size, constant(0.5, x)), near_zero, near_one)
-    better = sub(guess, mul(residue, mul(constant(1 / _SLOPE, x), exp(square(guess)))))
-    return select(is_finite(better), mul(sign(x), better), y)
-
-
-_single = by_formula(_erf_inv_32)
-_double = by_formula(_erf_inv_64, start="chlo.erf_inv")
-
-
-@in_float32
-def _erf_inv_lower(ctx: Context, x: Value) -> Value:
-    return _double(ctx, x) if x.dtype == np.float64 else _single(ctx, x)
+def _polynomial(x: Any, offset: float, coefficients: tuple[float, ...]) -> Any:
+    v = sub(x, constant(offset, x))
+    value = filled(coefficients[0], x)
+    for coefficient in coefficients[1:]:
+        value = add(mul(value, v), constant(coefficient, x))
+    return value
 
 
 erf_inv_p = unary(
     "erf_inv",
-    _erf_inv_lower,
+    in_float32(by_formula(_erf_inv_formula)),
     FLOAT,
     lambda t, ans, x: mul(t, mul(constant(1 / _SLOPE, ans), exp(square(ans)))),
 )

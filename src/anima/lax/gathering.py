@@ -24,7 +24,7 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, shape_of
+from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, inner_shape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array, i64_list
 
@@ -113,7 +113,7 @@ def index_array(name: str, indices: Any, argument: str) -> Any:
       TypeError: they are no integers.
     """
     value = as_operand(indices)
-    dtype = aval_of(value).dtype  # type: ignore[attr-defined]
+    dtype = dtype_of(value)
     if not dtypes.is_int(dtype):
         raise TypeError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype)}")
     return value if dtype.itemsize >= 4 else convert_element_type(value, np.int32)

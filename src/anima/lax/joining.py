@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims
 from anima.core.primitive import Zero, primitives
@@ -26,8 +28,10 @@ from anima.lax.declare import (
 )
 from anima.lax.shape import (
     broadcast_in_dim,
+    broadcast_in_dim_p,
     check_axis,
     check_shape,
+    dtype_of,
     inner_shape,
     reshape,
     reshape_p,
@@ -190,7 +194,7 @@ def _pad_batch(axis: Axis, args: Any, dims: Any, *, padding_config: PaddingConfi
     # A value for each example: pad with anything, and put the values where the padding is.
     x = to_axis(x, dim_x, 0, axis.size)
     config = ((0, 0, 0), *padding_config)
-    padded = pad_p.bind(x, aval_of(x).dtype.type(0), padding_config=config)  # type: ignore[attr-defined]
+    padded = pad_p.bind(x, dtype_of(x).type(0), padding_config=config)
     inside = broadcast_in_dim(True, shape_of(x), ())
     mask = pad_p.bind(inside, False, padding_config=config)
     values = broadcast_in_dim(value, shape_of(padded), (0,))
@@ -206,6 +210,37 @@ pad_p = declare(
     batch=_pad_batch,
     dtypes=ANY,
 )
+
+
+class _EagerPad:
+    """The eager road of `pad`: an update of a constant array, so that another place needs no other program."""
+
+    __slots__ = ("compiled",)
+
+    def __init__(self) -> None:
+        self.compiled: Any = None
+
+    def __call__(self, x: Any, value: Any, *, padding_config: PaddingConfig) -> Any:
+        x_aval, value_aval = aval_of(x), aval_of(value)
+        assert isinstance(x_aval, ShapedArray) and isinstance(value_aval, ShapedArray)
+        out = _pad_shape(x_aval, value_aval, padding_config=padding_config)
+        if any([interior for _, _, interior in padding_config]) or out.weak_type or not padding_config:
+            if self.compiled is None:
+                self.compiled = hooks.make_eager(pad_p)
+            return self.compiled(x, value, padding_config=padding_config)
+        start = tuple([max(-lo, 0) for lo, _, _ in padding_config])
+        limit = tuple([n - max(-hi, 0) for n, (_, hi, _) in zip(x_aval.shape, padding_config)])
+        if any([a > b for a, b in zip(start, limit)]):  # more is cut than there is: only padding is left
+            return broadcast_in_dim_p.bind(value, shape=out.shape, broadcast_dimensions=())
+        x = primitives["slice"].bind(x, start_indices=start, limit_indices=limit, strides=None)
+        if all([lo <= 0 and hi <= 0 for lo, hi, _ in padding_config]):
+            return x
+        whole = broadcast_in_dim_p.bind(value, shape=out.shape, broadcast_dimensions=())
+        places = [np.int32(max(lo, 0)) for lo, _, _ in padding_config]
+        return primitives["dynamic_update_slice"].bind(whole, x, *places)
+
+
+pad_p.eager = _EagerPad()
 
 
 def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:

@@ -121,13 +121,13 @@ class DotAlgorithmPreset(enum.Enum):
             return None
         if self.name.startswith("ANY"):
             return (np.float32, np.float16, ml_dtypes.bfloat16, *(getattr(ml_dtypes, name) for name in _F8))
-        narrow = np.dtype(lhs_dtype).type
-        keeps = (
-            row.products == 1
-            and narrow is np.dtype(rhs_dtype).type
-            and narrow in (row.rounded, row.accumulation)
+        given = np.dtype(lhs_dtype)
+        keeps = row.products == 1 and given == np.dtype(rhs_dtype) and given.type is row.rounded
+        return (
+            (row.accumulation, given.type)
+            if keeps and given.type is not row.accumulation
+            else (row.accumulation,)
         )
-        return (row.accumulation, narrow) if keeps and narrow is not row.accumulation else (row.accumulation,)
 
     def operand_dtype(self, dtype: Any) -> Any:
         """The dtype in which operands of `dtype` enter the product."""

@@ -40,6 +40,7 @@ from anima.lax.shape import (
     broadcast_in_dim,
     broadcast_in_dim_p,
     check_axes,
+    dtype_of,
     refuse_out_sharding,
     reshape,
     shape_of,
@@ -188,7 +189,7 @@ def _prod_jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> tuple[An
     # so zeros do no harm.
     x, t = _flatten_axes(x, axes), _flatten_axes(t, axes)
     last = len(shape_of(x)) - 1
-    one = aval_of(x).dtype.type(1)  # type: ignore[attr-defined]
+    one = dtype_of(x).type(1)
     same = ((0, 0, 0),) * last
     before = pad_p.bind(x, one, padding_config=(*same, (1, -1, 0)))
     after = pad_p.bind(x, one, padding_config=(*same, (-1, 1, 0)))
@@ -236,7 +237,7 @@ def _extremum(name: str, operation: str) -> Primitive:
         # All that equal the extremum share its tangent evenly.
         shape = shape_of(x)
         kept = [d for d in range(len(shape)) if d not in axes]
-        wins = convert_element_type(eq(x, broadcast_in_dim(ans, shape, kept)), aval_of(x).dtype)  # type: ignore[attr-defined]
+        wins = convert_element_type(eq(x, broadcast_in_dim(ans, shape, kept)), dtype_of(x))
         count = reduce_sum_p.bind(wins, axes=axes)
         return ans, div(reduce_sum_p.bind(mul(t, wins), axes=axes), count)
 

@@ -13,18 +13,15 @@ import numpy as np
 
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims
-from anima.core.evaluate import eval_jaxpr
-from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
-from anima.interpreters.batch import Axis, batch_flat, to_axis
-from anima.interpreters.jvp import jvp_flat
+from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, neg
 from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
-from anima.lax.create import broadcasted_iota, scalar_of_dtype
+from anima.lax.create import broadcasted_iota
 from anima.lax.declare import (
     ANY,
     NUMERIC,
@@ -44,9 +41,8 @@ from anima.lax.gathering import (
     index_array,
     structured,
 )
-from anima.lax.inner import inner_program
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_shape, inner_shape, reshape, shape_of
+from anima.lax.shape import broadcast_in_dim, dtype_of, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
 
 # --- what scatters have in common -------------------------------------------------------------
@@ -144,7 +140,7 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
 
 def _in_region(ctx: Context, scalar: ShapedArray, combine: Any, operands: Any, params: Any) -> Value:
     ctx.out_avals = [scalar]
-    return combine(ctx, *operands, **params)  # type: ignore[no-any-return]
+    return combine(ctx, *operands, **params)
 
 
 def _clipped(
@@ -179,7 +175,7 @@ def _scatter_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any
     return primitive.bind(x, indices, updates, dimension_numbers=numbers, **params), 0
 
 
-def _gather_at(x: Any, indices: Any, window: tuple[int, ...], fill: Any, params: dict[str, Any]) -> Any:
+def gather_at(x: Any, indices: Any, window: tuple[int, ...], fill: Any, params: dict[str, Any]) -> Any:
     """What stands at the places that a scatter with these parameters writes to; `fill` for those it drops."""
     return gather_p.bind(
         x,
@@ -193,14 +189,17 @@ def _gather_at(x: Any, indices: Any, window: tuple[int, ...], fill: Any, params:
     )
 
 
-def _window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ...]:
+def update_window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ...]:
+    """The size of an update's window in each dimension of `x`, for operands of a scatter with these parameters."""
     shapes = [v.shape if is_linear(v) else shape_of(v) for v in (x, updates)]
     return window_sizes(shapes[1], params["dimension_numbers"], len(shapes[0]))
 
 
-def _scatter(
+def scatter_operation(
     name: str, combine: Callable[..., Value], accepts: tuple[str, ...], jvp: Any, transpose: Any
 ) -> Primitive:
+    """A scatter: `combine(ctx, old, new, **params)` emits the new element from the old one and the update."""
+
     def batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
         return _scatter_batch(axis, args, dims, _primitive=primitive, **params)
 
@@ -218,7 +217,7 @@ def _scatter(
 
 def _combining(name: str) -> Callable[..., Value]:
     def combine(ctx: Context, old: Value, new: Value, **params: Any) -> Value:
-        return primitives[name].lower(ctx, old, new)  # type: ignore[no-any-return]
+        return primitives[name].lower(ctx, old, new)
 
     return combine
 
@@ -240,7 +239,7 @@ def _additive_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: A
     primitive: Primitive = params.pop("_primitive")
     ct_updates = None
     if is_linear(updates):
-        ct_updates = _gather_at(ct, indices, _window(x, updates, params), 0, params)
+        ct_updates = gather_at(ct, indices, update_window(x, updates, params), 0, params)
         ct_updates = neg(ct_updates) if primitive is scatter_sub_p else ct_updates
     return [ct if is_linear(x) else None, None, ct_updates]
 
@@ -252,7 +251,7 @@ def _additive(name: str, operation: str) -> Primitive:
     def transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> list[Any]:
         return _additive_transpose(ct, x, indices, updates, _primitive=primitive, **params)
 
-    primitive = _scatter(name, _combining(operation), NUMERIC, jvp, transpose)
+    primitive = scatter_operation(name, _combining(operation), NUMERIC, jvp, transpose)
     return primitive
 
 
@@ -274,14 +273,14 @@ def _mul_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
             raise MissingRuleError(
                 "scatter_mul: the derivative with respect to the updates is known for unique_indices=True only"
             )
-        old = _gather_at(x, indices, _window(x, updates, params), 0, params)
+        old = gather_at(x, indices, update_window(x, updates, params), 0, params)
         zeros = hooks.zeros(aval_of(ans))
         part = scatter_add_p.bind(zeros, indices, mul(tu, old), **params)
         total = part if type(total) is Zero else add(total, part)
     return ans, total
 
 
-scatter_mul_p = _scatter(
+scatter_mul_p: Primitive = scatter_operation(
     "scatter-mul",
     _combining("mul"),
     NUMERIC,
@@ -304,10 +303,10 @@ def _extremal(name: str, operation: str) -> Primitive:
         if type(t) is Zero and type(tu) is Zero:
             return ans, Zero(aval_of(ans).tangent_aval())
         # All that equal the extremum share its tangent evenly.
-        dtype = aval_of(x).dtype  # type: ignore[attr-defined]
+        dtype = dtype_of(x)
         x_wins = convert_element_type(eq(x, ans), dtype)
         u_wins = convert_element_type(
-            eq(updates, _gather_at(ans, indices, _window(x, updates, params), 0, params)), dtype
+            eq(updates, gather_at(ans, indices, update_window(x, updates, params), 0, params)), dtype
         )
         count = scatter_add_p.bind(x_wins, indices, u_wins, **params)
         total: Any = hooks.zeros(aval_of(ans)) if type(t) is Zero else mul(t, x_wins)
@@ -315,7 +314,7 @@ def _extremal(name: str, operation: str) -> Primitive:
             total = scatter_add_p.bind(total, indices, mul(tu, u_wins), **params)
         return ans, div(total, count)
 
-    primitive = _scatter(name, _combining(operation), ANY, jvp, Missing("it is not linear"))
+    primitive = scatter_operation(name, _combining(operation), ANY, jvp, Missing("it is not linear"))
     return primitive
 
 
@@ -341,7 +340,7 @@ def _set_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
     numbers = _numbers(batch)
     ids = broadcast_in_dim(numbers, shape, [d for d in range(len(shape)) if d not in window])
     written = scatter_p.bind(broadcast_in_dim(np.int32(-1), shape_of(x), ()), indices, ids, **params)
-    mine = eq(ids, _gather_at(written, indices, _window(x, updates, params), -2, params))
+    mine = eq(ids, gather_at(written, indices, update_window(x, updates, params), -2, params))
     kept = select(eq(written, np.int32(-1)), instantiate(t), hooks.zeros(aval_of(ans).tangent_aval()))
     won = select(mine, tu, hooks.zeros(aval_of(tu)))
     return ans, scatter_add_p.bind(kept, indices, won, **params)
@@ -360,48 +359,16 @@ def _set_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -
         zeros = hooks.zeros(updates.aval if is_linear(updates) else aval_of(updates))
         ct_x = scatter_p.bind(ct, indices, zeros, **params)
     if is_linear(updates):
-        ct_updates = _gather_at(ct, indices, _window(x, updates, params), 0, params)
+        ct_updates = gather_at(ct, indices, update_window(x, updates, params), 0, params)
     return [ct_x, None, ct_updates]
 
 
-scatter_p = _scatter("scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose)
-
-# --- scatter_apply ----------------------------------------------------------------------------
-
-
-def _apply_combine(ctx: Context, old: Value, new: Value, *, jaxpr: ClosedJaxpr, **params: Any) -> Value:
-    return ctx.jaxpr(jaxpr.jaxpr, jaxpr.consts, [old])[0]
-
-
-def _apply_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, **params: Any) -> tuple[Any, Any]:
-    x, indices, updates = primals
-    ans = scatter_apply_p.bind(x, indices, updates, jaxpr=jaxpr, **params)
-    if type(tangents[0]) is Zero:
-        return ans, Zero(aval_of(ans).tangent_aval())
-    if not params["unique_indices"]:
-        raise MissingRuleError("scatter_apply: the derivative is known for unique_indices=True only")
-
-    def through(operand: Any) -> list[Any]:
-        old = _gather_at(operand, indices, _window(x, updates, params), 0, params)
-        flat = reshape(old, (int(np.prod(shape_of(old), dtype=np.int64)),))
-        run = lambda v: eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, v)
-        (new,), (dim,) = batch_flat(run, Axis(shape_of(flat)[0]), [flat], [0])
-        return [
-            scatter_p.bind(
-                operand, indices, reshape(to_axis(new, dim, 0, shape_of(flat)[0]), shape_of(old)), **params
-            )
-        ]
-
-    _, (tangent,) = jvp_flat(through, [x], [tangents[0]])
-    return ans, tangent
-
-
-scatter_apply_p = _scatter("scatter_apply", _apply_combine, ANY, _apply_jvp, Missing("it is not linear"))
+scatter_p = scatter_operation("scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose)
 
 # --- the public functions ---------------------------------------------------------------------
 
 
-def _bind(
+def bind_scatter(
     primitive: Primitive,
     name: str,
     operand: Any,
@@ -411,6 +378,7 @@ def _bind(
     flags: dict[str, Any],
     **more: Any,
 ) -> Any:
+    """Apply a scatter to what the user gave."""
     return primitive.bind(
         as_operand(operand),
         index_array(name, indices, "scatter_indices"),
@@ -453,7 +421,7 @@ def scatter(
     [1. 1. 5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_p, "scatter", operand, scatter_indices, updates, dimension_numbers, flags)
+    return bind_scatter(scatter_p, "scatter", operand, scatter_indices, updates, dimension_numbers, flags)
 
 
 def scatter_add(
@@ -475,7 +443,9 @@ def scatter_add(
     [5. 7. 5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_add_p, "scatter_add", operand, scatter_indices, updates, dimension_numbers, flags)
+    return bind_scatter(
+        scatter_add_p, "scatter_add", operand, scatter_indices, updates, dimension_numbers, flags
+    )
 
 
 def scatter_sub(
@@ -497,7 +467,9 @@ def scatter_sub(
     [5. 3. 5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_sub_p, "scatter_sub", operand, scatter_indices, updates, dimension_numbers, flags)
+    return bind_scatter(
+        scatter_sub_p, "scatter_sub", operand, scatter_indices, updates, dimension_numbers, flags
+    )
 
 
 def scatter_mul(
@@ -521,7 +493,9 @@ def scatter_mul(
     [ 5. 20.  5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_mul_p, "scatter_mul", operand, scatter_indices, updates, dimension_numbers, flags)
+    return bind_scatter(
+        scatter_mul_p, "scatter_mul", operand, scatter_indices, updates, dimension_numbers, flags
+    )
 
 
 def scatter_min(
@@ -543,7 +517,9 @@ def scatter_min(
     [5. 2. 5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_min_p, "scatter_min", operand, scatter_indices, updates, dimension_numbers, flags)
+    return bind_scatter(
+        scatter_min_p, "scatter_min", operand, scatter_indices, updates, dimension_numbers, flags
+    )
 
 
 def scatter_max(
@@ -565,48 +541,6 @@ def scatter_max(
     [5. 8. 5.]
     """
     flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(scatter_max_p, "scatter_max", operand, scatter_indices, updates, dimension_numbers, flags)
-
-
-def scatter_apply(
-    operand: Any,
-    scatter_indices: Any,
-    func: Callable[[Any], Any],
-    dimension_numbers: ScatterDimensionNumbers,
-    *,
-    update_shape: Any = (),
-    indices_are_sorted: bool = False,
-    unique_indices: bool = False,
-    mode: str | GatherScatterMode | None = None,
-) -> Any:
-    """`operand` with `func` applied to the elements of windows of it, as often as windows cover them.
-
-    Args:
-      operand: an array.
-      scatter_indices: integers; index vectors along the last dimension, each the place of one window.
-      func: from a scalar to a scalar of the same dtype; it must not use traced values or arrays from outside.
-      dimension_numbers: which dimensions of operand, indices and windows belong together.
-      update_shape: the shape that the updates of a `scatter` with these numbers would have.
-      indices_are_sorted, unique_indices, mode: as in `scatter`. The derivative needs `unique_indices`.
-    Raises:
-      TypeError: dtypes, shapes and dimension numbers do not fit, or `func` is not such a function.
-
-    >>> from anima import lax
-    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
-    >>> print(
-    ...     lax.scatter_apply(lax.full((3,), 0.0), lax.full((1, 1), 1), lax.cos, numbers, update_shape=(1,))
-    ... )
-    [0. 1. 0.]
-    """
-    x = as_operand(operand)
-    scalar = aval_of(x).update(shape=())  # type: ignore[attr-defined]
-    program = inner_program("scatter_apply", "func", func, lambda v: [as_operand(func(v))], [scalar])
-    out = program.out_avals[0]
-    if out.shape or out.dtype != scalar.dtype:  # type: ignore[attr-defined]
-        raise TypeError(f"scatter_apply: func must return a scalar of dtype {scalar.dtype}, got {out}")
-    zero = scalar_of_dtype("scatter_apply", 0, scalar.dtype)
-    updates = broadcast_in_dim(zero, check_shape("scatter_apply", update_shape, "update_shape"), ())
-    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices, "mode": mode}
-    return _bind(
-        scatter_apply_p, "scatter_apply", x, scatter_indices, updates, dimension_numbers, flags, jaxpr=program
+    return bind_scatter(
+        scatter_max_p, "scatter_max", operand, scatter_indices, updates, dimension_numbers, flags
     )

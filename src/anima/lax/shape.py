@@ -13,7 +13,7 @@ from typing import Any
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims, is_dim, physical_aval
-from anima.core.primitive import primitives
+from anima.core.primitive import Primitive, primitives
 from anima.core.trace import Tracer, aval_of
 from anima.errors import ShapeConcretizationError
 from anima.interpreters.batch import Axis
@@ -97,6 +97,13 @@ def inner_shape(x: Value) -> tuple[int, ...]:
     aval = x.aval
     assert isinstance(aval, ShapedArray)
     return physical_aval(aval).shape[aval.ndim :]
+
+
+def dtype_of(x: Any) -> Any:
+    """The dtype of an operand."""
+    aval = aval_of(x)
+    assert isinstance(aval, ShapedArray)
+    return aval.dtype
 
 
 def refuse_out_sharding(name: str, out_sharding: Any) -> None:
@@ -271,7 +278,7 @@ def _reshape_batch(axis: Axis, args: Any, dims: Any, *, new_sizes: tuple[int, ..
     return reshape_p.bind(x, new_sizes=(axis.size, *new_sizes)), 0
 
 
-reshape_p = structural(
+reshape_p: Primitive = structural(
     "reshape",
     shape=_reshape_shape,
     lower=lambda ctx, x, *, new_sizes: ctx.op("stablehlo.reshape", (x,)),
@@ -347,7 +354,7 @@ def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) ->
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 
 
-transpose_p = structural(
+transpose_p: Primitive = structural(
     "transpose",
     shape=_transpose_shape,
     lower=_transpose_lower,
@@ -455,7 +462,7 @@ def _rev_shape(x: ShapedArray, *, dimensions: tuple[int, ...]) -> ShapedArray:
     return x
 
 
-rev_p = structural(
+rev_p: Primitive = structural(
     "rev",
     shape=_rev_shape,
     lower=lambda ctx, x, *, dimensions: ctx.op(

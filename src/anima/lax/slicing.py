@@ -38,6 +38,7 @@ from anima.lax.shape import (
     check_axes,
     check_axis,
     check_shape,
+    dtype_of,
     expand_dims,
     inner_shape,
     shape_of,
@@ -86,7 +87,7 @@ def _slice_transpose(ct: Any, x: Any, *, start_indices: Any, limit_indices: Any,
     for size, n, lo, step in zip(shape_of(ct), x.shape, start_indices, steps):
         covered = lo + size + max(size - 1, 0) * (step - 1)
         config.append((lo, n - covered, step - 1))
-    zero = aval_of(ct).dtype.type(0)  # type: ignore[attr-defined]
+    zero = dtype_of(ct).type(0)
     return [primitives["pad"].bind(ct, zero, padding_config=tuple(config))]
 
 
@@ -264,7 +265,7 @@ def _dynamic_slice_batch(
     x, *starts = args
     d, *start_dims = dims
     if all(dim is None for dim in start_dims):
-        zero = aval_of(starts[0]).dtype.type(0) if starts else np.int32(0)
+        zero = dtype_of(starts[0]).type(0) if starts else np.int32(0)
         sizes = (*slice_sizes[:d], axis.size, *slice_sizes[d:])
         return dynamic_slice_p.bind(x, *starts[:d], zero, *starts[d:], slice_sizes=sizes), d
     rank = len(slice_sizes)
@@ -273,7 +274,7 @@ def _dynamic_slice_batch(
         "dimension_numbers": numbers, "slice_sizes": slice_sizes, "unique_indices": True, "indices_are_sorted": True,
         "mode": GatherScatterMode.CLIP, "fill_value": None,
     }  # fmt: skip
-    return primitives["gather"].batch(axis, [x, _index_vectors(axis, starts, start_dims)], [d, 0], **params)  # type: ignore[no-any-return]
+    return primitives["gather"].batch(axis, [x, _index_vectors(axis, starts, start_dims)], [d, 0], **params)
 
 
 def _index_vectors(axis: Axis, starts: Sequence[Any], dims: Sequence[int | None]) -> Any:
@@ -455,7 +456,7 @@ def _update_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
 
 def _update_transpose(ct: Any, x: Any, update: Any, *starts: Any) -> list[Any]:
     ct_x = ct_update = None
-    aval = update.aval if is_linear(update) else aval_of(update)
+    aval: Any = update.aval if is_linear(update) else aval_of(update)
     if is_linear(x):
         ct_x = dynamic_update_slice_p.bind(ct, hooks.zeros(aval), *starts)
     if is_linear(update):
@@ -468,10 +469,10 @@ def _update_batch(axis: Axis, args: Any, dims: Any) -> tuple[Any, int]:
     x, update = to_axis(x, dims[0], 0, axis.size), to_axis(update, dims[1], 0, axis.size)
     start_dims = dims[2:]
     if all(dim is None for dim in start_dims):
-        zero = aval_of(starts[0]).dtype.type(0) if starts else np.int32(0)
+        zero = dtype_of(starts[0]).type(0) if starts else np.int32(0)
         return dynamic_update_slice_p.bind(x, update, zero, *starts), 0
     every = tuple(range(len(starts)))
-    return scatter_p.batch(  # type: ignore[no-any-return]
+    return scatter_p.batch(
         axis,
         [x, _index_vectors(axis, starts, start_dims), update],
         [0, 0, 0],

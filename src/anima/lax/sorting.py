@@ -33,7 +33,7 @@ from anima.lax.declare import (
 )
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.selection import select
-from anima.lax.shape import check_axis, check_shape, expand_dims, shape_of
+from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -51,7 +51,7 @@ def _sort_shape(*avals: ShapedArray, dimension: int, is_stable: bool, num_keys: 
 
 def _parts(x: Any) -> list[Any]:
     """What a key is compared by, in order: every NaN as the one that comes last, and negative zero as zero."""
-    dtype = aval_of(x).dtype  # type: ignore[attr-defined]
+    dtype = dtype_of(x)
     if dtypes.is_complex(dtype):
         return [*_parts(real(x)), *_parts(imag(x))]
     if dtypes.is_float(dtype):

@@ -10,7 +10,6 @@ tracers their methods.
 
 from __future__ import annotations
 
-import anima.numpy.methods as _methods
 from anima.dtypes import (
     isdtype as isdtype,
     issubdtype as issubdtype,
@@ -73,7 +72,6 @@ from anima.numpy.creation import (
     full_like as full_like,
     ones as ones,
     ones_like as ones_like,
-    place as place,
     zeros as zeros,
     zeros_like as zeros_like,
 )
@@ -102,9 +100,9 @@ from anima.numpy.elementary import (
     expm1 as expm1,
     hypot as hypot,
     log as log,
+    log10 as log10,
     log1p as log1p,
     log2 as log2,
-    log10 as log10,
     logaddexp as logaddexp,
     logaddexp2 as logaddexp2,
     rad2deg as rad2deg,
@@ -115,6 +113,13 @@ from anima.numpy.elementary import (
     sqrt as sqrt,
     tan as tan,
     tanh as tanh,
+)
+from anima.numpy.flipping import (
+    flip as flip,
+    fliplr as fliplr,
+    flipud as flipud,
+    roll as roll,
+    rot90 as rot90,
 )
 from anima.numpy.index_tables import (
     c_ as c_,
@@ -196,6 +201,7 @@ from anima.numpy.logic import (
     not_equal as not_equal,
     right_shift as right_shift,
 )
+from anima.numpy.methods import install_methods as _install_methods
 from anima.numpy.ranges import (
     arange as arange,
     diag as diag,
@@ -256,8 +262,8 @@ from anima.numpy.scalar_types import (
     can_cast as can_cast,
     cdouble as cdouble,
     character as character,
-    complex64 as complex64,
     complex128 as complex128,
+    complex64 as complex64,
     complex_ as complex_,
     complexfloating as complexfloating,
     csingle as csingle,
@@ -265,7 +271,10 @@ from anima.numpy.scalar_types import (
     dtype as dtype,
     finfo as finfo,
     flexible as flexible,
+    float16 as float16,
+    float32 as float32,
     float4_e2m1fn as float4_e2m1fn,
+    float64 as float64,
     float8_e3m4 as float8_e3m4,
     float8_e4m3 as float8_e4m3,
     float8_e4m3b11fnuz as float8_e4m3b11fnuz,
@@ -274,35 +283,33 @@ from anima.numpy.scalar_types import (
     float8_e5m2 as float8_e5m2,
     float8_e5m2fnuz as float8_e5m2fnuz,
     float8_e8m0fnu as float8_e8m0fnu,
-    float16 as float16,
-    float32 as float32,
-    float64 as float64,
     float_ as float_,
     floating as floating,
     generic as generic,
     iinfo as iinfo,
     inexact as inexact,
-    int2 as int2,
-    int4 as int4,
-    int8 as int8,
     int16 as int16,
+    int2 as int2,
     int32 as int32,
+    int4 as int4,
     int64 as int64,
+    int8 as int8,
     int_ as int_,
     integer as integer,
     iscomplexobj as iscomplexobj,
     isrealobj as isrealobj,
+    ndarray as ndarray,
     number as number,
     object_ as object_,
     signedinteger as signedinteger,
     single as single,
     uint as uint,
-    uint2 as uint2,
-    uint4 as uint4,
-    uint8 as uint8,
     uint16 as uint16,
+    uint2 as uint2,
     uint32 as uint32,
+    uint4 as uint4,
     uint64 as uint64,
+    uint8 as uint8,
     unsignedinteger as unsignedinteger,
 )
 from anima.numpy.scans import (
@@ -342,9 +349,6 @@ from anima.numpy.shapes import (
     broadcast_shapes as broadcast_shapes,
     broadcast_to as broadcast_to,
     expand_dims as expand_dims,
-    flip as flip,
-    fliplr as fliplr,
-    flipud as flipud,
     isscalar as isscalar,
     iterable as iterable,
     matrix_transpose as matrix_transpose,
@@ -353,14 +357,22 @@ from anima.numpy.shapes import (
     permute_dims as permute_dims,
     ravel as ravel,
     reshape as reshape,
-    roll as roll,
     rollaxis as rollaxis,
-    rot90 as rot90,
     shape as shape,
     size as size,
     squeeze as squeeze,
     swapaxes as swapaxes,
     transpose as transpose,
+)
+from anima.numpy.sorting import (
+    argpartition as argpartition,
+    argsort as argsort,
+    digitize as digitize,
+    lexsort as lexsort,
+    partition as partition,
+    searchsorted as searchsorted,
+    sort as sort,
+    sort_complex as sort_complex,
 )
 from anima.numpy.taking import (
     fill_diagonal as fill_diagonal,
@@ -370,4 +382,4 @@ from anima.numpy.taking import (
     take as take,
     take_along_axis as take_along_axis,
 )
-from anima.runtime.arrays import Array as ndarray
+_install_methods()

@@ -10,15 +10,35 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import abs_p, add_p, div_p, max_p, min_p, mul_p, neg_p, rem_p, sign_p, sub_p
-from anima.lax.bitwise import and_p, bitwise_and, or_p, shift_right_logical
-from anima.lax.compare import eq, lt, ne
-from anima.lax.complex_parts import conj_p, imag_p, real_p
-from anima.lax.convert import convert_element_type
+from anima.lax import (
+    abs_p,
+    add_p,
+    and_p,
+    bitwise_and,
+    conj_p,
+    convert_element_type,
+    div_p,
+    eq,
+    imag_p,
+    integer_pow_p,
+    lt,
+    max_p,
+    min_p,
+    mul_p,
+    ne,
+    neg_p,
+    or_p,
+    pow_p,
+    real_p,
+    rem_p,
+    round as lax_round,
+    select,
+    shift_right_logical,
+    sign_p,
+    square_p,
+    sub_p,
+)
 from anima.lax.operands import constant, filled
-from anima.lax.powers import integer_pow_p, pow_p, square_p
-from anima.lax.rounding import round as lax_round
-from anima.lax.selection import select
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
@@ -287,7 +307,7 @@ def _integer_powers(x: Any, y: Any) -> Any:
     return result
 
 
-_static_power = function(integer_power, static=("y",))
+_static_power = function(static=("y",))(integer_power)
 _power = function(power_of)
 
 
@@ -466,7 +486,7 @@ def imag(val: Any, /) -> Any:
 
 def _conjugate(name: str, x: Any) -> Any:
     x, known = aval(name, x)
-    return conj_p.bind(x, input_dtype=known.dtype) if dtypes.is_complex(known.dtype) else asarray(x)
+    return conj_p.bind(x) if dtypes.is_complex(known.dtype) else asarray(x)
 
 
 @function

@@ -14,7 +14,8 @@ import numpy as np
 from anima import dtypes
 from anima.core.trace import Tracer
 from anima.errors import ConcretizationTypeError
-from anima.lax.shape import check_axis, check_shape, expand_dims, refuse_out_sharding
+from anima.lax import expand_dims
+from anima.lax.shape import check_axis, check_shape, refuse_out_sharding
 from anima.numpy import shapes
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
@@ -58,11 +59,10 @@ def repeat(
     along = check_axis("repeat", axis, len(shape_of(a)))
     size = shape_of(a)[along]
     traced = isinstance(repeats, Tracer) and repeats.concrete() is None
-    if traced and total_repeat_length is None:
-        raise ConcretizationTypeError(
-            repeats, "repeat", advice="In a transformed function give repeat(..., total_repeat_length=n)."
-        )
     if traced:
+        if total_repeat_length is None:
+            advice = "In a transformed function give repeat(..., total_repeat_length=n)."
+            raise ConcretizationTypeError(repeats, "repeat", advice=advice)
         return _repeat_traced(a, repeats, along, operator.index(total_repeat_length))
     counts = np.asarray(repeats.concrete() if isinstance(repeats, Tracer) else repeats)
     if counts.ndim == 0 or counts.size == 1:

@@ -17,11 +17,15 @@ from anima import dtypes
 from anima._native import get_trace
 from anima.core.trace import Tracer
 from anima.dtypes.requests import user_stack_level
-from anima.lax.convert import convert_element_type
-from anima.lax.gathering import GatherScatterMode, ScatterDimensionNumbers
-from anima.lax.joining import pad
-from anima.lax.operands import constant
-from anima.lax.scattering import (
+from anima.lax import (
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+    broadcast_in_dim,
+    convert_element_type,
+    dynamic_update_slice_p,
+    pad,
+    reshape_p,
+    rev_p,
     scatter,
     scatter_add,
     scatter_apply,
@@ -29,12 +33,12 @@ from anima.lax.scattering import (
     scatter_min,
     scatter_mul,
     scatter_sub,
+    select,
 )
-from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, refuse_out_sharding, reshape_p, rev_p
-from anima.lax.slicing import dynamic_update_slice_p
+from anima.lax.operands import constant
+from anima.lax.shape import refuse_out_sharding
 from anima.numpy import arithmetic
-from anima.numpy.calls import function
+from anima.numpy.calls import function, plain
 from anima.numpy.creation import asarray, ones_like
 from anima.numpy.indexing import (
     Advanced,
@@ -49,11 +53,11 @@ from anima.numpy.indexing import (
 from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
-    "add": arithmetic.add.fun,
-    "subtract": arithmetic.subtract.fun,
-    "multiply": arithmetic.multiply.fun,
-    "min": arithmetic.minimum.fun,
-    "max": arithmetic.maximum.fun,
+    "add": plain(arithmetic.add),
+    "subtract": plain(arithmetic.subtract),
+    "multiply": plain(arithmetic.multiply),
+    "min": plain(arithmetic.minimum),
+    "max": plain(arithmetic.maximum),
 }
 _SCATTER = {
     "set": scatter,

@@ -7,7 +7,7 @@ form, methods of arrays the compiled one, so neither pays for the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -63,9 +63,18 @@ def _check_leaves(name: str, arg: Any, where: str) -> None:
             )
 
 
-def function(fun: F | None = None, *, static: tuple[str, ...] = ()) -> Any:
+@overload
+def function(fun: F) -> F: ...
+@overload
+def function(*, static: tuple[str, ...]) -> Callable[[F], F]: ...
+def function(fun: Any = None, *, static: tuple[str, ...] = ()) -> Any:
     """Decorator for a public function; `static` names its arguments that are settings rather than operands."""
     return compiled(fun, static=static, miss=_miss)
+
+
+def plain(function: Any) -> Any:
+    """The function itself, not compiled: what tracers call, and functions that are parts of others."""
+    return function.fun
 
 
 # Python tries the other operand's method where an operator answers NotImplemented; for containers that would end in

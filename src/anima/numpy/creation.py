@@ -16,10 +16,9 @@ from anima import _native, dtypes
 from anima._native import ArrayImpl, get_trace, tree_flatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
-from anima.lax.convert import convert_element_type
-from anima.lax.create import full as lax_full, scalar_of_dtype
-from anima.lax.joining import concatenate
-from anima.lax.shape import broadcast_in_dim, check_shape, expand_dims, refuse_out_sharding
+from anima.lax import broadcast_in_dim, concatenate, convert_element_type, expand_dims, full as lax_full
+from anima.lax.create import scalar_of_dtype
+from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.numpy.promotion import array_like
 from anima.runtime.devices import default_device
 from anima.transforms.placement import device_put
@@ -28,7 +27,7 @@ from anima.transforms.placement import device_put
 HOST_FILL = 1 << 14
 
 
-def place(x: Any, device: Any) -> Any:
+def put_on(x: Any, device: Any) -> Any:
     """`x` on the device or with the sharding that a creation function was given, if it was."""
     return x if device is None else device_put(x, device)
 
@@ -67,7 +66,7 @@ def array(
     """
     refuse_out_sharding("array", out_sharding)
     _check_order("array", order)
-    result = place(_as_array("array", object, dtype, copy), device)
+    result = put_on(_as_array("array", object, dtype, copy), device)
     missing = ndmin - result.ndim
     return result.reshape((1,) * missing + result.shape) if missing > 0 else result
 
@@ -102,7 +101,7 @@ def asarray(
         return a
     refuse_out_sharding("asarray", out_sharding)
     _check_order("asarray", order)
-    return place(_as_array("asarray", a, dtype, copy), device)
+    return put_on(_as_array("asarray", a, dtype, copy), device)
 
 
 def _check_order(name: str, order: str | None) -> None:
@@ -137,7 +136,8 @@ def _as_array(name: str, value: Any, dtype: Any, copy: bool | None) -> Any:
 
 
 def _copied(x: ArrayImpl) -> Any:
-    return _native.copy_to_device(x, x.device) if len(x.devices()) == 1 else x
+    (device, *others) = x.devices()
+    return x if others else _native.copy_to_device(x, device)
 
 
 def _from_scalar(value: Any, wanted: Any) -> Any:
@@ -284,7 +284,7 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     DeviceArray([0., 0.], dtype=float32)
     """
     refuse_out_sharding("zeros", out_sharding)
-    return place(_filled("zeros", shape, 0, _dtype_or_float("zeros", dtype)), device)
+    return put_on(_filled("zeros", shape, 0, _dtype_or_float("zeros", dtype)), device)
 
 
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -295,7 +295,7 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
     DeviceArray([1, 1], dtype=int32)
     """
     refuse_out_sharding("ones", out_sharding)
-    return place(_filled("ones", shape, 1, _dtype_or_float("ones", dtype)), device)
+    return put_on(_filled("ones", shape, 1, _dtype_or_float("ones", dtype)), device)
 
 
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
@@ -306,7 +306,7 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     (2,)
     """
     refuse_out_sharding("empty", out_sharding)
-    return place(_filled("empty", shape, 0, _dtype_or_float("empty", dtype)), device)
+    return put_on(_filled("empty", shape, 0, _dtype_or_float("empty", dtype)), device)
 
 
 def full(
@@ -331,7 +331,7 @@ def full(
     """
     refuse_out_sharding("full", out_sharding)
     wanted = None if dtype is None else dtypes.check_user_dtype_supported(dtype, "full")
-    return place(_full("full", shape, fill_value, wanted, wanted is None), device)
+    return put_on(_full("full", shape, fill_value, wanted, wanted is None), device)
 
 
 def _full(name: str, shape: Any, fill_value: Any, dtype: Any, keep_weak: bool) -> Any:
@@ -365,7 +365,7 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
             if type(result) is ArrayImpl
             else convert_element_type(result, kind, True)
         )
-    return place(result, device)
+    return put_on(result, device)
 
 
 def zeros_like(

@@ -16,15 +16,23 @@ from anima import dtypes
 from anima._native import get_trace
 from anima.core.trace import Tracer
 from anima.errors import NonConcreteBooleanIndexError
-from anima.lax.arithmetic import add
-from anima.lax.compare import lt
-from anima.lax.convert import convert_element_type
-from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
-from anima.lax.joining import concatenate
+from anima.lax import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    add,
+    broadcast_in_dim,
+    concatenate,
+    convert_element_type,
+    dynamic_slice_p,
+    expand_dims,
+    gather_p,
+    lt,
+    rev_p,
+    select,
+    slice_p,
+    squeeze_p,
+)
 from anima.lax.operands import constant, filled
-from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, expand_dims, rev_p, squeeze_p
-from anima.lax.slicing import dynamic_slice_p, slice_p
 from anima.numpy.calls import function
 from anima.numpy.promotion import dtype_of, shape_of, stretch
 
@@ -448,6 +456,7 @@ def gather_arrays(
 
 @function(static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"))
 def read_compiled(x: Any, operands: Any, key: Key, mode: Any = None, **options: Any) -> Any:
+    """`read`, compiled."""
     return read(x, key, operands, mode, **options)
 
 

@@ -5,6 +5,7 @@ Invariant: what is joined is promoted to one dtype first.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,8 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.trace import Tracer
-from anima.lax.convert import convert_element_type
-from anima.lax.joining import concatenate_p, split_p, tile as lax_tile
-from anima.lax.shape import check_axis, expand_dims, squeeze_p
+from anima.lax import concatenate_p, convert_element_type, expand_dims, split_p, squeeze_p, tile as lax_tile
+from anima.lax.shape import check_axis
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.promotion import array_like, promote_dtypes, shape_of
@@ -265,7 +265,7 @@ def _sections(name: str, n: int, given: Any, uneven: bool) -> list[int]:
         return [part + 1] * more + [part] * (count - more)
     cuts = [slice(None, operator.index(c)).indices(n)[1] for c in np.asarray(given).tolist()]
     bounds = [0, *cuts, n]
-    return [max(hi - lo, 0) for lo, hi in zip(bounds, bounds[1:])]
+    return [max(hi - lo, 0) for lo, hi in itertools.pairwise(bounds)]
 
 
 def _split(name: str, ary: Any, given: Any, axis: Any, uneven: bool = False) -> list[Any]:
@@ -275,7 +275,7 @@ def _split(name: str, ary: Any, given: Any, axis: Any, uneven: bool = False) -> 
     sizes = _sections(name, n, given, uneven)
     if sum(sizes) != n:  # cuts that go back: the pieces overlap
         bounds = [0, *np.asarray(given).tolist(), n]
-        picks = [(slice(None),) * along + (slice(lo, hi),) for lo, hi in zip(bounds, bounds[1:])]
+        picks = [(slice(None),) * along + (slice(lo, hi),) for lo, hi in itertools.pairwise(bounds)]
         return [ary[pick] for pick in picks]
     return list(split_p.bind(ary, sizes=tuple(sizes), axis=along))
 

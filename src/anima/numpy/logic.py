@@ -11,25 +11,38 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import abs as lax_abs, add, mul, sub
-from anima.lax.bitwise import (
+from anima.lax import (
+    abs as lax_abs,
+    add,
     and_p,
-    bitwise_and,
-    bitwise_or,
+    bitwise_and as lax_and,
+    bitwise_or as lax_or,
+    convert_element_type,
+    eq,
+    eq_p,
+    ge_p,
+    gt_p,
+    imag,
+    is_finite_p,
+    le,
+    le_p,
+    lt_p,
+    mul,
+    ne,
+    ne_p,
     not_p,
     or_p,
     population_count_p,
+    real,
+    reduce_and_p,
+    select,
     shift_left_p,
     shift_right_arithmetic_p,
     shift_right_logical_p,
+    sub,
     xor_p,
 )
-from anima.lax.compare import eq, eq_p, ge_p, gt_p, is_finite_p, le, le_p, lt_p, ne, ne_p
-from anima.lax.complex_parts import imag, real
-from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant, filled
-from anima.lax.reductions import reduce_and_p
-from anima.lax.selection import select
 from anima.numpy.calls import function
 from anima.numpy.promotion import array_like, aval, dtype_of, inexact, promote, shape_of, stretch
 
@@ -368,7 +381,7 @@ def finite(name: str, x: Any) -> Any:
     if not dtypes.is_inexact(known.dtype):
         return _all_true(x)
     if dtypes.is_complex(known.dtype):
-        return bitwise_and(is_finite_p.bind(real(x)), is_finite_p.bind(imag(x)))
+        return lax_and(is_finite_p.bind(real(x)), is_finite_p.bind(imag(x)))
     return is_finite_p.bind(x)
 
 
@@ -388,7 +401,7 @@ def _infinite(name: str, x: Any) -> Any:
     if not dtypes.is_inexact(known.dtype):
         return not_p.bind(_all_true(x))
     if dtypes.is_complex(known.dtype):
-        return bitwise_or(_infinite(name, real(x)), _infinite(name, imag(x)))
+        return lax_or(_infinite(name, real(x)), _infinite(name, imag(x)))
     return eq(lax_abs(x), constant(math.inf, x))
 
 
@@ -488,9 +501,9 @@ def _close(name: str, a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool) -> 
     rtol, atol = (convert_element_type(t, dtype_of(scale)) for t in (rtol, atol))
     bound = promote(name, atol, mul(*promote(name, rtol, scale)))
     close = le(difference, add(*(stretch(v, shape_of(v), shape) for v in bound)))
-    both_finite = bitwise_and(finite(name, a), finite(name, b))
+    both_finite = lax_and(finite(name, a), finite(name, b))
     close = select(both_finite, close, eq(a, b))
-    return bitwise_or(close, bitwise_and(ne(a, a), ne(b, b))) if equal_nan else close
+    return lax_or(close, lax_and(ne(a, a), ne(b, b))) if equal_nan else close
 
 
 @function(static=("equal_nan",))

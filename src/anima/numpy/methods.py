@@ -16,9 +16,10 @@ from anima import dtypes
 from anima._native import ArrayImpl
 from anima.core.trace import Tracer
 from anima.errors import ImmutableArrayError
-from anima.lax.convert import bitcast_convert_type, convert_element_type
+from anima.lax import bitcast_convert_type, convert_element_type
 from anima.numpy import (
     arithmetic,
+    arranging,
     creation,
     linear,
     logic,
@@ -28,10 +29,11 @@ from anima.numpy import (
     scans,
     selection,
     shapes,
+    sorting,
     taking,
 )
 from anima.numpy.at import updates_at
-from anima.numpy.calls import accepts, function, operator, refuse_container
+from anima.numpy.calls import accepts, function, operator, plain, refuse_container
 from anima.numpy.indexing import getitem, iterate
 from anima.transforms.placement import device_put
 
@@ -79,11 +81,11 @@ _UNARY = {
 
 def _install_operators() -> None:
     for name, (symbol, fun, reflects) in _BINARY.items():
-        _set_pair(f"__{name}__", *operator(f"__{name}__", symbol, fun.fun))
+        _set_pair(f"__{name}__", *operator(f"__{name}__", symbol, plain(fun)))
         if reflects:
-            _set_pair(f"__r{name}__", *operator(f"__r{name}__", symbol, _reflected(fun.fun)))
+            _set_pair(f"__r{name}__", *operator(f"__r{name}__", symbol, _reflected(plain(fun))))
     for name, fun in _UNARY.items():
-        _set_pair(name, fun, fun.fun)
+        _set_pair(name, fun, plain(fun))
 
 
 def _set_pair(name: str, compiled: Any, plain: Any) -> None:
@@ -195,6 +197,11 @@ def _copy(x: Any) -> Any:
     return creation.array(x, copy=True)
 
 
+def _compress(x: Any, condition: Any, axis: int | None = None, **options: Any) -> Any:
+    """The parts along an axis where a condition holds, as `anima.numpy.compress`."""
+    return selection.compress(condition, x, axis, **options)
+
+
 def _view(x: Any, dtype: Any = None, type: None = None) -> Any:
     """The bits of the elements read as another dtype; the last axis shrinks or grows with its width."""
     if type is not None:
@@ -275,8 +282,10 @@ _SAME = {
     linear: ("dot",),
     ranges: ("diagonal", "trace"),
     scans: ("cumprod", "cumsum"),
-    selection: ("clip",),
+    rounding: ("round",),
+    selection: ("choose", "clip", "nonzero"),
     shapes: ("ravel", "squeeze", "swapaxes"),
+    sorting: ("argpartition", "argsort", "searchsorted", "sort"),
     taking: ("take",),
 }
 
@@ -291,8 +300,10 @@ _SPECIAL: dict[str, Any] = {
     "__setitem__": _setitem,
     "__array_namespace__": _namespace,
     "astype": _astype,
+    "compress": _compress,
     "copy": _copy,
     "flatten": _flatten,
+    "repeat": arranging.repeat,
     "reshape": _reshape,
     "to_device": _to_device,
     "transpose": _transpose,
@@ -309,20 +320,18 @@ _PROPERTIES: dict[str, Any] = {
 }
 
 
-def _install() -> None:
+def install_methods() -> None:
+    """Give arrays and tracers the methods of this table."""
     _install_operators()
     for module, names in _SAME.items():
         for name in names:
             fun = getattr(module, name)
-            _set_pair(name, fun, fun.fun)
+            _set_pair(name, fun, getattr(fun, "fun", fun))  # a few are not compiled as a whole
     for name, fun in _SPECIAL.items():
         _set_pair(name, fun, fun)
     for name, fun in _ON_HOST.items():
         setattr(ArrayImpl, name, fun)
     for name, fun in _PROPERTIES.items():
-        _set_pair(name, property(fun, doc=fun.__doc__), property(fun.fun, doc=fun.__doc__))
+        _set_pair(name, property(fun, doc=fun.__doc__), property(plain(fun), doc=fun.__doc__))
     _set_pair("at", property(updates_at), property(updates_at))
-    ArrayImpl.__array_priority__ = 100  # NumPy's operators leave the work to ours
-
-
-_install()
+    setattr(ArrayImpl, "__array_priority__", 100)  # noqa: B010 - NumPy's operators leave the work to ours

@@ -17,8 +17,7 @@ from anima.config import numpy_rank_promotion
 from anima.core.aval import ShapedArray
 from anima.core.trace import Tracer, aval_of
 from anima.dtypes.requests import user_stack_level
-from anima.lax.convert import convert_element_type_p
-from anima.lax.shape import broadcast_in_dim_p
+from anima.lax import broadcast_in_dim_p, convert_element_type_p
 
 _PYTHON_SCALARS = (bool, int, float, complex)
 _OF_KIND: dict[str, type] = {"i": int, "f": float, "c": complex}
@@ -75,7 +74,7 @@ def aval(name: str, value: Any, position: int | str = 0) -> tuple[Any, ShapedArr
 
 def shape_of(value: Any) -> tuple[int, ...]:
     """The shape of an operand."""
-    return aval_of(value).shape  # type: ignore[attr-defined, no-any-return]
+    return aval_of(value).shape  # type: ignore[attr-defined]
 
 
 def dtype_of(value: Any) -> Any:
@@ -106,15 +105,15 @@ def _convert_scalar(value: Any, dtype: np.dtype[Any], weak: bool) -> Any:
 
 def promote_dtypes(name: str, *args: Any) -> Sequence[Any]:
     """The operands with one dtype, by the promotion rules."""
-    args, avals = avals_of(name, args)
-    return _to_common(args, avals, *_common(avals))
+    values, avals = avals_of(name, args)
+    return _to_common(values, avals, *_common(avals))
 
 
 def promote_dtypes_inexact(name: str, *args: Any) -> Sequence[Any]:
     """The operands with one floating-point or complex dtype."""
-    args, avals = avals_of(name, args)
+    values, avals = avals_of(name, args)
     dtype, weak = _common(avals)
-    return _to_common(args, avals, dtypes.to_inexact_dtype(dtype), weak)
+    return _to_common(values, avals, dtypes.to_inexact_dtype(dtype), weak)
 
 
 def _common(avals: Sequence[ShapedArray]) -> tuple[Any, bool]:
@@ -132,7 +131,7 @@ def promote(name: str, *args: Any) -> Sequence[Any]:
       TypeError: one is no array or scalar, or the shapes do not broadcast.
       TypePromotionError: they have no common dtype.
     """
-    args, avals = avals_of(name, args)
+    values, avals = avals_of(name, args)
     first = avals[0]
     same_dtype = same_shape = True
     for other in avals[1:]:
@@ -141,16 +140,16 @@ def promote(name: str, *args: Any) -> Sequence[Any]:
         if other.shape != first.shape:
             same_shape = False
     if not same_dtype:
-        args = _to_common(args, avals, *_common(avals))
-    return args if same_shape else _broadcast(name, args, [a.shape for a in avals])
+        values = _to_common(values, avals, *_common(avals))
+    return values if same_shape else _broadcast(name, values, [a.shape for a in avals])
 
 
 def promote_inexact(name: str, *args: Any) -> Sequence[Any]:
     """The operands of an elementwise function that works on floating-point and complex numbers only."""
-    args, avals = avals_of(name, args)
+    values, avals = avals_of(name, args)
     dtype, weak = _common(avals)
-    args = _to_common(args, avals, dtypes.to_inexact_dtype(dtype), weak)
-    return _broadcast(name, args, [a.shape for a in avals])
+    values = _to_common(values, avals, dtypes.to_inexact_dtype(dtype), weak)
+    return _broadcast(name, values, [a.shape for a in avals])
 
 
 def inexact(name: str, x: Any) -> Any:
@@ -163,8 +162,8 @@ def inexact(name: str, x: Any) -> Any:
 
 def broadcast_together(name: str, *args: Any) -> Sequence[Any]:
     """The operands with one shape; constant scalars stay scalars."""
-    args, avals = avals_of(name, args)
-    return _broadcast(name, args, [a.shape for a in avals])
+    values, avals = avals_of(name, args)
+    return _broadcast(name, values, [a.shape for a in avals])
 
 
 def _broadcast(name: str, args: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:

@@ -17,19 +17,30 @@ from anima import _native, dtypes
 from anima._native import get_trace
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
-from anima.lax.arithmetic import add, div, mul, sign, sub
-from anima.lax.bitwise import bitwise_not
-from anima.lax.compare import eq, ge
-from anima.lax.convert import convert_element_type
-from anima.lax.create import broadcasted_iota, iota
-from anima.lax.joining import concatenate, pad
+from anima.lax import (
+    add,
+    bitwise_not,
+    broadcast_in_dim,
+    broadcasted_iota,
+    concatenate,
+    convert_element_type,
+    div,
+    eq,
+    expand_dims,
+    floor,
+    ge,
+    iota,
+    mul,
+    pad,
+    select,
+    sign,
+    sub,
+)
 from anima.lax.operands import constant, filled
-from anima.lax.rounding import floor
-from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_axis, expand_dims
+from anima.lax.shape import check_axis
 from anima.numpy.arithmetic import power_of
 from anima.numpy.calls import function
-from anima.numpy.creation import HOST_FILL, asarray, place
+from anima.numpy.creation import HOST_FILL, asarray, put_on
 from anima.numpy.elementary import log10
 from anima.numpy.promotion import array_like, dtype_of, promote, shape_of, stretch
 from anima.numpy.reductions import refuse_out
@@ -91,7 +102,7 @@ def arange(
     step = 1 if step is None else _number("arange", "step", step)
     if step == 0:
         raise ValueError("arange: step must not be zero")
-    return place(_counted(start, stop, step, kind), device)
+    return put_on(_counted(start, stop, step, kind), device)
 
 
 def _counted(start: Any, stop: Any, step: Any, kind: Any) -> Any:
@@ -179,7 +190,7 @@ def linspace(
     [0.   0.25 0.5  0.75 1.  ]
     """
     result, step = _linspace(start, stop, _size("linspace", num), endpoint, dtype, axis)
-    result = place(result, device)
+    result = put_on(result, device)
     return (result, step) if retstep else result
 
 
@@ -221,7 +232,7 @@ def geomspace(
     """Numbers in geometric progression from `start` to `stop`; arguments as for `linspace`.
 
     >>> import anima.numpy as np
-    >>> print(np.geomspace(1.0, 8.0, 4))
+    >>> print(np.geomspace(1.0, 8.0, 4).round(3))
     [1. 2. 4. 8.]
     """
     start, stop = promote("geomspace", start, stop)
@@ -395,7 +406,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
     [[1. 0.]
      [0. 1.]]
     """
-    return place(_matrix("eye", _on_diagonal, np.eye, N, M, k, dtype), device)
+    return put_on(_matrix("eye", _on_diagonal, np.eye, N, M, k, dtype), device)
 
 
 def identity(n: int, dtype: Any = None) -> Any:
@@ -425,7 +436,7 @@ def _triangle(name: str, m: Any, k: int, lower: bool) -> Any:
     shape = shape_of(m)
     if len(shape) < 2:
         raise ValueError(f"{name} needs at least 2 dimensions, got shape {shape}")
-    mask = on_or_below(*shape[-2:], operator.index(k) if lower else operator.index(k) - 1)
+    mask = on_or_below(shape[-2], shape[-1], operator.index(k) if lower else operator.index(k) - 1)
     mask = mask if lower else bitwise_not(mask)
     return select(broadcast_in_dim(mask, shape, (len(shape) - 2, len(shape) - 1)), m, filled(0, m))
 

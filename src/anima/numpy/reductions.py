@@ -14,24 +14,31 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import add, div, max as lax_max, min as lax_min, mul, sub
-from anima.lax.complex_parts import conj as lax_conj, real
-from anima.lax.convert import convert_element_type
-from anima.lax.operands import constant, filled
-from anima.lax.powers import sqrt_p
-from anima.lax.reductions import (
+from anima.lax import (
+    add,
     argmax_p,
     argmin_p,
-    extreme,
+    conj as lax_conj,
+    convert_element_type,
+    div,
+    max as lax_max,
+    min as lax_min,
+    mul,
+    real,
     reduce_and_p,
     reduce_max_p,
     reduce_min_p,
     reduce_or_p,
     reduce_prod_p,
     reduce_sum_p,
+    reshape_p,
+    select,
+    sqrt_p,
+    sub,
 )
-from anima.lax.selection import select
-from anima.lax.shape import check_axes, check_axis, reshape_p
+from anima.lax.operands import constant, filled
+from anima.lax.reductions import extreme
+from anima.lax.shape import check_axes, check_axis
 from anima.numpy.calls import function
 from anima.numpy.logic import truth
 from anima.numpy.promotion import array_like, aval, dtype_of, promote_dtypes, shape_of, stretch
@@ -88,7 +95,7 @@ def _widest(dtype: Any, promote_integers: bool) -> Any:
         return dtypes.default_int_dtype()
     if promote_integers and kind in ("i", "u"):
         wide = dtypes.default_int_dtype() if kind == "i" else dtypes.default_uint_dtype()
-        return wide if dtypes.BITS[wide] > dtypes.BITS[dtype] else dtype
+        return wide if dtypes.itemsize_bits(wide) > dtypes.itemsize_bits(dtype) else dtype
     return dtype
 
 

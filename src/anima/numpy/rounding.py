@@ -11,20 +11,31 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import abs as lax_abs, div, mul, sub
-from anima.lax.bitwise import bitwise_and, bitwise_or, shift_left, shift_right_logical
-from anima.lax.compare import eq, lt, ne
-from anima.lax.complex_parts import complex as lax_complex, imag, real
-from anima.lax.convert import bitcast_convert_type, convert_element_type
-from anima.lax.operands import constant, filled
-from anima.lax.rounding import (
+from anima.lax import (
     RoundingMethod,
+    abs as lax_abs,
+    bitcast_convert_type,
+    bitwise_and,
+    bitwise_or,
     ceil as lax_ceil,
+    complex as lax_complex,
+    convert_element_type,
+    div,
+    eq,
     floor as lax_floor,
+    imag,
+    lt,
+    mul,
+    ne,
     nextafter_p,
+    real,
     round as lax_round,
+    select,
+    shift_left,
+    shift_right_logical,
+    sub,
 )
-from anima.lax.selection import select
+from anima.lax.operands import constant, filled
 from anima.numpy.arithmetic import floor_divide
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray

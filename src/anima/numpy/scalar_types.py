@@ -40,7 +40,7 @@ class ScalarMeta(type):
         return asarray(x, dtype=cls.dtype)
 
     def __instancecheck__(cls, instance: object) -> builtins.bool:
-        return isinstance(instance, (Array, cls.dtype.type)) and instance.dtype == cls.dtype  # type: ignore[attr-defined]
+        return isinstance(instance, (Array, cls.dtype.type)) and getattr(instance, "dtype", None) == cls.dtype
 
     def __repr__(cls) -> str:
         return f"<class 'anima.numpy.{cls.__name__}'>"
@@ -94,6 +94,7 @@ flexible = np.flexible
 object_ = np.object_
 
 dtype = np.dtype
+ndarray = Array
 ComplexWarning = np.exceptions.ComplexWarning
 
 

@@ -11,15 +11,22 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.arithmetic import add, div, mul, sub
-from anima.lax.compare import ne
-from anima.lax.convert import convert_element_type
-from anima.lax.cumulative import cumprod as lax_cumprod, cumsum as lax_cumsum
-from anima.lax.joining import concatenate
+from anima.lax import (
+    add,
+    broadcast_in_dim,
+    concatenate,
+    convert_element_type,
+    cumprod as lax_cumprod,
+    cumsum as lax_cumsum,
+    div,
+    mul,
+    ne,
+    select,
+    slice_in_dim,
+    sub,
+)
 from anima.lax.operands import constant, filled
-from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_axis
-from anima.lax.slicing import slice_in_dim
+from anima.lax.shape import check_axis
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.promotion import (

@@ -16,13 +16,19 @@ from anima import dtypes
 from anima._native import get_trace
 from anima.core.trace import Tracer
 from anima.errors import ConcretizationTypeError
-from anima.lax.arithmetic import max_p, min_p
-from anima.lax.compare import eq, ne
-from anima.lax.complex_parts import complex as lax_complex, imag, real
-from anima.lax.convert import convert_element_type
-from anima.lax.create import iota
+from anima.lax import (
+    complex as lax_complex,
+    convert_element_type,
+    eq,
+    imag,
+    iota,
+    max_p,
+    min_p,
+    ne,
+    real,
+    select as lax_select,
+)
 from anima.lax.operands import constant, filled
-from anima.lax.selection import select as lax_select
 from anima.numpy import arithmetic, logic, reductions, shapes
 from anima.numpy.at import IndexUpdate
 from anima.numpy.calls import function
@@ -302,7 +308,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     dims = a.shape or (1,)
     kind = dtypes.default_int_dtype()
     if size is None and get_trace() is None:
-        return tuple([asarray(p.astype(kind)) for p in np.nonzero(np.atleast_1d(np.asarray(a)))])
+        return tuple([asarray(p, dtype=kind) for p in np.nonzero(np.atleast_1d(np.asarray(a)))])
     count = _counted("nonzero", a, size)
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value,) * len(dims)
     if len(fills) != len(dims):

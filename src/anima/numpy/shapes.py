@@ -15,23 +15,17 @@ import numpy as np
 from anima import dtypes
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
-from anima.lax.convert import convert_element_type
-from anima.lax.joining import concatenate
-from anima.lax.shape import (
+from anima.lax import (
     broadcast_in_dim_p,
-    check_axes,
-    check_axis,
-    check_shape,
+    convert_element_type,
     expand_dims as lax_expand_dims,
-    refuse_out_sharding,
     reshape_p,
-    rev_p,
     squeeze_p,
     transpose_p,
 )
-from anima.lax.slicing import dynamic_slice_in_dim, slice_in_dim
+from anima.lax.shape import check_axes, check_axis, check_shape, refuse_out_sharding
 from anima.numpy.calls import function
-from anima.numpy.creation import asarray, place
+from anima.numpy.creation import asarray, put_on
 from anima.numpy.promotion import array_like, aval, shape_of
 
 # --- what an array is like --------------------------------------------------------------------
@@ -115,7 +109,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     """
     x = array_like("astype", x)
     wanted = dtypes.check_user_dtype_supported(float if dtype is None else dtype, "astype")
-    return place(_converted(x, wanted), device)
+    return put_on(_converted(x, wanted), device)
 
 
 @function(static=("dtype",))
@@ -164,8 +158,8 @@ def _reshaped(name: str, a: Any, given: Any, order: str) -> Any:
     a = array_like(name, a)
     sizes = _full_shape(name, a, given)
     if order == "F":
-        reversed_ = reshape_p.bind(_permuted(a, range(len(shape_of(a)))[::-1]), new_sizes=sizes[::-1])
-        return _permuted(reversed_, range(len(sizes))[::-1])
+        reversed_ = reshape_p.bind(permuted(a, range(len(shape_of(a)))[::-1]), new_sizes=sizes[::-1])
+        return permuted(reversed_, range(len(sizes))[::-1])
     if order not in ("C", "A", "K"):
         raise ValueError(f"{name}: order must be 'C' or 'F', got {order!r}")
     return asarray(a) if shape_of(a) == sizes else reshape_p.bind(a, new_sizes=sizes)
@@ -204,15 +198,11 @@ def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     [1 2 3 4]
     """
     refuse_out_sharding("ravel", out_sharding)
-    return _reshaped(
-        "ravel",
-        a,
-        (-1,) if shape_of(array_like("ravel", a)) and math.prod(shape_of(a)) else (math.prod(shape_of(a)),),
-        order,
-    )
+    return _reshaped("ravel", a, (math.prod(shape_of(array_like("ravel", a))),), order)
 
 
-def _permuted(a: Any, axes: Sequence[int]) -> Any:
+def permuted(a: Any, axes: Sequence[int]) -> Any:
+    """`a` with its dimensions in another order."""
     axes = tuple(axes)
     return asarray(a) if axes == tuple(range(len(axes))) else transpose_p.bind(a, permutation=axes)
 
@@ -221,11 +211,11 @@ def _transposed(name: str, a: Any, axes: Any) -> Any:
     a = array_like(name, a)
     rank = len(shape_of(a))
     if axes is None:
-        return _permuted(a, range(rank)[::-1])
+        return permuted(a, range(rank)[::-1])
     order = check_axes(name, axes, rank, "axes", negative=True)
     if len(order) != rank:
         raise ValueError(f"{name}: axes {tuple(axes)} must name each of the {rank} dimensions once")
-    return _permuted(a, order)
+    return permuted(a, order)
 
 
 @function(static=("axes",))
@@ -271,7 +261,7 @@ def matrix_transpose(x: Any, /) -> Any:
     rank = len(shape_of(x))
     if rank < 2:
         raise ValueError(f"matrix_transpose needs at least 2 dimensions, got shape {shape_of(x)}")
-    return _permuted(x, (*range(rank - 2), rank - 1, rank - 2))
+    return permuted(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
 @function(static=("axis1", "axis2"))
@@ -287,7 +277,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     one, two = check_axis("swapaxes", axis1, rank, "axis1"), check_axis("swapaxes", axis2, rank, "axis2")
     order = list(range(rank))
     order[one], order[two] = two, one
-    return _permuted(a, order)
+    return permuted(a, order)
 
 
 @function(static=("source", "destination"))
@@ -314,7 +304,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     order = [i for i in range(rank) if i not in origins]
     for target, origin in sorted(zip(targets, origins)):
         order.insert(target, origin)
-    return _permuted(a, order)
+    return permuted(a, order)
 
 
 @function(static=("axis", "start"))
@@ -331,7 +321,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     target = check_axis("rollaxis", start, rank + 1, "start")
     order = [i for i in range(rank) if i != origin]
     order.insert(target - (origin < target), origin)
-    return _permuted(a, order)
+    return permuted(a, order)
 
 
 @function(static=("axis",))
@@ -495,134 +485,3 @@ def broadcast_arrays(*args: Any) -> list[Any]:
     """
     target = broadcast_shapes(*[shape_of(array_like("broadcast_arrays", a, i)) for i, a in enumerate(args)])
     return [_broadcast_to("broadcast_arrays", a, target) for a in args]
-
-
-# --- flipping and rolling ---------------------------------------------------------------------
-
-
-def _flipped(name: str, m: Any, axis: Any) -> Any:
-    m = array_like(name, m)
-    rank = len(shape_of(m))
-    axes = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    dimensions = check_axes(name, axes, rank, "axis", negative=True)
-    return rev_p.bind(m, dimensions=dimensions) if dimensions else asarray(m)
-
-
-@function(static=("axis",))
-def flip(m: Any, axis: Any = None) -> Any:
-    """`m` with its elements in reverse order along some axes: by default all.
-
-    >>> import anima.numpy as np
-    >>> print(np.flip(np.array([1, 2, 3])))
-    [3 2 1]
-    """
-    return _flipped("flip", m, axis)
-
-
-@function
-def fliplr(m: Any) -> Any:
-    """`m` with its columns in reverse order.
-
-    >>> import anima.numpy as np
-    >>> print(np.fliplr(np.array([[1, 2], [3, 4]])))
-    [[2 1]
-     [4 3]]
-    """
-    return _flipped("fliplr", m, 1)
-
-
-@function
-def flipud(m: Any) -> Any:
-    """`m` with its rows in reverse order.
-
-    >>> import anima.numpy as np
-    >>> print(np.flipud(np.array([[1, 2], [3, 4]])))
-    [[3 4]
-     [1 2]]
-    """
-    return _flipped("flipud", m, 0)
-
-
-@function(static=("k", "axes"))
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    """`m` turned by `k` quarter turns from the first of two axes towards the second.
-
-    Raises:
-      ValueError: the axes are not two different ones.
-
-    >>> import anima.numpy as np
-    >>> print(np.rot90(np.array([[1, 2], [3, 4]])))
-    [[2 4]
-     [1 3]]
-    """
-    m = array_like("rot90", m)
-    rank = len(shape_of(m))
-    pair = check_axes("rot90", axes, rank, "axes", negative=True)
-    if len(pair) != 2:
-        raise ValueError(f"rot90: axes must be two, got {axes}")
-    one, two = pair
-    turns = k % 4
-    order = list(range(rank))
-    order[one], order[two] = two, one
-    if turns == 0:
-        return asarray(m)
-    if turns == 2:
-        return _flipped("rot90", m, pair)
-    return (
-        _permuted(_flipped("rot90", m, two), order)
-        if turns == 1
-        else _flipped("rot90", _permuted(m, order), two)
-    )
-
-
-def _rolled(a: Any, shift: Any, axis: int) -> Any:
-    n = shape_of(a)[axis]
-    if n == 0:
-        return a
-    if isinstance(shift, (int, np.integer)):
-        cut = -int(shift) % n
-        if cut == 0:
-            return a
-        return concatenate([slice_in_dim(a, cut, n, axis=axis), slice_in_dim(a, 0, cut, axis=axis)], axis)
-    return dynamic_slice_in_dim(concatenate([a, a], axis), (n - shift % n) % n, n, axis)
-
-
-@function(static=("axis",))
-def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """`a` with its elements moved along some axes; those that leave at the end enter at the start.
-
-    Args:
-      a: an array.
-      shift: by how many places; an integer or an array, or one for each axis. It may be traced.
-      axis: an axis or a sequence of them; None rolls the flattened array.
-    Raises:
-      ValueError: an axis is out of range, or shifts and axes do not fit.
-
-    >>> import anima.numpy as np
-    >>> print(np.roll(np.array([1, 2, 3, 4]), 1))
-    [4 1 2 3]
-    """
-    a = array_like("roll", a)
-    sizes = shape_of(a)
-    if axis is None:
-        return reshape_p.bind(
-            _roll_axes(reshape_p.bind(a, new_sizes=(math.prod(sizes),)), shift, (0,)), new_sizes=sizes
-        )
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    return _roll_axes(a, shift, tuple(check_axis("roll", i, len(sizes)) for i in axes))
-
-
-def _roll_axes(a: Any, shift: Any, axes: tuple[int, ...]) -> Any:
-    shifts = list(shift) if isinstance(shift, (tuple, list)) else None
-    if shifts is None:
-        dims = shape_of(array_like("roll", shift, "shift"))
-        shifts = [shift] if not dims else [shift[i] for i in range(dims[0])]
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
-    elif len(axes) == 1:
-        axes = axes * len(shifts)
-    if len(shifts) != len(axes):
-        raise ValueError(f"roll: {len(shifts)} shifts do not fit {len(axes)} axes")
-    for one, axis in zip(shifts, axes):
-        a = _rolled(a, one, axis)
-    return asarray(a)

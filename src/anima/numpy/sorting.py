@@ -18,13 +18,15 @@ from anima.lax.bitwise import bitwise_and, bitwise_not, bitwise_or
 from anima.lax.compare import eq, eq_to, gt, lt, lt_to, ne
 from anima.lax.complex_parts import imag, real
 from anima.lax.convert import convert_element_type
-from anima.lax.create import broadcasted_iota
+from anima.lax.create import broadcasted_iota, full
+from anima.lax.cumulative import cumsum_p
 from anima.lax.gathering import GatherScatterMode
 from anima.lax.joining import concatenate
 from anima.lax.operands import constant, filled
 from anima.lax.reductions import reduce_sum_p
+from anima.lax.scattering import ScatterDimensionNumbers, scatter
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_axis, reshape_p, rev_p
+from anima.lax.shape import broadcast_in_dim, check_axis, expand_dims, reshape_p, rev_p
 from anima.lax.slicing import slice_in_dim
 from anima.lax.sorting import sort as lax_sort
 from anima.numpy.calls import function
@@ -249,24 +251,27 @@ def _by_bisection(a: list[Any], v: list[Any], n: int, right: bool) -> Any:
 def _by_comparing(a: list[Any], v: list[Any], n: int, right: bool) -> Any:
     """Counts the elements that come before."""
     shape = shape_of(v[0])
-    full = (*shape, n)
-    rows = [broadcast_in_dim(key, full, (len(shape),)) for key in a]
-    columns = [broadcast_in_dim(key, full, tuple(range(len(shape)))) for key in v]
+    pairs = (*shape, n)
+    rows = [broadcast_in_dim(key, pairs, (len(shape),)) for key in a]
+    columns = [broadcast_in_dim(key, pairs, tuple(range(len(shape)))) for key in v]
     counted = bitwise_not(_before(columns, rows)) if right else _before(rows, columns)
-    return reduce_sum_p.bind(convert_element_type(counted, index_dtype(full)), axes=(len(shape),))
+    return reduce_sum_p.bind(convert_element_type(counted, index_dtype(pairs)), axes=(len(shape),))
 
 
 def _by_sorting(a: list[Any], v: list[Any], n: int, right: bool) -> Any:
-    """Sorts both together; how many elements of `a` come before one of `v` is its place less its rank among them."""
+    """Sorts both together, and counts the elements of `a` before each of `v`."""
     shape = shape_of(v[0])
     m = math.prod(shape)
     flat = [reshape_p.bind(key, new_sizes=(m,)) for key in v]
-    joined = [concatenate([p, q] if right else [q, p], 0) for p, q in zip(a, flat)]
-    order = places_sorted(joined, 0)
-    ranks = places_sorted([order], 0)
-    mine = slice_in_dim(ranks, n, n + m) if right else slice_in_dim(ranks, 0, m)
-    among = places_sorted([places_sorted(flat, 0)], 0)
-    return reshape_p.bind(sub(mine, among), new_sizes=shape)
+    order = places_sorted([concatenate([p, q] if right else [q, p], 0) for p, q in zip(a, flat)], 0)
+    first = constant(n if right else m, order)
+    from_a = lt(order, first) if right else bitwise_not(lt(order, first))
+    counts = cumsum_p.bind(convert_element_type(from_a, dtype_of(order)), axis=0, reverse=False)
+    targets = sub(order, first) if right else order
+    # Places of elements of `a` lie out of bounds, and are dropped; negative ones too, as places here do not wrap.
+    numbers = ScatterDimensionNumbers((), (0,), (0,))
+    found = scatter(full((m,), 0, dtype_of(order)), expand_dims(targets, (1,)), counts, numbers, unique_indices=True)
+    return reshape_p.bind(found, new_sizes=shape)
 
 
 _SEARCHES = {"scan": _by_bisection, "scan_unrolled": _by_bisection, "sort": _by_sorting, "compare_all": _by_comparing}
@@ -340,9 +345,9 @@ def digitize(x: Any, bins: Any, right: bool = False, *, method: str | None = Non
     side, method = "left" if right else "right", method or "scan"
     _check_search("digitize", bins, side, method, "bins")
     n = shape_of(bins)[0]
-    up = search("digitize", bins, x, not right, method)
     if n < 2:
-        return up
-    down = sub(filled(n, up), search("digitize", rev_p.bind(bins, dimensions=(0,)), x, right, method))
+        return search("digitize", bins, x, not right, method)
     first, last = (reshape_p.bind(slice_in_dim(bins, i, i + 1), new_sizes=()) for i in (0, n - 1))
-    return select(gt(first, last), down, up)
+    falls = gt(first, last)
+    found = search("digitize", select(falls, rev_p.bind(bins, dimensions=(0,)), bins), x, not right, method)
+    return select(falls, sub(filled(n, found), found), found)

@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, ScatterDimensionNumbers, gather
-from anima.lax.scattering import scatter
-from anima.lax.shape import check_axis, expand_dims
+from anima.lax import (
+    GatherDimensionNumbers,
+    GatherScatterMode,
+    ScatterDimensionNumbers,
+    expand_dims,
+    gather,
+    scatter,
+)
+from anima.lax.shape import check_axis
 from anima.numpy import reductions, shapes
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray

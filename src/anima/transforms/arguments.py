@@ -24,9 +24,9 @@ from anima.runtime.arrays import as_array
 
 
 def check_inputs(
-    leaves: list[Any], fun: Any, what: str, args: Sequence[Any], kwargs: dict[str, Any]
+    leaves: list[Any], fun: Any, what: str, args: Sequence[Any], kwargs: dict[str, Any], first: int = 0
 ) -> list[Any]:
-    """The leaves of the arguments as arrays or tracers.
+    """The leaves of the arguments, which start at position `first`, as arrays or tracers.
 
     Raises:
       TypeError: a leaf is no array or number; the message names the argument.
@@ -37,7 +37,7 @@ def check_inputs(
         try:
             leaves[index] = as_array(leaf)
         except TypeError as error:
-            name = leaf_names(fun, args, kwargs)[index]
+            name = leaf_names(fun, args, kwargs, first)[index]
             raise TypeError(
                 f"argument {name} of {name_of(fun)}, passed to {what}, has type {type(leaf).__name__}, which is "
                 f"not an array, a number or a pytree of them: {error}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -240,26 +240,28 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 def _check_differentiable(
-    leaves: list[Any], what: str, fun: Any, holomorphic: bool, allow_int: bool, where: str
+    leaves: list[Any], what: str, fun: Any, position: int, holomorphic: bool, allow_int: bool
 ) -> None:
+    """Raise TypeError unless the leaves of argument `position` can be differentiated with respect to."""
     for leaf in leaves:
         dtype = shaped(leaf).dtype
-        name = dtypes.dtype_name(dtype)
         if holomorphic:
             if not dtypes.is_complex(dtype):
-                raise TypeError(
-                    f"{what} with holomorphic=True requires inputs with complex dtype, but {where} of {name_of(fun)} has {name}"
-                )
+                _refuse(f"{what} with holomorphic=True requires inputs with complex dtype", fun, position, dtype, "")
         elif dtypes.is_complex(dtype):
-            raise TypeError(
-                f"{what} requires real-valued inputs (of floating point dtype), but {where} of {name_of(fun)} has "
-                f"{name}; for holomorphic differentiation pass holomorphic=True, otherwise use vjp directly"
-            )
+            advice = "for holomorphic differentiation pass holomorphic=True, otherwise use vjp directly"
+            _refuse(f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice)
         elif not dtypes.is_inexact(dtype) and not allow_int:
-            raise TypeError(
-                f"{what} requires real-valued inputs (of floating point dtype), but {where} of {name_of(fun)} has "
-                f"{name}; convert it with astype(float), or pass allow_int=True for float0 gradients"
-            )
+            advice = "convert it with astype(float), or pass allow_int=True for float0 gradients"
+            _refuse(f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice)
+
+
+def _refuse(rule: str, fun: Any, position: int, dtype: Any, advice: str) -> NoReturn:
+    argument = argument_name(fun, position)
+    raise TypeError(
+        f"{rule}, but argument {argument} of {name_of(fun)} has {dtypes.dtype_name(dtype)}"
+        + (f"; {advice}" if advice else "")
+    )
 
 
 def _check_scalar(value: Any, fun: Any, what: str, holomorphic: bool) -> Any:
@@ -316,9 +318,8 @@ def value_and_grad(
         positions, of_chosen = select_args(fun, args, numbers, "grad")
         chosen = tuple(args[p] for p in positions)
         for position, arg in zip(positions, chosen):
-            where = f"argument {argument_name(fun, position)}"
-            leaves = check_inputs(tree_flatten(arg)[0], fun, "grad", (arg,), {})
-            _check_differentiable(leaves, "grad", fun, holomorphic, allow_int, where)
+            leaves = check_inputs(tree_flatten(arg)[0], fun, "grad", (arg,), {}, position)
+            _check_differentiable(leaves, "grad", fun, position, holomorphic, allow_int)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "grad")
         one = _check_scalar(value, fun, "grad", holomorphic)
@@ -417,7 +418,7 @@ def jacfwd(
         chosen = tuple(args[p] for p in positions)
         leaves, tree = tree_flatten(chosen)
         leaves = check_inputs(leaves, fun, "jacfwd", chosen, {})
-        _check_differentiable(leaves, "jacfwd", fun, holomorphic, False, "an argument")
+        _check_differentiable(leaves, "jacfwd", fun, positions[0], holomorphic, False)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         aux: list[Any] = []
 
@@ -466,7 +467,7 @@ def jacrev(
         positions, of_chosen = select_args(fun, args, numbers, "jacrev")
         chosen = tuple(args[p] for p in positions)
         leaves = check_inputs(tree_flatten(chosen)[0], fun, "jacrev", chosen, {})
-        _check_differentiable(leaves, "jacrev", fun, holomorphic, allow_int, "an argument")
+        _check_differentiable(leaves, "jacrev", fun, positions[0], holomorphic, allow_int)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "jacrev")
         outs, out_tree = tree_flatten(value)

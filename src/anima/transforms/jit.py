@@ -8,7 +8,6 @@ wrapping the same function again does not trace it again.
 from __future__ import annotations
 
 import functools
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,20 +53,15 @@ class JitSpec:
         return (self.static_argnums, self.static_argnames)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class TracedProgram:
     """A traced function: its program with captured constants as leading arguments, and its result's structure."""
 
-    __slots__ = ("closed", "consts", "in_tree", "lock", "name", "out_tree")
-
-    def __init__(
-        self, closed: ClosedJaxpr, consts: list[Any], in_tree: PyTreeDef, out_tree: PyTreeDef, name: str
-    ) -> None:
-        self.closed = closed
-        self.consts = consts
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-        self.name = name
-        self.lock = threading.Lock()
+    closed: ClosedJaxpr
+    consts: list[Any]
+    in_tree: PyTreeDef
+    out_tree: PyTreeDef
+    name: str
 
 
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
@@ -465,9 +459,7 @@ def _lowered(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Lowered
         committed = True
     else:
         program, committed = _lower(call, parts, traced)
-    return Lowered(
-        program, traced, committed, spec.compiler_options, (spec.static_argnums, spec.static_argnames)
-    )
+    return Lowered(program, traced, committed, spec.compiler_options)
 
 
 def _lower_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Lowered:

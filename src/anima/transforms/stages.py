@@ -41,14 +41,13 @@ class Traced:
 class Lowered:
     """A program as StableHLO."""
 
-    __slots__ = ("_committed", "_options", "_program", "_statics", "_traced")
+    __slots__ = ("_committed", "_options", "_program", "_traced")
 
-    def __init__(self, program: Any, traced: Any, committed: bool, options: Any, statics: Any) -> None:
+    def __init__(self, program: Any, traced: Any, committed: bool, options: Any) -> None:
         self._program = program
         self._traced = traced
         self._committed = committed
         self._options = options
-        self._statics = statics
 
     @property
     def in_tree(self) -> Any:

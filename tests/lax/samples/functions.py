@@ -245,7 +245,7 @@ HYPERBOLIC = [
 ERROR_FUNCTIONS = [
     *function("erf", mp(mpmath.erf), 4, edges=False),
     *function("erfc", mp(mpmath.erfc), 8, high=9, edges=False),
-    *function("erf_inv", mp(mpmath.erfinv), 8, low=-0.999, high=0.999, double=8, edges=False),
+    *function("erf_inv", mp(mpmath.erfinv), 4, low=-0.999, high=0.999, edges=False),
     *function("lgamma", mp(lambda x: mpmath.log(abs(mpmath.gamma(x)))), 32, low=-5.45, high=20, sizes=(-6, 1), smooth=(0.5, 3.5), floor=1.0, edges=False),
     *function("digamma", mp(mpmath.digamma), 16, low=-5.45, high=20, sizes=(-6, 1), smooth=(0.5, 3.5), floor=1.0, edges=False),
     *(

@@ -18,12 +18,12 @@ from anima import _native, dtypes
 from anima._native import ArrayImpl, PyTreeDef, tree_flatten
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.jaxpr import ClosedJaxpr
+from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import BatchTrace
 from anima.interpreters.flat import FlatFunction, name_of
 from anima.interpreters.stage import hoist_consts, stage
-from anima.lax.control.programs import reordered
+from anima.lax.control.programs import memoized_together
 from anima.tree_util import keystr, tree_leaves_with_path
 
 _MAX_PROGRAMS = 512  # kept for one function
@@ -171,19 +171,19 @@ def with_common_consts(bodies: Sequence[Body]) -> tuple[tuple[ClosedJaxpr, ...],
     for body in bodies:
         consts.update((id(c), c) for c in body.consts)
     place = {key: i for i, key in enumerate(consts)}
-    places = tuple(tuple(place[id(c)] for c in body.consts) for body in bodies)
-    programs = tuple(body.closed for body in bodies)
-    # The ids are of programs that the kept tuple itself holds.
-    key = ("common consts", tuple(map(id, programs)), places)
-    _, made = programs[0].jaxpr.memoized(key, lambda: (programs, _share(programs, places, list(consts.values()))))
-    return made, list(consts.values())
+    places = tuple([tuple([place[id(c)] for c in body.consts]) for body in bodies])
+    values = list(consts.values())
+
+    def share() -> tuple[ClosedJaxpr, ...]:
+        avals = [aval_of(c) for c in values]
+        return tuple([_taking(body.closed.jaxpr, taken, avals) for body, taken in zip(bodies, places)])
+
+    return memoized_together([body.closed for body in bodies], ("common consts", places), share), values
 
 
-def _share(
-    programs: Sequence[ClosedJaxpr], places: Sequence[Sequence[int]], consts: Sequence[Any]
-) -> tuple[ClosedJaxpr, ...]:
-    avals = [aval_of(c) for c in consts]
-    return tuple(
-        reordered(_with_extra(program, [a for i, a in enumerate(avals) if i not in set(taken)]), _order(program, taken, len(avals)))
-        for program, taken in zip(programs, places)
-    )
+def _taking(jaxpr: Jaxpr, places: Sequence[int], avals: Sequence[AbstractValue]) -> ClosedJaxpr:
+    """The program with as many leading arguments as there are avals, of which its own are those at `places`."""
+    own = dict(zip(places, jaxpr.invars))
+    consts = [own[i] if i in own else Var(aval) for i, aval in enumerate(avals)]
+    rest = jaxpr.invars[len(places) :]
+    return ClosedJaxpr(Jaxpr([], [*consts, *rest], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), [])

@@ -6,8 +6,9 @@ keep it in the program's memo.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from anima.core.aval import AbstractValue
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
@@ -18,6 +19,7 @@ from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.stage import StageTrace
 from anima.interpreters.zeros import instantiate
 
+T = TypeVar("T")
 Flags = tuple[bool, ...]
 Run = Callable[[ClosedJaxpr, Sequence[Any]], list[Any]]
 
@@ -30,15 +32,16 @@ def reordered(closed: ClosedJaxpr, inputs: Sequence[int], outputs: Sequence[int]
     return ClosedJaxpr(Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), closed.consts)
 
 
-def pruned(closed: ClosedJaxpr, outputs: Sequence[bool]) -> tuple[ClosedJaxpr, list[bool]]:
-    """The program of the outputs that are wanted, taking only the arguments that it needs, and which those are."""
-    jaxpr, used_consts, used = dce_jaxpr(closed.jaxpr, outputs)
-    return ClosedJaxpr(jaxpr, [c for c, u in zip(closed.consts, used_consts) if u]), used
-
-
 def needed_inputs(closed: ClosedJaxpr, outputs: Sequence[bool]) -> list[bool]:
     """Which arguments the wanted outputs (and the effects) of a program depend on."""
-    return pruned(closed, outputs)[1]
+    return dce_jaxpr(closed.jaxpr, outputs)[2]
+
+
+def without_dead(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program, with all its arguments, without equations that nothing depends on."""
+    jaxpr, used_consts, _ = dce_jaxpr(closed.jaxpr)
+    alive = Jaxpr(jaxpr.constvars, closed.jaxpr.invars, jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name)
+    return ClosedJaxpr(alive, chosen(closed.consts, used_consts))
 
 
 def dependent_vars(jaxpr: Jaxpr, inputs: Sequence[bool]) -> set[Var]:
@@ -65,6 +68,15 @@ def part_for(jaxpr: Jaxpr, wanted: Sequence[Var], skip: Callable[[Eqn], bool]) -
             kept.append(eqn)
             live.update(a for a in eqn.invars if isinstance(a, Var))
     return kept[::-1]
+
+
+def memoized_together(programs: Sequence[ClosedJaxpr], key: Hashable, build: Callable[[], T]) -> T:
+    """The value of `build()`, computed once for these programs and this key; it lives no longer than any of them."""
+    table: Any = programs[0].jaxpr.memoized(("together", len(programs), key), WeakKeyDictionary)
+    for program in programs[1:]:
+        table = table.setdefault(program, WeakKeyDictionary())
+    known: T | None = table.get(programs[0])
+    return table.setdefault(programs[0], build()) if known is None else known  # type: ignore[no-any-return]
 
 
 def staged(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue], name: str) -> ClosedJaxpr:

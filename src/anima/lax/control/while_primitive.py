@@ -1,0 +1,323 @@
+"""The `while` primitive: a program run on its own results for as long as another one says so.
+
+Invariant: the operands are `cond_nconsts` constants of the condition, `body_nconsts` constants of the body, then the
+carry; the body returns the carry's types. Forward derivatives loop alike. Reverse ones need the number of
+iterations while tracing: where the condition depends on known values only, that is counted, and the loop is a `scan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from anima._native import set_trace
+from anima.core.aval import ShapedArray
+from anima.core.effects import Effects
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Primitive
+from anima.core.trace import get_trace
+from anima.core.validate import same_type
+from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
+from anima.interpreters.jvp import concrete_of, jvp_jaxpr
+from anima.interpreters.zeros import zero_of
+from anima.lax.arithmetic import add
+from anima.lax.control.cond_primitive import perform
+from anima.lax.control.programs import (
+    Flags,
+    Run,
+    chosen,
+    made_real,
+    memoized_together,
+    needed_inputs,
+    nonzeros,
+    reordered,
+    spread,
+    staged,
+)
+from anima.lax.control.scan_primitive import scan_p
+from anima.lax.reductions import reduce_or
+from anima.lax.selection import select_n
+from anima.lax.shape import broadcast_in_dim
+from anima.lowering.module import Context, Value
+
+
+class _Parts:
+    """The operands of a loop, or what belongs to them, by role."""
+
+    __slots__ = ("body_consts", "carry", "cond_consts")
+
+    def __init__(self, values: Sequence[Any], cond_nconsts: int, body_nconsts: int) -> None:
+        first = cond_nconsts + body_nconsts
+        self.cond_consts = list(values[:cond_nconsts])
+        self.body_consts = list(values[cond_nconsts:first])
+        self.carry = list(values[first:])
+
+
+def _shape(
+    *avals: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> list[Any]:
+    parts = _Parts(avals, cond_nconsts, body_nconsts)
+    outs = body_jaxpr.out_avals
+    if len(cond_jaxpr.in_avals) != cond_nconsts + len(parts.carry) or len(outs) != len(parts.carry):
+        raise TypeError(f"while: a carry of {len(parts.carry)} does not fit the programs of its condition and body")
+    for before, after in zip(parts.carry, outs):
+        if not same_type(before, after):
+            raise TypeError(f"while: the carry is {before.str_short()}, but the body returns {after.str_short()}")
+    return outs
+
+
+def _effects(*avals: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, **counts: int) -> Effects:
+    return cond_jaxpr.effects | body_jaxpr.effects
+
+
+def _lower(
+    ctx: Context, *operands: Value, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> list[Value]:
+    parts = _Parts(operands, cond_nconsts, body_nconsts)
+    avals = [v.aval for v in parts.carry]
+    # The regions use values from outside as they are; XLA makes them invariant elements of the loop's state.
+    cond = ctx.region(
+        avals, lambda inner, carry: inner.jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, [*parts.cond_consts, *carry])
+    )
+    body = ctx.region(
+        avals, lambda inner, carry: inner.jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, [*parts.body_consts, *carry])
+    )
+    return ctx.ops("stablehlo.while", parts.carry, avals, regions=[cond, body])
+
+
+# --- derivatives ------------------------------------------------------------------------------
+
+
+def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
+    count = len(params["body_jaxpr"].out_avals)
+    outs, flags = _with_tangents(primals, tangents, **params)
+    return outs[:count], spread(outs[count:], flags, params["body_jaxpr"].out_avals)
+
+
+def _with_tangents(
+    primals: Any, tangents: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> tuple[list[Any], Flags]:
+    """The loop that carries tangents along, and for which parts of the carry it does."""
+    values, given = _Parts(primals, cond_nconsts, body_nconsts), _Parts(tangents, cond_nconsts, body_nconsts)
+    const_flags = nonzeros(given.body_consts)
+    flags = nonzeros(given.carry)
+    while True:
+        _, out_flags = jvp_jaxpr(body_jaxpr, const_flags + flags, flags)
+        if out_flags == flags:
+            break
+        flags = tuple([a or b for a, b in zip(flags, out_flags)])
+    cond, body = memoized_together(
+        (body_jaxpr, cond_jaxpr),
+        ("jvp", const_flags, flags),
+        lambda: _tangent_programs(cond_jaxpr, body_jaxpr, body_nconsts, const_flags, flags),
+    )
+    outs = while_p.bind(
+        *values.cond_consts,
+        *values.body_consts,
+        *chosen(given.body_consts, const_flags),
+        *values.carry,
+        *made_real(given.carry, flags),
+        cond_jaxpr=cond,
+        body_jaxpr=body,
+        cond_nconsts=cond_nconsts,
+        body_nconsts=body_nconsts + sum(const_flags),
+    )
+    return outs, flags
+
+
+def _tangent_programs(
+    cond: ClosedJaxpr, body: ClosedJaxpr, nconsts: int, const_flags: Flags, flags: Flags
+) -> tuple[ClosedJaxpr, ClosedJaxpr]:
+    derived, _ = jvp_jaxpr(body, const_flags + flags, flags)
+    ins = len(body.in_avals)
+    const_tangents = range(ins, ins + sum(const_flags))
+    carry_tangents = range(ins + sum(const_flags), len(derived.in_avals))
+    body = reordered(derived, [*range(nconsts), *const_tangents, *range(nconsts, ins), *carry_tangents])
+    avals = [a.tangent_aval() for a in chosen(cond.in_avals[-len(flags) :], flags)] if flags else []
+    wider = staged(lambda run, *args: run(cond, args[: len(cond.in_avals)]), [*cond.in_avals, *avals], cond.jaxpr.name)
+    return wider, body
+
+
+def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
+    count = _known_count(primals, **params)
+    if count is None:
+        outs = while_p.bind(*primals, **params)
+        # The tangents' loop computes the values again: only the tangents leave it, and it cannot run backwards.
+        again, flags = _with_tangents(primals, tangents, **params)
+        return outs, spread(again[len(outs) :], flags, params["body_jaxpr"].out_avals)
+    skipped = params["cond_nconsts"]
+    assert scan_p.linearize is not None
+    return scan_p.linearize(  # type: ignore[no-any-return]
+        primals[skipped:],
+        tangents[skipped:],
+        jaxpr=params["body_jaxpr"],
+        length=count,
+        num_consts=params["body_nconsts"],
+        num_carry=len(params["body_jaxpr"].out_avals),
+        reverse=False,
+        unroll=1,
+    )
+
+
+def _known_count(
+    operands: Sequence[Any], *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> int | None:
+    """How often the loop runs, if the values that this depends on are known."""
+    if cond_jaxpr.effects or body_jaxpr.effects:
+        return None
+    counter = memoized_together(
+        (body_jaxpr, cond_jaxpr), "count", lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
+    )
+    known = [concrete_of(v) for v in chosen(operands, counter.needed)]
+    if any(v is None for v in known):
+        return None
+    previous = set_trace(None)
+    try:
+        outs = while_p.bind(
+            *known,
+            np.int32(0),
+            cond_jaxpr=counter.cond,
+            body_jaxpr=counter.body,
+            cond_nconsts=counter.cond_nconsts,
+            body_nconsts=counter.body_nconsts,
+        )
+    finally:
+        set_trace(previous)
+    return int(outs[-1])
+
+
+class _Counter:
+    """A loop without all that its condition does not depend on, which counts its iterations."""
+
+    __slots__ = ("body", "body_nconsts", "cond", "cond_nconsts", "needed")
+
+    def __init__(self, cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int) -> None:
+        used = needed_inputs(cond, [True])
+        carried = used[cond_nconsts:]
+        while True:
+            body_used = needed_inputs(body, carried)
+            wider = [a or b for a, b in zip(carried, body_used[body_nconsts:])]
+            if wider == carried:
+                break
+            carried = wider
+        cond_consts, body_consts = used[:cond_nconsts], body_used[:body_nconsts]
+        self.needed = [*cond_consts, *body_consts, *carried]
+        self.cond_nconsts, self.body_nconsts = sum(cond_consts), sum(body_consts)
+        places = _places([*cond_consts, *carried])
+        small_cond = reordered(cond, places)
+        small_body = reordered(body, _places([*body_consts, *carried]), _places(carried))
+        count = ShapedArray((), np.dtype(np.int32))
+        self.cond = staged(lambda run, *xs: run(small_cond, xs[:-1]), [*small_cond.in_avals, count], "count")
+        self.body = staged(
+            lambda run, *xs: [*run(small_body, xs[:-1]), add(xs[-1], np.int32(1))],
+            [*small_body.in_avals, count],
+            "count",
+        )
+
+
+def _places(flags: Sequence[bool]) -> list[int]:
+    return [i for i, flag in enumerate(flags) if flag]
+
+
+def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
+    raise ValueError(
+        "reverse-mode differentiation (grad, vjp) of a while_loop, or of a fori_loop with traced bounds, needs to know "
+        "while tracing how often the loop runs, as it stores values of each iteration. Use fori_loop with bounds that "
+        "are Python integers, or scan (with a fixed length, and where for iterations that should change nothing); "
+        "differentiate without jit around it, where the values that the condition depends on are known; or use "
+        "forward mode (jvp, jacfwd)."
+    )
+
+
+# --- batching ---------------------------------------------------------------------------------
+
+
+def _batch(
+    axis: Axis, args: Any, dims: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> tuple[list[Any], list[int | None]]:
+    values, given = _Parts(args, cond_nconsts, body_nconsts), _Parts(dims, cond_nconsts, body_nconsts)
+    cond_dims, body_dims = tuple(given.cond_consts), tuple(given.body_consts)
+    flags = tuple([d is not None for d in given.carry])
+    while True:
+        carry_dims = tuple([0 if f else None for f in flags])
+        _, (pred_dim,) = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims)
+        _, out_dims = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
+        # Examples whose loops end at different times need a carry each.
+        wider = tuple([f or d is not None or pred_dim is not None for f, d in zip(flags, out_dims)])
+        if wider == flags:
+            break
+        flags = wider
+    carry = [to_axis(x, d, 0, axis.size) if f else x for x, d, f in zip(values.carry, given.carry, flags)]
+    cond, _ = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims)
+    body, _ = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
+    counts = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
+    if pred_dim is None:
+        outs = while_p.bind(
+            *values.cond_consts, *values.body_consts, *carry, cond_jaxpr=cond, body_jaxpr=body, **counts
+        )
+    else:
+        outs = _masked_loop(values, carry, cond, body)
+    return outs, [0 if f else None for f in flags]
+
+
+def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: ClosedJaxpr) -> list[Any]:
+    """The loop that runs until the last example has ended; examples that have keep their carry.
+
+    Which of them go on is carried too, so that the condition is computed once an iteration.
+    """
+    if body.effects:
+        raise ValueError(
+            "while: under vmap the examples' loops end at different times, so the body runs for those that have ended "
+            f"too, but it has effects: {', '.join(sorted(map(str, body.effects)))}"
+        )
+    num_cond = len(values.cond_consts)
+
+    def build() -> tuple[ClosedJaxpr, ClosedJaxpr]:
+        going = cond.out_avals[0]
+
+        def masked(run: Run, *args: Any) -> list[Any]:
+            cond_consts, rest = args[:num_cond], args[num_cond:]
+            body_consts, (active, *before) = rest[: len(values.body_consts)], rest[len(values.body_consts) :]
+            after = run(body, [*body_consts, *before])
+            kept = [
+                select_n(broadcast_in_dim(active, a.shape, (0,)), old, new)
+                for a, old, new in zip(body.out_avals, before, after)  # type: ignore[attr-defined]
+            ]
+            return [*run(cond, [*cond_consts, *kept]), *kept]
+
+        avals = [*cond.in_avals[:num_cond], *body.in_avals[: len(values.body_consts)], going, *body.out_avals]
+        any_going = staged(lambda run, active, *rest: [reduce_or(active, (0,))], [going, *body.out_avals], "any")
+        return any_going, staged(masked, avals, body.jaxpr.name)
+
+    any_going, masked = memoized_together((body, cond), "masked", build)
+    active = perform(cond, [*values.cond_consts, *carry])
+    consts = [*values.cond_consts, *values.body_consts]
+    outs = while_p.bind(
+        *consts, *active, *carry, cond_jaxpr=any_going, body_jaxpr=masked, cond_nconsts=0, body_nconsts=len(consts)
+    )
+    return outs[1:]
+
+
+# --- dead code --------------------------------------------------------------------------------
+
+
+def _dce(
+    used: Flags, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+) -> tuple[list[bool], dict[str, Any]]:
+    ...
+
+
+while_p = Primitive(
+    "while",
+    shape=_shape,
+    lower=_lower,
+    jvp=_jvp,
+    linearize=_linearize,
+    transpose=_transpose,
+    batch=_batch,
+    effects=_effects,
+    dce=_dce,
+    multiple_results=True,
+)
