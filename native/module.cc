@@ -3,13 +3,14 @@
 // Invariant: it is made once in a process, since types, registries and XLA's clients are the process's.
 #include <nanobind/nanobind.h>
 
+#include <utility>
+
 #include "bindings.h"
-#include "common/py.h"
 
 NB_MODULE(_native, m) {
   static bool made = false;
   if (std::exchange(made, true)) {
-    anima::throw_python(PyExc_ImportError, "anima._native cannot be loaded twice in one process");
+    throw nanobind::import_error("anima._native cannot be loaded twice in one process");
   }
   m.doc() = "The PJRT bridge, arrays, pytrees and compiled-call dispatch of anima.";
   anima::bind_errors(m);

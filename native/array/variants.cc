@@ -159,15 +159,15 @@ PyObject* array_from_shards(PyObject* shape, PyObject* dtype, bool weak, PyObjec
     check_shard(item, *part, i);
     shards.push_back(as_array(item)->shards[0]);
   }
-  if (shards.size() == 1 && part->physical_dims != whole->physical_dims) {
-    throw_python(PyExc_ValueError,
-                 "array_from_shards: one array of shape %S is not the whole array, of shape %S",
-                 part->shape.get(), whole->shape.get());
-  }
   if (shards.empty())
     throw_python(PyExc_ValueError, "array_from_shards: `arrays` must hold at least one array");
   check_devices(shards, sharding);
   if (shards.size() == 1) {
+    if (part->physical_dims != whole->physical_dims) {
+      throw_python(PyExc_ValueError,
+                   "array_from_shards: one array of shape %S is not the whole array, of shape %S",
+                   part->shape.get(), whole->shape.get());
+    }
     // One device has one way to say so, and arrays without a sharding object are cheaper.
     PyRef single = PyRef::steal(device_sharding(shards[0]->device()));
     int equal = checked_status(PyObject_RichCompareBool(single.get(), sharding, Py_EQ));

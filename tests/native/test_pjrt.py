@@ -148,7 +148,7 @@ def test_bad_options_raise(client: Any, options: bytes, says: str) -> None:
 def test_errors_carry_their_code(client: Any) -> None:
     with pytest.raises(errors.XlaRuntimeError) as info:
         client.deserialize(b"nonsense")
-    assert info.value.code == 13 and str(info.value).startswith("INTERNAL: ")
+    assert info.value.code == 15 and str(info.value).startswith("DATA_LOSS: ")
 
 
 def test_serialise_and_load(client: Any, put: Callable[..., Any]) -> None:

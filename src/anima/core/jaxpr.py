@@ -181,7 +181,6 @@ def join_effects(eqns: Sequence[Eqn]) -> Effects:
     return frozenset().union(*found) if found else no_effects
 
 
-# Set by core.pretty, which needs the classes above.
 def pretty_jaxpr(jaxpr: Jaxpr) -> str:
     """The printed form of a jaxpr."""
     return printer.jaxpr(jaxpr)
@@ -193,6 +192,8 @@ def pretty_eqn(eqn: Eqn) -> str:
 
 
 class _Printer:
+    """Set by core.pretty, which needs the classes above."""
+
     jaxpr: Callable[[Jaxpr], str]
     eqn: Callable[[Eqn], str]
 

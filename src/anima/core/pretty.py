@@ -95,7 +95,7 @@ def _format(jaxpr: Jaxpr, names: _Names) -> str:
     head = f"lambda {consts}; {inputs}." if consts else f"lambda ; {inputs}."
     lines = [_eqn(eqn, names) for eqn in jaxpr.eqns]
     outputs = ", ".join(names.atom(a) for a in jaxpr.outvars) + ("," if len(jaxpr.outvars) == 1 else "")
-    line = f"{{ {head} let {'; '.join(lines)} in ({outputs}) }}".replace("let  in", "let  in")
+    line = f"{{ {head} let {'; '.join(lines)} in ({outputs}) }}"
     if len(lines) <= 1 and "\n" not in line and len(line) <= _WIDTH:
         return line
     body = "\n".join("    " + _indent(text, 4) for text in lines)

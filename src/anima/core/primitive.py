@@ -12,6 +12,7 @@ using a missing rule raises that reason. Rules by name:
 | `batch` | `(axis, args, dims, **params) -> (out, dim)`; a dim may be None | the enclosing one |
 | `linearize` | `(primals, tangents, **params) -> (outs, tangents)`; optional, replaces `jvp` in `linearize` | |
 | `effects` | `(*avals, **params) -> Effects`; optional | none |
+| `dce` | `(used, **params) -> (inputs, outputs, params)`, flags of what a smaller equation has; optional | none |
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class Primitive:
     __slots__ = (
         "__weakref__",
         "batch",
+        "dce",
         "dtypes",
         "eager",
         "effects",
@@ -111,6 +113,7 @@ class Primitive:
         batch: Rule | Missing,
         linearize: Rule | None = None,
         effects: Rule | None = None,
+        dce: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
     ) -> None:
@@ -122,6 +125,7 @@ class Primitive:
         self.batch = self._rule("batching", batch)
         self.linearize = linearize
         self.effects = effects
+        self.dce = dce
         self.multiple_results = multiple_results
         self.dtypes = dtypes
         self.eager: Callable[..., Any] = _FirstCall(self)

@@ -9,7 +9,8 @@ global stack: whoever makes a trace ambient puts the previous one back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from anima import errors
@@ -149,6 +150,16 @@ class Tracer:
         return f"Traced<{self.aval}>with<{self._trace.describe()}>"
 
 
+@contextmanager
+def ambient(trace: Trace | None) -> Iterator[None]:
+    """Make `trace` ambient for a block (hot paths call `set_trace` themselves)."""
+    previous = set_trace(trace)
+    try:
+        yield
+    finally:
+        set_trace(previous)
+
+
 def encloses(trace: Trace, inner: Trace | None) -> bool:
     """Whether `trace` is `inner` or one of its ancestors."""
     while inner is not None:
@@ -181,8 +192,7 @@ def leak_error(value: Tracer) -> errors.UnexpectedTracerError:
     return error
 
 
-# Converters from values that are neither arrays nor tracers are tried in `aval_of`; the dispatch layer
-# registers concrete array types here with a function that gives their aval.
+# How to find the aval of a value that is no tracer, by its type. Higher layers fill it through `register_value_type`.
 _aval_of: dict[type, Callable[[Any], AbstractValue]] = {}
 
 

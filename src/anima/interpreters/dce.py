@@ -1,6 +1,7 @@
 """Dead-code elimination.
 
-Invariant: an equation stays exactly when one of its outputs is used or it has an effect.
+Invariant: an equation stays exactly when one of its outputs is used or it has an effect. One that holds programs
+becomes smaller with them where only some of its outputs are used, if its primitive has a `dce` rule.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def dce_jaxpr(
     live = {v for v in outvars if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(jaxpr.eqns):
-        if eqn.effects or any(v in live for v in eqn.outvars):
+        used = [v in live for v in eqn.outvars]
+        if eqn.effects or any(used):
+            if eqn.primitive.dce is not None and not all(used):
+                eqn = _smaller(eqn, tuple(used))
             kept.append(eqn)
             live.update(a for a in eqn.invars if isinstance(a, Var))
     kept.reverse()
@@ -36,3 +40,14 @@ def dce_jaxpr(
         jaxpr.name,
     )
     return result, used_consts, used_inputs
+
+
+def _smaller(eqn: Eqn, used: tuple[bool, ...]) -> Eqn:
+    """The equation with only those inputs and outputs that the used outputs need."""
+    assert eqn.primitive.dce is not None
+    inputs, outputs, params = eqn.primitive.dce(used, **eqn.params)
+    return eqn.replace(
+        invars=[a for a, flag in zip(eqn.invars, inputs) if flag],
+        outvars=[v for v, flag in zip(eqn.outvars, outputs) if flag],
+        params=params,
+    )

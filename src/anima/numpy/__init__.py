@@ -78,6 +78,7 @@ from anima.numpy.creation import (
 from anima.numpy.elementary import (
     acos as acos,
     acosh as acosh,
+    angle as angle,
     arccos as arccos,
     arccosh as arccosh,
     arcsin as arcsin,
@@ -114,6 +115,21 @@ from anima.numpy.elementary import (
     tan as tan,
     tanh as tanh,
 )
+from anima.numpy.files import (
+    array_repr as array_repr,
+    array_str as array_str,
+    from_dlpack as from_dlpack,
+    frombuffer as frombuffer,
+    fromfile as fromfile,
+    fromiter as fromiter,
+    fromstring as fromstring,
+    get_printoptions as get_printoptions,
+    load as load,
+    printoptions as printoptions,
+    save as save,
+    savez as savez,
+    set_printoptions as set_printoptions,
+)
 from anima.numpy.flipping import (
     flip as flip,
     fliplr as fliplr,
@@ -138,6 +154,10 @@ from anima.numpy.index_tables import (
     triu_indices as triu_indices,
     triu_indices_from as triu_indices_from,
     unravel_index as unravel_index,
+)
+from anima.numpy.integers import (
+    packbits as packbits,
+    unpackbits as unpackbits,
 )
 from anima.numpy.joining import (
     append as append,
@@ -340,6 +360,20 @@ from anima.numpy.selection import (
     select as select,
     where as where,
 )
+from anima.numpy.set_operations import (
+    intersect1d as intersect1d,
+    setdiff1d as setdiff1d,
+    setxor1d as setxor1d,
+    union1d as union1d,
+)
+from anima.numpy.sets import (
+    isin as isin,
+    unique as unique,
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+)
 from anima.numpy.shapes import (
     astype as astype,
     atleast_1d as atleast_1d,
@@ -381,5 +415,11 @@ from anima.numpy.taking import (
     put_along_axis as put_along_axis,
     take as take,
     take_along_axis as take_along_axis,
+)
+from anima.numpy.windows import (
+    bartlett as bartlett,
+    blackman as blackman,
+    hamming as hamming,
+    hanning as hanning,
 )
 _install_methods()

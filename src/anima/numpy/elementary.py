@@ -28,11 +28,13 @@ from anima.lax import (
     exp2_p,
     exp_p,
     expm1_p,
+    imag,
     log1p_p,
     log_p,
     max,
     min,
     mul,
+    real,
     select,
     sin_p,
     sinh_p,
@@ -427,6 +429,24 @@ def _real_pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
         raise TypeError(f"{name} does not support complex operands")
     shape = shape_of(x1) or shape_of(x2)
     return stretch(x1, shape_of(x1), shape), stretch(x2, shape_of(x2), shape)
+
+
+@function(static=("deg",))
+def angle(z: Any, deg: bool = False) -> Any:
+    """The angle of each complex number with the positive real axis, between -pi and pi.
+
+    Args:
+      z: an array.
+      deg: whether the result is in degrees.
+
+    >>> import anima.numpy as np
+    >>> print(np.angle(1j, deg=True))
+    90.0
+    """
+    z = inexact("angle", z)
+    parts = (imag(z), real(z)) if dtypes.is_complex(dtype_of(z)) else (filled(0, z), z)
+    result = atan2_p.bind(*(stretch(p, shape_of(p), shape_of(z)) for p in parts))
+    return mul(result, constant(180 / math.pi, result)) if deg else result
 
 
 @function

@@ -21,6 +21,7 @@ from anima.numpy import (
     arithmetic,
     arranging,
     creation,
+    files,
     linear,
     logic,
     ranges,
@@ -117,21 +118,8 @@ def _reflected_power(x: Any, other: Any, modulus: None = None) -> Any:
 def _repr(x: Any) -> str:
     """The contents and the dtype, as `DeviceArray([0., 1.], dtype=float32)`."""
     if x.is_deleted():
-        return f"DeviceArray(<deleted>, shape={x.shape}, dtype={x.dtype})"
-    prefix = "DeviceArray("
-    suffix = f"dtype={x.dtype.name})"
-    if not isinstance(x.dtype, np.dtype):
-        return f"{prefix}{x.shape}, {suffix}"
-    width = np.get_printoptions()["linewidth"]
-    if x.size == 0 and x.shape != (0,):
-        body = f"[], shape={x.shape}"
-    else:
-        host = np.asarray(x)
-        body = np.array2string(host, prefix=prefix, suffix=",", separator=", ", max_line_width=width)
-    text = f"{prefix}{body},"
-    last = len(text) - (text.rfind("\n") + 1)
-    gap = "\n" + " " * len(prefix) if last + len(suffix) + 1 > width else " "
-    return f"{text}{gap}{suffix}"
+        return f"DeviceArray(<deleted>, shape={x.shape}, dtype={dtypes.dtype_name(x.dtype)})"
+    return files.array_repr(x)
 
 
 def _str(x: Any) -> str:

@@ -13,7 +13,7 @@ from anima import _native
 from anima._native import ArrayImpl, CallPlan, CompiledCall
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
-from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters.dce import dce_jaxpr

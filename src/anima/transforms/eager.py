@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from anima._native import CompiledCall
-from anima.transforms.arguments import name_of
-from anima.transforms.jit import JitSpec, jit_miss, resolve_arguments
+from anima.transforms.jit import JitSpec, compiled_call, jit_miss, resolve_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,8 +36,4 @@ def compiled(
         return functools.partial(compiled, static=static, miss=miss)
     numbers, names = resolve_arguments(fun, None, static or None, "static")
     spec = JitSpec(static_argnums=numbers, static_argnames=names, inline=True)
-    call = CompiledCall(
-        fun, miss, _inline, static_argnums=numbers, static_argnames=names, name=name_of(fun), spec=spec
-    )
-    functools.update_wrapper(call, fun)
-    return call
+    return compiled_call(fun, spec, miss, _inline)

@@ -315,6 +315,26 @@ def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return tree_unflatten(traced.out_tree, outs)
 
 
+def compiled_call(
+    fun: Callable[..., Any],
+    spec: JitSpec,
+    miss: Callable[..., tuple[Any, Any]],
+    traced: Callable[..., Any],
+) -> CompiledCall:
+    """`fun` as a compiled call: `miss` makes its plans, `traced` handles calls inside transformations."""
+    call = CompiledCall(
+        fun,
+        miss,
+        traced,
+        static_argnums=spec.static_argnums,
+        static_argnames=spec.static_argnames,
+        name=name_of(fun),
+        spec=spec,
+    )
+    functools.update_wrapper(call, fun)
+    return call
+
+
 # ---------------------------------------------------------------------------------------------
 # The public face.
 
@@ -432,17 +452,7 @@ def jit(
         donate_argnums=donated, donate_argnames=donated_names, keep_unused=keep_unused, inline=inline,
         compiler_options=compiler_options,
     )  # fmt: skip
-    call = CompiledCall(
-        fun,
-        jit_miss,
-        _traced,
-        static_argnums=statics,
-        static_argnames=static_names,
-        name=name_of(fun),
-        spec=spec,
-    )
-    functools.update_wrapper(call, fun)
-    return call
+    return compiled_call(fun, spec, jit_miss, _traced)
 
 
 def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:

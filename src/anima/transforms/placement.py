@@ -18,16 +18,12 @@ from anima.tree.compare import flatten_axes
 
 def _put(value: Any, device: Any) -> Any:
     if isinstance(value, Tracer) or get_trace() is not None:
-        return value if device is None else _put_traced(value)
+        return value if device is None else as_array(value)  # where it lies is for the compiler to say
     if device is None:
         return as_array(value)
     if isinstance(device, Sharding):
         return put_sharded(value, device)
     return put_on_device(value, resolve_device(device))
-
-
-def _put_traced(value: Any) -> Any:
-    return as_array(value)
 
 
 def device_put(
@@ -39,7 +35,7 @@ def device_put(
       x: arrays, NumPy arrays or numbers; NumPy data is copied before the call returns.
       device: a device, a sharding, or a pytree prefix of those; None puts host values on the default device and
         leaves arrays where they are.
-      donate: the source may be given up.
+      src, donate, may_alias: hints that change nothing here.
     Returns:
       The same structure of arrays, committed to where they were put.
 

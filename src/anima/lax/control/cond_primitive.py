@@ -32,6 +32,7 @@ from anima.lax.control.programs import (
     memoized_together,
     needed_inputs,
     nonzeros,
+    places,
     reordered,
     spread,
     staged,
@@ -237,15 +238,14 @@ def perform(program: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
 # --- dead code --------------------------------------------------------------------------------
 
 
-def _dce(used: Flags, *, branches: Branches) -> tuple[list[bool], dict[str, Any]]:
+def _dce(used: Flags, *, branches: Branches) -> tuple[list[bool], list[bool], dict[str, Any]]:
     def build() -> tuple[Branches, list[bool]]:
         inputs = _union([tuple(needed_inputs(branch, used)) for branch in branches])
-        kept = [i for i, flag in enumerate(inputs) if flag]
-        outputs = [i for i, flag in enumerate(used) if flag]
-        return tuple([without_dead(reordered(branch, kept, outputs)) for branch in branches]), list(inputs)
+        derived = [without_dead(reordered(branch, places(inputs), places(used))) for branch in branches]
+        return tuple(derived), list(inputs)
 
     derived, inputs = memoized_together(branches, ("dce", used), build)
-    return [True, *inputs], {"branches": derived}
+    return [True, *inputs], list(used), {"branches": derived}
 
 
 cond_p = Primitive(

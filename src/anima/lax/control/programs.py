@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from anima.core.aval import AbstractValue
-from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.primitive import Zero
 from anima.core.trace import aval_of
 from anima.interpreters.dce import dce_jaxpr
@@ -44,30 +44,29 @@ def without_dead(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(alive, chosen(closed.consts, used_consts))
 
 
-def dependent_vars(jaxpr: Jaxpr, inputs: Sequence[bool]) -> set[Var]:
-    """The variables that depend on the arguments where `inputs` is True."""
-    found = {v for v, flag in zip(jaxpr.invars, inputs) if flag}
-    for eqn in jaxpr.eqns:
-        if any(a in found for a in eqn.invars if isinstance(a, Var)):
-            found.update(eqn.outvars)
-    return found
+def carry_closure(
+    body: ClosedJaxpr, num_consts: int, carried: Sequence[bool], others: Sequence[bool] = ()
+) -> tuple[list[bool], list[bool]]:
+    """The parts of a carry that are needed if those in `carried`, and `others` among the other results, are.
+
+    Returns them, and which arguments of the body those need.
+    """
+    kept = list(carried)
+    while True:
+        needed = needed_inputs(body, [*kept, *others])
+        wider = [a or b for a, b in zip(kept, needed[num_consts:])]
+        if wider == kept:
+            return kept, needed
+        kept = wider
 
 
 def dependent_outputs(jaxpr: Jaxpr, inputs: Sequence[bool]) -> Flags:
-    """Which outputs depend on the arguments where `inputs` is True."""
-    found = dependent_vars(jaxpr, inputs)
+    """Which outputs depend on the arguments where `inputs` is True, or come from equations that have effects."""
+    found = {v for v, flag in zip(jaxpr.invars, inputs) if flag}
+    for eqn in jaxpr.eqns:
+        if eqn.effects or any(a in found for a in eqn.invars if isinstance(a, Var)):
+            found.update(eqn.outvars)
     return tuple(isinstance(a, Var) and a in found for a in jaxpr.outvars)
-
-
-def part_for(jaxpr: Jaxpr, wanted: Sequence[Var], skip: Callable[[Eqn], bool]) -> list[Eqn]:
-    """The equations, in order, that compute the wanted variables, without those that `skip` names."""
-    live = set(wanted)
-    kept = []
-    for eqn in reversed(jaxpr.eqns):
-        if not skip(eqn) and any(v in live for v in eqn.outvars):
-            kept.append(eqn)
-            live.update(a for a in eqn.invars if isinstance(a, Var))
-    return kept[::-1]
 
 
 def memoized_together(programs: Sequence[ClosedJaxpr], key: Hashable, build: Callable[[], T]) -> T:
@@ -101,6 +100,11 @@ def spread(values: Sequence[Any], flags: Sequence[bool], avals: Sequence[Abstrac
 def chosen(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
     """The values for which a flag is True."""
     return [v for v, flag in zip(values, flags) if flag]
+
+
+def places(flags: Sequence[bool]) -> list[int]:
+    """Where the flags are True."""
+    return [i for i, flag in enumerate(flags) if flag]
 
 
 def made_real(tangents: Sequence[Any], flags: Sequence[bool]) -> list[Any]:

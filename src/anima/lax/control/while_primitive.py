@@ -17,24 +17,25 @@ from anima.core.aval import ShapedArray
 from anima.core.effects import Effects
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
-from anima.core.trace import get_trace
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
-from anima.interpreters.zeros import zero_of
 from anima.lax.arithmetic import add
 from anima.lax.control.cond_primitive import perform
 from anima.lax.control.programs import (
     Flags,
     Run,
+    carry_closure,
     chosen,
     made_real,
     memoized_together,
     needed_inputs,
     nonzeros,
+    places,
     reordered,
     spread,
     staged,
+    without_dead,
 )
 from anima.lax.control.scan_primitive import scan_p
 from anima.lax.reductions import reduce_or
@@ -170,55 +171,53 @@ def _known_count(
     counter = memoized_together(
         (body_jaxpr, cond_jaxpr), "count", lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
     )
-    known = [concrete_of(v) for v in chosen(operands, counter.needed)]
+    known = [concrete_of(v) for v in chosen(operands, counter.inputs)]
     if any(v is None for v in known):
         return None
     previous = set_trace(None)
     try:
-        outs = while_p.bind(
-            *known,
-            np.int32(0),
-            cond_jaxpr=counter.cond,
-            body_jaxpr=counter.body,
-            cond_nconsts=counter.cond_nconsts,
-            body_nconsts=counter.body_nconsts,
-        )
+        outs = while_p.bind(*known, np.int32(0), cond_jaxpr=counter.cond, body_jaxpr=counter.body, **counter.counts)
     finally:
         set_trace(previous)
     return int(outs[-1])
 
 
-class _Counter:
-    """A loop without all that its condition does not depend on, which counts its iterations."""
+class _Reduced:
+    """A loop without what neither its condition nor the wanted parts of the carry depend on.
 
-    __slots__ = ("body", "body_nconsts", "cond", "cond_nconsts", "needed")
+    Attributes:
+      inputs: which operands it takes. outputs: which parts of the carry it has.
+    """
+
+    __slots__ = ("body", "cond", "counts", "inputs", "outputs")
+
+    def __init__(self, used: Sequence[bool], cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int) -> None:
+        cond_used = needed_inputs(cond, [True])
+        wanted = [a or b for a, b in zip(used, cond_used[cond_nconsts:])]
+        carried, body_used = carry_closure(body, body_nconsts, wanted)
+        cond_consts, body_consts = cond_used[:cond_nconsts], body_used[:body_nconsts]
+        self.inputs = [*cond_consts, *body_consts, *carried]
+        self.outputs = carried
+        self.counts = {"cond_nconsts": sum(cond_consts), "body_nconsts": sum(body_consts)}
+        self.cond = without_dead(reordered(cond, places([*cond_consts, *carried])))
+        self.body = without_dead(reordered(body, places([*body_consts, *carried]), places(carried)))
+
+
+class _Counter(_Reduced):
+    """A loop without what its condition does not depend on, which counts its iterations at the end of its carry."""
+
+    __slots__ = ()
 
     def __init__(self, cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int) -> None:
-        used = needed_inputs(cond, [True])
-        carried = used[cond_nconsts:]
-        while True:
-            body_used = needed_inputs(body, carried)
-            wider = [a or b for a, b in zip(carried, body_used[body_nconsts:])]
-            if wider == carried:
-                break
-            carried = wider
-        cond_consts, body_consts = used[:cond_nconsts], body_used[:body_nconsts]
-        self.needed = [*cond_consts, *body_consts, *carried]
-        self.cond_nconsts, self.body_nconsts = sum(cond_consts), sum(body_consts)
-        places = _places([*cond_consts, *carried])
-        small_cond = reordered(cond, places)
-        small_body = reordered(body, _places([*body_consts, *carried]), _places(carried))
+        super().__init__([False] * len(body.out_avals), cond, body, cond_nconsts, body_nconsts)
+        reduced_cond, reduced_body = self.cond, self.body
         count = ShapedArray((), np.dtype(np.int32))
-        self.cond = staged(lambda run, *xs: run(small_cond, xs[:-1]), [*small_cond.in_avals, count], "count")
-        self.body = staged(
-            lambda run, *xs: [*run(small_body, xs[:-1]), add(xs[-1], np.int32(1))],
-            [*small_body.in_avals, count],
-            "count",
-        )
 
+        def step(run: Run, *args: Any) -> list[Any]:
+            return [*run(reduced_body, args[:-1]), add(args[-1], np.int32(1))]
 
-def _places(flags: Sequence[bool]) -> list[int]:
-    return [i for i, flag in enumerate(flags) if flag]
+        self.cond = staged(lambda run, *xs: run(reduced_cond, xs[:-1]), [*reduced_cond.in_avals, count], "count")
+        self.body = staged(step, [*reduced_body.in_avals, count], "count")
 
 
 def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
@@ -305,8 +304,14 @@ def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: Clos
 
 def _dce(
     used: Flags, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
-) -> tuple[list[bool], dict[str, Any]]:
-    ...
+) -> tuple[list[bool], list[bool], dict[str, Any]]:
+    reduced = memoized_together(
+        (body_jaxpr, cond_jaxpr),
+        ("dce", used),
+        lambda: _Reduced(used, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts),
+    )
+    params = {"cond_jaxpr": reduced.cond, "body_jaxpr": reduced.body, **reduced.counts}
+    return reduced.inputs, reduced.outputs, params
 
 
 while_p = Primitive(

@@ -1,0 +1,48 @@
+"""Functions of neural networks: activations, normalisation, encodings, initialisers.
+
+Invariant: a name is public by being imported here as itself.
+
+>>> import anima.numpy as np
+>>> from anima import nn
+>>> print(nn.relu(np.array([-1.0, 2.0])))
+[0. 2.]
+"""
+
+from __future__ import annotations
+
+from anima.nn import initializers as initializers
+from anima.nn.activations import (
+    celu as celu,
+    elu as elu,
+    gelu as gelu,
+    glu as glu,
+    hard_sigmoid as hard_sigmoid,
+    hard_silu as hard_silu,
+    hard_swish as hard_swish,
+    hard_tanh as hard_tanh,
+    identity as identity,
+    leaky_relu as leaky_relu,
+    log1mexp as log1mexp,
+    log_sigmoid as log_sigmoid,
+    mish as mish,
+    relu as relu,
+    relu6 as relu6,
+    selu as selu,
+    sigmoid as sigmoid,
+    silu as silu,
+    soft_sign as soft_sign,
+    softplus as softplus,
+    sparse_plus as sparse_plus,
+    sparse_sigmoid as sparse_sigmoid,
+    squareplus as squareplus,
+    swish as swish,
+)
+from anima.nn.normalization import (
+    log_softmax as log_softmax,
+    logmeanexp as logmeanexp,
+    logsumexp as logsumexp,
+    one_hot as one_hot,
+    softmax as softmax,
+    standardize as standardize,
+)
+from anima.numpy import tanh as tanh

@@ -1,0 +1,166 @@
+"""Softmax and its relatives, standardisation, one-hot encoding.
+
+Invariant: the largest element is subtracted before anything is exponentiated, and that shift carries no derivative.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anima.numpy as np
+from anima import dtypes, lax
+from anima.numpy.calls import function, plain
+from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
+
+
+def _largest(x: Any, axis: Any, where: Any, initial: Any) -> Any:
+    """The largest element along `axis`, as a constant for differentiation."""
+    return lax.stop_gradient(np.max(x, axis, where=where, initial=initial, keepdims=True))
+
+
+def _shift(x: Any, axis: Any, where: Any, initial: Any) -> Any:
+    """The largest element along `axis`, or 0 if it is infinite: an infinity minus itself is no number."""
+    largest = _largest(x, axis, where, initial)
+    return np.where(np.isfinite(largest), largest, np.zeros_like(largest))
+
+
+@function(static=("axis",))
+def softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.inf) -> Any:
+    """Exponentials scaled to sum to 1 along `axis`.
+
+    Args:
+      axis: an axis or a tuple of them.
+      where: a mask of the elements that take part; the others become 0.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.softmax(np.zeros(4)))
+    [0.25 0.25 0.25 0.25]
+    """
+    x = inexact("softmax", x)
+    exponentials = np.exp(x - _largest(x, axis, where, initial))
+    if where is not None:
+        exponentials = np.where(where, exponentials, 0.0)
+    return exponentials / np.sum(exponentials, axis, keepdims=True)
+
+
+@function(static=("axis",))
+def log_softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.inf) -> Any:
+    """The logarithm of `softmax`, without underflow.
+
+    Args:
+      axis: an axis or a tuple of them.
+      where: a mask of the elements that take part; the others become -inf.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.log_softmax(np.zeros(2)).round(4))
+    [-0.6931 -0.6931]
+    """
+    x = inexact("log_softmax", x)
+    shifted = x - _largest(x, axis, where, initial)
+    result = shifted - np.log(np.sum(np.exp(shifted), axis, where=where, keepdims=True))
+    return result if where is None else np.where(where, result, -np.inf)
+
+
+@function(static=("axis", "keepdims", "return_sign"))
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+) -> Any:
+    """`log(sum(b * exp(a)))` along `axis`, without overflow.
+
+    Args:
+      axis: an axis, a tuple of them, or None for all.
+      b: weights; with negative ones ask for the sign, else the logarithm of a negative sum is NaN.
+      return_sign: also return the sign of the sum, and the logarithm of its size.
+      where: a mask of the elements that take part.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.logsumexp(np.zeros(4)).round(4))
+    1.3863
+    """
+    a = inexact("logsumexp", a)
+    if b is not None:
+        a = np.where(b != 0, a, -np.inf)
+    shift = _shift(np.real(a), axis, where, -np.inf)
+    terms = np.exp(a - shift)
+    if b is not None:
+        terms = terms * b
+    total = np.sum(terms, axis, keepdims=True, where=where)
+    if return_sign:
+        sign = np.sign(total)
+        out = np.log(np.abs(total)) + shift
+    else:
+        sign = None
+        out = np.log(total) + shift
+    if not keepdims:
+        out = np.squeeze(out, _axes(axis, len(shape_of(a))))
+        sign = None if sign is None else np.squeeze(sign, _axes(axis, len(shape_of(a))))
+    return (out, sign) if return_sign else out
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+
+
+@function(static=("axis", "keepdims"))
+def logmeanexp(x: Any, axis: Any = None, where: Any = None, keepdims: bool = False) -> Any:
+    """`log(mean(exp(x)))` along `axis`, without overflow.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.logmeanexp(np.zeros(4)))
+    0.0
+    """
+    x = inexact("logmeanexp", x)
+    total = plain(logsumexp)(x, axis, where=where, keepdims=keepdims)
+    ones = np.ones(shape_of(x), dtype_of(x))
+    return total - np.log(np.sum(ones, axis, where=where, keepdims=keepdims))
+
+
+@function(static=("axis",))
+def standardize(
+    x: Any, axis: Any = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5, where: Any = None
+) -> Any:
+    """`x` with mean 0 and variance 1 along `axis`.
+
+    Args:
+      mean, variance: those to use instead of `x`'s own.
+      epsilon: added to the variance.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.standardize(np.array([1.0, 3.0])).round(3))
+    [-1.  1.]
+    """
+    x = inexact("standardize", x)
+    if mean is None:
+        mean = np.mean(x, axis, keepdims=True, where=where)
+    if variance is None:
+        variance = np.mean(np.square(x - mean), axis, keepdims=True, where=where)
+    return (x - mean) * lax.rsqrt(np.asarray(variance + epsilon, dtype=dtype_of(x)))
+
+
+@function(static=("num_classes", "dtype", "axis"))
+def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
+    """Vectors with 1 at the place that `x` names and 0 elsewhere; all 0 for places out of range.
+
+    Args:
+      x: an array of integers.
+      num_classes: the length of the vectors.
+      axis: where the new axis goes.
+    Raises:
+      TypeError: `num_classes` is no integer.
+
+    >>> from anima import nn, numpy as np
+    >>> print(nn.one_hot(np.array([0, 2]), 3))
+    [[1. 0. 0.]
+     [0. 0. 1.]]
+    """
+    if not hasattr(num_classes, "__index__"):
+        raise TypeError(f"one_hot: num_classes must be an integer, got {num_classes!r}")
+    x = array_like("one_hot", x)
+    element = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "one_hot")
+    ndim = len(shape_of(x)) + 1
+    place = axis % ndim
+    classes = np.arange(int(num_classes), dtype=dtype_of(x))
+    shape = tuple(int(num_classes) if d == place else 1 for d in range(ndim))
+    return (np.expand_dims(x, place) == classes.reshape(shape)).astype(element)
