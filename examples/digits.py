@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import anima
 import anima.numpy as np
-from anima import grad, jit, nn, random, value_and_grad, vmap
+from anima import grad, jit, lax, nn, random, value_and_grad, vmap
 
 LAYERS = (64, 128, 128, 10)
 BATCH = 64
@@ -67,8 +67,8 @@ def jitter(key: Any, image: Any) -> Any:
     """Images shifted by up to one pixel at random and slightly noised, so that the network cannot learn them by heart."""
     shift_key, noise_key = random.split(key)
     shifts = random.randint(shift_key, (image.shape[0], 2), -1, 2)
-    padded = np.pad(image.reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
-    window = lambda picture, shift: anima.lax.dynamic_slice(picture, (shift[0] + 1, shift[1] + 1), (8, 8))  # noqa: E731
+    padded = lax.pad(image.reshape(-1, 8, 8), np.float32(0), ((0, 0, 0), (1, 1, 0), (1, 1, 0)))
+    window = lambda picture, shift: lax.dynamic_slice(picture, (shift[0] + 1, shift[1] + 1), (8, 8))  # noqa: E731
     moved = vmap(window)(padded, shifts).reshape(image.shape)
     return moved + 0.05 * random.normal(noise_key, image.shape)
 
@@ -165,7 +165,7 @@ def main() -> None:
     draw(history, test_images, test_labels, guesses, norms, options.out)
     print(f"devices: {anima.devices()}")
     print(f"held-out accuracy: {accuracy:.4f} on {len(test_labels)} digits")
-    print(f"per-example gradient norms: median {float(np.median(norms)):.3f}, largest {float(np.max(norms)):.3f}")
+    print(f"per-example gradient norms: median {float(onp.median(norms)):.3f}, largest {float(np.max(norms)):.3f}")
     print(f"{len(history)} steps in {time.perf_counter() - start:.1f} s; figure in {options.out.name}")
     if accuracy < 0.97:
         raise SystemExit("the held-out accuracy is below 0.97")

@@ -12,7 +12,14 @@ from __future__ import annotations
 import importlib as _importlib
 from typing import Any as _Any
 
-from anima import dtypes as dtypes, errors as errors, lax as lax, numpy as numpy, tree as tree, tree_util as tree_util
+from anima import (
+    dtypes as dtypes,
+    errors as errors,
+    lax as lax,
+    numpy as numpy,
+    tree as tree,
+    tree_util as tree_util,
+)
 from anima._native import live_arrays as live_arrays
 from anima.config import (
     check_tracer_leaks as check_tracer_leaks,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima._native import ArrayImpl
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.primitive import Linear, Missing, Primitive, Zero
@@ -40,9 +41,12 @@ ANY = BOOL + NUMERIC
 Derivative = Callable[..., Any]
 
 
+_PLAIN = (Tracer, ArrayImpl, bool, int, float, complex)
+
+
 def operand(value: Any) -> Any:
     """`value` as an operand: arrays, tracers, and NumPy and Python scalars pass, lists and other objects raise."""
-    if isinstance(value, Tracer):
+    if isinstance(value, _PLAIN):
         return value
     convert = getattr(value, "__jax_array__", None)
     if convert is not None:

@@ -16,9 +16,9 @@ from anima.config import enable_x64
 from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.primitive import primitives
-from anima.core.trace import aval_of
+from anima.core.trace import Tracer, aval_of
 from anima.lax.convert import convert_element_type_p
-from anima.lax.declare import is_scalar_constant, operand, same_dtypes, same_shapes
+from anima.lax.declare import operand, same_dtypes, same_shapes
 from anima.lax.shape import broadcast_in_dim_p
 
 _ORDER = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
@@ -78,10 +78,16 @@ def match_shapes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -
     Raises:
       TypeError: there is none.
     """
-    shape = _common_shape(name, avals)
+    shape: tuple[int, ...] = ()
+    for aval in avals:
+        if aval.shape != shape and aval.shape:
+            if shape:
+                shape = _common_shape(name, avals)
+                break
+            shape = aval.shape
     return tuple(
         [
-            v if a.shape == shape or is_scalar_constant(v) else stretch(v, a.shape, shape)
+            v if a.shape == shape or not (a.shape or isinstance(v, Tracer)) else stretch(v, a.shape, shape)
             for v, a in zip(values, avals)
         ]
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from anima import _native
 from anima._native import ArrayImpl
 from anima.core.trace import Tracer
 from anima.errors import ConcretizationTypeError
@@ -38,9 +39,11 @@ def contents(name: str, value: Any, advice: str) -> np.ndarray[Any, Any]:
     return np.asarray(concrete(name, value, advice))
 
 
-def from_host(host: np.ndarray[Any, Any], *likes: Any) -> Any:
+def from_host(host: np.ndarray[Any, Any], *likes: Any, weak_type: bool = False) -> Any:
     """An array of the given contents, on the device to which one of `likes` is committed, if one is."""
     result = asarray(host)
+    if weak_type:
+        result = _native.array_with(result, weak_type=True)
     for like in likes:
         if type(like) is ArrayImpl and like.committed and len(like.devices()) == 1:
             return device_put(result, like.sharding)

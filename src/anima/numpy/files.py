@@ -153,8 +153,9 @@ def array_repr(
     if arr.size == 0 and arr.shape != (0,):
         text = f"{prefix}[], shape={arr.shape},"
     else:
-        layout = {"max_line_width": width, "precision": precision, "suppress_small": suppress_small}
-        body = np.array2string(np.asarray(arr), separator=", ", prefix=prefix, suffix=",", **layout)
+        body = np.array2string(
+            np.asarray(arr), width, precision, suppress_small, separator=", ", prefix=prefix, suffix=","
+        )
         text = f"{prefix}{body},"
     last = len(text) - (text.rfind("\n") + 1)
     gap = "\n" + " " * len(prefix) if last + len(suffix) + 1 > width else " "

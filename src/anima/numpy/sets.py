@@ -179,7 +179,8 @@ def _unique_on_host(ar: Any, axis: int | None, equal_nan: bool, index: bool, inv
         results.append(whole.reshape(shape_of(ar)) if axis is None else whole)
     if counts:
         results.append(np.diff(np.flatnonzero(starts), append=starts.size).astype(kind))
-    return [from_host(r, ar) for r in results]
+    weak = dtypes.is_weakly_typed(ar)
+    return [from_host(r, ar, weak_type=weak and i == 0) for i, r in enumerate(results)]
 
 
 _SETTINGS = ("axis", "equal_nan", "index", "inverse", "counts", "size")

@@ -12,16 +12,19 @@ Invariant: equal keys give equal numbers, on every machine and in every transfor
 
 from anima.random.continuous import (
     cauchy as cauchy,
+    double_sided_maxwell as double_sided_maxwell,
     exponential as exponential,
     gumbel as gumbel,
     laplace as laplace,
     logistic as logistic,
     lognormal as lognormal,
+    maxwell as maxwell,
     normal as normal,
     pareto as pareto,
     rayleigh as rayleigh,
     triangular as triangular,
     truncated_normal as truncated_normal,
+    wald as wald,
     weibull_min as weibull_min,
 )
 from anima.random.discrete import (
@@ -34,6 +37,11 @@ from anima.random.keys import (
     bits as bits,
     fold_in as fold_in,
     split as split,
+)
+from anima.random.selection import (
+    categorical as categorical,
+    choice as choice,
+    permutation as permutation,
 )
 from anima.random.uniforms import (
     randint as randint,

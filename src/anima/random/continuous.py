@@ -130,6 +130,95 @@ def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, 
     return lax.exp(lax.mul(standard_normal(key, shape, kind), scale))
 
 
+@function
+def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers of the Maxwell distribution: lengths of vectors of three normal numbers.
+
+    Args:
+      key: a random key.
+      shape: the shape of the result.
+      dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      TypeError, ValueError: as for `normal`.
+
+    >>> from anima import random
+    >>> print(random.maxwell(random.PRNGKey(0), (3,)).round(3))
+    [1.909 1.322 1.163]
+    """
+    key = check_key("maxwell", key)
+    refuse_out_sharding("maxwell", out_sharding)
+    return standard_maxwell(key, check_shape("maxwell", shape), float_dtype("maxwell", dtype))
+
+
+def standard_maxwell(key: Any, shape: Shape, dtype: Any) -> Any:
+    """`maxwell` for checked arguments."""
+    x = standard_normal(key, (*shape, 3), dtype)
+    return lax.sqrt(lax.reduce_sum(lax.mul(x, x), (len(shape),)))
+
+
+@function
+def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
+    """Numbers of the Maxwell distribution with a random sign, times `scale`, plus `loc`.
+
+    Args:
+      key: a random key.
+      loc, scale: real numbers, or arrays that broadcast together.
+      shape: what stands before the parameters' common shape in the shape of the result.
+      dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
+    Raises:
+      TypeError, ValueError: as for `normal`.
+
+    >>> from anima import random
+    >>> print(random.double_sided_maxwell(random.PRNGKey(0), 0.0, 2.0, (3,)).round(3))
+    [-2.83 2.2 1.37]
+    """
+    key = check_key("double_sided_maxwell", key)
+    kind = float_dtype("double_sided_maxwell", dtype)
+    own = common_shape("double_sided_maxwell", None, loc=loc, scale=scale)
+    dims = (*check_shape("double_sided_maxwell", shape), *own)
+    size = real_parameter("double_sided_maxwell", "scale", scale, kind, dims)
+    middle = real_parameter("double_sided_maxwell", "loc", loc, kind, dims)
+    keys = threefry.split(key, (2,))
+    length_key, sign_key = (lax.index_in_dim(keys, i, keepdims=False) for i in range(2))
+    default = dtypes.default_float_dtype()
+    heads = lax.lt(unit_uniform(sign_key, dims, default), constant(0.5, default))
+    signs = lax.sub(lax.mul(constant(2, kind), lax.convert_element_type(heads, kind)), constant(1, kind))
+    return lax.add(lax.mul(lax.mul(signs, standard_maxwell(length_key, dims, kind)), size), middle)
+
+
+@function
+def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+    """Numbers of the Wald distribution (inverse Gaussian of scale 1), by Michael, Schucany and Haas (1976).
+
+    Args:
+      key: a random key.
+      mean: a positive number, or an array that broadcasts to `shape`.
+      shape: the shape of the result; by default that of `mean`.
+      dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape`.
+
+    >>> from anima import random
+    >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)).round(3))
+    [3.3 0.2 1.3]
+    """
+    key = check_key("wald", key)
+    refuse_out_sharding("wald", out_sharding)
+    kind = float_dtype("wald", dtype)
+    shape = common_shape("wald", shape, mean=mean)
+    m = real_parameter("wald", "mean", mean, kind, shape)
+    keys = threefry.split(key, (2,))
+    normal_key, uniform_key = (lax.index_in_dim(keys, i, keepdims=False) for i in range(2))
+    y = lax.square(standard_normal(normal_key, shape, kind))
+    u = unit_uniform(uniform_key, shape, kind)
+    two, square = constant(2, kind), lax.square(m)
+    root = lax.sqrt(lax.add(lax.mul(lax.mul(constant(4, kind), m), y), lax.mul(square, lax.square(y))))
+    x = lax.sub(lax.add(m, lax.div(lax.mul(square, y), two)), lax.mul(lax.div(m, two), root))
+    return lax.select(lax.le(u, lax.div(m, lax.add(m, x))), x, lax.div(square, x))
+
+
 # --- exponential and its relatives ------------------------------------------------------------
 
 

@@ -204,8 +204,7 @@ def _eager_miss(
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
-    inner = params.get("jaxpr")
-    kind: ProgramKind = "program" if isinstance(inner, ClosedJaxpr) else "single_op"
+    kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
     return plan.execute(operands), plan

@@ -247,13 +247,23 @@ def _check_differentiable(
         dtype = shaped(leaf).dtype
         if holomorphic:
             if not dtypes.is_complex(dtype):
-                _refuse(f"{what} with holomorphic=True requires inputs with complex dtype", fun, position, dtype, "")
+                _refuse(
+                    f"{what} with holomorphic=True requires inputs with complex dtype",
+                    fun,
+                    position,
+                    dtype,
+                    "",
+                )
         elif dtypes.is_complex(dtype):
             advice = "for holomorphic differentiation pass holomorphic=True, otherwise use vjp directly"
-            _refuse(f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice)
+            _refuse(
+                f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice
+            )
         elif not dtypes.is_inexact(dtype) and not allow_int:
             advice = "convert it with astype(float), or pass allow_int=True for float0 gradients"
-            _refuse(f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice)
+            _refuse(
+                f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice
+            )
 
 
 def _refuse(rule: str, fun: Any, position: int, dtype: Any, advice: str) -> NoReturn:

@@ -401,7 +401,6 @@ def jit(
     device: Any = None,
     backend: str | None = None,
     inline: bool = False,
-    abstracted_axes: Any = None,
     compiler_options: dict[str, Any] | None = None,
 ) -> Any:
     """`fun` compiled by XLA: traced once for each signature of its arguments, then run without Python.
@@ -431,13 +430,10 @@ def jit(
         in_shardings=in_shardings, out_shardings=out_shardings, static_argnums=static_argnums,
         static_argnames=static_argnames, donate_argnums=donate_argnums, donate_argnames=donate_argnames,
         keep_unused=keep_unused, inline=inline, compiler_options=compiler_options, device=device, backend=backend,
-        abstracted_axes=abstracted_axes,
     )  # fmt: skip
     if fun is None:
         return functools.partial(jit, **options)
     check_callable(fun, "jit")
-    if abstracted_axes is not None:
-        raise ValueError("jit: abstracted_axes is not supported; shapes are part of a program's signature")
     statics, static_names = resolve_arguments(fun, static_argnums, static_argnames, "static")
     donated, donated_names = resolve_arguments(fun, donate_argnums, donate_argnames, "donate")
     both = set(statics) & set(donated) or set(static_names) & set(donated_names)

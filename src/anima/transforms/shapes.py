@@ -138,7 +138,6 @@ def make_jaxpr(
     static_argnums: int | Any = (),
     axis_env: Any = None,
     return_shape: bool = False,
-    abstracted_axes: Any = None,
 ) -> Callable[..., Any]:
     """A function that traces `fun` and returns its jaxpr.
 

@@ -85,7 +85,9 @@ class Sample:
 NOT_COMPILED: dict[str, tuple[str, ...]] = {}
 
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    "jit": "transforms/test_jit.py",
+}
 
 
 def by_element(fun: Callable[..., int]) -> Callable[..., np.ndarray]:

@@ -77,7 +77,7 @@ SELECTION = [
         call=lax.clamp,
         args=(
             floats((3, 4), -1.5, 0.4),
-            floats((3, 4))[::-1].copy(),
+            floats((3, 4), -2.05, 1.9)[::-1].copy(),
             floats((3, 4), 0.6, 1.4).T.reshape(3, 4),
         ),
         oracle=clamped,

@@ -60,26 +60,24 @@ class Body:
 def traced_body(
     what: str,
     fun: Callable[..., Any],
-    trees: tuple[PyTreeDef, ...],
+    structure: Hashable,
     avals: Sequence[AbstractValue],
     flatten: Callable[[], Callable[..., Sequence[Any]]],
-    key: Hashable = None,
 ) -> Body:
-    """The program of a user's function for arguments of the given structures and avals.
+    """The program of a user's function for arguments of a structure and avals.
 
     Args:
-      what: the operation, part of the key.
-      flatten: makes the function from flat arguments to flat results, which has an `out_tree` once it was called.
-      key: what that depends on besides.
+      what: the operation, part of the key as `structure` is.
+      flatten: makes the function from flat arguments to flat results; it has an `out_tree` once it was called.
     """
-    full_key = (what, _native.options_key(), trees, tuple(avals), key, _named_axes())
+    key = (what, _native.options_key(), structure, tuple(avals), _named_axes())
     try:
         table = _kept.get(fun)
         if table is None:
             table = _kept.setdefault(fun, {})
     except TypeError:  # a callable that cannot be hashed or referred to weakly
         table = {}
-    known = table.get(full_key)
+    known = table.get(key)
     if known is not None:
         return known
     flat: Any = flatten()
@@ -90,18 +88,13 @@ def traced_body(
         return body
     if len(table) >= _MAX_PROGRAMS:
         table.pop(next(iter(table)), None)
-    return table.setdefault(full_key, body)
+    return table.setdefault(key, body)
 
 
-def plain_body(what: str, fun: Callable[..., Any], trees: tuple[PyTreeDef, ...], avals: Sequence[AbstractValue]) -> Body:
-    """`traced_body` of a function as it is, which takes one argument for each structure."""
-    return traced_body(what, fun, trees, avals, lambda: FlatFunction(fun, joined(trees)))
-
-
-def joined(trees: Sequence[PyTreeDef]) -> PyTreeDef:
-    """The structure of the arguments (positional ones, and no keywords) that have these structures."""
-    args = tuple(tree.unflatten([0] * tree.num_leaves) for tree in trees)
-    return tree_flatten((args, {}))[1]
+def flat_call(fun: Callable[..., Any], *trees: PyTreeDef) -> FlatFunction:
+    """A function of flat leaves, which calls `fun` with one argument for each structure."""
+    args = tuple([tree.unflatten([0] * tree.num_leaves) for tree in trees])
+    return FlatFunction(fun, tree_flatten((args, {}))[1])
 
 
 def _named_axes() -> tuple[Any, ...]:

@@ -1,0 +1,154 @@
+"""Choosing among functions at run time: `cond` and `switch`.
+
+Invariant: every branch is traced, whatever the index is; only the chosen one runs, except where `vmap` maps the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima._native import PyTreeDef, tree_unflatten
+from anima.config import disable_jit
+from anima.core.trace import aval_of
+from anima.interpreters.jvp import concrete_of
+from anima.lax.compare import ne
+from anima.lax.control.bodies import Body, check_function, flat_call, operand_leaves, traced_body, with_common_consts
+from anima.lax.control.carries import check_branches, scalar_aval
+from anima.lax.control.cond_primitive import cond_p
+from anima.lax.convert import convert_element_type
+from anima.lax.selection import clamp
+
+_NONE: Any = object()
+
+
+def cond(
+    pred: Any,
+    true_fun: Any = _NONE,
+    false_fun: Any = _NONE,
+    *operands: Any,
+    operand: Any = _NONE,
+    true_operand: Any = _NONE,
+    false_operand: Any = _NONE,
+) -> Any:
+    """`true_fun(*operands)` if `pred` else `false_fun(*operands)`, decided at run time.
+
+    Also in the older form, in which each function has its own operand:
+    `cond(pred, true_operand, true_fun, false_operand, false_fun)`.
+
+    Args:
+      pred: a scalar, boolean or a number (true unless it is 0).
+      true_fun, false_fun: functions whose results have the same structure, shapes and dtypes. Both are traced.
+      operands: what they are called with: arrays and pytrees of them.
+      operand: the only operand, by keyword.
+      true_operand, false_operand: the operands of the older form, by keyword.
+    Returns:
+      What the chosen function returns. Under `vmap` with a mapped `pred` both run, and results are selected.
+    Raises:
+      TypeError: `pred` is no scalar, an operand no array, a function not callable, or results differ in type.
+
+    >>> from anima import lax
+    >>> print(lax.cond(True, lambda x: x + 1, lambda x: x - 1, 5))
+    6
+    >>> print(lax.cond(False, 5, lambda x: x + 1, 10, lambda x: x - 1))
+    9
+    """
+    if true_operand is not _NONE or false_operand is not _NONE:
+        return _cond(pred, (true_fun, false_fun), (true_operand, false_operand), own=True)
+    if len(operands) == 2 and callable(false_fun) and callable(operands[1]) and not callable(true_fun):
+        return _cond(pred, (false_fun, operands[1]), (true_fun, operands[0]), own=True)
+    if operand is not _NONE:
+        if operands:
+            raise TypeError("cond: give operands either after the functions or as operand=, not both")
+        operands = (operand,)
+    return _cond(pred, (true_fun, false_fun), operands)
+
+
+def _cond(pred: Any, funs: tuple[Any, Any], operands: tuple[Any, ...], own: bool = False) -> Any:
+    """`funs`: what to call if true, and if false; with `own` each has only its own one of the two operands."""
+    for argument, fun in zip(("true_fun", "false_fun"), funs):
+        check_function("cond", argument, fun)
+    aval = scalar_aval("cond", "pred", pred)
+    kind = dtypes.kind_of(aval.dtype)
+    if kind is None:
+        raise TypeError(f"cond: pred must be a boolean or a number, got dtype {dtypes.dtype_name(aval.dtype)}")
+    if disable_jit.value and (known := concrete_of(pred)) is not None:
+        number = 0 if known else 1
+        return funs[number](operands[number]) if own else funs[number](*operands)
+    if isinstance(pred, (bool, int, float, complex, np.generic)):
+        index: Any = np.int32(bool(pred))
+    else:
+        index = convert_element_type(pred if kind == "b" else ne(pred, 0), np.int32)
+    branches = [("false_fun", funs[1], 1 if own else None), ("true_fun", funs[0], 0 if own else None)]
+    return _choose("cond", index, branches, operands)
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _NONE) -> Any:
+    """`branches[index](*operands)`, decided at run time; an index out of range is moved to the nearest end.
+
+    Args:
+      index: an integer scalar.
+      branches: at least one function; their results have the same structure, shapes and dtypes. All are traced.
+      operands: what they are called with: arrays and pytrees of them.
+      operand: the only operand, by keyword.
+    Returns:
+      What the chosen function returns. Under `vmap` with a mapped `index` all run, and results are selected.
+    Raises:
+      TypeError: `index` is no integer scalar, a branch not callable, or results differ in type.
+      ValueError: there are no branches.
+
+    >>> from anima import lax
+    >>> print(lax.switch(1, [lambda x: x, lambda x: 10 * x, lambda x: 100 * x], 7))
+    70
+    """
+    if operand is not _NONE:
+        if operands:
+            raise TypeError("switch: give operands either after the branches or as operand=, not both")
+        operands = (operand,)
+    if not isinstance(branches, Sequence):
+        raise TypeError(f"switch: branches must be a sequence of functions, got {type(branches).__name__}")
+    funs = tuple(branches)
+    for number, fun in enumerate(funs):
+        check_function("switch", f"branches[{number}]", fun)
+    if not funs:
+        raise ValueError("switch: branches is empty; it must hold at least one function")
+    aval = scalar_aval("switch", "index", index)
+    if not dtypes.is_int(aval.dtype):
+        raise TypeError(f"switch: index must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}")
+    last = len(funs) - 1
+    if disable_jit.value and (known := concrete_of(index)) is not None:
+        return funs[min(max(int(known), 0), last)](*operands)
+    if len(funs) == 1:
+        return funs[0](*operands)
+    if isinstance(index, (int, np.integer)):
+        place: Any = np.int32(min(max(int(index), 0), last))
+    else:
+        dtype = aval.dtype.type
+        place = convert_element_type(clamp(dtype(0), index, dtype(min(last, dtypes.iinfo(aval.dtype).max))), np.int32)
+    return _choose("switch", place, [(f"branches[{i}]", fun, None) for i, fun in enumerate(funs)], operands)
+
+
+def _choose(
+    what: str, index: Any, branches: Sequence[tuple[str, Any, int | None]], operands: tuple[Any, ...]
+) -> Any:
+    """The result of the branch number `index`.
+
+    `branches`: for each what messages call it, the function, and the number of its only operand (None: it has all).
+    """
+    leaves, tree = operand_leaves(what, "operands", operands)
+    avals = [aval_of(x) for x in leaves]
+    bodies = [_branch(what, fun, tree, avals, only) for _, fun, only in branches]
+    names = [f"{name} ({body.name})" for (name, _, _), body in zip(branches, bodies)]
+    check_branches(what, names, [b.out_tree for b in bodies], [b.out_avals for b in bodies])
+    programs, consts = with_common_consts(bodies)
+    return tree_unflatten(bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs))
+
+
+def _branch(what: str, fun: Any, tree: PyTreeDef, avals: Sequence[Any], only: int | None) -> Body:
+    trees = tree.children()
+    if only is None:
+        return traced_body(what, fun, tree, avals, lambda: flat_call(fun, *trees))
+    return traced_body(what, fun, (tree, only), avals, lambda: flat_call(lambda *args: fun(args[only]), *trees))

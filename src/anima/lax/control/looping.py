@@ -1,0 +1,246 @@
+"""Loops: `while_loop` and `fori_loop`.
+
+Invariant: functions are traced once for each type of carry. A `fori_loop` whose bounds are known while tracing is a `scan`,
+which differentiates in reverse; called eagerly, where nothing differentiates, it is a `while` that serves all bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima._native import PyTreeDef, tree_flatten, tree_unflatten
+from anima.config import disable_jit
+from anima.core.aval import ShapedArray
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.trace import aval_of, get_trace, shaped
+from anima.interpreters.jvp import concrete_of, stage_closed
+from anima.lax.arithmetic import add
+from anima.lax.compare import lt
+from anima.lax.control.bodies import Body, check_function, flat_call, operand_leaves, traced_body
+from anima.lax.control.carries import check_carry, promoted, scalar_aval, type_text
+from anima.lax.control.programs import avals_of
+from anima.lax.control.scan_primitive import scan_p
+from anima.lax.control.while_primitive import while_p
+from anima.lax.convert import convert_element_type
+
+
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+    """`val = body_fun(val)` for as long as `cond_fun(val)`, starting from `init_val`.
+
+    Args:
+      cond_fun: from the carried value to a boolean scalar.
+      body_fun: from the carried value to the next one, of the same structure, shapes and dtypes.
+      init_val: an array or a pytree of arrays. Weakly typed numbers take the dtype that `body_fun` gives them.
+    Returns:
+      The carried value when `cond_fun` is false.
+
+    Forward-mode derivatives (`jvp`, `jacfwd`) work. Reverse mode needs to know how often the loop runs: it works where
+    the values that `cond_fun` depends on are known while differentiating, so without `jit` around `grad`, or with a counter
+    that starts from a number.
+
+    Raises:
+      TypeError: `cond_fun` returns something else, or `body_fun` another type than it takes; the message names the leaf.
+
+    >>> from anima import lax
+    >>> print(lax.while_loop(lambda x: x < 10, lambda x: x + 3, 0))
+    12
+    """
+    check_function("while_loop", "cond_fun", cond_fun)
+    check_function("while_loop", "body_fun", body_fun)
+    if disable_jit.value and _all_known(init_val):
+        val = init_val
+        while cond_fun(val):
+            val = body_fun(val)
+        return val
+    leaves, tree = operand_leaves("while_loop", "init_val", init_val)
+    body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
+    test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
+    _check_test(test)
+    outs = while_p.bind(
+        *test.consts,
+        *body.consts,
+        *leaves,
+        cond_jaxpr=test.closed,
+        body_jaxpr=body.closed,
+        cond_nconsts=len(test.consts),
+        body_nconsts=len(body.consts),
+    )
+    return tree_unflatten(body.out_tree, outs)
+
+
+def _all_known(value: Any) -> bool:
+    return all(concrete_of(leaf) is not None for leaf in tree_flatten(value)[0])
+
+
+def _check_test(test: Body) -> None:
+    outs = test.out_avals
+    if not test.out_tree.is_leaf or outs[0].shape or not dtypes.is_bool(outs[0].dtype):
+        types = ", ".join(map(type_text, outs))
+        given = types if test.out_tree.is_leaf else f"{test.out_tree} of {types}" if outs else str(test.out_tree)
+        raise TypeError(f"while_loop: cond_fun must return a boolean scalar, but {test.name} returns {given}")
+
+
+def _carried(
+    what: str,
+    fun: Callable[..., Any],
+    tree: PyTreeDef,
+    leaves: list[Any],
+    before: Sequence[ShapedArray],
+    flatten: Callable[[], Callable[..., Sequence[Any]]],
+) -> tuple[Body, list[Any]]:
+    """The program of a loop's body and the carry to start from.
+
+    `before`: avals that precede the carry's in the arguments and, unless there are none, in the results of what
+    `flatten` makes.
+    """
+    skipped = len(before)
+    while True:
+        avals = avals_of(leaves)
+        body = traced_body(what, fun, (tree, tuple(before)), [*before, *avals], flatten)
+        if body.checked:
+            return body, leaves
+        outs = body.out_avals[skipped:]
+        changed = promoted(leaves, avals, outs) if body.out_tree == tree else None
+        if changed is None:
+            check_carry(what, f"body_fun ({body.name})", "init_val", tree, avals, body.out_tree, outs)
+            body.checked = True
+            return body, leaves
+        leaves = changed
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+) -> Any:
+    """`val = body_fun(i, val)` for `i` from `lower` to `upper - 1`, starting from `init_val`.
+
+    Args:
+      lower, upper: integer scalars. Where they are Python integers or otherwise known while tracing, the loop can be
+        differentiated in reverse too.
+      body_fun: from an index and the carried value to the next one, of the same structure, shapes and dtypes.
+      init_val: an array or a pytree of arrays. Weakly typed numbers take the dtype that `body_fun` gives them.
+      unroll: how many iterations to put into one of the compiled loop, or True for all; needs known bounds.
+    Returns:
+      The carried value at the end.
+    Raises:
+      TypeError: a bound is no integer scalar, or `body_fun` returns another type than it takes.
+      ValueError: `unroll` is given for bounds that are not known.
+
+    >>> from anima import lax
+    >>> print(lax.fori_loop(0, 10, lambda i, total: total + i, 0))
+    45
+    """
+    check_function("fori_loop", "body_fun", body_fun)
+    dtype = _index_dtype(lower, upper)
+    bounds = [concrete_of(lower), concrete_of(upper)]
+    known = all(b is not None for b in bounds)
+    if unroll is not None and not known:
+        raise ValueError(
+            "fori_loop: unroll needs bounds that are known while tracing, but lower or upper is traced; pass Python "
+            "integers, or leave unroll out"
+        )
+    if disable_jit.value and known:
+        val = init_val
+        for i in range(int(bounds[0]), int(bounds[1])):
+            val = body_fun(i, val)
+        return val
+    leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
+    index = ShapedArray((), dtype)
+    body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
+    if known and (unroll is not None or get_trace() is not None):
+        first, last = int(bounds[0]), int(bounds[1])
+        length = max(last - first, 0)
+        outs = scan_p.bind(
+            *body.consts,
+            dtype.type(first),
+            *leaves,
+            jaxpr=body.closed,
+            length=length,
+            num_consts=len(body.consts),
+            num_carry=len(leaves) + 1,
+            reverse=False,
+            unroll=unroll_factor("fori_loop", unroll, length),
+        )
+    else:
+        start, limit = (_as_index(v, dtype) for v in (lower, upper))
+        outs = while_p.bind(
+            limit,
+            *body.consts,
+            start,
+            *leaves,
+            cond_jaxpr=_below_limit(body.closed, len(body.consts)),
+            body_jaxpr=body.closed,
+            cond_nconsts=1,
+            body_nconsts=len(body.consts),
+        )
+    return tree_unflatten(tree, outs[1:])
+
+
+class _Counting:
+    """A `fori_loop`'s body on flat leaves: from an index and the carry to the next index and carry."""
+
+    __slots__ = ("_flat",)
+
+    def __init__(self, fun: Callable[..., Any], tree: PyTreeDef) -> None:
+        self._flat = flat_call(fun, tree_flatten(0)[1], tree)
+
+    def __call__(self, index: Any, *leaves: Any) -> list[Any]:
+        following = add(index, aval_of(index).dtype.type(1))  # type: ignore[attr-defined]
+        return [following, *self._flat(index, *leaves)]
+
+    @property
+    def out_tree(self) -> PyTreeDef:
+        return self._flat.out_tree
+
+
+def _index_dtype(lower: Any, upper: Any) -> Any:
+    """The dtype of a loop's index: that of a bound which is not a plain number, else the default for integers."""
+    avals = [scalar_aval("fori_loop", name, v) for name, v in (("lower", lower), ("upper", upper))]
+    for name, aval in zip(("lower", "upper"), avals):
+        if not dtypes.is_int(aval.dtype):
+            raise TypeError(f"fori_loop: {name} must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}")
+    strong = [a.dtype for a in avals if not a.weak_type]
+    if len(set(strong)) > 1:
+        first, second = map(dtypes.dtype_name, strong)
+        raise TypeError(f"fori_loop: lower and upper must have equal dtypes, got {first} and {second}; convert one")
+    dtype = strong[0] if strong else avals[0].dtype
+    info = dtypes.iinfo(dtype)
+    for name, value in (("lower", lower), ("upper", upper)):
+        if isinstance(value, int) and not info.min <= value <= info.max:
+            raise OverflowError(f"fori_loop: {name} is {value}, which does not fit into {dtypes.dtype_name(dtype)}")
+    return dtype
+
+
+def _as_index(value: Any, dtype: Any) -> Any:
+    return dtype.type(value) if isinstance(value, (int, np.integer)) else convert_element_type(value, dtype)
+
+
+def _below_limit(body: ClosedJaxpr, num_consts: int) -> ClosedJaxpr:
+    """The condition of a counting loop: of the limit, the index and the rest of the carry."""
+    carry = body.in_avals[num_consts:]
+    return body.jaxpr.memoized(
+        "below limit",
+        lambda: stage_closed(lambda limit, index, *rest: [lt(index, limit)], [carry[0], *carry], "below_limit"),
+    )
+
+
+def unroll_factor(what: str, unroll: Any, length: int) -> int:
+    """`unroll` as a number of iterations.
+
+    Raises:
+      TypeError: it is no integer or boolean. ValueError: it is not positive.
+    """
+    if unroll is None or isinstance(unroll, bool):
+        return max(length, 1) if unroll else 1
+    if not hasattr(unroll, "__index__"):
+        raise TypeError(f"{what}: unroll must be a positive integer or a boolean, got {unroll!r}")
+    factor = int(unroll.__index__())
+    if factor < 1:
+        raise ValueError(f"{what}: unroll must be at least 1, got {factor}")
+    return min(factor, max(length, 1))
+
+
+__all__ = ["fori_loop", "unroll_factor", "while_loop"]
