@@ -43,7 +43,8 @@ PyObject* view_in_place(ArrayObject* array) {
 
 PyObject* assemble(ArrayObject* array) {
   PyRef function = hook(&Hooks::assemble, "assemble");
-  PyRef whole = PyRef::steal(checked(PyObject_CallOneArg(function.get(), reinterpret_cast<PyObject*>(array))));
+  PyRef whole =
+      PyRef::steal(checked(PyObject_CallOneArg(function.get(), reinterpret_cast<PyObject*>(array))));
   if (!PyArray_Check(whole.get())) {
     throw_python(PyExc_TypeError, "the array hook assemble must return a numpy array, got %.200s",
                  Py_TYPE(whole.get())->tp_name);

@@ -6,7 +6,8 @@
 namespace anima {
 
 // Counts one level of recursion; throws PythonError with a RecursionError set when there are too many
-// levels, or too little is left of this thread's stack. `where` follows on "maximum recursion depth exceeded".
+// levels, or too little is left of this thread's stack. `where` follows on "maximum recursion depth
+// exceeded".
 class RecursionGuard {
  public:
   explicit RecursionGuard(const char* where = " while handling a pytree");

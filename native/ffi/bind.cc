@@ -40,7 +40,8 @@ ffi::HandlerBundle read_bundle(nb::handle handler) {
   for (auto [key, value] : nb::borrow<nb::dict>(handler)) {
     std::string stage;
     if (!nb::try_cast(key, stage)) {
-      throw_python(PyExc_TypeError, "register_ffi_handler: the name of a stage must be a str, got %R", key.ptr());
+      throw_python(PyExc_TypeError, "register_ffi_handler: the name of a stage must be a str, got %R",
+                   key.ptr());
     }
     ffi::Handler* function = read_capsule(value, ("stage '" + stage + "'").c_str());
     if (stage == "instantiate") {

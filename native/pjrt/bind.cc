@@ -52,8 +52,8 @@ OptionValue read_option(PyObject* name, PyObject* o) {
     if (integers) return list;
   }
   throw_python(PyExc_TypeError,
-               "create_client: option %R must be a bool, an int, a float, a str or a list of int, got %R", name,
-               o);
+               "create_client: option %R must be a bool, an int, a float, a str or a list of int, got %R",
+               name, o);
 }
 
 nb::object write_option(const OptionValue& value) {

@@ -63,7 +63,8 @@ std::string_view unseal(const Client& client, const std::string& sealed) {
   Header header;
   if (sealed.size() < sizeof(header)) refuse("they are too few");
   std::memcpy(&header, sealed.data(), sizeof(header));
-  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0) refuse("Executable.serialize() did not make them");
+  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0)
+    refuse("Executable.serialize() did not make them");
   std::string_view payload(sealed.data() + sizeof(header), sealed.size() - sizeof(header));
   if (header.checksum != checksum_of(payload.data(), payload.size())) {
     refuse("they were altered or cut short since they were made");

@@ -98,6 +98,22 @@ from anima.lax.contraction import (
     dot_general as dot_general,
     dot_general_p as dot_general_p,
 )
+from anima.lax.control.associative import associative_scan as associative_scan
+from anima.lax.control.branching import (
+    cond as cond,
+    switch as switch,
+)
+from anima.lax.control.cond_primitive import cond_p as cond_p
+from anima.lax.control.looping import (
+    fori_loop as fori_loop,
+    while_loop as while_loop,
+)
+from anima.lax.control.scan_primitive import scan_p as scan_p
+from anima.lax.control.scanning import (
+    map as map,
+    scan as scan,
+)
+from anima.lax.control.while_primitive import while_p as while_p
 from anima.lax.convert import (
     bitcast_convert_type as bitcast_convert_type,
     bitcast_convert_type_p as bitcast_convert_type_p,

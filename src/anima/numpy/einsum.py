@@ -7,13 +7,10 @@ has and nobody needs is summed first. The order of three or more is `opt_einsum`
 from __future__ import annotations
 
 import functools
-import math
 import operator
 import string
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from anima import dtypes
 from anima.lax.arithmetic import mul
@@ -24,9 +21,9 @@ from anima.lax.precision import canonical_precision
 from anima.lax.reductions import reduce_or_p
 from anima.lax.shape import broadcast_in_dim, refuse_out_sharding, squeeze_p, transpose_p
 from anima.numpy.calls import function
-from anima.numpy.promotion import array_like, shape_of
+from anima.numpy.promotion import array_like, dtype_of, shape_of
 from anima.numpy.ranges import diagonal
-from anima.numpy.reductions import sum as array_sum
+from anima.numpy.reductions import refuse_out, sum as array_sum
 
 # A dimension's name: a letter, a number of the interleaved form, or, for what "..." stands for, its negative place.
 Labels = tuple[Any, ...]
@@ -174,94 +171,167 @@ def _optimize(value: Any) -> Any:
 # --- contraction ------------------------------------------------------------------------------
 
 
-def _total(x: Any, axes: tuple[int, ...]) -> Any:
-    if dtypes.is_bool(x.dtype):
-        return reduce_or_p.bind(x, axes=axes)
-    return array_sum(x, axes, dtype=x.dtype)
+class _Contraction:
+    """What one call has in common: the sizes of the labels, dtypes, and how products are computed.
+
+    Sums over one operand are computed in `wide`, which holds both the operands' dtype and the result's; results of
+    products are of `dtype`.
+    """
+
+    def __init__(self, sizes: dict[Any, int], common: Any, dtype: Any, precision: Any, product: Any) -> None:
+        self.sizes = sizes
+        self.dtype = dtype
+        self.wide = dtypes.promote_types(common, dtype)
+        self.precision = precision
+        self.product = product
+
+    def single(self, x: Any, labels: Labels, needed: set[Any]) -> tuple[Any, Labels]:
+        """An operand with each label once, without sizes of 1 that stretch, and summed over what nobody needs."""
+        for label in dict.fromkeys(labels):
+            while labels.count(label) > 1:
+                x, labels = _diagonal(x, labels, label)
+        shape = shape_of(x)
+        ones = tuple([i for i, label in enumerate(labels) if shape[i] == 1 and self.sizes[label] != 1])
+        if ones:
+            x = squeeze_p.bind(x, dimensions=ones)
+            labels = tuple([label for i, label in enumerate(labels) if i not in ones])
+        summed = tuple([i for i, label in enumerate(labels) if label not in needed])
+        if not summed:
+            return x, labels
+        x = convert_element_type(x, self.wide)
+        x = reduce_or_p.bind(x, axes=summed) if dtypes.is_bool(self.wide) else array_sum(x, summed, self.wide)
+        return x, tuple([label for label in labels if label in needed])
+
+    def pair(self, x: Any, xs: Labels, y: Any, ys: Labels, needed: set[Any]) -> tuple[Any, Labels]:
+        """Two operands as one that has the labels in `needed`."""
+        x, xs = self.single(x, xs, needed | set(ys))
+        y, ys = self.single(y, ys, needed | set(xs))
+        x, xs = self.single(x, xs, needed | set(ys))  # what stretched in y is summed in x alone
+        both = [label for label in xs if label in ys]
+        batch, contract = [n for n in both if n in needed], [n for n in both if n not in needed]
+        if not contract and self.product is dot_general:
+            return self.multiply(x, xs, y, ys)
+        common = dtypes.promote_types(dtype_of(x), dtype_of(y))
+        numbers = (
+            ([xs.index(n) for n in contract], [ys.index(n) for n in contract]),
+            ([xs.index(n) for n in batch], [ys.index(n) for n in batch]),
+        )
+        result = self.product(
+            convert_element_type(x, common),
+            convert_element_type(y, common),
+            numbers,
+            precision=self.precision,
+            preferred_element_type=self.dtype,
+        )
+        return result, (*batch, *[label for label in (*xs, *ys) if label not in both])
+
+    def multiply(self, x: Any, xs: Labels, y: Any, ys: Labels) -> tuple[Any, Labels]:
+        """The product of two operands with nothing to sum over, as elements are multiplied."""
+        labels = (*xs, *[label for label in ys if label not in xs])
+        shape = tuple([self.sizes[label] for label in labels])
+        operands = []
+        for value, names in ((x, xs), (y, ys)):
+            order = sorted(range(len(names)), key=lambda i: labels.index(names[i]))
+            value = _permuted(convert_element_type(value, self.wide), order)
+            operands.append(broadcast_in_dim(value, shape, [labels.index(names[i]) for i in order]))
+        result = (bitwise_and if dtypes.is_bool(self.wide) else mul)(*operands)
+        return convert_element_type(result, self.dtype), labels
 
 
-def _single(x: Any, labels: Labels, sizes: dict[Any, int], needed: set[Any]) -> tuple[Any, Labels]:
-    """An operand with each label once, without sizes of 1 that stretch, and summed over what nobody needs."""
-    for label in dict.fromkeys(labels):
-        while labels.count(label) > 1:
-            first = labels.index(label)
-            second = labels.index(label, first + 1)
-            if x.shape[first] != x.shape[second]:
-                raise ValueError(f"einsum: label {label!r} has sizes {x.shape[first]} and {x.shape[second]} in one operand")
-            x = diagonal(x, 0, first, second)
-            labels = (*[name for i, name in enumerate(labels) if i not in (first, second)], label)
-    ones = tuple([i for i, label in enumerate(labels) if x.shape[i] == 1 and sizes[label] != 1])
-    if ones:
-        x = squeeze_p.bind(x, dimensions=ones)
-        labels = tuple([label for i, label in enumerate(labels) if i not in ones])
-    summed = tuple([i for i, label in enumerate(labels) if label not in needed])
-    if summed:
-        x = _total(x, summed)
-        labels = tuple([label for label in labels if label in needed])
-    return x, labels
+def _diagonal(x: Any, labels: Labels, label: Any) -> tuple[Any, Labels]:
+    first = labels.index(label)
+    second = labels.index(label, first + 1)
+    shape = shape_of(x)
+    if shape[first] != shape[second]:
+        raise ValueError(f"einsum: label {label!r} has sizes {shape[first]} and {shape[second]} in one operand")
+    rest = [name for i, name in enumerate(labels) if i not in (first, second)]
+    return diagonal(x, 0, first, second), (*rest, label)
 
 
-def _multiplied(x: Any, xs: Labels, y: Any, ys: Labels, dtype: Any) -> tuple[Any, Labels]:
-    """The product of two operands with nothing to sum over."""
-    labels = (*xs, *[label for label in ys if label not in xs])
-    sizes = {**dict(zip(xs, x.shape)), **dict(zip(ys, y.shape))}
-    shape = tuple([sizes[label] for label in labels])
-    operands = []
-    for value, names in ((x, xs), (y, ys)):
-        order = sorted(range(len(names)), key=lambda i: labels.index(names[i]))
-        value = transpose_p.bind(convert_element_type(value, dtype), permutation=tuple(order))
-        operands.append(broadcast_in_dim(value, shape, [labels.index(names[i]) for i in order]))
-    return (bitwise_and if dtypes.is_bool(dtype) else mul)(*operands), labels
+def _permuted(x: Any, order: Sequence[int]) -> Any:
+    return x if list(order) == list(range(len(order))) else transpose_p.bind(x, permutation=tuple(order))
 
 
-def _contracted(
-    x: Any, xs: Labels, y: Any, ys: Labels, needed: set[Any], product: Callable[..., Any], dtype: Any
-) -> tuple[Any, Labels]:
-    """Two operands, whose labels are those of both or needed, as one."""
-    both = [label for label in xs if label in ys]
-    batch, contract = [n for n in both if n in needed], [n for n in both if n not in needed]
-    if not contract:
-        return _multiplied(x, xs, y, ys, dtype)
-    numbers = (
-        ([xs.index(n) for n in contract], [ys.index(n) for n in contract]),
-        ([xs.index(n) for n in batch], [ys.index(n) for n in batch]),
-    )
-    free = [label for label in (*xs, *ys) if label not in both]
-    return product(x, y, numbers), (*batch, *free)
-
-
-_STATIC = ("inputs", "output", "path", "precision", "preferred", "product")
-
-
-@function(static=_STATIC)
+@function(static=("inputs", "output", "path", "precision", "preferred", "product"))
 def _einsum(
     operands: Any, inputs: Terms, output: Labels, path: Path, precision: Any, preferred: Any, product: Any
 ) -> Any:
-    operands = [array_like("einsum", a, i) for i, a in enumerate(operands)]
     common, weak = dtypes.lattice_result_type(*[dtypes.pair_of(a) for a in operands])
     dtype, weak = (common, weak) if preferred is None else (preferred, False)
     sizes = _sizes(inputs, [shape_of(a) for a in operands])
-    # Sums of one operand are computed in the wider of both dtypes, products as `dot_general` does.
-    wide = dtypes.promote_types(common, dtype)
+    how = _Contraction(sizes, common, dtype, precision, product)
     work = [(convert_element_type(a, common), labels) for a, labels in zip(operands, inputs)]
-
-    def multiply(x: Any, y: Any, numbers: Any) -> Any:
-        common = dtypes.promote_types(x.dtype, y.dtype)
-        x, y = convert_element_type(x, common), convert_element_type(y, common)
-        return product(x, y, numbers, precision=precision, preferred_element_type=dtype)
-
     for step in path:
-        # Taken from the end, as indices shift.
-        taken = [work.pop(i) for i in sorted(step, reverse=True)][::-1]
-        for number in range(1, len(taken)):
-            others = {label for _, labels in (*work, *taken[number + 1 :]) for label in labels} | set(output)
-            (x, xs), (y, ys) = taken[0 if number == 1 else -1], taken[number]
-            x, xs = _single(_widened(x, xs, others | set(ys), wide), xs, sizes, others | set(ys))
-            y, ys = _single(_widened(y, ys, others | set(xs), wide), ys, sizes, others | set(xs))
-            x, xs = _single(x, xs, sizes, others | set(ys))
-            taken.append(_contracted(x, xs, y, ys, others, multiply, dtype))
-        work.append(taken[-1])
-    x, labels = work[0]
-    x, labels = _single(_widened(x, labels, set(output), wide), labels, sizes, set(output))
-    x = transpose_p.bind(x, permutation=tuple([labels.index(n) for n in output if n in labels]))
-    return convert_element_type(_stretched(x, labels, output, sizes), dtype, weak)
+        taken = [work.pop(i) for i in sorted(step, reverse=True)][::-1]  # from the end, as places shift
+        x, xs = taken[0]
+        for number, (y, ys) in enumerate(taken[1:], 2):
+            others = {label for _, labels in (*work, *taken[number:]) for label in labels}
+            x, xs = how.pair(x, xs, y, ys, others | set(output))
+        work.append((x, xs))
+    x, labels = how.single(*work[0], set(output))
+    return convert_element_type(_permuted(x, [labels.index(n) for n in output]), dtype, weak)
+
+
+# --- the functions ----------------------------------------------------------------------------
+
+
+def einsum(
+    subscripts: Any, /, *operands: Any, out: None = None, optimize: Any = "auto", precision: Any = None,
+    preferred_element_type: Any = None, _dot_general: Callable[..., Any] = dot_general, out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    """Sums of products of arrays, in Einstein's notation.
+
+    Args:
+      subscripts: letters for the dimensions of each operand, separated by commas, such as "ij,jk->ik". Equal letters are
+        dimensions that go along with each other; those that are not in the output are summed. Without "->" the output
+        has the letters that appear once, in alphabetical order. "..." stands for any further dimensions, which broadcast.
+      *operands: arrays. In the other form, `einsum(a, [0, 1], b, [1, 2], [0, 2])`, lists of numbers follow the operands.
+      out: not supported; must be None.
+      optimize: the order of contraction: the name of a strategy of `opt_einsum`, False for from left to right, or a path.
+      precision, preferred_element_type: as in `lax.dot_general`.
+      out_sharding: the result's sharding; needs a mesh with explicit axes.
+    Raises:
+      ValueError: the subscripts are no subscripts, or do not fit the operands. TypeError: an operand is no array.
+
+    >>> import anima.numpy as np
+    >>> x = np.arange(6).reshape(2, 3)
+    >>> print(np.einsum("ij,kj->ik", x, x))
+    [[ 5 14]
+     [14 50]]
+    >>> print(np.einsum("ij->j", x))
+    [3 5 7]
+    """
+    refuse_out("einsum", out)
+    refuse_out_sharding("einsum", out_sharding)
+    inputs, output, arrays = _expression(subscripts, operands)
+    path = _path(inputs, output, tuple([shape_of(a) for a in arrays]), _optimize(optimize))
+    if preferred_element_type is not None:
+        preferred_element_type = dtypes.check_user_dtype_supported(preferred_element_type, "einsum")
+    return _einsum(
+        arrays, inputs, output, path, canonical_precision(precision), preferred_element_type, _dot_general
+    )
+
+
+def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> tuple[list[tuple[int, ...]], Any]:
+    """The order in which `einsum` would contract operands.
+
+    Args:
+      subscripts, *operands: as for `einsum`.
+      optimize: the name of a strategy of `opt_einsum`, False for from left to right, or a path.
+    Returns:
+      the path: for each step the places of the operands that it takes from the list, at whose end it puts its result; and
+      a description of what it costs.
+    Raises:
+      ValueError: the subscripts are no subscripts, or do not fit the operands. TypeError: an operand is no array.
+
+    >>> import anima.numpy as np
+    >>> np.einsum_path("ij,jk,kl", np.ones((9, 2)), np.ones((2, 9)), np.ones((9, 9)))[0]
+    [(1, 2), (0, 1)]
+    """
+    import opt_einsum
+
+    inputs, output, arrays = _expression(subscripts, operands)
+    path = list(_path(inputs, output, tuple([shape_of(a) for a in arrays]), _optimize(optimize)))
+    sizes = _sizes(inputs, [shape_of(a) for a in arrays])
+    full = [tuple([sizes[label] for label in labels]) for labels in inputs]
+    return path, opt_einsum.contract_path(_for_opt_einsum(inputs, output), *full, shapes=True, optimize=path)[1]

@@ -45,7 +45,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
 
     >>> from anima import random
     >>> print(random.normal(random.PRNGKey(0), (3,)))
-    [ 1.8160863 -0.48262316  0.33988908]
+    [ 1.816...  -0.482...  0.339...]
     """
     key = check_key("normal", key)
     refuse_out_sharding("normal", out_sharding)
@@ -87,7 +87,7 @@ def truncated_normal(
 
     >>> from anima import random
     >>> print(random.truncated_normal(random.PRNGKey(0), -2.0, 2.0, (3,)))
-    [ 1.5184462  -0.4595689   0.32504857]
+    [ 1.590...  -0.459...  0.323...]
     """
     key = check_key("truncated_normal", key)
     refuse_out_sharding("truncated_normal", out_sharding)
@@ -120,7 +120,7 @@ def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, 
 
     >>> from anima import random
     >>> print(random.lognormal(random.PRNGKey(0), 0.5, (3,)))
-    [2.479403  0.7856 1.1852353]
+    [2.479... 0.785... 1.185...]
     """
     key = check_key("lognormal", key)
     refuse_out_sharding("lognormal", out_sharding)
@@ -143,8 +143,8 @@ def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
       TypeError, ValueError: as for `normal`.
 
     >>> from anima import random
-    >>> print(random.maxwell(random.PRNGKey(0), (3,)).round(3))
-    [1.909 1.322 1.163]
+    >>> print(random.maxwell(random.PRNGKey(0), (3,)))
+    [0.491... 0.876...  1.155...]
     """
     key = check_key("maxwell", key)
     refuse_out_sharding("maxwell", out_sharding)
@@ -170,8 +170,8 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
       TypeError, ValueError: as for `normal`.
 
     >>> from anima import random
-    >>> print(random.double_sided_maxwell(random.PRNGKey(0), 0.0, 2.0, (3,)).round(3))
-    [-2.83 2.2 1.37]
+    >>> print(random.double_sided_maxwell(random.PRNGKey(0), 0.0, 2.0, (3,)))
+    [-5.655...  4.771...  1.213...]
     """
     key = check_key("double_sided_maxwell", key)
     kind = float_dtype("double_sided_maxwell", dtype)
@@ -201,8 +201,8 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_shard
       TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape`.
 
     >>> from anima import random
-    >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)).round(3))
-    [3.3 0.2 1.3]
+    >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)))
+    [2.433... 0.987... 0.959...]
     """
     key = check_key("wald", key)
     refuse_out_sharding("wald", out_sharding)
@@ -236,7 +236,7 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: A
 
     >>> from anima import random
     >>> print(random.exponential(random.PRNGKey(0), (3,)))
-    [3.3616328 0.3778717 1.0024834]
+    [3.361...  0.377... 1.002...]
     """
     key = check_key("exponential", key)
     refuse_out_sharding("exponential", out_sharding)
@@ -268,7 +268,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
 
     >>> from anima import random
     >>> print(random.pareto(random.PRNGKey(0), 2.0, (3,)))
-    [5.369923  1.2079592 1.6507698]
+    [5.369...  1.207... 1.650...]
     """
     key = check_key("pareto", key)
     refuse_out_sharding("pareto", out_sharding)
@@ -293,7 +293,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
 
     >>> from anima import random
     >>> print(random.rayleigh(random.PRNGKey(0), 2.0, (3,)))
-    [0.5313358 3.041025 1.9126015]
+    [0.531... 3.041... 1.912...]
     """
     key = check_key("rayleigh", key)
     refuse_out_sharding("rayleigh", out_sharding)
@@ -320,7 +320,7 @@ def weibull_min(
 
     >>> from anima import random
     >>> print(random.weibull_min(random.PRNGKey(0), 1.0, 2.0, (3,)))
-    [1.8334756  0.61471283 1.0012409]
+    [1.833... 0.614... 1.001...]
     """
     key = check_key("weibull_min", key)
     kind = float_dtype("weibull_min", dtype)
@@ -351,7 +351,7 @@ def gumbel(
 
     >>> from anima import random
     >>> print(random.gumbel(random.PRNGKey(0), (3,)))
-    [3.3443837  0.1449484 0.7830351]
+    [ 3.344...   -0.145...  0.782...]
     """
     key = check_key("gumbel", key)
     refuse_out_sharding("gumbel", out_sharding)
@@ -396,7 +396,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
 
     >>> from anima import random
     >>> print(random.laplace(random.PRNGKey(0), (3,)))
-    [ 2.6684852  -0.46303782  0.30927685]
+    [-2.668...   0.463... -0.309...]
     """
     key = check_key("laplace", key)
     refuse_out_sharding("laplace", out_sharding)
@@ -419,7 +419,7 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any 
 
     >>> from anima import random
     >>> print(random.logistic(random.PRNGKey(0), (3,)))
-    [ 3.326338  -0.7783755  0.545217]
+    [ 3.326...  -0.778...  0.545...]
     """
     key = check_key("logistic", key)
     refuse_out_sharding("logistic", out_sharding)
@@ -443,7 +443,7 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
 
     >>> from anima import random
     >>> print(random.cauchy(random.PRNGKey(0), (3,)))
-    [ 9.145  -0.6574 0.444]
+    [ 9.142...   -0.658...  0.444...]
     """
     key = check_key("cauchy", key)
     refuse_out_sharding("cauchy", out_sharding)
@@ -470,7 +470,7 @@ def triangular(
 
     >>> from anima import random
     >>> print(random.triangular(random.PRNGKey(0), 0.0, 1.0, 4.0, (3,)))
-    [3.3549273 1.1323 1.9014804]
+    [3.354... 1.132... 1.901...]
     """
     key = check_key("triangular", key)
     refuse_out_sharding("triangular", out_sharding)

@@ -42,7 +42,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, o
 
     >>> from anima import random
     >>> print(random.bernoulli(random.PRNGKey(0), 0.4, (5,)))
-    [False  True False  True  True]
+    [False  True  True False False]
     """
     key = check_key("bernoulli", key)
     refuse_out_sharding("bernoulli", out_sharding)
@@ -81,7 +81,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
 
     >>> from anima import random
     >>> print(random.rademacher(random.PRNGKey(0), (5,)))
-    [-1  1 -1  1  1]
+    [-1  1  1 -1 -1]
     """
     key = check_key("rademacher", key)
     refuse_out_sharding("rademacher", out_sharding)
@@ -109,7 +109,7 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None, *, out_sha
 
     >>> from anima import random
     >>> print(random.geometric(random.PRNGKey(0), 0.25, (5,)))
-    [1 5 2 6 4]
+    [2 9 4 1 2]
     """
     key = check_key("geometric", key)
     refuse_out_sharding("geometric", out_sharding)

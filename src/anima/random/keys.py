@@ -137,7 +137,7 @@ def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = No
 
     >>> from anima import random
     >>> print(random.bits(random.PRNGKey(0), (2,)))
-    [4070199207 2202059330]
+    [ 928981903 3453687069]
     """
     key = check_key("bits", key)
     refuse_out_sharding("bits", out_sharding)

@@ -37,7 +37,7 @@ def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False, *, o
 
     >>> from anima import random
     >>> print(random.permutation(random.PRNGKey(0), 5))
-    [4 0 3 1 2]
+    [1 0 4 3 2]
     """
     refuse_out_sharding("permutation", out_sharding)
     aval = aval_of_parameter("permutation", "x", x)
@@ -117,7 +117,7 @@ def choice(
 
     >>> from anima import random
     >>> print(random.choice(random.PRNGKey(0), 10, (4,), replace=False))
-    [4 2 8 3]
+    [2 7 9 6]
     """
     dims = check_shape("choice", shape)
     aval = aval_of_parameter("choice", "a", a)
@@ -203,7 +203,7 @@ def categorical(
     >>> import anima.numpy as np
     >>> from anima import random
     >>> print(random.categorical(random.PRNGKey(0), np.log(np.array([0.1, 0.2, 0.7])), shape=(5,)))
-    [2 2 1 2 2]
+    [1 0 2 2 2]
     """
     key = check_key("categorical", key)
     refuse_out_sharding("categorical", out_sharding)

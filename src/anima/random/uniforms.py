@@ -45,7 +45,7 @@ def uniform(
 
     >>> from anima import random
     >>> print(random.uniform(random.PRNGKey(0), (3,), minval=1.0, maxval=3.0))
-    [2.895334  2.9571581 1.6645829]
+    [2.930... 1.629... 2.266...]
     """
     key = check_key("uniform", key)
     refuse_out_sharding("uniform", out_sharding)
@@ -93,7 +93,7 @@ def randint(
 
     >>> from anima import random
     >>> print(random.randint(random.PRNGKey(0), (5,), 0, 10))
-    [2 4 9 2 7]
+    [8 1 3 8 8]
     """
     key = check_key("randint", key)
     refuse_out_sharding("randint", out_sharding)

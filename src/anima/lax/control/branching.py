@@ -16,7 +16,14 @@ from anima.config import disable_jit
 from anima.core.trace import aval_of
 from anima.interpreters.jvp import concrete_of
 from anima.lax.compare import ne
-from anima.lax.control.bodies import Body, check_function, flat_call, operand_leaves, traced_body, with_common_consts
+from anima.lax.control.bodies import (
+    Body,
+    check_function,
+    flat_call,
+    operand_leaves,
+    traced_body,
+    with_common_consts,
+)
 from anima.lax.control.carries import check_branches, scalar_aval
 from anima.lax.control.cond_primitive import cond_p
 from anima.lax.convert import convert_element_type

@@ -26,7 +26,6 @@ from anima.lax.compare import ne
 from anima.lax.control.programs import (
     Flags,
     Run,
-    avals_of,
     chosen,
     made_real,
     memoized_together,

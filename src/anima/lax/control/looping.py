@@ -16,7 +16,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import aval_of, get_trace, shaped
+from anima.core.trace import aval_of, get_trace
 from anima.interpreters.jvp import concrete_of, stage_closed
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt

@@ -11,10 +11,9 @@ from typing import Any
 
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
-from anima.core.aval import ShapedArray, array_aval
+from anima.core.aval import ShapedArray
 from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
-from anima.interpreters.flat import name_of
 from anima.lax.control.bodies import Body, check_function, flat_call, leaf_path, operand_leaves, traced_body
 from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.looping import unroll_factor
