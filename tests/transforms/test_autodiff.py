@@ -135,6 +135,7 @@ def test_complex_derivatives_follow_the_holomorphic_convention():
     onp.testing.assert_allclose(
         grad(lambda w: w * w * w, holomorphic=True)(z), 3 * (0.3 + 0.4j) ** 2, rtol=1e-6
     )
+    onp.testing.assert_allclose(grad(lambda w: np.real(w * np.conj(w)))(z), 2 * (0.3 - 0.4j), rtol=1e-6)
     # For a real function of a complex number the gradient is that of JAX: du/dx - i du/dy.
     _, pullback = vjp(lambda w: np.real(w * np.conj(w)), z)
     onp.testing.assert_allclose(pullback(np.float32(1))[0], 2 * (0.3 - 0.4j), rtol=1e-6)
@@ -155,7 +156,10 @@ def test_vjp_can_be_called_twice_and_transformed():
         (lambda: grad(lambda x: np.stack([x, x]))(3.0), TypeError, "scalar-output"),
         (lambda: grad(lambda x: x, argnums=2)(3.0), ValueError, "argnums 2 is out of range"),
         (lambda: grad(lambda x: 1)(3.0), TypeError, "real-valued outputs"),
-        (lambda: grad(lambda x: x)(1j), TypeError, "holomorphic=True"),
+        (lambda: grad(lambda x: x)(1j), TypeError, "real-valued outputs"),
+        (lambda: jacfwd(lambda x: x)(1j), TypeError, "holomorphic=True"),
+        (lambda: jacfwd(lambda a, b: a * b, argnums=(0, 1))(1.0, 2), TypeError, "argument `b`"),
+        (lambda: vjp(np.sin, 1.0, reduce_axes=("i",)), ValueError, "reduce_axes"),
         (lambda: grad(3), TypeError, "expects a function"),
         (lambda: grad(lambda a, b: a, argnums=1)(1.0, "no"), TypeError, "argument `b`"),
         (lambda: jvp(np.sin, (1.0,), (1.0, 2.0)), TypeError, "differ in structure"),

@@ -29,7 +29,11 @@ def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ..
       ShapeConcretizationError: a dimension is a traced value.
       TypeError: a dimension is no integer, or negative.
     """
-    items = (shape,) if is_dim(shape) or isinstance(shape, Tracer) else tuple(shape)
+    if is_dim(shape) or isinstance(shape, Tracer):
+        shape = (shape,)
+    elif not hasattr(shape, "__iter__"):
+        raise TypeError(f"{name}: {argument} must be an integer or a sequence of integers, got {shape!r}")
+    items = tuple(shape)
     for item in items:
         if isinstance(item, Tracer):
             raise ShapeConcretizationError(name, item)

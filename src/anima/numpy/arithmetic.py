@@ -180,8 +180,14 @@ def _floor_divide(x1: Any, x2: Any) -> Any:
     return select(below, sub_p.bind(quotient, constant(1, quotient)), quotient)
 
 
-def _remainder(x1: Any, x2: Any) -> Any:
+def _truncated_remainder(x1: Any, x2: Any) -> Any:
+    """The remainder with the sign of `x1`; of integers by zero it is zero, as NumPy has it."""
     left = rem_p.bind(x1, x2)
+    return select(eq(x2, constant(0, x2)), filled(0, left), left) if _integers(x1) else left
+
+
+def _remainder(x1: Any, x2: Any) -> Any:
+    left = _truncated_remainder(x1, x2)
     zero = constant(0, left)
     negative_divisor = lt(x2, zero)
     other_sign = ne(lt(left, zero), stretch(negative_divisor, shape_of(negative_divisor), shape_of(left)))
@@ -239,7 +245,7 @@ def fmod(x1: Any, x2: Any, /) -> Any:
     >>> print(np.fmod(np.array([-3, 3]), 2))
     [-1  1]
     """
-    return rem_p.bind(*_numeric("fmod", x1, x2))
+    return _truncated_remainder(*_whole(*_numeric("fmod", x1, x2)))
 
 
 @function
@@ -293,7 +299,7 @@ def power_of(x1: Any, x2: Any) -> Any:
         return pow_p.bind(*broadcast_together("power", x1, x2))
     if kind == "b":
         dtype = dtypes.default_int_dtype()
-    x1, x2 = (convert(x, k, dtype, weak) if k.dtype != dtype else x for x, k in ((x1, a), (x2, b)))
+    x1, x2 = (convert_element_type(x, dtype, weak) for x in (x1, x2))
     return _integer_powers(*_whole(*broadcast_together("power", x1, x2)))
 
 

@@ -45,7 +45,7 @@ from anima.lax import (
 )
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
-from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch
+from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch, strong_inexact
 
 
 @function
@@ -331,7 +331,7 @@ def log2(x: Any, /) -> Any:
     >>> print(np.log2(8.0))
     3.0
     """
-    x = inexact("log2", x)
+    x = strong_inexact("log2", x)
     return _logarithm(x, 2)
 
 
@@ -343,7 +343,7 @@ def log10(x: Any, /) -> Any:
     >>> print(np.log10(100.0))
     2.0
     """
-    return _logarithm(inexact("log10", x), 10)
+    return _logarithm(strong_inexact("log10", x), 10)
 
 
 def _logarithm(x: Any, base: int) -> Any:
@@ -424,9 +424,9 @@ def atan2(x1: Any, x2: Any, /) -> Any:
 
 
 def _real_pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
-    x1, x2 = promote_inexact(name, x1, x2)
+    x1, x2 = (strong_inexact(name, x) for x in promote_inexact(name, x1, x2))
     if dtypes.is_complex(dtype_of(x1)):
-        raise TypeError(f"{name} does not support complex operands")
+        raise ValueError(f"{name} does not support complex operands")
     shape = shape_of(x1) or shape_of(x2)
     return stretch(x1, shape_of(x1), shape), stretch(x2, shape_of(x2), shape)
 
@@ -443,7 +443,7 @@ def angle(z: Any, deg: bool = False) -> Any:
     >>> print(np.angle(1j, deg=True))
     90.0
     """
-    z = inexact("angle", z)
+    z = strong_inexact("angle", z)
     parts = (imag(z), real(z)) if dtypes.is_complex(dtype_of(z)) else (filled(0, z), z)
     result = atan2_p.bind(*(stretch(p, shape_of(p), shape_of(z)) for p in parts))
     return mul(result, constant(180 / math.pi, result)) if deg else result
@@ -454,7 +454,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     """The hypotenuse of the right triangle with legs `x1` and `x2`, without overflow on the way.
 
     Raises:
-      TypeError: the operands are complex.
+      ValueError: the operands are complex.
 
     >>> import anima.numpy as np
     >>> print(np.hypot(3, 4))
@@ -492,7 +492,7 @@ def logaddexp2(x: Any, y: Any, /) -> Any:
     >>> print(np.logaddexp2(0.0, 0.0))
     1.0
     """
-    x, y = promote_inexact("logaddexp2", x, y)
+    x, y = (strong_inexact("logaddexp2", v) for v in promote_inexact("logaddexp2", x, y))
     return _log_of_sum(x, y, math.log(2))
 
 

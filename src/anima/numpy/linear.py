@@ -16,7 +16,7 @@ from anima.lax.complex_parts import conj
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
 from anima.lax.shape import check_axis, expand_dims, reshape, squeeze, transpose
-from anima.numpy.calls import function
+from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, common_shape, promote_dtypes, shape_of, stretch
 
 _SETTINGS = ("precision", "preferred_element_type", "out_sharding")
@@ -136,7 +136,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, prefer
     """
     x1, x2 = promote_dtypes("vecdot", x1, x2)
     x1, x2 = (_axis_last("vecdot", x, axis) for x in (x1, x2))
-    out = matmul.fun(
+    out = plain(matmul)(
         expand_dims(_conjugate(x1), (-2,)), expand_dims(x2, (-1,)), precision=precision,
         preferred_element_type=preferred_element_type,
     )  # fmt: skip
@@ -157,7 +157,7 @@ def matvec(x1: Any, x2: Any, /) -> Any:
     >>> np.matvec(np.ones((5, 2, 3)), np.ones((5, 3))).shape
     (5, 2)
     """
-    return squeeze(matmul.fun(x1, expand_dims(array_like("matvec", x2), (-1,))), (-1,))
+    return squeeze(plain(matmul)(x1, expand_dims(array_like("matvec", x2), (-1,))), (-1,))
 
 
 @function
@@ -168,7 +168,7 @@ def vecmat(x1: Any, x2: Any, /) -> Any:
     >>> np.vecmat(np.ones((5, 2)), np.ones((5, 2, 3))).shape
     (5, 3)
     """
-    return squeeze(matmul.fun(expand_dims(_conjugate(array_like("vecmat", x1)), (-2,)), x2), (-2,))
+    return squeeze(plain(matmul)(expand_dims(_conjugate(array_like("vecmat", x1)), (-2,)), x2), (-2,))
 
 
 @function(static=("precision", "preferred_element_type"))

@@ -350,15 +350,17 @@ def bitwise_count(x: Any, /) -> Any:
     """How many bits the absolute value of each element has.
 
     Raises:
-      TypeError: `x` is not of integers.
+      TypeError: `x` is not of integers or booleans.
 
     >>> import anima.numpy as np
     >>> print(np.bitwise_count(np.array([-3, 8])))
     [2 1]
     """
     x, known = aval("bitwise_count", x)
+    if dtypes.is_bool(known.dtype):
+        return convert_element_type(x, np.uint8)
     if not dtypes.is_int(known.dtype):
-        raise TypeError(f"bitwise_count requires integers, got dtype {known.dtype}")
+        raise TypeError(f"bitwise_count requires integers or booleans, got dtype {known.dtype}")
     magnitude = lax_abs(x) if dtypes.is_signed_int(known.dtype) else x
     return convert_element_type(population_count_p.bind(magnitude), np.uint8)
 
@@ -433,7 +435,7 @@ def _signed_infinity(name: str, x: Any, value: float, out: Any) -> Any:
         raise ValueError(f"{name}: out is not supported: arrays are immutable")
     x, known = aval(name, x)
     if dtypes.is_complex(known.dtype):
-        raise TypeError(f"{name} does not support complex operands")
+        raise ValueError(f"{name} does not support complex operands")
     return eq(x, constant(value, x)) if dtypes.is_inexact(known.dtype) else not_p.bind(_all_true(x))
 
 

@@ -160,6 +160,15 @@ def inexact(name: str, x: Any) -> Any:
     return convert(x, known, dtypes.to_inexact_dtype(known.dtype), known.weak_type)
 
 
+def strong_inexact(name: str, x: Any) -> Any:
+    """`inexact`, and not weakly typed."""
+    x, known = aval(name, x)
+    dtype = dtypes.to_inexact_dtype(known.dtype)
+    if known.dtype == dtype and not known.weak_type:
+        return x
+    return convert_element_type_p.bind(x, new_dtype=dtype, weak_type=False)
+
+
 def broadcast_together(name: str, *args: Any) -> Sequence[Any]:
     """The operands with one shape; constant scalars stay scalars."""
     values, avals = avals_of(name, args)

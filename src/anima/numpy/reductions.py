@@ -394,9 +394,7 @@ def _mean_dtypes(name: str, a: Any, dtype: Any) -> tuple[Any, Any]:
         target = dtypes.to_inexact_dtype(dtype_of(a))
     else:
         target = dtypes.check_user_dtype_supported(dtype, name)
-        if not dtypes.is_inexact(target):
-            raise TypeError(f"{name}: dtype must be floating-point or complex, got {target}")
-    return target, accumulator(target)
+    return target, accumulator(dtypes.to_inexact_dtype(target))
 
 
 def _amount(a: Any, axis: Any, where: Any, keepdims: bool, name: str) -> Any:

@@ -39,7 +39,16 @@ from anima.lax.operands import constant, filled
 from anima.numpy.arithmetic import floor_divide
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
-from anima.numpy.promotion import array_like, aval, dtype_of, inexact, promote_inexact, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    aval,
+    dtype_of,
+    inexact,
+    promote_inexact,
+    shape_of,
+    stretch,
+    strong_inexact,
+)
 
 
 def _rounded(name: str, x: Any, to_whole: Any) -> Any:
@@ -110,7 +119,7 @@ def rint(x: Any, /) -> Any:
     >>> print(np.rint(np.array([0.5, 1.5, -1.7])))
     [ 0.  2. -2.]
     """
-    x = inexact("rint", x)
+    x = strong_inexact("rint", x)
     return (
         lax_complex(_to_even(real(x)), _to_even(imag(x))) if dtypes.is_complex(dtype_of(x)) else _to_even(x)
     )
@@ -209,7 +218,7 @@ def signbit(x: Any, /) -> Any:
     """Whether the sign bit of each element is set: also of -0.0.
 
     Raises:
-      TypeError: `x` is complex.
+      ValueError: `x` is complex.
 
     >>> import anima.numpy as np
     >>> print(np.signbit(np.array([-0.0, 1.0])))
@@ -217,7 +226,7 @@ def signbit(x: Any, /) -> Any:
     """
     x, known = aval("signbit", x)
     if dtypes.is_complex(known.dtype):
-        raise TypeError("signbit does not support complex operands")
+        raise ValueError("signbit does not support complex operands")
     if dtypes.is_bool(known.dtype):
         return filled(False, x)
     return negative_sign(asarray(x)) if dtypes.is_float(known.dtype) else lt(x, constant(0, x))
@@ -267,7 +276,9 @@ def spacing(x: Any, /) -> Any:
     >>> print(np.spacing(1.0))
     1.1920929e-07
     """
-    x = inexact("spacing", x)
+    x = strong_inexact("spacing", x)
+    if dtypes.is_complex(dtype_of(x)):
+        raise ValueError("spacing does not support complex operands")
     outwards = select(negative_sign(asarray(x)), filled(-np.inf, x), filled(np.inf, x))
     return sub(nextafter_p.bind(x, outwards), x)
 
@@ -280,7 +291,7 @@ def heaviside(x1: Any, x2: Any, /) -> Any:
     >>> print(np.heaviside(np.array([-1.0, 0.0, 1.0]), 0.5))
     [0.  0.5 1. ]
     """
-    x1, x2 = _pair("heaviside", x1, x2)
+    x1, x2 = (strong_inexact("heaviside", x) for x in _pair("heaviside", x1, x2))
     zero = constant(0, x1)
     step = select(lt(x1, zero), filled(0, x1), select(eq(x1, zero), x2, filled(1, x1)))
     return select(ne(x1, x1), x1, step)

@@ -200,6 +200,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False, reduce_ax
     1.0
     """
     check_callable(fun, "vjp")
+    _no_reduce_axes(reduce_axes)
     value, pullback, aux = _vjp(fun, primals, {}, has_aux, "vjp")
     return (value, pullback, aux) if has_aux else (value, pullback)
 
@@ -240,30 +241,29 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 def _check_differentiable(
-    leaves: list[Any], what: str, fun: Any, position: int, holomorphic: bool, allow_int: bool
+    fun: Any, positions: tuple[int, ...], args: tuple[Any, ...], what: str, holomorphic: bool, allow_int: bool
 ) -> None:
-    """Raise TypeError unless the leaves of argument `position` can be differentiated with respect to."""
-    for leaf in leaves:
-        dtype = shaped(leaf).dtype
-        if holomorphic:
-            if not dtypes.is_complex(dtype):
-                _refuse(
-                    f"{what} with holomorphic=True requires inputs with complex dtype",
-                    fun,
-                    position,
-                    dtype,
-                    "",
-                )
-        elif dtypes.is_complex(dtype):
-            advice = "for holomorphic differentiation pass holomorphic=True, otherwise use vjp directly"
-            _refuse(
-                f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice
-            )
-        elif not dtypes.is_inexact(dtype) and not allow_int:
-            advice = "convert it with astype(float), or pass allow_int=True for float0 gradients"
-            _refuse(
-                f"{what} requires real-valued inputs (of floating point dtype)", fun, position, dtype, advice
-            )
+    """Raise TypeError unless the arguments at `positions` can be differentiated with respect to.
+
+    Complex arguments need `holomorphic` in forward mode only: for a real output the reverse pass gives the
+    conjugate of the steepest ascent.
+    """
+    for position in positions:
+        arg = args[position]
+        for leaf in check_inputs(tree_flatten(arg)[0], fun, what, (arg,), {}, position):
+            dtype = shaped(leaf).dtype
+            if holomorphic:
+                if not dtypes.is_complex(dtype):
+                    rule = f"{what} with holomorphic=True requires inputs with complex dtype"
+                    _refuse(rule, fun, position, dtype, "")
+            elif dtypes.is_complex(dtype):
+                if what == "jacfwd":
+                    advice = "pass holomorphic=True if it is holomorphic, otherwise use jvp directly"
+                    _refuse(f"{what} requires real-valued inputs", fun, position, dtype, advice)
+            elif not dtypes.is_inexact(dtype) and not allow_int:
+                rule = f"{what} requires real- or complex-valued inputs (of floating point dtype)"
+                advice = "convert it with astype(float), or pass allow_int=True for float0 gradients"
+                _refuse(rule, fun, position, dtype, advice)
 
 
 def _refuse(rule: str, fun: Any, position: int, dtype: Any, advice: str) -> NoReturn:
@@ -272,6 +272,13 @@ def _refuse(rule: str, fun: Any, position: int, dtype: Any, advice: str) -> NoRe
         f"{rule}, but argument {argument} of {name_of(fun)} has {dtypes.dtype_name(dtype)}"
         + (f"; {advice}" if advice else "")
     )
+
+
+def _no_reduce_axes(reduce_axes: Any) -> None:
+    if reduce_axes:
+        raise ValueError(
+            f"reduce_axes={reduce_axes!r} was removed from JAX: apply lax.psum to the gradients instead"
+        )
 
 
 def _check_scalar(value: Any, fun: Any, what: str, holomorphic: bool) -> Any:
@@ -322,14 +329,13 @@ def value_and_grad(
     9.0 6.0
     """
     check_callable(fun, "value_and_grad")
+    _no_reduce_axes(reduce_axes)
     numbers = normalize_argnums(argnums, "value_and_grad: argnums")
 
     def value_and_grad_fun(*args: Any, **kwargs: Any) -> Any:
         positions, of_chosen = select_args(fun, args, numbers, "grad")
         chosen = tuple(args[p] for p in positions)
-        for position, arg in zip(positions, chosen):
-            leaves = check_inputs(tree_flatten(arg)[0], fun, "grad", (arg,), {}, position)
-            _check_differentiable(leaves, "grad", fun, position, holomorphic, allow_int)
+        _check_differentiable(fun, positions, args, "grad", holomorphic, allow_int)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "grad")
         one = _check_scalar(value, fun, "grad", holomorphic)
@@ -363,7 +369,7 @@ def grad(
     12.0
     """
     check_callable(fun, "grad")
-    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int)
+    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 
     def grad_fun(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
@@ -428,7 +434,7 @@ def jacfwd(
         chosen = tuple(args[p] for p in positions)
         leaves, tree = tree_flatten(chosen)
         leaves = check_inputs(leaves, fun, "jacfwd", chosen, {})
-        _check_differentiable(leaves, "jacfwd", fun, positions[0], holomorphic, False)
+        _check_differentiable(fun, positions, args, "jacfwd", holomorphic, False)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         aux: list[Any] = []
 
@@ -476,8 +482,7 @@ def jacrev(
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         positions, of_chosen = select_args(fun, args, numbers, "jacrev")
         chosen = tuple(args[p] for p in positions)
-        leaves = check_inputs(tree_flatten(chosen)[0], fun, "jacrev", chosen, {})
-        _check_differentiable(leaves, "jacrev", fun, positions[0], holomorphic, allow_int)
+        _check_differentiable(fun, positions, args, "jacrev", holomorphic, allow_int)
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "jacrev")
         outs, out_tree = tree_flatten(value)

@@ -9,21 +9,17 @@ import numpy as np
 from anima._native import ArrayImpl, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer, get_trace
 from anima.runtime.arrays import as_array
-from anima.runtime.devices import resolve_device
-from anima.runtime.layout import put_on_device, put_sharded
-from anima.sharding import Sharding
 from anima.transforms.arguments import check_inputs
+from anima.transforms.placement_primitive import device_put_p, put
 from anima.tree.compare import flatten_axes
 
 
-def _put(value: Any, device: Any) -> Any:
-    if isinstance(value, Tracer) or get_trace() is not None:
-        return value if device is None else as_array(value)  # where it lies is for the compiler to say
-    if device is None:
+def _put(value: Any, where: Any) -> Any:
+    if where is None:
         return as_array(value)
-    if isinstance(device, Sharding):
-        return put_sharded(value, device)
-    return put_on_device(value, resolve_device(device))
+    if isinstance(value, Tracer) or get_trace() is not None:
+        return device_put_p.bind(value, where=where)
+    return put(value, where)
 
 
 def device_put(

@@ -19,14 +19,14 @@ def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
     rng = pool.rng
     index = lambda: rng.choice([*range(leaves), *range(leaves), -1, leaves, 2**40])  # noqa: E731
     options: dict[str, Any] = {
-        "num_leaves": rng.choice([leaves] * 8 + [0, -1, 2**40, 1000]),
-        "out_avals": rng.choice([[F3]] * 6 + [[SCALAR_AVAL], [], [F3, F3], [((10**6,), F32, False)], [((3,), np.int32, True)]]),
+        "num_leaves": rng.choice([leaves] * 20 + [0, -1, 2**40, 1000]),
+        "out_avals": rng.choice([[F3]] * 15 + [[SCALAR_AVAL], [], [F3, F3], [((10**6,), F32, False)], [((3,), np.int32, True)]]),
     }
     extra = {
         "kept": lambda: [index() for _ in range(rng.randrange(4))], "consts": lambda: [pool.array()],
         "out_tree": pool.treedef, "single": lambda: rng.random() < 0.5, "committed": lambda: True,
         "out_shardings": lambda: [rng.choice([None, Rows(*pool.client.devices), pool.any()])],
-        "donate": lambda: [index() for _ in range(rng.randrange(3))], "forward": lambda: [index()],
+        "donate": lambda: [index() for _ in range(rng.randrange(3))], "forward": lambda: [rng.choice([-1, -1, index()])],
         "device": lambda: rng.choice([None, pool.device, list(pool.client.devices), pool.closed.devices[0]]),
         "keepalive": pool.any,
     }  # fmt: skip
@@ -46,7 +46,11 @@ def odd_plan(pool: Pool) -> None:
     """Make a plan and run it a few times."""
     rng = pool.rng
     leaves = rng.choice([1, 2, 2, 2, 3])
-    plan = nt.CallPlan(rng.choice([pool.executable(), None]), **_plan_options(pool, leaves))
+    options = _plan_options(pool, leaves)
+    executable = pool.rng.choice([*pool.programs[:2]] * 4 + [pool.closed_executable, None])
+    if executable is None and rng.random() < 0.8:
+        options.update(device=pool.device, forward=[0], kept=None)
+    plan = nt.CallPlan(executable, **options)
     for _ in range(3):
         given = [leaf(pool) for _ in range(rng.choice([leaves, plan.num_leaves]))]
         if rng.random() < 0.2 and given:

@@ -1,0 +1,56 @@
+"""The `device_put` primitive: where a value lies, as an operation that transformations see.
+
+Invariant: it changes no number. Eagerly it moves; in a program over several devices a sharding becomes a constraint
+on the partitioner; in a program for one device, which runs where its arguments are, it is nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anima.core.aval import physical_aval
+from anima.core.primitive import Primitive, Zero
+from anima.interpreters.batch import Axis
+from anima.lowering.module import Context, Value
+from anima.runtime.devices import resolve_device
+from anima.runtime.layout import put_on_device, put_sharded
+from anima.sharding import NamedSharding, PartitionSpec, Sharding
+
+
+def put(value: Any, where: Any) -> Any:
+    """A concrete value moved to a device or laid out as a sharding says."""
+    return put_sharded(value, where) if isinstance(where, Sharding) else put_on_device(value, resolve_device(where))
+
+
+def _lower(ctx: Context, x: Value, *, where: Any) -> Value:
+    if ctx.module.partitions == 1 or not isinstance(where, Sharding):
+        return x
+    hlo = where.hlo(physical_aval(x.aval).ndim)  # type: ignore[arg-type]
+    attrs = f'call_target_name = "Sharding", mhlo.sharding = "{hlo}", backend_config = ""'
+    return ctx.op("stablehlo.custom_call", (x,), attrs=attrs)
+
+
+def _jvp(primals: Any, tangents: Any, *, where: Any) -> tuple[Any, Any]:
+    (x,), (t,) = primals, tangents
+    return device_put_p.bind(x, where=where), t if type(t) is Zero else device_put_p.bind(t, where=where)
+
+
+def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
+    (x,), (d,) = args, dims
+    if isinstance(where, NamedSharding):
+        entries = list(where.spec)
+        entries += [None] * max(0, d - len(entries))
+        entries.insert(d, axis.spmd_name)
+        where = NamedSharding(where.mesh, PartitionSpec(*entries))
+    return device_put_p.bind(x, where=where), d
+
+
+device_put_p = Primitive(
+    "device_put",
+    shape=lambda x, *, where: x,
+    lower=_lower,
+    jvp=_jvp,
+    transpose=lambda ct, x, *, where: [ct],
+    batch=_batch,
+)
+device_put_p.eager = put
