@@ -13,7 +13,8 @@ def plugin_path() -> str:
     return os.path.join(os.path.dirname(spec.origin), "xla_cpu_pjrt.so")
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as protocol buffers write it."""
     out = b""
     while value > 127:
         out += bytes([value & 127 | 128])
@@ -21,20 +22,25 @@ def _varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-def _message(number: int, body: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
+def message(field: int, body: bytes) -> bytes:
+    """A field that is a message or a string."""
+    return varint(field << 3 | 2) + varint(len(body)) + body
 
 
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value)
+def number(field: int, value: int) -> bytes:
+    """A field that is a number."""
+    return varint(field << 3) + varint(value)
 
 
-def encode_options(partitions: int = 1, devices: tuple[int, ...] = ()) -> bytes:
-    """A serialised CompileOptionsProto for SPMD over `partitions` devices, by default the first ones."""
-    build = _number(4, 1) + _number(5, partitions)
+def encode_options(partitions: int = 1, devices: tuple[int, ...] = (), extra: bytes = b"") -> bytes:
+    """A serialised CompileOptionsProto for SPMD over `partitions` devices, by default the first ones.
+
+    `extra` goes into its ExecutableBuildOptionsProto as it is.
+    """
+    build = number(4, 1) + number(5, partitions) + extra
     if partitions > 1:
-        build += _number(6, 1)
+        build += number(6, 1)
     if devices:
-        columns = b"".join(_message(3, _number(1, d)) for d in devices)
-        build += _message(9, _number(1, 1) + _number(2, len(devices)) + columns)
-    return _message(3, build)
+        columns = b"".join(message(3, number(1, d)) for d in devices)
+        build += message(9, number(1, 1) + number(2, len(devices)) + columns)
+    return message(3, build)

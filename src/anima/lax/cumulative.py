@@ -208,18 +208,27 @@ def _loop(ctx: Context, a: Value, b: Value, axis: int, reverse: bool) -> list[Va
 
 
 def _recurrence_lower(ctx: Context, a: Value, b: Value, *, axis: int, reverse: bool) -> Value:
+    if dtypes.itemsize_bits(a.dtype) < 32:  # rounding at every step would add up
+        out = ctx.out_avals[0]
+        wide = ShapedArray(a.shape, np.dtype(np.float32))
+        a, b = (ctx.op("stablehlo.convert", (v,), wide) for v in (a, b))
+        return ctx.op("stablehlo.convert", (_by_steps(ctx, a, b, axis, reverse),), out)
+    return _by_steps(ctx, a, b, axis, reverse)
+
+
+def _by_steps(ctx: Context, a: Value, b: Value, axis: int, reverse: bool) -> Value:
     aval = a.aval
     assert isinstance(aval, ShapedArray)
     size = a.shape[axis]
     if aval.size == 0 or size == 1:
-        return Value(b.name, ctx.out_avals[0])
+        return b
     if size <= _LOOP_STEPS or aval.size // size >= _LOOP_LANES:
         return _loop(ctx, a, b, axis, reverse)[0]
     a_blocks = lowered_by(lambda v: _split_blocks(v, axis, reverse, _LOOP_STEPS, 1))(ctx, a)
     b_blocks = lowered_by(lambda v: _split_blocks(v, axis, reverse, _LOOP_STEPS, 0))(ctx, b)
     inside, product = _loop(ctx, a_blocks, b_blocks, axis + 1, reverse)
     totals = lowered_by(lambda *vs: [_totals(v, axis, reverse) for v in vs])(ctx, product, inside)
-    before = _recurrence_lower(ctx, *totals, axis=axis, reverse=reverse)
+    before = _by_steps(ctx, *totals, axis, reverse)
 
     def join(inside: Any, product: Any, before: Any) -> Any:
         start = _spread(previous(before, axis, reverse, 0), inside, axis)
@@ -407,6 +416,9 @@ def cummin(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
 def _logsumexp(x: Any, *, axis: int, reverse: bool) -> Any:
     """The recurrence of the sums of `exp(x - maximum so far)`, scaled down whenever the maximum grows."""
     dtype = x.dtype
+    if dtypes.itemsize_bits(dtype) < 32:
+        wide = cumlogsumexp_p.bind(convert_element_type(x, np.float32), axis=axis, reverse=reverse)
+        return convert_element_type(wide, dtype)
     parts = real(x) if dtypes.is_complex(dtype) else x
     top = cummax_p.bind(parts, axis=axis, reverse=reverse)
     shape = shape_of(top)

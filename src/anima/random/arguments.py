@@ -6,6 +6,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,10 @@ Shape = tuple[int, ...]
 
 def function(fun: F | None = None, *, static: tuple[str, ...] = ("shape", "dtype")) -> Any:
     """Decorator for a public function: eager calls are one program; `static` names the arguments that are settings."""
+    if fun is None:
+        return functools.partial(function, static=static)
+    if "out_sharding" in signature_of(fun).parameters:  # type: ignore[union-attr]
+        static = (*static, "out_sharding")
     return compiled(fun, static=static, miss=_miss)
 
 

@@ -18,7 +18,7 @@ from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.module import LoweredModule, lower_module
-from anima.runtime import compiler, sharded
+from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
 
@@ -207,7 +207,19 @@ def _eager_miss(
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
+    if finite.wanted():
+        outs = plan.execute(operands)
+        _check_finite(primitive, operands, params, outs)
+        return outs, None
     return plan.execute(operands), plan
+
+
+def _check_finite(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], outs: Any) -> None:
+    inner = params.get("jaxpr")
+    if isinstance(inner, ClosedJaxpr) and len(inner.in_avals) == len(operands):
+        finite.locate(inner, operands, outs, params.get("name", primitive.name))
+    else:
+        finite.check(outs, f"'{primitive.name}'")
 
 
 def _eager_traced(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

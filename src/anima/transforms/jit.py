@@ -20,7 +20,7 @@ from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.interpreters.stage import hoist_consts, stage
-from anima.runtime import sharded
+from anima.runtime import finite, logs, sharded
 from anima.runtime.dispatch import Program, check_operand, device_of
 from anima.transforms.arguments import (
     FlatFunction,
@@ -214,9 +214,9 @@ class _LazyNames:
 
 
 def _explain(call: CompiledCall, key: Any, table: dict[Any, Any]) -> None:
-    from_before = f"{len(table)} programs are known for it" if table else "it was never traced before"
-    avals = ", ".join(a.str_short() for a in key[2])
-    print(f"tracing {name_of(call.fun)} for arguments ({avals}): {from_before}")
+    known = f"{len(table)} programs are known for it" if table else "it was never traced before"
+    avals = ", ".join([a.str_short() for a in key[2]])
+    logs.warn("tracing %s for arguments (%s): %s", name_of(call.fun), avals, known)
 
 
 def _donated(spec: JitSpec, parts: _Call) -> list[int]:
@@ -299,6 +299,10 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
     plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
+    if finite.wanted():
+        out = plan.execute(parts.leaves)
+        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
+        return out, None
     return plan.execute(parts.leaves), plan
 
 

@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from tests.native.fuzz.pool import ADD, F3, IN_PLACE, ONE, Pool, nt
-from tests.native.support import encode_options
+from tests.native.support import encode_options, message, number
 
 WHILE = """
 module @loop {
@@ -73,14 +73,26 @@ def spoil_bytes(pool: Pool, data: bytes) -> bytes:
     return bytes(out)
 
 
+def _option(pool: Pool) -> bytes:
+    """A field of the build options that is known to XLA or not."""
+    rng = pool.rng
+    field = rng.randrange(1, 45)
+    if rng.random() < 0.6:
+        return number(field, rng.choice([0, 1, 2, 5, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1]))
+    return message(field, rng.choice([b"", b"text", number(1, 2), number(2, 2**64 - 1), message(1, b"\0")]))
+
+
 def compile_garbage(pool: Pool) -> None:
     """Compile a spoilt program with good options, or a good one with spoilt options."""
     rng = pool.rng
-    options = rng.choice([ONE, encode_options(devices=(1,)), encode_options(partitions=2), encode_options(9)])
-    if rng.random() < 0.5:
-        program = spoil_text(pool, rng.choice([ADD, WHILE, IN_PLACE]))
-    else:
-        program, options = ADD, spoil_bytes(pool, options)
+    options = rng.choice([ONE, ONE, ONE, encode_options(devices=(1,)), encode_options(partitions=2), encode_options(9)])
+    kind = rng.random()
+    program = spoil_text(pool, rng.choice([ADD, WHILE, IN_PLACE])) if kind < 0.5 else ADD
+    if 0.5 <= kind < 0.8:
+        extra = b"".join(_option(pool) for _ in range(rng.randrange(1, 4)))
+        options = encode_options(extra=extra)
+    elif kind >= 0.8:
+        options = spoil_bytes(pool, options)
     made = pool.client.compile(program, options)
     made.name, made.fingerprint, made.cost_analysis(), made.memory_stats(), made.optimized_program()
     if program is not ADD:

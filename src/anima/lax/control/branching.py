@@ -15,7 +15,6 @@ from anima._native import PyTreeDef, tree_unflatten
 from anima.config import disable_jit
 from anima.core.trace import aval_of
 from anima.interpreters.jvp import concrete_of
-from anima.lax.compare import ne
 from anima.lax.control.bodies import (
     Body,
     check_function,
@@ -88,7 +87,7 @@ def _cond(pred: Any, funs: tuple[Any, Any], operands: tuple[Any, ...], own: bool
     if isinstance(pred, (bool, int, float, complex, np.generic)):
         index: Any = np.int32(bool(pred))
     else:
-        index = convert_element_type(pred if kind == "b" else ne(pred, 0), np.int32)
+        index = convert_element_type(convert_element_type(pred, np.bool_), np.int32)
     branches = [("false_fun", funs[1], 1 if own else None), ("true_fun", funs[0], 0 if own else None)]
     return _choose("cond", index, branches, operands)
 
