@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims
 from anima.core.primitive import Zero, primitives
@@ -59,7 +60,15 @@ def _concatenate_shape(*avals: ShapedArray, dimension: int) -> ShapedArray:
 
 
 def _concatenate_lower(ctx: Context, *xs: Value, dimension: int) -> Value:
-    return ctx.op("stablehlo.concatenate", xs, attrs=f"dimension = {dimension} : i64")
+    out = ctx.out_avals[0]
+    attrs = f"dimension = {dimension} : i64"
+    if dtypes.is_extended(xs[0].dtype) or dtypes.itemsize_bits(xs[0].dtype) != 2:
+        return ctx.op("stablehlo.concatenate", xs, attrs=attrs)
+    # XLA's CPU compiler aborts the process on 2-bit elements here, and on nothing else.
+    wide = np.dtype(np.int8)
+    bytes_ = [ctx.op("stablehlo.convert", (x,), ShapedArray(x.shape, wide)) for x in xs]
+    joined = ctx.op("stablehlo.concatenate", bytes_, ShapedArray(out.shape, wide), attrs)  # type: ignore[attr-defined]
+    return ctx.op("stablehlo.convert", (joined,), out)
 
 
 def _concatenate_jvp(primals: Any, tangents: Any, *, dimension: int) -> tuple[Any, Any]:

@@ -186,7 +186,7 @@ def _quantile(
     for value in (a, q):
         if dtypes.is_complex(dtype_of(value)):
             raise ValueError(f"{name}: complex numbers have no order; take quantiles of .real and .imag")
-    target = dtypes.to_inexact_dtype(dtypes.lattice_result_type(dtypes.pair_of(a), dtypes.pair_of(q))[0])
+    target = dtypes.to_inexact_dtype(dtype_of(a))
     inner = accumulator(target)
     asked = shape_of(q)
     q = reshape_p.bind(convert_element_type(q, inner), new_sizes=(math.prod(asked),))

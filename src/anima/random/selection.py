@@ -75,6 +75,8 @@ def permute(key: Any, x: Any, axis: int, independent: bool = False) -> Any:
     shape = aval_of(x).shape  # type: ignore[attr-defined]
     if independent or len(shape) == 1:
         return shuffle(key, x, axis)
+    if not shape[axis]:
+        return x
     order = shuffle(key, lax.iota(dtypes.default_int_dtype(), shape[axis]), 0)
     return take(x, order, axis=axis, unique_indices=True)
 
@@ -146,16 +148,20 @@ def choice(
 @function(static=("size", "shape", "replace", "axis", "mode"))
 def _chosen(key: Any, array: Any, size: int, shape: Shape, replace: bool, p: Any, axis: int, mode: str | None) -> Any:
     key = check_key("choice", key)
+    dims = (size,) if array is None else aval_of(array).shape  # type: ignore[attr-defined]
     if p is None and not replace:
         pool = lax.iota(dtypes.default_int_dtype(), size) if array is None else array
         drawn = lax.slice_in_dim(permute(key, pool, axis), 0, math.prod(shape), axis=axis)
-        dims = aval_of(pool).shape  # type: ignore[attr-defined]
         return lax.reshape(drawn, (*dims[:axis], *shape, *dims[axis + 1 :]))
     if p is None:
         places = randint(key, shape, 0, max(size, 1))
     else:
         places = _weighted(key, size, shape, replace, p, mode)
-    return places if array is None else take(array, places, axis=axis)
+    if array is None:
+        return places
+    if not size:
+        return lax.reshape(array, (*dims[:axis], *shape, *dims[axis + 1 :]))
+    return take(array, places, axis=axis)
 
 
 def _weighted(key: Any, size: int, shape: Shape, replace: bool, p: Any, mode: str | None) -> Any:
@@ -216,7 +222,7 @@ def categorical(
     batch = aval.shape[:axis] + aval.shape[axis + 1 :]
     dims = batch if shape is None else check_shape("categorical", shape)
     count = len(dims) - len(batch)
-    if count < 0 or lax.broadcast_shapes(dims[count:], batch) != dims[count:]:
+    if count < 0 or any(own not in (1, wanted) for own, wanted in zip(batch, dims[count:])):
         raise ValueError(
             f"categorical: shape must end with one to which the shape of logits without axis {axis} broadcasts, "
             f"{batch}, got {dims}"
