@@ -15,7 +15,20 @@ from tests.numpy.support import assert_same, check
 
 @pytest.mark.parametrize(
     "value",
-    [[1, 2], [1.5, 2], [[True], [False]], [], [[]], (1, (2)), [1, 2j], range(3), 5, 2.5, True, numpy.float32(3)],
+    [
+        [1, 2],
+        [1.5, 2],
+        [[True], [False]],
+        [],
+        [[]],
+        (1, (2)),
+        [1, 2j],
+        range(3),
+        5,
+        2.5,
+        True,
+        numpy.float32(3),
+    ],
 )
 def test_array_of_python_values(value: object) -> None:
     assert_same(np.array(value), numpy.array(value))
@@ -83,13 +96,21 @@ def test_constant_fill() -> None:
 def test_fill_without_compiling() -> None:
     np.zeros(3), np.arange(4), np.eye(2), np.array([1, 2])
     count = _native.compile_count()
-    np.zeros(4), np.ones((2, 2), int), np.full(5, 2), np.arange(7), np.arange(1.0, 3), np.eye(5), np.array([[1.0]])
+    (
+        np.zeros(4),
+        np.ones((2, 2), int),
+        np.full(5, 2),
+        np.arange(7),
+        np.arange(1.0, 3),
+        np.eye(5),
+        np.array([[1.0]]),
+    )
     assert _native.compile_count() == count
 
 
 def test_shapes_must_be_concrete() -> None:
     for make in (np.zeros, np.ones, lambda n: np.full(n, 2), lambda n: np.ones((2, n))):
-        with pytest.raises(errors.ShapeConcretizationError, match="^full requires shapes to be concrete"):
+        with pytest.raises(errors.ShapeConcretizationError, match=r"^full requires shapes to be concrete"):
             anima.jit(make)(3)
     for make in (np.arange, np.eye, lambda n: np.linspace(0, 1, n)):
         with pytest.raises(errors.ShapeConcretizationError):
@@ -163,7 +184,9 @@ def test_patterns() -> None:
         lambda np: np.diagonal(numpy.arange(24, dtype="int32").reshape(2, 3, 4), -1, 2, 0),
         lambda np: np.trace(numpy.arange(24, dtype="int32").reshape(2, 3, 4), 1),
         lambda np: np.meshgrid(numpy.arange(2, dtype="int32"), numpy.arange(3, dtype="int32")),
-        lambda np: np.meshgrid(*[numpy.arange(n, dtype="int32") for n in (2, 3, 4)], indexing="ij", sparse=True),
+        lambda np: np.meshgrid(
+            *[numpy.arange(n, dtype="int32") for n in (2, 3, 4)], indexing="ij", sparse=True
+        ),
         lambda np: np.indices((2, 3), dtype="int32"),
         lambda np: np.indices((2, 3), dtype="int32", sparse=True),
         lambda np: np.tril_indices(3, 1, 4),

@@ -115,6 +115,31 @@ def exact_functions(run_python, tmp_path) -> None:
     assert abs(numpy.asarray(anima.lax.sinh(x), numpy.float64) - true) < 4 * unit
 
 
+@difference("index-bounds")
+def index_bounds(run_python, tmp_path) -> None:
+    x = jax.numpy.arange(3)
+    assert (int(x[5]), x.at[5].set(9).tolist()) == (2, [0, 1, 2])
+    y = anima.numpy.arange(3)
+    for access in (lambda: y[5], lambda: y.at[5].set(9), lambda: anima.jit(lambda y: y[5])(y)):
+        with pytest.raises(IndexError):
+            access()
+    assert (int(y.at[5].get(mode="clip")), y.at[5].set(9, mode="drop").tolist()) == (2, [0, 1, 2])
+    assert int(y[anima.numpy.array(5)]) == int(x[jax.numpy.array(5)]) == 2
+
+
+@difference("complex-truth")
+def complex_truth(run_python, tmp_path) -> None:
+    assert not jax.numpy.any(jax.numpy.array([1j]))
+    assert anima.numpy.any(anima.numpy.array([1j]))
+
+
+@difference("half-variance")
+def half_variance(run_python, tmp_path) -> None:
+    values = numpy.array([1e4, -1e4], numpy.float16)
+    assert numpy.isinf(jax.numpy.std(values))
+    assert float(anima.numpy.std(values)) == 1e4
+
+
 def documented() -> list[str]:
     """The names in the first column of the table."""
     return re.findall(r"^\| `([\w-]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

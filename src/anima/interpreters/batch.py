@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from anima._native import get_trace, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
+from anima.interpreters.flat import is_float0
 from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.stage import StageTrace
 
@@ -138,6 +141,8 @@ def batch_flat(
 def to_axis(value: Any, source: int | None, target: int, size: int) -> Any:
     """`value` with its mapped axis at `target`, broadcast along it if it has none."""
     if source is None:
+        if is_float0(value):
+            return np.zeros((*value.shape[:target], size, *value.shape[target:]), value.dtype)
         return hooks.broadcast_batch(value, size, target)
     return value if source == target else hooks.move_axis(value, source, target)
 

@@ -10,9 +10,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
+from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.tree.registry import register_pytree_node
 
 
 def name_of(fun: Any) -> str:
@@ -66,17 +70,59 @@ def leaf_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any], first: int
     return names
 
 
+def is_float0(value: Any) -> bool:
+    """Whether a leaf is a `float0` array: the tangent of an integer, which has a shape and no contents."""
+    return type(value) is np.ndarray and value.dtype == dtypes.float0
+
+
+class _Float0:
+    """Takes the place of a `float0` array in a tree: a node without leaves, unflattened to the array."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+
+def _float0_of(shape: Any, _: Any) -> Any:
+    return np.zeros(shape, dtypes.float0)
+
+
+register_pytree_node(_Float0, lambda node: ((), node.shape), _float0_of)
+
+
+def flatten_for_program(value: Any) -> tuple[Any, list[Any], PyTreeDef]:
+    """`value`, its leaves and structure, with `float0` arrays part of the structure: a program has no such values."""
+    leaves, tree = tree_flatten(value)
+    if not any([is_float0(x) for x in leaves]):
+        return value, leaves, tree
+    value = tree_unflatten(tree, [_Float0(x.shape) if is_float0(x) else x for x in leaves])
+    return value, *tree_flatten(value)
+
+
 class FlatFunction:
     """`fun` on flat leaves: unflattens its arguments, flattens its result and remembers the structure.
 
-    With `has_aux`, traced leaves of the auxiliary data follow the outputs, so that they leave the trace as
+    With `for_program`, `float0` results become part of the structure. With `has_aux`, traced leaves of the auxiliary data follow the outputs, so that they leave the trace as
     primal values; `split` takes them apart again.
     """
 
-    __slots__ = ("_aux_leaves", "_aux_tree", "fun", "has_aux", "in_tree", "num_outs", "out_tree")
+    __slots__ = (
+        "_aux_leaves",
+        "_aux_tree",
+        "for_program",
+        "fun",
+        "has_aux",
+        "in_tree",
+        "num_outs",
+        "out_tree",
+    )
 
-    def __init__(self, fun: Callable[..., Any], in_tree: PyTreeDef, has_aux: bool = False) -> None:
+    def __init__(
+        self, fun: Callable[..., Any], in_tree: PyTreeDef, has_aux: bool = False, for_program: bool = False
+    ) -> None:
         self.fun = fun
+        self.for_program = for_program
         self.in_tree = in_tree  # of the pair (args, kwargs)
         self.has_aux = has_aux
         self.out_tree: Any = None
@@ -95,7 +141,10 @@ class FlatFunction:
                 )
             result, aux = result
             self._aux_leaves, self._aux_tree = tree_flatten(aux)
-        outs, self.out_tree = tree_flatten(result)
+        if self.for_program:
+            _, outs, self.out_tree = flatten_for_program(result)
+        else:
+            outs, self.out_tree = tree_flatten(result)
         self.num_outs = len(outs)
         return check_outputs(outs, self.fun) + [x for x in self._aux_leaves if isinstance(x, Tracer)]
 
@@ -109,13 +158,13 @@ class FlatFunction:
 
 
 def check_outputs(outs: list[Any], fun: Any) -> list[Any]:
-    """The leaves of a result, NumPy and Python values among them made arrays.
+    """The leaves of a result, NumPy and Python values among them made arrays (but `float0` ones).
 
     Raises:
       TypeError: a leaf is no array or number.
     """
     for index, out in enumerate(outs):
-        if isinstance(out, Tracer):
+        if isinstance(out, Tracer) or is_float0(out):
             continue
         try:
             aval_of(out)

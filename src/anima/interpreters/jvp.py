@@ -16,7 +16,7 @@ from anima.core.aval import AbstractValue
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
 from anima.core.primitive import Primitive, Zero
-from anima.core.trace import Trace, Tracer, aval_of
+from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.stage import StageTrace, enclosing_stage, stage
 from anima.interpreters.zeros import instantiate, zero_of
 
@@ -106,6 +106,8 @@ class JvpTrace(Trace):
         """The primal and tangent of a value of this or an enclosing trace."""
         if type(value) is JvpTracer and value._trace is self:
             return value.primal, value.tangent
+        if isinstance(value, Tracer):
+            check_enclosing(value, self)
         return value, zero_of(value)
 
     def describe(self) -> str:

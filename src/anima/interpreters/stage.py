@@ -28,20 +28,20 @@ InputNames = Callable[[], Sequence[str]]
 class StagedTracer(Tracer):
     """A value that will exist when the jaxpr runs."""
 
-    __slots__ = ("var",)
+    __slots__ = ("atom",)
 
-    def __init__(self, trace: StageTrace, var: Atom) -> None:
+    def __init__(self, trace: StageTrace, atom: Atom) -> None:
         self._trace = trace
-        self.var = var
+        self.atom = atom
 
     @property
     def aval(self) -> AbstractValue:
-        return self.var.aval
+        return self.atom.aval
 
     def origin(self) -> str:
         trace = self._trace
         assert isinstance(trace, StageTrace)
-        return trace.origin_of(self.var)
+        return trace.origin_of(self.atom)
 
     def __repr__(self) -> str:
         return f"Traced<{self.aval}:{self._trace.describe()}>"
@@ -72,7 +72,7 @@ class StageTrace(Trace):
     def atom(self, value: Any) -> Atom:
         """The atom that stands for `value` in this jaxpr."""
         if type(value) is StagedTracer and value._trace is self:
-            return value.var
+            return value.atom
         known = self._const_vars.get(id(value))
         if known is not None:
             return known
@@ -92,7 +92,7 @@ class StageTrace(Trace):
         return atom
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        atoms = [a.var if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
+        atoms = [a.atom if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
         avals = [atom.aval for atom in atoms]
         outs = primitive.shape(*avals, **params)
         effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)

@@ -12,7 +12,7 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray
-from anima.core.primitive import Missing
+from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
 from anima.lax.convert import convert_element_type, convert_element_type_p
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
@@ -95,7 +95,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
       shape: the result's shape.
       fill_value: a scalar.
       dtype: the result's dtype; by default the fill value's, weak if that is.
-      sharding: where the result lives.
+      sharding: where the result lives: a device or a sharding.
     Raises:
       TypeError: `fill_value` is not a scalar, or does not convert; the shape is no shape.
 
@@ -116,7 +116,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sha
       fill_value: a scalar.
       dtype: the result's dtype; by default that of `x`, weak if that is.
       shape: the result's shape; by default that of `x`.
-      sharding: where the result lives.
+      sharding: where the result lives: a device or a sharding.
     Raises:
       TypeError: `fill_value` is not a scalar.
 
@@ -142,11 +142,11 @@ def _fill(name: str, shape: tuple[int, ...], value: Any, dtype: Any, weak: bool,
     value = as_operand(value)
     if isinstance(value, (list, tuple)) or shape_of(value):
         raise TypeError(f"{name}: fill_value must be a scalar, got {value!r:.80}")
-    refuse_out_sharding(name, sharding)
     if dtype is not None:
         value = scalar_of_dtype(name, value, dtype)
         value = convert_element_type(value, dtype, weak_type=True) if weak else value
-    return broadcast_in_dim_p.bind(value, shape=shape, broadcast_dimensions=())
+    filled = broadcast_in_dim_p.bind(value, shape=shape, broadcast_dimensions=())
+    return filled if sharding is None else primitives["device_put"].bind(filled, where=sharding)
 
 
 def scalar_of_dtype(name: str, value: Any, dtype: Any) -> Any:

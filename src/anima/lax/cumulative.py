@@ -32,10 +32,11 @@ from anima.lax.declare import (
     lowered_by,
     operand as as_operand,
     traced_region,
+    widening,
 )
 from anima.lax.exponential import exp, log
 from anima.lax.joining import pad_p
-from anima.lax.reductions import identity
+from anima.lax.reductions import NO_ZERO, identity
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_axes, dtype_of, reshape, shape_of
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -143,7 +144,7 @@ def _running(
     primitive = declare(
         name,
         shape=shape,
-        lower=lower,
+        lower=widening(NO_ZERO, lower),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
@@ -462,7 +463,7 @@ def cumlogsumexp(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
       TypeError: the operand is of another dtype. ValueError: the axis is out of range.
 
     >>> from anima import lax
-    >>> print(lax.cumlogsumexp(lax.full((2,), 1000.0)))
+    >>> print(lax.cumlogsumexp(lax.full((2,), 2000.0)))
     [1000.     1000.6931]
     """
     return _run("cumlogsumexp", cumlogsumexp_p, operand, axis, reverse)

@@ -31,6 +31,7 @@ BOOL = ("bool",)
 SIGNED = ("int2", "int4", "int8", "int16", "int32", "int64")
 UNSIGNED = ("uint2", "uint4", "uint8", "uint16", "uint32", "uint64")
 INTEGER = SIGNED + UNSIGNED
+SUBBYTE = ("int2", "int4", "uint2", "uint4", "float4_e2m1fn")
 FLOAT8 = ("float4_e2m1fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")  # fmt: skip
 FLOAT = (*FLOAT8, "bfloat16", "float16", "float32", "float64")
 COMPLEX = ("complex64", "complex128")
@@ -190,6 +191,47 @@ def lowered_by(fun: Callable[..., Any]) -> Callable[..., Any]:
         return outs[0] if single else outs
 
     return lower
+
+
+def widening(narrow: tuple[str, ...], lower: Callable[..., Any]) -> Callable[..., Any]:
+    """The lowering rule `lower`, with operands and results of the dtypes `narrow` handled as bytes or as float32.
+
+    It is for dtypes that the compiler does not manage in some operation.
+    """
+
+    def is_narrow(aval: AbstractValue) -> bool:
+        dtype = aval.dtype  # type: ignore[attr-defined]
+        return isinstance(dtype, np.dtype) and dtype.name in narrow
+
+    def wide(aval: Any) -> ShapedArray:
+        kind = {"b": np.uint8, "i": np.int8, "u": np.uint8, "f": np.float32}[dtypes.kind_of(aval.dtype) or "f"]
+        return ShapedArray(aval.shape, np.dtype(kind))
+
+    # Both conversions stand behind fences, or the compiler would move them past the operation, back to the narrow dtype.
+
+    def widened(ctx: Context, x: Value) -> Value:
+        y = ctx.op("stablehlo.convert", (x,), wide(x.aval))
+        return ctx.op("stablehlo.optimization_barrier", (y,), y.aval)
+
+    def narrowed(ctx: Context, y: Value, aval: AbstractValue) -> Value:
+        y = ctx.op("stablehlo.optimization_barrier", (y,), y.aval)
+        return ctx.op("stablehlo.convert", (y,), aval)
+
+    def rule(ctx: Context, *operands: Value, **params: Any) -> Any:
+        outs = list(ctx.out_avals)
+        if not any(is_narrow(v.aval) for v in operands):
+            return lower(ctx, *operands, **params)
+        given = [widened(ctx, v) if is_narrow(v.aval) else v for v in operands]
+        ctx.out_avals = [wide(a) if is_narrow(a) else a for a in outs]
+        results = lower(ctx, *given, **params)
+        several = isinstance(results, list)
+        back = [
+            narrowed(ctx, v, a) if is_narrow(a) else v
+            for v, a in zip(results if several else [results], outs)
+        ]
+        return back if several else back[0]
+
+    return rule
 
 
 def traced_region(ctx: Context, fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> str:

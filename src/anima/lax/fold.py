@@ -25,7 +25,15 @@ from anima.lax.declare import ANY, declare, operand as as_operand
 from anima.lax.inner import inner_program
 from anima.lax.joining import concatenate
 from anima.lax.reductions import identity, reduced_shape
-from anima.lax.shape import broadcast_in_dim, check_axes, refuse_out_sharding, reshape, shape_of, transpose
+from anima.lax.shape import (
+    broadcast_in_dim,
+    check_axes,
+    dtype_of,
+    refuse_out_sharding,
+    reshape,
+    shape_of,
+    transpose,
+)
 from anima.lax.slicing import slice_in_dim
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
@@ -155,10 +163,15 @@ def reduce(
     inits = [_init(x, as_operand(init)) for x, init in zip(xs, init_leaves)]
     axes = check_axes("reduce", dimensions, len(shape_of(xs[0])), "dimensions")
     jaxpr = _trace_computation(computation, structure, [aval_of(x) for x in xs])
-    monoid = _monoid(jaxpr.jaxpr, xs, inits)
-    if monoid is not None:
-        return tree.unflatten(structure, [primitives[monoid].bind(xs[0], axes=axes)])
-    return tree.unflatten(structure, reduce_p.bind(*xs, *inits, jaxpr=jaxpr, dimensions=axes))
+    operation = _monoid(jaxpr.jaxpr, xs)
+    if operation is None:
+        return tree.unflatten(structure, reduce_p.bind(*xs, *inits, jaxpr=jaxpr, dimensions=axes))
+    result = primitives[_MONOIDS[operation]].bind(xs[0], axes=axes)
+    if not _is_identity(operation, inits[0]):
+        shape = shape_of(result)
+        start = broadcast_in_dim(inits[0], shape, ()) if shape else inits[0]
+        result = primitives[operation].bind(start, result)
+    return tree.unflatten(structure, [result])
 
 
 def _init(x: Any, init: Any) -> Any:
@@ -194,9 +207,9 @@ def _trace_computation(
     return program
 
 
-def _monoid(jaxpr: Jaxpr, xs: Sequence[Any], inits: Sequence[Any]) -> str | None:
-    """The reduction that this one is an instance of, if it is: those have derivatives and lowerings of their own."""
-    if len(xs) != 1 or len(jaxpr.eqns) != 1 or isinstance(inits[0], Tracer):
+def _monoid(jaxpr: Jaxpr, xs: Sequence[Any]) -> str | None:
+    """The operation whose reduction this is, if it is one of those that have derivatives and lowerings of their own."""
+    if len(xs) != 1 or len(jaxpr.eqns) != 1:
         return None
     (eqn,) = jaxpr.eqns
     name = eqn.primitive.name
@@ -208,8 +221,11 @@ def _monoid(jaxpr: Jaxpr, xs: Sequence[Any], inits: Sequence[Any]) -> str | None
         return None
     if any(isinstance(a, Literal) for a in eqn.invars) or {*eqn.invars} != {*jaxpr.invars}:
         return None
-    dtype = aval_of(xs[0]).dtype  # type: ignore[attr-defined]
-    if dtype.name not in (primitives[_MONOIDS[name]].dtypes or ()):
-        return None
-    neutral = np.asarray(identity(name, dtype)).astype(dtype)
-    return _MONOIDS[name] if np.asarray(inits[0]) == neutral else None
+    return name if dtype_of(xs[0]).name in (primitives[_MONOIDS[name]].dtypes or ()) else None
+
+
+def _is_identity(operation: str, init: Any) -> bool:
+    if isinstance(init, Tracer):
+        return False
+    dtype = dtype_of(init)
+    return bool(np.asarray(init) == np.asarray(identity(operation, dtype)).astype(dtype))

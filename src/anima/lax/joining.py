@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, dims as as_dims
 from anima.core.primitive import Zero, primitives
@@ -26,6 +25,7 @@ from anima.lax.declare import (
     operand as as_operand,
     same_dtypes,
     structural,
+    widening,
 )
 from anima.lax.shape import (
     broadcast_in_dim,
@@ -60,15 +60,7 @@ def _concatenate_shape(*avals: ShapedArray, dimension: int) -> ShapedArray:
 
 
 def _concatenate_lower(ctx: Context, *xs: Value, dimension: int) -> Value:
-    out = ctx.out_avals[0]
-    attrs = f"dimension = {dimension} : i64"
-    if dtypes.is_extended(xs[0].dtype) or dtypes.itemsize_bits(xs[0].dtype) != 2:
-        return ctx.op("stablehlo.concatenate", xs, attrs=attrs)
-    # XLA's CPU compiler aborts the process on 2-bit elements here, and on nothing else.
-    wide = np.dtype(np.int8)
-    bytes_ = [ctx.op("stablehlo.convert", (x,), ShapedArray(x.shape, wide)) for x in xs]
-    joined = ctx.op("stablehlo.concatenate", bytes_, ShapedArray(out.shape, wide), attrs)  # type: ignore[attr-defined]
-    return ctx.op("stablehlo.convert", (joined,), out)
+    return ctx.op("stablehlo.concatenate", xs, attrs=f"dimension = {dimension} : i64")
 
 
 def _concatenate_jvp(primals: Any, tangents: Any, *, dimension: int) -> tuple[Any, Any]:
@@ -97,7 +89,7 @@ def _concatenate_batch(axis: Axis, args: Any, dims: Any, *, dimension: int) -> t
 concatenate_p = declare(
     "concatenate",
     shape=_concatenate_shape,
-    lower=_concatenate_lower,
+    lower=widening(("int2", "uint2"), _concatenate_lower),  # they abort XLA's CPU compiler
     jvp=_concatenate_jvp,
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,

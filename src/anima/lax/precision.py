@@ -189,8 +189,12 @@ def canonical_precision(precision: PrecisionLike) -> CanonicalPrecision:
         return precision
     if isinstance(precision, str) and precision in DotAlgorithmPreset.__members__:
         return DotAlgorithmPreset[precision]
-    pair: tuple[Any, ...] = tuple(precision) if isinstance(precision, (tuple, list)) else (precision, precision)
-    known = [isinstance(p, Precision) or (isinstance(p, (str, type(None))) and p in _PRECISION_NAMES) for p in pair]
+    pair: tuple[Any, ...] = (
+        tuple(precision) if isinstance(precision, (tuple, list)) else (precision, precision)
+    )
+    known = [
+        isinstance(p, Precision) or (isinstance(p, (str, type(None))) and p in _PRECISION_NAMES) for p in pair
+    ]
     if len(pair) == 2 and all(known):
         return Precision(pair[0]), Precision(pair[1])
     names = ", ".join(repr(name) for name in _PRECISION_NAMES if name)

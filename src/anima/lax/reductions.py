@@ -27,12 +27,14 @@ from anima.lax.declare import (
     FLOAT,
     INTEGER,
     NUMERIC,
+    SUBBYTE,
     check_dtype,
     declare,
     jvp_linear,
     no_tangent,
     operand as as_operand,
     traced_region,
+    widening,
 )
 from anima.lax.joining import pad_p
 from anima.lax.selection import select
@@ -50,6 +52,9 @@ from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
 # --- what reductions have in common -----------------------------------------------------------
+
+
+NO_ZERO = ("float8_e8m0fnu",)  # it has powers of two alone, so sums have nowhere to start
 
 
 def reduced_shape(name: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -132,7 +137,7 @@ def _reduction(
     primitive = declare(
         name,
         shape=shape,
-        lower=_reduction_lowering(operation),
+        lower=widening(NO_ZERO, _reduction_lowering(operation)),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
@@ -398,7 +403,7 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
     primitive = declare(
         name,
         shape=shape,
-        lower=lower,
+        lower=widening(SUBBYTE, lower),
         jvp=no_tangent,
         transpose=Missing("it is not linear"),
         batch=batch,

@@ -17,7 +17,7 @@ from anima.core.primitive import Primitive, primitives
 from anima.core.trace import Tracer, aval_of
 from anima.errors import ShapeConcretizationError
 from anima.interpreters.batch import Axis
-from anima.lax.declare import operand as as_operand, structural
+from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -166,7 +166,7 @@ def _broadcast_batch(
 broadcast_in_dim_p = structural(
     "broadcast_in_dim",
     shape=_broadcast_shape,
-    lower=_broadcast_lower,
+    lower=widening(SUBBYTE, _broadcast_lower),
     transpose=_broadcast_transpose,
     batch=_broadcast_batch,
 )
@@ -361,7 +361,7 @@ def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) ->
 transpose_p: Primitive = structural(
     "transpose",
     shape=_transpose_shape,
-    lower=_transpose_lower,
+    lower=widening(SUBBYTE, _transpose_lower),  # XLA's CPU compiler fails on them
     transpose=lambda ct, x, *, permutation: [transpose_p.bind(ct, permutation=_inverse(permutation))],
     batch=_transpose_batch,
 )

@@ -25,15 +25,16 @@ from anima.lax.declare import (
     BOOL,
     FLOAT,
     INTEGER,
+    SUBBYTE,
     check_dtype,
-    comparison,
     declare,
     operand as as_operand,
     traced_region,
+    widening,
 )
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.selection import select
-from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, shape_of
+from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, reshape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 
@@ -103,6 +104,8 @@ def _sort_jvp(
 
 def take_along(x: Any, indices: Any, dimension: int) -> Any:
     """The elements of `x` at the given places along one dimension; `indices` has the other sizes of `x`."""
+    if 0 in shape_of(x):
+        return reshape(x, shape_of(indices))
     rank = len(shape_of(x))
     others = tuple(d for d in range(rank) if d != dimension)
     return gather_p.bind(
@@ -131,7 +134,7 @@ def _sort_batch(
 sort_p = declare(
     "sort",
     shape=_sort_shape,
-    lower=_sort_lower,
+    lower=widening(SUBBYTE, _sort_lower),
     jvp=_sort_jvp,
     transpose=Missing("it is not linear"),
     batch=_sort_batch,
@@ -213,23 +216,8 @@ def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
         back = sorted(range(x.ndim), key=order.__getitem__)
         x = _transposed(ctx, x, order)
         values, places = (ShapedArray(tuple(a.shape[d] for d in order), a.dtype) for a in (values, places))  # type: ignore[attr-defined]
-    # XLA's operation knows no narrower type than 8 bits.
-    narrow = dtypes.itemsize_bits(x.dtype) < 8 or x.dtype == np.dtype(bool)
-    wide = ShapedArray(x.shape, np.dtype(np.float32 if dtypes.is_float(x.dtype) else np.int32))
-    entering = ctx.op("stablehlo.convert", (x,), wide) if narrow else x
-    found = [ShapedArray(values.shape, entering.dtype), places]
-    top, at = ctx.ops("chlo.top_k", (entering,), found, f"k = {k} : i64")
-    if narrow:
-        top = _narrowed(ctx, top, values)
+    top, at = ctx.ops("chlo.top_k", (x,), [values, places], f"k = {k} : i64")
     return [top, at] if axis == last else [_transposed(ctx, v, back) for v in (top, at)]
-
-
-def _narrowed(ctx: Context, x: Value, aval: ShapedArray) -> Value:
-    if aval.dtype != np.dtype(bool):
-        return ctx.op("stablehlo.convert", (x,), aval)
-    return ctx.op(
-        "stablehlo.compare", (x, ctx.full(0, ShapedArray(x.shape, x.dtype))), aval, comparison("NE", x.dtype)
-    )
 
 
 def _transposed(ctx: Context, x: Value, order: Sequence[int]) -> Value:
@@ -254,7 +242,7 @@ def _top_batch(axis_: Axis, args: Any, dims: Any, *, k: int, axis: int) -> tuple
 top_k_p = declare(
     "top_k",
     shape=_top_shape,
-    lower=_top_lower,
+    lower=widening((*BOOL, *SUBBYTE), _top_lower),
     jvp=_top_jvp,
     transpose=Missing("it is not linear"),
     batch=_top_batch,

@@ -16,6 +16,7 @@ from anima.dtypes import (
     promote_types as promote_types,
     result_type as result_type,
 )
+from anima.numpy import linalg as linalg
 from anima.numpy.arithmetic import (
     abs as abs,
     absolute as absolute,
@@ -74,6 +75,10 @@ from anima.numpy.creation import (
     ones_like as ones_like,
     zeros as zeros,
     zeros_like as zeros_like,
+)
+from anima.numpy.einsum import (
+    einsum as einsum,
+    einsum_path as einsum_path,
 )
 from anima.numpy.elementary import (
     acos as acos,
@@ -137,6 +142,13 @@ from anima.numpy.flipping import (
     roll as roll,
     rot90 as rot90,
 )
+from anima.numpy.histograms import (
+    bincount as bincount,
+    histogram as histogram,
+    histogram2d as histogram2d,
+    histogram_bin_edges as histogram_bin_edges,
+    histogramdd as histogramdd,
+)
 from anima.numpy.index_tables import (
     c_ as c_,
     diag_indices as diag_indices,
@@ -156,6 +168,8 @@ from anima.numpy.index_tables import (
     unravel_index as unravel_index,
 )
 from anima.numpy.integers import (
+    gcd as gcd,
+    lcm as lcm,
     packbits as packbits,
     unpackbits as unpackbits,
 )
@@ -221,7 +235,34 @@ from anima.numpy.logic import (
     not_equal as not_equal,
     right_shift as right_shift,
 )
+from anima.numpy.mapping import (
+    apply_along_axis as apply_along_axis,
+    apply_over_axes as apply_over_axes,
+    vectorize as vectorize,
+)
 from anima.numpy.methods import install_methods as _install_methods
+from anima.numpy.nan_reductions import (
+    nanargmax as nanargmax,
+    nanargmin as nanargmin,
+    nanmax as nanmax,
+    nanmean as nanmean,
+    nanmin as nanmin,
+    nanprod as nanprod,
+    nanstd as nanstd,
+    nansum as nansum,
+    nanvar as nanvar,
+)
+from anima.numpy.padding import (
+    pad as pad,
+)
+from anima.numpy.quantiles import (
+    median as median,
+    nanmedian as nanmedian,
+    nanpercentile as nanpercentile,
+    nanquantile as nanquantile,
+    percentile as percentile,
+    quantile as quantile,
+)
 from anima.numpy.ranges import (
     arange as arange,
     diag as diag,
@@ -407,6 +448,10 @@ from anima.numpy.sorting import (
     searchsorted as searchsorted,
     sort as sort,
     sort_complex as sort_complex,
+)
+from anima.numpy.statistics import (
+    corrcoef as corrcoef,
+    cov as cov,
 )
 from anima.numpy.taking import (
     fill_diagonal as fill_diagonal,

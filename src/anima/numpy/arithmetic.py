@@ -313,8 +313,8 @@ def _integer_powers(x: Any, y: Any) -> Any:
     return result
 
 
-_static_power = function(static=("y",))(integer_power)
-_power = function(power_of)
+_static_power = function(static=("y",), name="power")(integer_power)
+_power = function(name="power")(power_of)
 
 
 def power(x1: Any, x2: Any, /) -> Any:

@@ -82,7 +82,7 @@ def repeat(
     return take(a, places, axis=along, mode="clip")
 
 
-@function(static=("count", "axis"))
+@function(static=("count", "axis"), name="repeat")
 def _repeat_each(a: Any, count: int, axis: int) -> Any:
     if count < 0:
         raise ValueError(f"repeat: repeats must not be negative, got {count}")
@@ -92,7 +92,7 @@ def _repeat_each(a: Any, count: int, axis: int) -> Any:
     return spread.reshape((*old[:axis], old[axis] * count, *old[axis + 1 :]))
 
 
-@function(static=("axis", "total"))
+@function(static=("axis", "total"), name="repeat")
 def _repeat_traced(a: Any, repeats: Any, axis: int, total: int) -> Any:
     size = shape_of(a)[axis]
     counts = shapes.broadcast_to(shapes.ravel(array_like("repeat", repeats, "repeats")), (size,))
@@ -209,10 +209,10 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     if places.size and not (-size <= places.min() and places.max() <= size):
         raise IndexError(f"insert: index {obj} is out of bounds for axis {axis} with size {size}")
     values = values.astype(arr.dtype)
-    if places.ndim == 0:
-        values = shapes.moveaxis(shapes.atleast_1d(values), 0, along) if values.ndim == arr.ndim else values
-        count = values.shape[along] if values.ndim == arr.ndim else 1
-        places = np.full(count, places)
+    if places.ndim == 0:  # as many parts as the first dimension of the values says
+        values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
+        values = shapes.moveaxis(values, 0, along)
+        places = np.full(values.shape[along], places)
     target = (*arr.shape[:along], places.size, *arr.shape[along + 1 :])
     values = shapes.broadcast_to(values, target)
     places = np.where(places < 0, places + size, places)

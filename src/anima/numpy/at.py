@@ -238,7 +238,7 @@ def _scattered(x: Any, left: Advanced, values: Any, update: _Update, unique: boo
     return _SCATTER[operation](x, vectors.indices, _fitted(values, target), numbers, **flags)
 
 
-@function(static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"))
+@function(static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"), name="at")
 def _write(
     x: Any,
     operands: Any,

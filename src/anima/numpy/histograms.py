@@ -45,6 +45,8 @@ def _tally(places: Any, weights: Any, size: int) -> Any:
     """The sums of the weights at each place; places out of bounds are left out."""
     dtype = dtype_of(weights)
     inner = accumulator(dtype)
+    if size == 0:
+        return full((0,), 0, dtype)
     numbers = ScatterDimensionNumbers((), (0,), (0,))
     start = full((size,), 0, inner)
     total = scatter_add(start, expand_dims(places, (1,)), convert_element_type(weights, inner), numbers, mode="drop")

@@ -454,13 +454,13 @@ def gather_arrays(
 # --- the methods ------------------------------------------------------------------------------
 
 
-@function(static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"))
+@function(static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"), name="getitem")
 def read_compiled(x: Any, operands: Any, key: Key, mode: Any = None, **options: Any) -> Any:
     """`read`, compiled."""
     return read(x, key, operands, mode, **options)
 
 
-@function
+@function(name="getitem")
 def _element(x: Any, i: Any) -> Any:
     return read_basic(x, (("place",), *[("all",)] * (len(shape_of(x)) - 1)), (i,))
 

@@ -1,6 +1,6 @@
-"""Whole numbers: packing of bits.
+"""Whole numbers: common divisors and multiples, packing of bits.
 
-Invariant: bits are those of uint8 bytes, the highest first unless `bitorder` says otherwise.
+Invariant: divisors and multiples are not negative. Bits are those of uint8 bytes, the highest first unless `bitorder` says otherwise.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.lax import while_loop
 from anima.lax.shape import check_axis
 from anima.numpy import shapes
+from anima.numpy.arithmetic import absolute, floor_divide, remainder
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray, zeros
 from anima.numpy.joining import concatenate
-from anima.numpy.promotion import array_like
+from anima.numpy.promotion import array_like, dtype_of, promote, shape_of, stretch
+from anima.numpy.selection import where
 
 
 def _bit_values(name: str, bitorder: str) -> Any:
@@ -88,3 +91,53 @@ def unpackbits(a: Any, axis: int | None = None, count: int | None = None, bitord
         else:
             bits = bits[..., :number]
     return shapes.moveaxis(bits, -1, along)
+
+
+def _whole_operands(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
+    """Absolute values of integer operands in their common shape."""
+    x1, x2 = promote(name, x1, x2)
+    if not dtypes.is_int(dtype_of(x1)):
+        raise ValueError(f"{name} requires integers, got dtype {dtype_of(x1)}")
+    shape = shape_of(x1) or shape_of(x2)
+    return stretch(absolute(x1), shape_of(x1), shape), stretch(absolute(x2), shape_of(x2), shape)
+
+
+def _divisor(x1: Any, x2: Any) -> Any:
+    """Euclid's algorithm on all elements at once."""
+
+    def step(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+        a, b = pair
+        done = b == 0
+        return where(done, a, b), where(done, 0, remainder(a, where(done, 1, b)))
+
+    return while_loop(lambda pair: (pair[1] != 0).any(), step, (x1, x2))[0]
+
+
+@function
+def gcd(x1: Any, x2: Any) -> Any:
+    """The greatest common divisor of each two integers; with zero, the absolute value of the other.
+
+    Raises:
+      ValueError: the operands are no integers.
+
+    >>> import anima.numpy as np
+    >>> print(np.gcd(np.array([12, 7, 0]), 18))
+    [ 6  1 18]
+    """
+    return _divisor(*_whole_operands("gcd", x1, x2))
+
+
+@function
+def lcm(x1: Any, x2: Any) -> Any:
+    """The least common multiple of each two integers; with zero, zero.
+
+    Raises:
+      ValueError: the operands are no integers.
+
+    >>> import anima.numpy as np
+    >>> print(np.lcm(np.array([4, 7, 0]), 6))
+    [12 42  0]
+    """
+    x1, x2 = _whole_operands("lcm", x1, x2)
+    divisor = _divisor(x1, x2)
+    return where(divisor == 0, 0, x1 * floor_divide(x2, where(divisor == 0, 1, divisor)))

@@ -198,7 +198,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     return _concatenated("append", [arr, values], axis, None)
 
 
-@function
+@function(name="block")
 def _block(arrays: Any) -> Any:
     return _blocks(arrays)[0]
 

@@ -167,7 +167,8 @@ def _reshape(x: Any, *args: Any, order: str = "C", copy: bool | None = None, out
 
 def _transpose(x: Any, *args: Any) -> Any:
     """The dimensions in another order, as `anima.numpy.transpose`; the axes may be separate arguments."""
-    return shapes.transpose(x, _shape_argument(args) if args else None)
+    axes = args[0] if len(args) == 1 and not hasattr(args[0], "__index__") else args
+    return shapes.transpose(x, axes or None)
 
 
 def _flatten(x: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
@@ -199,10 +200,15 @@ def _view(x: Any, dtype: Any = None, type: None = None) -> Any:
     wanted = dtypes.check_user_dtype_supported(dtype, "view")
     if wanted == x.dtype:
         return x
+    if dtypes.is_complex(wanted) or dtypes.is_complex(x.dtype):
+        raise TypeError(
+            f"view: arrays of {x.dtype} cannot be viewed as {wanted}: use .real and .imag, or add the real part and 1j "
+            "times the imaginary part"
+        )
     return _viewed(x, wanted)
 
 
-@function(static=("dtype",))
+@function(static=("dtype",), name="view")
 def _viewed(x: Any, dtype: Any) -> Any:
     old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(dtype)
     if x.ndim == 0 and old != new:
@@ -211,37 +217,13 @@ def _viewed(x: Any, dtype: Any) -> Any:
         raise ValueError(
             f"view: the last axis, of {x.shape[-1]} elements of {old} bits, does not hold elements of {new} bits"
         )
-    x = _as_words(x)
+    x = convert_element_type(x, np.uint8) if dtypes.is_bool(x.dtype) else x  # bitcasts know no booleans
     if old < new:
         x = shapes.reshape(x, (*x.shape[:-1], x.shape[-1] * old // new, new // old))
-    words = bitcast_convert_type(x, _word(dtype))
+    words = bitcast_convert_type(x, np.uint8 if dtypes.is_bool(dtype) else dtype)
     if old > new:
         words = shapes.reshape(words, (*words.shape[:-2], -1))
-    return _from_words(words, dtype)
-
-
-def _word(dtype: Any) -> Any:
-    """The dtype of whose bits the elements of `dtype` are made, as bitcasts know no booleans and complex numbers."""
-    kind = dtypes.kind_of(dtype)
-    return np.dtype(np.uint8) if kind == "b" else np.dtype(np.uint64) if dtype == np.complex64 else dtype
-
-
-def _as_words(x: Any) -> Any:
-    kind = dtypes.kind_of(x.dtype)
-    if kind == "b":
-        return convert_element_type(x, np.uint8)
-    if kind == "c":
-        raise TypeError("view: complex arrays cannot be viewed as another dtype; use .real and .imag")
-    return x
-
-
-def _from_words(words: Any, dtype: Any) -> Any:
-    kind = dtypes.kind_of(dtype)
-    if kind == "c":
-        raise TypeError(
-            "view: arrays cannot be viewed as complex; add the real part and 1j times the imaginary part"
-        )
-    return words != 0 if kind == "b" else words
+    return words != 0 if dtypes.is_bool(dtype) else words
 
 
 def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:

@@ -163,7 +163,7 @@ def _spaced(
     return convert_element_type(result, target), step
 
 
-@function(static=_SPACING)
+@function(static=_SPACING, name="linspace")
 def _linspace(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int) -> tuple[Any, Any]:
     return _spaced("linspace", start, stop, num, endpoint, dtype, axis)
 

@@ -28,6 +28,7 @@ from anima.lax import (
     mul,
     ne,
     nextafter_p,
+    optimization_barrier,
     real,
     round as lax_round,
     select,
@@ -135,7 +136,9 @@ def _decimal(x: Any, decimals: int) -> Any:
         dtypes.float32 if dtypes.itemsize_bits(dtype) <= 16 else dtype
     )  # half-precision powers of ten are too rough
     wide = convert_element_type(x, inner)
-    factor = constant(10.0 ** abs(decimals), wide)
+    # A constant divisor would become a product with its rounded reciprocal; this one is hidden from the compiler.
+    factor = optimization_barrier(constant(10.0 ** abs(decimals), wide))
+    factor = stretch(factor, (), shape_of(wide))
     scaled = mul(wide, factor) if decimals > 0 else div(wide, factor)
     back = div(_to_even(scaled), factor) if decimals > 0 else mul(_to_even(scaled), factor)
     # Beyond the range of the scaling, and for infinities, every number is as round as can be.

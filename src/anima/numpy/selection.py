@@ -59,7 +59,7 @@ def choose_by(name: str, condition: Any, x: Any, y: Any) -> Any:
     return lax_select(which, stretch(x, shape_of(x), shape), stretch(y, shape_of(y), shape))
 
 
-@function
+@function(name="where")
 def _where(condition: Any, x: Any, y: Any) -> Any:
     return choose_by("where", condition, x, y)
 
@@ -275,7 +275,7 @@ def _counted(name: str, mask: Any, size: int | None) -> int:
     return int(reductions.count_nonzero(mask))
 
 
-@function(static=("size",))
+@function(static=("size",), name="nonzero")
 def _flat_places(mask: Any, size: int, fill: Any) -> tuple[Any, Any]:
     """The first `size` places in the flattened array where the mask holds, and whether each is one."""
     flat = shapes.ravel(truth("nonzero", mask))

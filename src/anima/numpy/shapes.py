@@ -112,7 +112,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     return put_on(_converted(x, wanted), device)
 
 
-@function(static=("dtype",))
+@function(static=("dtype",), name="astype")
 def _converted(x: Any, dtype: Any) -> Any:
     x, known = aval("astype", x)
     if dtypes.is_complex(known.dtype) and not dtypes.is_complex(dtype) and not dtypes.is_bool(dtype):

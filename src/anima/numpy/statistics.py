@@ -5,12 +5,14 @@ Invariant: half-precision numbers are summed in single precision.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from anima import dtypes
 from anima.lax.complex_parts import complex as lax_complex, conj, imag, real
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
+from anima.lax.create import full
 from anima.lax.joining import concatenate
 from anima.lax.powers import sqrt
 from anima.lax.shape import broadcast_in_dim, reshape, transpose
@@ -21,14 +23,14 @@ from anima.numpy.reductions import accumulator, sum as array_sum
 from anima.numpy.selection import clip
 
 
-def _variables(name: str, m: Any, rowvar: bool) -> Any:
+def _variables(name: str, m: Any, in_rows: bool) -> Any:
     """Observations as a matrix with a variable in each row."""
     shape = shape_of(m)
     if len(shape) > 2:
         raise ValueError(f"{name}: observations must be a vector or a matrix, got shape {shape}")
     if len(shape) < 2:
         return reshape(m, (1, shape[0] if shape else 1))
-    return m if rowvar or shape[0] == 1 else transpose(m, (1, 0))
+    return m if in_rows else transpose(m, (1, 0))
 
 
 def _weights(name: str, weights: Any, count: int, dtype: Any, argument: str, whole: bool) -> Any:
@@ -47,11 +49,15 @@ def _covariance(
     given = list(promote_dtypes_inexact(name, *given))
     target = dtype_of(given[0]) if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
     inner = accumulator(target)
-    rows = [convert_element_type(_variables(name, g, rowvar), inner) for g in given]
+    # As in NumPy, a second argument with a single row stays a row.
+    in_rows = [rowvar, rowvar or shape_of(given[-1])[:1] == (1,)]
+    rows = [convert_element_type(_variables(name, g, r), inner) for g, r in zip(given, in_rows)]
     if len(rows) == 2 and shape_of(rows[0])[1] != shape_of(rows[1])[1]:
         raise ValueError(f"{name}: m and y have {shape_of(rows[0])[1]} and {shape_of(rows[1])[1]} observations")
     x = concatenate(rows, 0)
     n, count = shape_of(x)
+    if count == 0:
+        return full((n, n) if n != 1 else (), math.nan, target)
     plain = dtypes.to_real_dtype(inner)
     w = None if fweights is None else _weights(name, fweights, count, plain, "fweights", True)
     if aweights is not None:

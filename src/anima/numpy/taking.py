@@ -1,147 +1,38 @@
-"""Taking and putting elements by index arrays.
+"""Reading and writing at computed places along an axis: take, put and their relatives.
 
-Invariant: computed indices out of bounds give NaN (integers: the smallest), as `mode="fill"` says, or what another mode
-says; they never raise.
+Invariant: each is one gather or one scatter. Negative places count from the end; those out of bounds read a fill value and
+write nothing, unless a `mode` says otherwise. What NumPy changes in place is returned here as a new array.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from anima import dtypes
-from anima.lax import (
-    GatherDimensionNumbers,
-    GatherScatterMode,
-    ScatterDimensionNumbers,
-    expand_dims,
-    gather,
-    scatter,
-)
-from anima.lax.shape import check_axis
-from anima.numpy import reductions, shapes
+from anima.lax.convert import convert_element_type
+from anima.lax.create import full, iota
+from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
+from anima.lax.operands import constant
+from anima.lax.scattering import ScatterDimensionNumbers, scatter
+from anima.lax.selection import select
+from anima.lax.shape import check_axis, expand_dims, reshape_p, squeeze_p
+from anima.numpy.arithmetic import remainder
 from anima.numpy.calls import function
-from anima.numpy.creation import asarray
 from anima.numpy.indexing import Advanced, from_front, gather_arrays, index_dtype
-from anima.numpy.promotion import array_like
+from anima.numpy.logic import truth
+from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
+from anima.numpy.reductions import refuse_out
 from anima.numpy.scans import cumsum
-from anima.numpy.selection import where
+from anima.numpy.shapes import ravel
 
-# --- taking -----------------------------------------------------------------------------------
-
-
-def _indices(name: str, indices: Any, argument: str = "indices") -> Any:
-    value = asarray(array_like(name, indices, argument))
-    if not dtypes.is_int(value.dtype):
-        raise TypeError(f"{name}: {argument} must be of integers, got dtype {value.dtype}")
-    return value
+_IN_BOUNDS = GatherScatterMode.PROMISE_IN_BOUNDS
 
 
-def _mode(name: str, mode: Any, fill_value: Any = None) -> GatherScatterMode:
-    if mode in (None, "fill"):
-        return GatherScatterMode.FILL_OR_DROP
-    if mode == "raise":
-        raise ValueError(
-            f"{name}: mode='raise' is not supported: compiled code cannot raise; use 'fill', 'clip' or 'wrap'"
-        )
-    return GatherScatterMode.from_any(mode)
-
-
-@function(static=("axis", "out", "mode", "unique_indices", "indices_are_sorted", "fill_value"))
-def take(
-    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
-    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
-) -> Any:  # fmt: skip
-    """The parts of `a` at some indices along an axis.
-
-    Args:
-      a: an array.
-      indices: integers, of any shape, which takes the place of the axis.
-      axis: the axis; None for the flattened array.
-      out: not supported; must be None.
-      mode: what indices out of bounds give: "fill" (the default), "clip" or "wrap".
-      unique_indices, indices_are_sorted: promises about the indices.
-      fill_value: what "fill" gives: by default NaN, for integers the smallest (unsigned: the largest).
-    Raises:
-      TypeError: the indices are no integers.
-
-    >>> import anima.numpy as np
-    >>> print(np.take(np.array([10.0, 20.0]), np.array([1, 0, 5])))
-    [20. 10. nan]
-    """
-    reductions.refuse_out("take", out)
-    a = asarray(array_like("take", a))
-    places = _indices("take", indices)
-    if axis is None:
-        a, axis = shapes.ravel(a), 0
-    along = check_axis("take", axis, a.ndim)
-    size = a.shape[along]
-    if mode == "wrap":
-        places, mode = places % size, "promise_in_bounds"
-    left = Advanced((along,), [places], [False], along)
-    flags = {"indices_are_sorted": indices_are_sorted, "unique_indices": unique_indices}
-    return gather_arrays(a, left, _mode("take", mode), fill_value=fill_value, **flags)
-
-
-def _aligned(name: str, arr: Any, indices: Any, axis: int) -> tuple[Any, Any]:
-    """Array and indices with equal sizes in all dimensions but one."""
-    if arr.ndim != indices.ndim:
-        raise ValueError(
-            f"{name}: indices must have as many dimensions as the array, got shapes {indices.shape} and {arr.shape}"
-        )
-    rest = lambda v: tuple(1 if i == axis else d for i, d in enumerate(v.shape))
-    common = shapes.broadcast_shapes(rest(arr), rest(indices))
-    full = lambda v: tuple(v.shape[i] if i == axis else d for i, d in enumerate(common))
-    return shapes.broadcast_to(arr, full(arr)), shapes.broadcast_to(indices, full(indices))
-
-
-def _vectors(indices: Any, size: int, wrap: bool) -> Any:
-    wide = indices.astype(index_dtype((size,))) if dtypes.itemsize_bits(indices.dtype) < 32 else indices
-    return expand_dims(from_front(wide, size) if wrap else wide, (wide.ndim,))
-
-
-@function(static=("axis", "mode", "fill_value", "wrap_negative_indices"))
-def take_along_axis(
-    arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None, *,
-    wrap_negative_indices: bool | None = None,
-) -> Any:  # fmt: skip
-    """For each place the element of `arr` at an index along an axis, as `argsort` gives them.
-
-    Args:
-      arr: an array.
-      indices: integers, of the shape of `arr` but for the axis.
-      axis: the axis; None for the flattened array and a vector of indices.
-      mode: what indices out of bounds give: "fill" (the default) or "clip".
-      fill_value: what "fill" gives.
-      wrap_negative_indices: whether negative indices count from the end (the default).
-    Raises:
-      TypeError: the indices are no integers. ValueError: the numbers of dimensions differ.
-
-    >>> import anima.numpy as np
-    >>> print(np.take_along_axis(np.array([[1, 2], [3, 4]]), np.array([[1], [0]]), axis=1))
-    [[2]
-     [3]]
-    """
-    arr = asarray(array_like("take_along_axis", arr))
-    places = _indices("take_along_axis", indices)
-    if axis is None:
-        if places.ndim != 1:
-            raise ValueError(
-                f"take_along_axis: with axis=None indices must be a vector, got shape {places.shape}"
-            )
-        arr, axis = shapes.ravel(arr), 0
-    along = check_axis("take_along_axis", axis, arr.ndim)
-    arr, places = _aligned("take_along_axis", arr, places, along)
-    vectors = _vectors(places, arr.shape[along], wrap_negative_indices is not False)
-    others = tuple(i for i in range(arr.ndim) if i != along)
-    numbers = GatherDimensionNumbers((), (along,), (along,), others, others)
-    chosen = _mode("take_along_axis", mode)
-    return gather(arr, vectors, numbers, (1,) * arr.ndim, mode=chosen, fill_value=fill_value)
-
-
-def _refuse_inplace(name: str, inplace: bool) -> None:
+def refuse_inplace(name: str, inplace: bool) -> None:
+    """Raise unless `inplace` is False: an array cannot be changed in place."""
     if inplace:
         raise ValueError(
             f"{name} cannot change its argument: arrays are immutable. Pass inplace=False to get a changed copy; "
@@ -149,130 +40,352 @@ def _refuse_inplace(name: str, inplace: bool) -> None:
         )
 
 
-@function(static=("axis", "mode"))
-def _put_along(arr: Any, indices: Any, values: Any, axis: int | None, mode: str | None) -> Any:
-    arr = asarray(array_like("put_along_axis", arr))
-    places = _indices("put_along_axis", indices)
-    if axis is None:
-        flat = _put_along(shapes.ravel(arr), places, values, 0, mode)
-        return flat.reshape(arr.shape)
-    along = check_axis("put_along_axis", axis, arr.ndim)
-    _, places = _aligned("put_along_axis", arr, places, along)
-    vectors = _vectors(places, arr.shape[along], True)
-    others = tuple(i for i in range(arr.ndim) if i != along)
-    numbers = ScatterDimensionNumbers((), (along,), (along,), others, others)
-    updates = shapes.broadcast_to(
-        asarray(array_like("put_along_axis", values, "values")).astype(arr.dtype), places.shape
-    )
-    return scatter(arr, vectors, updates, numbers, mode=mode)
+def integer_places(name: str, places: Any, argument: str = "indices") -> Any:
+    """Places as integers of at least 32 bits, in which every size is representable.
 
-
-def put_along_axis(
-    arr: Any, indices: Any, values: Any, axis: int | None, inplace: bool = True, *, mode: str | None = None
-) -> Any:
-    """`arr` with values put at indices along an axis.
-
-    Args:
-      arr: an array.
-      indices: integers, of the shape of `arr` but for the axis.
-      values: what is put there; broadcast to the shape of the indices.
-      axis: the axis; None for the flattened array and a vector of indices.
-      inplace: must be False: arrays are immutable.
-      mode: what happens to indices out of bounds: "drop" (the default) or "clip".
-
-    >>> import anima.numpy as np
-    >>> print(np.put_along_axis(np.zeros((2, 2)), np.array([[1], [0]]), 5.0, axis=1, inplace=False))
-    [[0. 5.]
-     [5. 0.]]
+    Raises:
+      TypeError: they are no integers.
     """
-    _refuse_inplace("put_along_axis", inplace)
-    return _put_along(arr, indices, values, axis, mode)
+    places = array_like(name, places, argument)
+    dtype = dtype_of(places)
+    if dtypes.is_int(dtype):
+        return places if dtype.itemsize >= 4 else convert_element_type(places, np.int32)
+    if dtypes.is_bool(dtype):
+        return convert_element_type(places, np.int32)
+    raise TypeError(f"{name}: {argument} must be of integers, got dtype {dtypes.dtype_name(dtype)}")
 
 
-def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = True) -> Any:
-    """`a` with values put at indices of the flattened array; they are repeated as needed.
+# --- take -------------------------------------------------------------------------------------
+
+
+@function(static=("axis", "out", "mode", "unique_indices", "indices_are_sorted", "fill_value"))
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
+    unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None,
+) -> Any:  # fmt: skip
+    """The parts of `a` at the given places along an axis.
 
     Args:
       a: an array.
-      ind: integers.
-      v: the values.
-      mode: what happens to indices out of bounds: "clip" (the default), "wrap" or "drop".
-      inplace: must be False: arrays are immutable.
+      indices: integers of any shape; negative ones count from the end.
+      axis: the axis; None takes from the flattened array.
+      out: not supported; must be None.
+      mode: what places out of bounds read: "fill" (the default) a fill value, "clip" the nearest end, and then negative
+        ones are out of bounds too, "wrap" around.
+      unique_indices: a promise that no two places are equal.
+      indices_are_sorted: a promise that the places increase.
+      fill_value: for "fill"; by default NaN, the smallest integer (the largest, if unsigned), or True.
+    Returns:
+      an array with the shape of `indices` in place of the axis.
+    Raises:
+      TypeError: an argument is no array, or the indices are no integers. IndexError: the axis is empty, `indices` not.
+      ValueError: the axis is out of range, or there is no such mode.
 
     >>> import anima.numpy as np
-    >>> print(np.put(np.zeros(3), np.array([0, 2]), 5.0, inplace=False))
-    [5. 0. 5.]
+    >>> print(np.take(np.array([[1, 2, 3], [4, 5, 6]]), np.array([2, 0]), axis=1))
+    [[3 1]
+     [6 4]]
     """
-    _refuse_inplace("put", inplace)
-    a = asarray(array_like("put", a))
-    places, values = shapes.ravel(_indices("put", ind, "ind")), shapes.ravel(array_like("put", v, "v"))
-    if places.size == 0 or values.size == 0 or a.size == 0:
-        return a
-    values = _cycled(values, places.size)
-    if mode == "wrap":
-        places, mode = places % a.size, "promise_in_bounds"
-    return shapes.ravel(a).at[places].set(values, mode="clip" if mode is None else mode).reshape(a.shape)
+    refuse_out("take", out)
+    a, indices = array_like("take", a), integer_places("take", indices)
+    if axis is None:
+        a, axis = ravel(a), 0
+    dim = check_axis("take", axis, len(shape_of(a)))
+    if mode not in (None, "fill", "clip", "wrap"):
+        advice = ": compiled code cannot raise" if mode == "raise" else ""
+        raise ValueError(f"take: mode must be 'fill', 'clip' or 'wrap', got {mode!r}{advice}")
+    shape = shape_of(a)
+    taken = (*shape[:dim], *shape_of(indices), *shape[dim + 1 :])
+    if 0 in taken:
+        return full(taken, 0, dtype_of(a))
+    if mode == "wrap" and shape[dim]:
+        indices = remainder(indices, constant(shape[dim], indices))
+    return gather_arrays(
+        a,
+        Advanced((dim,), [indices], [mode in ("wrap", "clip")], dim),
+        _IN_BOUNDS if mode == "wrap" else GatherScatterMode.from_any(mode),
+        fill_value=fill_value,
+        indices_are_sorted=indices_are_sorted,
+        unique_indices=unique_indices,
+    )
 
 
-def _cycled(values: Any, count: int) -> Any:
-    """The values repeated one after the other up to a number."""
-    return values[np.arange(count) % values.size]
+# --- along an axis ----------------------------------------------------------------------------
 
 
-def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
-    """`arr` with values put where a mask holds, one after the other; they are repeated as needed.
+class _Along(NamedTuple):
+    """How places along an axis of an array become a gather or a scatter.
+
+    Other dimensions go along with each other where sizes agree; where the places have size 1 whole slices are taken;
+    where the array has size 1 (`gone`), its dimension does not take part.
+    """
+
+    gone: tuple[int, ...]
+    vectors: Any
+    offset_dims: tuple[int, ...]
+    slice_dims: tuple[int, ...]
+    operand_batch: tuple[int, ...]
+    index_batch: tuple[int, ...]
+    slice_sizes: tuple[int, ...]
+
+
+def _along(name: str, shape: tuple[int, ...], places: Any, axis: int) -> _Along:
+    given = shape_of(places)
+    whole = [i for i in range(len(shape)) if i != axis and given[i] == 1 and shape[i] != 1]
+    gone = [i for i in range(len(shape)) if i != axis and shape[i] == 1 and given[i] != 1]
+    along = [i for i in range(len(shape)) if i != axis and i not in whole and i not in gone]
+    if any(shape[i] != given[i] for i in along):
+        raise ValueError(
+            f"{name}: indices of shape {given} do not broadcast to arr of shape {shape} besides axis {axis}"
+        )
+    if whole:
+        places = squeeze_p.bind(places, dimensions=tuple(whole))
+    in_array = {dim: n for n, dim in enumerate([i for i in range(len(shape)) if i not in gone])}
+    in_places = {dim: n for n, dim in enumerate([i for i in range(len(shape)) if i not in whole])}
+    return _Along(
+        gone=tuple(gone),
+        vectors=expand_dims(places, (len(in_places),)),
+        offset_dims=tuple(whole),
+        slice_dims=(in_array[axis],),
+        operand_batch=tuple([in_array[i] for i in along]),
+        index_batch=tuple([in_places[i] for i in along]),
+        slice_sizes=tuple([shape[i] if i in whole else 1 for i in in_array]),
+    )
+
+
+def _flat_if_none(name: str, arr: Any, places: Any, axis: int | None) -> tuple[Any, int]:
+    """The array, flattened if there is no axis, and the axis."""
+    if axis is None:
+        if len(shape_of(places)) != 1:
+            raise ValueError(
+                f"{name}: indices must be one-dimensional if axis is None, got shape {shape_of(places)}"
+            )
+        return ravel(arr), 0
+    if len(shape_of(arr)) != len(shape_of(places)):
+        raise ValueError(
+            f"{name}: indices and arr must have the same number of dimensions, got shapes {shape_of(places)} and "
+            f"{shape_of(arr)}"
+        )
+    return arr, check_axis(name, axis, len(shape_of(arr)))
+
+
+@function(static=("axis", "mode", "fill_value", "wrap_negative_indices"))
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None, *,
+    wrap_negative_indices: bool | None = None,
+) -> Any:  # fmt: skip
+    """For each place its element along an axis: in two dimensions `result[i, j] = arr[i, indices[i, j]]` for axis 1.
 
     Args:
       arr: an array.
-      mask: booleans, of as many elements.
-      vals: the values.
-      inplace: must be False: arrays are immutable.
+      indices: integers with as many dimensions as `arr`; besides the axis, they broadcast together.
+      axis: the axis; None for the flattened array, which takes one-dimensional indices.
+      mode: what places out of bounds read: "fill" (the default) a fill value, "clip" the nearest end; or
+        "promise_in_bounds".
+      fill_value: for "fill"; by default NaN, the smallest integer (the largest, if unsigned), or True.
+      wrap_negative_indices: whether negative places count from the end; they do unless the mode promises that they are
+        in bounds.
+    Raises:
+      TypeError: the indices are no integers. ValueError: shapes do not fit, or there is no such mode or axis.
+      IndexError: the axis is empty, `indices` not.
 
     >>> import anima.numpy as np
-    >>> print(np.place(np.zeros(3), np.array([True, False, True]), np.array([5.0, 6.0]), inplace=False))
-    [5. 0. 6.]
+    >>> x = np.array([[3, 1, 2], [4, 6, 5]])
+    >>> print(np.take_along_axis(x, np.array([[1], [0]]), axis=1))
+    [[1]
+     [4]]
     """
-    _refuse_inplace("place", inplace)
-    arr, mask = asarray(array_like("place", arr)), asarray(array_like("place", mask, "mask"))
-    values = shapes.ravel(array_like("place", vals, "vals"))
-    if mask.size != arr.size:
-        raise ValueError(
-            f"place: mask of shape {mask.shape} must have as many elements as arr of shape {arr.shape}"
-        )
-    if values.size == 0:
-        if arr.size == 0:
-            return arr
-        raise ValueError("place: vals must not be empty")
-    mask = mask.reshape(arr.shape).astype(bool)
-    numbers = (cumsum(mask.ravel()) - 1) % values.size
-    return where(mask, values[numbers].reshape(arr.shape).astype(arr.dtype), arr)
+    arr, places = array_like("take_along_axis", arr), integer_places("take_along_axis", indices)
+    how = GatherScatterMode.from_any(mode)
+    wrap = how is not _IN_BOUNDS if wrap_negative_indices is None else wrap_negative_indices
+    arr, dim = _flat_if_none("take_along_axis", arr, places, axis)
+    shape, given = shape_of(arr), shape_of(places)
+    places = convert_element_type(from_front(places, shape[dim]) if wrap else places, index_dtype(shape))
+    parts = _along("take_along_axis", shape, places, dim)
+    if 0 in shape or 0 in given:
+        sizes = [n if i == dim else m if n == 1 else n for i, (n, m) in enumerate(zip(given, shape))]
+        if 0 not in sizes:
+            raise IndexError(f"take_along_axis: axis {axis} of arr with shape {shape} is empty")
+        return full(sizes, 0, dtype_of(arr))
+    return gather_p.bind(
+        squeeze_p.bind(arr, dimensions=parts.gone) if parts.gone else arr,
+        parts.vectors,
+        dimension_numbers=GatherDimensionNumbers(
+            parts.offset_dims, parts.slice_dims, parts.slice_dims, parts.operand_batch, parts.index_batch
+        ),
+        slice_sizes=parts.slice_sizes,
+        indices_are_sorted=False,
+        unique_indices=False,
+        mode=how,
+        fill_value=fill_value if how is GatherScatterMode.FILL_OR_DROP else None,
+    )
 
 
-def fill_diagonal(a: Any, val: Any, wrap: bool = False, *, inplace: bool = True) -> Any:
-    """`a` with its main diagonal set to a value, or to values that are repeated as needed.
+@function(static=("axis", "inplace", "mode"))
+def put_along_axis(
+    arr: Any, indices: Any, values: Any, axis: int | None, inplace: bool = True, *, mode: Any = None
+) -> Any:
+    """`arr` with values written at places that stand at theirs, along an axis.
 
     Args:
-      a: an array with at least two dimensions; with more than two they must be equal.
-      val: a scalar or an array.
-      wrap: go on with a new diagonal below a tall matrix's end.
-      inplace: must be False: arrays are immutable.
+      arr: an array.
+      indices: integers with as many dimensions as `arr`; besides the axis, they broadcast to it.
+      values: an array that broadcasts to the shape of what is written; it is converted to the dtype of `arr`.
+      axis: the axis; None for the flattened array, which takes one-dimensional indices.
+      inplace: must be False: the result is a new array.
+      mode: what happens at places out of bounds: "drop" (the default) nothing, "clip" a write to the nearest end.
+    Raises:
+      TypeError: the indices are no integers. ValueError: shapes do not fit, there is no such mode or axis, or `inplace`.
 
     >>> import anima.numpy as np
-    >>> print(np.fill_diagonal(np.zeros((2, 2)), 5.0, inplace=False))
-    [[5. 0.]
-     [0. 5.]]
+    >>> x = np.array([[3, 1, 2], [4, 6, 5]])
+    >>> print(np.put_along_axis(x, np.array([[1], [0]]), 9, axis=1, inplace=False))
+    [[3 9 2]
+     [9 6 5]]
     """
-    _refuse_inplace("fill_diagonal", inplace)
-    a = asarray(array_like("fill_diagonal", a))
-    if a.ndim < 2:
-        raise ValueError(f"fill_diagonal: a must have at least 2 dimensions, got shape {a.shape}")
-    if a.ndim > 2 and len(set(a.shape)) > 1:
-        raise ValueError(f"fill_diagonal: all dimensions of a must be equal, got shape {a.shape}")
-    if a.ndim == 2:
-        end = a.size if wrap else min(a.shape[0], a.shape[1]) * a.shape[1]
-        flat = np.arange(0, end, a.shape[1] + 1)
+    refuse_inplace("put_along_axis", inplace)
+    arr, places = array_like("put_along_axis", arr), integer_places("put_along_axis", indices)
+    flat, dim = _flat_if_none("put_along_axis", arr, places, axis)
+    shape = shape_of(flat)
+    places = convert_element_type(from_front(places, shape[dim]), index_dtype(shape))
+    parts = _along("put_along_axis", shape, places, dim)
+    if parts.gone:
+        raise ValueError(
+            f"put_along_axis: indices of shape {shape_of(places)} do not broadcast to arr of shape {shape}"
+        )
+    written = tuple([n if i == dim else m for i, (n, m) in enumerate(zip(shape_of(places), shape))])
+    values = array_like("put_along_axis", values, "values")
+    if np.broadcast_shapes(shape_of(values), written) != written:
+        raise ValueError(f"put_along_axis: values of shape {shape_of(values)} do not broadcast to {written}")
+    values = stretch(convert_element_type(values, dtype_of(arr)), shape_of(values), written)
+    if 0 in written:
+        return convert_element_type(arr, dtype_of(arr))
+    numbers = ScatterDimensionNumbers(
+        parts.offset_dims, parts.slice_dims, parts.slice_dims, parts.operand_batch, parts.index_batch
+    )
+    result = scatter(flat, parts.vectors, values, numbers, mode=mode)
+    return result if axis is not None else reshape_p.bind(result, new_sizes=shape_of(arr))
+
+
+# --- in the flattened array -------------------------------------------------------------------
+
+
+def _cycled(values: Any, ranks: Any) -> Any:
+    """The values with the given numbers; behind the last comes the first again."""
+    n = shape_of(values)[0]
+    return take(values, remainder(ranks, constant(n, ranks)), mode="clip")
+
+
+def _write_flat(a: Any, places: Any, values: Any, mode: str, unique: bool = False) -> Any:
+    """`a` with values written at places in the flattened array."""
+    numbers = ScatterDimensionNumbers((), (0,), (0,))
+    vectors = expand_dims(places, (1,))
+    flat = scatter(
+        ravel(a), vectors, values, numbers, mode=mode, unique_indices=unique, indices_are_sorted=unique
+    )
+    return reshape_p.bind(flat, new_sizes=shape_of(a))
+
+
+@function(static=("mode", "inplace"))
+def put(a: Any, ind: Any, v: Any, mode: str | None = None, *, inplace: bool = True) -> Any:
+    """`a` with values written at places in the flattened array.
+
+    Args:
+      a: an array.
+      ind: integers; negative ones count from the end.
+      v: the values, converted to the dtype of `a`; they are repeated if there are too few, and cut off if too many.
+      mode: where places out of bounds write: "clip" (the default) at the nearest end, "wrap" around.
+      inplace: must be False: the result is a new array.
+    Raises:
+      TypeError: the places are no integers. ValueError: there is no such mode, or `inplace`.
+
+    >>> import anima.numpy as np
+    >>> print(np.put(np.zeros(4), np.array([0, 2]), np.array([5, 6]), inplace=False))
+    [5. 0. 6. 0.]
+    """
+    refuse_inplace("put", inplace)
+    a, places = array_like("put", a), ravel(integer_places("put", ind, "ind"))
+    if mode not in (None, "clip", "wrap"):
+        raise ValueError(f"put: mode must be 'clip' or 'wrap', got {mode!r}")
+    size, count = math.prod(shape_of(a)), shape_of(places)[0]
+    values = ravel(convert_element_type(array_like("put", v, "v"), dtype_of(a)))
+    if not size or not count or not shape_of(values)[0]:
+        return convert_element_type(a, dtype_of(a))
+    if mode == "wrap":
+        places = remainder(places, constant(size, places))
     else:
-        flat = np.arange(a.shape[0]) * sum(math.prod(a.shape[i + 1 :]) for i in range(a.ndim))
-    values = shapes.ravel(array_like("fill_diagonal", val, "val"))
-    values = values if values.size == 1 else _cycled(values, flat.size)
-    return a.ravel().at[flat].set(values.astype(a.dtype)).reshape(a.shape)
+        places = from_front(places, size)
+    places = convert_element_type(places, index_dtype((size,)))
+    if shape_of(values)[0] != count:
+        values = _cycled(values, iota(np.int32, count))
+    return _write_flat(a, places, values, "clip")
+
+
+@function(static=("inplace",))
+def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
+    """`arr` with values written, one after the other, where a mask holds.
+
+    Args:
+      arr: an array.
+      mask: an array of as many elements; nonzero ones hold.
+      vals: the values, converted to the dtype of `arr`; they are repeated if there are too few.
+      inplace: must be False: the result is a new array.
+    Raises:
+      ValueError: the mask is of another size, there are no values, or `inplace`.
+
+    >>> import anima.numpy as np
+    >>> x = np.arange(4)
+    >>> print(np.place(x, x > 1, np.array([7, 8]), inplace=False))
+    [0 1 7 8]
+    """
+    refuse_inplace("place", inplace)
+    arr, mask = array_like("place", arr), ravel(truth("place", mask))
+    shape = shape_of(arr)
+    if math.prod(shape) != shape_of(mask)[0]:
+        raise ValueError(
+            f"place: arr and mask must be of the same size, got {math.prod(shape)} and {shape_of(mask)[0]}"
+        )
+    values = ravel(convert_element_type(array_like("place", vals, "vals"), dtype_of(arr)))
+    if not math.prod(shape):
+        return convert_element_type(arr, dtype_of(arr))
+    if not shape_of(values)[0]:
+        raise ValueError("place: vals must not be empty")
+    ranks = cumsum(mask, dtype=index_dtype(shape_of(mask)))
+    new = _cycled(values, ranks - constant(1, ranks))
+    return reshape_p.bind(select(mask, new, ravel(arr)), new_sizes=shape)
+
+
+@function(static=("wrap", "inplace"))
+def fill_diagonal(a: Any, val: Any, wrap: bool = False, *, inplace: bool = True) -> Any:
+    """`a` with values written on its main diagonal.
+
+    Args:
+      a: an array of at least two dimensions; more than two must be of equal size.
+      val: the values, converted to the dtype of `a`; they are repeated if there are too few, and cut off if too many.
+      wrap: whether in a tall matrix the diagonal starts anew after it reached the last column and a free row.
+      inplace: must be False: the result is a new array.
+    Raises:
+      ValueError: the shape does not fit, or `inplace`.
+
+    >>> import anima.numpy as np
+    >>> print(np.fill_diagonal(np.zeros((2, 2)), np.array([1, 2]), inplace=False))
+    [[1. 0.]
+     [0. 2.]]
+    """
+    refuse_inplace("fill_diagonal", inplace)
+    a = array_like("fill_diagonal", a)
+    shape = shape_of(a)
+    if len(shape) < 2:
+        raise ValueError(f"fill_diagonal: a must have at least two dimensions, got shape {shape}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise ValueError(f"fill_diagonal: all dimensions of a must be of equal size, got shape {shape}")
+    size = math.prod(shape)
+    step = sum([math.prod(shape[i + 1 :]) for i in range(len(shape))])
+    end = size if wrap or len(shape) > 2 else min(size, shape[1] * shape[1])
+    count = -(-end // step) if step else 0
+    values = ravel(convert_element_type(array_like("fill_diagonal", val, "val"), dtype_of(a)))
+    if not count or not shape_of(values)[0]:
+        return convert_element_type(a, dtype_of(a))
+    ranks = iota(index_dtype((size,)), count)
+    places = ranks * constant(step, ranks)
+    return _write_flat(a, places, _cycled(values, ranks), "promise_in_bounds", unique=True)

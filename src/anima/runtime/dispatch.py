@@ -6,7 +6,7 @@ those. The hot path is C++ (`_native.CompiledCall`); Python is entered on a miss
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima import _native
@@ -231,6 +231,23 @@ def make_eager(primitive: Primitive) -> CompiledCall:
     return CompiledCall(
         primitive.bind, _eager_miss, _eager_traced, flat=True, name=primitive.name, spec=primitive
     )
+
+
+def eager_by_program(primitive: Primitive, param: str) -> Callable[..., Any]:
+    """The eager road of a primitive with programs: its plans are kept with the program in `param`, and go with it.
+
+    One cache for the primitive would keep thousands of programs of functions that are long gone.
+    """
+    key = ("eager", primitive)
+
+    def eager(*operands: Any, **params: Any) -> Any:
+        program = params[param]
+        if type(program) is tuple:
+            program = program[0]
+        call = program.jaxpr.memoized(key, lambda: make_eager(primitive))
+        return call(*operands, **params)
+
+    return eager
 
 
 hooks.make_eager = make_eager

@@ -1,7 +1,7 @@
 """Programs over several devices: shardings of arguments and results become one partitioned executable.
 
-Invariant: all shardings of one call are over the same set of devices, in an order fixed by the first of them;
-arguments that are not laid out as the program wants are moved before it runs, unless they are committed
+Invariant: all shardings of one call are over the same set of devices, in an order fixed by the first of them: where
+another sharding has them in another order, the program has an equal one in its own. Arguments that are not laid out as the program wants are moved before it runs, unless they are committed
 to other devices, which is an error.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from anima._native import ArrayImpl, CallPlan
+from anima import _native
+from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.core.aval import array_aval, physical_aval
 from anima.core.jaxpr import ClosedJaxpr
 from anima.errors import ShardingError
@@ -82,7 +83,7 @@ def _own_sharding(leaf: Any) -> Sharding | None:
 class ShardedProgram:
     """A jaxpr lowered for several devices."""
 
-    __slots__ = ("closed", "devices", "donate", "in_shardings", "lowered", "name", "out_shardings")
+    __slots__ = ("asked", "closed", "devices", "donate", "in_shardings", "lowered", "name", "out_shardings")
 
     def __init__(
         self,
@@ -106,8 +107,10 @@ class ShardedProgram:
         self.in_shardings = [
             _resolve(w, o, replicated, self.devices, i) for i, (w, o) in enumerate(zip(wished, own))
         ]
-        self.out_shardings = list(outs)
+        self.asked = self.out_shardings = list(outs)
         self._check_shapes()
+        self.in_shardings = [self._ordered(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
+        self.out_shardings = [s and self._ordered(s, a) for s, a in zip(outs, closed.out_avals)]
         arg_attrs = [self._attribute(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
         for index in self.donate:
             arg_attrs[index] = ", ".join(filter(None, [arg_attrs[index], "jax.buffer_donor = true"]))
@@ -117,8 +120,14 @@ class ShardedProgram:
             platform=self.devices[0].platform,
             partitions=len(self.devices),
             arg_attrs=arg_attrs,
-            result_attrs=[self._attribute(s, a) for s, a in zip(outs, closed.out_avals)],
+            result_attrs=[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
         )
+
+    def _ordered(self, sharding: Sharding, aval: Any) -> Sharding:
+        """The sharding that cuts an array in the same way, with its devices in the order of the program's."""
+        if sharding.device_assignment == self.devices:
+            return sharding
+        return GSPMDSharding(self.devices, sharding.hlo_over(array_aval(aval).ndim, self.devices))
 
     def _check_shapes(self) -> None:
         for kind, shardings, avals in (
@@ -187,6 +196,25 @@ class ShardedProgram:
         """The arguments, laid out as the program wants them."""
         return [put_sharded(leaf, s) for leaf, s in zip(leaves, self.in_shardings)]
 
+    @property
+    def reorders(self) -> bool:
+        """Whether `as_asked` has something to do."""
+        return any(s is not None and s.device_assignment != self.devices for s in self.asked)
+
+    def as_asked(self, outs: Sequence[ArrayImpl]) -> list[ArrayImpl]:
+        """The results with the shardings that were asked for, where those have the devices in another order."""
+        return [
+            x if s is None or s.device_assignment == self.devices else _reordered(x, s)
+            for x, s in zip(outs, self.asked)
+        ]
+
+
+def _reordered(value: ArrayImpl, sharding: Sharding) -> ArrayImpl:
+    """The same array and shards, under an equal sharding that has the devices in another order."""
+    shards = dict(zip(value.sharding.device_assignment, value.addressable_shards_data))
+    own = [shards[device] for device in sharding.device_assignment]
+    return _native.array_from_shards(value.shape, value.dtype, value.weak_type, sharding, own)
+
 
 def _named(sharding: GSPMDSharding, mesh: Any, ndim: int) -> Sharding:
     named = sharding.to_named(mesh) if mesh is not None else None
@@ -229,14 +257,25 @@ def _resolve(
 
 
 def run(
-    program: ShardedProgram, leaves: Sequence[Any], compiler_options: Any = None, **plan_options: Any
+    program: ShardedProgram,
+    leaves: Sequence[Any],
+    compiler_options: Any = None,
+    *,
+    out_tree: Any = None,
+    single: bool = False,
 ) -> tuple[Any, CallPlan | None]:
     """Compile and run a partitioned program: its result, and the plan for later calls of the same signature.
 
-    There is no plan where an argument over several devices had to be laid out anew: a call must not take
-    its shards as they are.
+    There is no plan where an argument over several devices had to be laid out anew (a call must not take its
+    shards as they are), nor where a result's shards must be put into another order.
     """
-    plan = program.plan(program.compile(compiler_options), **plan_options)
+    executable = program.compile(compiler_options)
     placed = program.place(leaves)
+    if program.reorders:
+        outs = program.as_asked(program.plan(executable).execute(placed))
+        if out_tree is not None:
+            return tree_unflatten(out_tree, outs), None
+        return (outs[0] if single else outs), None
+    plan = program.plan(executable, out_tree=out_tree, single=single)
     moved = any(type(x) is ArrayImpl and len(x.devices()) > 1 and p is not x for x, p in zip(leaves, placed))
     return plan.execute(placed), None if moved else plan

@@ -16,6 +16,8 @@ from anima.interpreters.flat import (
     argument_name as argument_name,
     check_callable as check_callable,
     check_outputs as check_outputs,
+    flatten_for_program as flatten_for_program,
+    is_float0 as is_float0,
     leaf_names as leaf_names,
     name_of as name_of,
     signature_of as signature_of,
@@ -32,7 +34,7 @@ def check_inputs(
       TypeError: a leaf is no array or number; the message names the argument.
     """
     for index, leaf in enumerate(leaves):
-        if isinstance(leaf, Tracer):
+        if isinstance(leaf, Tracer) or is_float0(leaf):
             continue
         try:
             leaves[index] = as_array(leaf)
@@ -81,6 +83,7 @@ def select_args(
             full[position] = value
         return fun(*full, **kwargs)
 
+    partial.__name__ = name_of(fun)  # what messages call it
     return tuple(positions), partial
 
 

@@ -486,6 +486,13 @@ def jacrev(
         bound = partial(of_chosen, **kwargs) if kwargs else of_chosen
         value, pullback, aux = _vjp(bound, chosen, {}, has_aux, "jacrev")
         outs, out_tree = tree_flatten(value)
+        for out in outs:
+            dtype = shaped(out).dtype
+            if not dtypes.is_inexact(dtype):
+                raise TypeError(
+                    f"jacrev requires real- or complex-valued outputs, but {name_of(fun)} returned {dtypes.dtype_name(dtype)}; "
+                    "return it as auxiliary data with has_aux=True, or use jacfwd"
+                )
         pull = lambda *cts: pullback(tree_unflatten(out_tree, cts))
         grads = vmap(pull)(*_basis(outs))
         leaves_of_args, tree = tree_flatten(grads)

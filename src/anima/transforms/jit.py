@@ -8,6 +8,8 @@ wrapping the same function again does not trace it again.
 from __future__ import annotations
 
 import functools
+import struct
+import types
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from anima.runtime.dispatch import Program, check_operand, device_of
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
+    flatten_for_program,
     leaf_names,
     name_of,
     signature_of,
@@ -67,17 +70,25 @@ class TracedProgram:
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
 _programs: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 _own_programs: weakref.WeakKeyDictionary[CompiledCall, dict[Any, Any]] = weakref.WeakKeyDictionary()
+_METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 
 
 def _programs_of(call: CompiledCall) -> dict[Any, Any]:
-    """The traced programs of the function behind `call`, shared with other `jit`s of it."""
-    for table, key in ((_programs, call.fun), (_own_programs, call)):
+    """The traced programs of the function behind `call`, shared with other `jit`s of it.
+
+    Equal keys of a table share programs, so only callables that are equal because they are the same, or the same
+    method of the same object, may be keys; others may call themselves equal and compute different things.
+    """
+    fun = call.fun
+    equality: Any = type(fun).__eq__
+    if equality is object.__eq__ or isinstance(fun, _METHODS):
         try:
-            known = table.get(key)
-            return known if known is not None else table.setdefault(key, {})
+            known = _programs.get(fun)
+            return known if known is not None else _programs.setdefault(fun, {})
         except TypeError:  # not hashable, or cannot be referred to weakly
-            continue
-    raise TypeError(f"jit cannot keep programs for {call.fun!r}")
+            pass
+    known = _own_programs.get(call)
+    return known if known is not None else _own_programs.setdefault(call, {})
 
 
 def forget_programs() -> None:
@@ -87,11 +98,20 @@ def forget_programs() -> None:
 
 
 class _Static:
-    """A static argument in a key: equal only to an equal value of the same type."""
+    """A static argument in a key: equal only to an equal value of the same type, floats to the last bit.
+
+    So are the items of tuples. The signatures that C++ keeps tell static values apart in the same way.
+    """
 
     __slots__ = ("value",)
 
     def __init__(self, value: Any) -> None:
+        if type(value) is tuple:
+            value = tuple([_Static(item) for item in value])
+        elif type(value) is float:
+            value = (float, struct.pack("d", value))
+        elif type(value) is complex:
+            value = (complex, struct.pack("dd", value.real, value.imag))
         self.value = value
 
     def __eq__(self, other: object) -> bool:
@@ -170,8 +190,8 @@ class _Call:
     def __init__(
         self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool
     ) -> None:
-        self.args, self.kwargs, self.static, self.fun = _split_static(call, args, kwargs)
-        self.leaves, self.in_tree = tree_flatten((self.args, self.kwargs))
+        *dynamic, self.static, self.fun = _split_static(call, args, kwargs)
+        (self.args, self.kwargs), self.leaves, self.in_tree = flatten_for_program(tuple(dynamic))
         _check_leaves(call, self.leaves, self.args, self.kwargs, tracers)
 
     def program(self, call: CompiledCall) -> TracedProgram:
@@ -192,7 +212,7 @@ class _Call:
         return program
 
     def _trace(self, call: CompiledCall, avals: Sequence[Any]) -> TracedProgram:
-        flat = FlatFunction(self.fun, self.in_tree)
+        flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
         names = _LazyNames(call.fun, self.args, self.kwargs)
         jaxpr, consts = stage(flat, avals, name, names)

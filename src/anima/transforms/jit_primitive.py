@@ -17,6 +17,7 @@ from anima.interpreters.jvp import jvp_jaxpr
 from anima.interpreters.linearize import linearize_jaxpr
 from anima.interpreters.transpose import transpose_jaxpr
 from anima.lowering.module import Context, Value
+from anima.runtime.dispatch import eager_by_program
 
 
 def _shape(*avals: Any, jaxpr: ClosedJaxpr, name: str) -> list[Any]:
@@ -90,3 +91,4 @@ jit_p = Primitive(
     effects=_effects,
     multiple_results=True,
 )
+jit_p.eager = eager_by_program(jit_p, "jaxpr")

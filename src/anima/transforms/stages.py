@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anima._native import tree_flatten, tree_unflatten
+from anima._native import tree_unflatten
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.errors import JAXTypeError
+from anima.interpreters.flat import flatten_for_program
 from anima.runtime.dispatch import check_operand
 from anima.runtime.hlo_text import hlo_text
+from anima.runtime.sharded import ShardedProgram
 from anima.transforms.shapes import ShapeDtypeStruct
 
 
@@ -59,8 +61,13 @@ class Lowered:
 
     @property
     def in_avals(self) -> Any:
-        count = len(self._traced.consts)
-        return tree_unflatten(self.in_tree, self._traced.closed.in_avals[count:])
+        return tree_unflatten(self.in_tree, self.leaf_avals)
+
+    @property
+    def leaf_avals(self) -> list[Any]:
+        """The types of the arguments' leaves."""
+        found: list[Any] = self._traced.closed.in_avals[len(self._traced.consts) :]
+        return found
 
     @property
     def out_info(self) -> Any:
@@ -81,12 +88,17 @@ class Lowered:
         """The program compiled for its device."""
         options = {**(self._options or {}), **(compiler_options or {})} or None
         executable = self._program.compile(options)
-        plan = self._program.plan(executable, out_tree=self.out_tree, committed=self._committed)
+        out_tree = None if _reorders(self._program) else self.out_tree
+        plan = self._program.plan(executable, out_tree=out_tree, committed=self._committed)
         return Compiled(executable, plan, self)
 
     def cost_analysis(self) -> dict[str, float]:
         """XLA's estimate of the program's cost (compiles it)."""
         return self.compile().cost_analysis()
+
+
+def _reorders(program: Any) -> bool:
+    return isinstance(program, ShardedProgram) and program.reorders
 
 
 class Compiled:
@@ -117,7 +129,7 @@ class Compiled:
         Raises:
           TypeError: the arguments are not of the shapes, dtypes and structure that it was compiled for.
         """
-        leaves, tree = tree_flatten((args, kwargs))
+        _, leaves, tree = flatten_for_program((args, kwargs))
         if tree != self.in_tree:
             raise TypeError(
                 f"the program was compiled for arguments of structure {self.in_tree}, called with {tree}"
@@ -125,14 +137,17 @@ class Compiled:
         if any(isinstance(x, Tracer) for x in leaves):
             raise JAXTypeError("a compiled program cannot be transformed: call the jitted function instead")
         leaves = [check_operand(x, "a compiled program") for x in leaves]
-        wanted, _ = tree_flatten(self._lowered.in_avals)
-        for index, (leaf, aval) in enumerate(zip(leaves, wanted)):
+        for index, (leaf, aval) in enumerate(zip(leaves, self._lowered.leaf_avals)):
             got: Any = aval_of(leaf)
             if got.shape != aval.shape or got.dtype != aval.dtype:
                 raise TypeError(
                     f"argument leaf {index} is {got.str_short()}; the program was compiled for {aval.str_short()}"
                 )
-        return self._plan.execute(leaves)
+        program = self._lowered._program
+        if not isinstance(program, ShardedProgram):
+            return self._plan.execute(leaves)
+        outs = self._plan.execute(program.place(leaves))
+        return tree_unflatten(self.out_tree, program.as_asked(outs)) if program.reorders else outs
 
     def as_text(self) -> str:
         """The optimised program, as XLA runs it, in the form of HLO text."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
-from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, leaf_names, name_of, public
+from anima.transforms.arguments import (
+    FlatFunction,
+    check_callable,
+    check_inputs,
+    is_float0,
+    leaf_names,
+    name_of,
+    public,
+)
 from anima.tree.compare import flatten_axes
 
 
@@ -60,6 +70,10 @@ def vmap(
         size = _size(dims, leaves, axis_size, fun, args, kwargs)
         flat = FlatFunction(fun, in_tree)
         axis = Axis(size, axis_name, spmd_axis_name)
+        for i, (leaf, dim) in enumerate(zip(leaves, dims)):
+            if is_float0(leaf) and dim is not None:  # all its examples are the same
+                shape = leaf.shape[:dim] + leaf.shape[dim + 1 :]
+                leaves[i], dims[i] = np.zeros(shape, leaf.dtype), None
         outs, out_dims = batch_flat(flat, axis, leaves, dims)
         targets = flatten_axes("vmap out_axes", flat.out_tree, out_axes)
         results = [_place(o, d, t, size, fun) for o, d, t in zip(outs, out_dims, targets)]

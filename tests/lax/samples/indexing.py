@@ -204,7 +204,7 @@ GATHERS: dict[str, tuple[np.ndarray, np.ndarray, Numbers, Sequence[int]]] = {
     "scalar place": (X, np.array([2, 3], I32), ((), (0, 1), (0, 1)), (1, 1)),
 }  # fmt: skip
 GATHER = [
-    *(gather_sample(*row, mode="fill", fill=-2) for row in GATHERS.values()),
+    *(gather_sample(*row, mode="fill", fill=1) for row in GATHERS.values()),
     *(gather_sample(*row, mode="clip") for row in GATHERS.values()),
     *(gather_sample(GATHERS["rows"][0].astype(t), *GATHERS["rows"][1:], mode="fill") for t in (F32, I32, np.uint8, bool)),
     Sample(

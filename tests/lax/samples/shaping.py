@@ -147,7 +147,7 @@ JOINING = [
 def counted(x: np.ndarray) -> np.ndarray:
     """The last index; narrow integers wrap around."""
     places = np.broadcast_to(np.arange(x.shape[1]), x.shape)
-    if dtypes.is_int(x.dtype):
+    if dtypes.is_int(x.dtype) and dtypes.itemsize_bits(x.dtype) < 64:
         places = places & ((1 << dtypes.itemsize_bits(x.dtype)) - 1)
         if dtypes.is_signed_int(x.dtype):
             top = 1 << (dtypes.itemsize_bits(x.dtype) - 1)

@@ -33,8 +33,16 @@ GROUPS = {
 RAW = re.compile(r"^(std::|Unexpected index|basic_|vector::|map::|bad_|unordered_map)")
 
 
-class Shutdown(Exception):
+class BrokenRule(Exception):
     """A case that raised what it must not."""
+
+
+def text_of(error: Exception) -> str:
+    """What an exception says, if its arguments let it."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def run(group: str, seed: int, count: int, first: int, progress: int) -> None:
@@ -46,8 +54,9 @@ def run(group: str, seed: int, count: int, first: int, progress: int) -> None:
         try:
             GROUPS[group](pool)
         except Exception as error:
-            if isinstance(error, SystemError) or RAW.match(str(error)):
-                raise Shutdown(f"case {number} of {group}: {type(error).__name__}: {error}") from error
+            said = text_of(error)
+            if isinstance(error, SystemError) or RAW.match(said):
+                raise BrokenRule(f"case {number} of {group}: {type(error).__name__}: {said}") from error
         finally:
             pool.end()
     gc.collect()
@@ -64,7 +73,7 @@ def main(arguments: list[str]) -> int:
     sys.setrecursionlimit(3000)
     try:
         run(group, seed, count, first, progress)
-    except Shutdown:
+    except BrokenRule:
         traceback.print_exc()
         return 1
     nt.close_all_clients()

@@ -80,6 +80,7 @@ def traced_body(
     known = table.get(key)
     if known is not None:
         return known
+    _check_returns(what, fun)
     flat: Any = flatten()
     jaxpr, consts = stage(flat, avals, name_of(fun))
     body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(fun))
@@ -115,13 +116,16 @@ def _check_effects(what: str, body: Body) -> None:
 
 
 def check_function(what: str, argument: str, fun: Any) -> None:
-    """Raise TypeError unless `fun` is a function that can be traced."""
+    """Raise TypeError unless `fun` is a function."""
     if not callable(fun):
         raise TypeError(f"{what}: {argument} must be a function, got {fun!r:.80} of type {type(fun).__name__}")
+
+
+def _check_returns(what: str, fun: Any) -> None:
     if inspect.isgeneratorfunction(fun) or inspect.iscoroutinefunction(fun):
         raise TypeError(
-            f"{what}: {argument} {name_of(fun)} is a generator or coroutine function; return the values instead of "
-            "yielding or awaiting them"
+            f"{what}: {name_of(fun)} is a generator or coroutine function; return the values instead of yielding or "
+            "awaiting them"
         )
 
 
@@ -158,16 +162,23 @@ def leaf_path(tree: PyTreeDef, index: int) -> str:
     return keystr(tree_leaves_with_path(tree.unflatten(range(tree.num_leaves)))[index][0])
 
 
-def with_common_consts(bodies: Sequence[Body]) -> tuple[tuple[ClosedJaxpr, ...], list[Any]]:
-    """The programs of several functions of the same arguments, all made to take the same captured values first."""
+def with_common_consts(
+    bodies: Sequence[Body], check: Callable[[], None]
+) -> tuple[tuple[ClosedJaxpr, ...], list[Any]]:
+    """The programs of several functions of the same arguments, all made to take the same captured values first.
+
+    `check` is called the first time that they meet, and may raise.
+    """
     consts: dict[int, Any] = {}
     for body in bodies:
-        consts.update((id(c), c) for c in body.consts)
+        for const in body.consts:
+            consts[id(const)] = const
+    values = list(consts.values())
     place = {key: i for i, key in enumerate(consts)}
     places = tuple([tuple([place[id(c)] for c in body.consts]) for body in bodies])
-    values = list(consts.values())
 
     def share() -> tuple[ClosedJaxpr, ...]:
+        check()
         avals = [aval_of(c) for c in values]
         return tuple([_taking(body.closed.jaxpr, taken, avals) for body, taken in zip(bodies, places)])
 

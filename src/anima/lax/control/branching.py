@@ -46,7 +46,7 @@ def cond(
     `cond(pred, true_operand, true_fun, false_operand, false_fun)`.
 
     Args:
-      pred: a scalar, boolean or a number (true unless it is 0).
+      pred: a scalar, boolean or a real number (true unless it is 0).
       true_fun, false_fun: functions whose results have the same structure, shapes and dtypes. Both are traced.
       operands: what they are called with: arrays and pytrees of them.
       operand: the only operand, by keyword.
@@ -79,8 +79,8 @@ def _cond(pred: Any, funs: tuple[Any, Any], operands: tuple[Any, ...], own: bool
         check_function("cond", argument, fun)
     aval = scalar_aval("cond", "pred", pred)
     kind = dtypes.kind_of(aval.dtype)
-    if kind is None:
-        raise TypeError(f"cond: pred must be a boolean or a number, got dtype {dtypes.dtype_name(aval.dtype)}")
+    if kind is None or kind == "c":
+        raise TypeError(f"cond: pred must be a boolean or a real number, got dtype {dtypes.dtype_name(aval.dtype)}")
     if disable_jit.value and (known := concrete_of(pred)) is not None:
         number = 0 if known else 1
         return funs[number](operands[number]) if own else funs[number](*operands)
@@ -147,9 +147,15 @@ def _choose(
     leaves, tree = operand_leaves(what, "operands", operands)
     avals = [aval_of(x) for x in leaves]
     bodies = [_branch(what, fun, tree, avals, only) for _, fun, only in branches]
-    names = [f"{name} ({body.name})" for (name, _, _), body in zip(branches, bodies)]
-    check_branches(what, names, [b.out_tree for b in bodies], [b.out_avals for b in bodies])
-    programs, consts = with_common_consts(bodies)
+
+    def check() -> None:
+        pairs = list(zip(branches, bodies))
+        if what == "cond":
+            pairs.reverse()  # users write true_fun first
+        names = [f"{name} ({body.name})" for (name, _, _), body in pairs]
+        check_branches(what, names, [b.out_tree for _, b in pairs], [b.out_avals for _, b in pairs])
+
+    programs, consts = with_common_consts(bodies, check)
     return tree_unflatten(bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs))
 
 

@@ -55,7 +55,7 @@ def check_carry(
     if tree != out_tree:
         [difference, *_] = treedef_differences(tree, out_tree)
         raise TypeError(
-            f"{what}: {body} output and input must have the same pytree structure, but "
+            f"{what}: {body} output and input must have the same pytree structure: "
             f"{difference.message(start, f'what {body} returns')}. Return a carry that is built as {start} is."
         )
     for index, (before, after) in enumerate(zip(ins, outs)):
@@ -81,7 +81,7 @@ def check_branches(what: str, names: Sequence[str], trees: Sequence[PyTreeDef], 
         if tree != trees[0]:
             [difference, *_] = treedef_differences(trees[0], tree)
             raise TypeError(
-                f"{what}: all branches must return the same pytree structure, but "
+                f"{what}: all branches must return the same pytree structure: "
                 f"{difference.message(f'the result of {names[0]}', f'that of {name}')}."
             )
         for index, (first, other) in enumerate(zip(outs[0], avals)):
@@ -89,7 +89,7 @@ def check_branches(what: str, names: Sequence[str], trees: Sequence[PyTreeDef], 
                 path = leaf_path(tree, index)
                 raise TypeError(
                     f"{what}: all branches must return identical types; result{path} of {names[0]} is "
-                    f"{type_text(first)}, but of {name} it is {type_text(other)}. {_common(first, other)}"
+                    f"{type_text(first)}, of {name} it is {type_text(other)}. {_common(first, other)}"
                 )
 
 

@@ -40,6 +40,7 @@ from anima.lax.control.programs import (
 from anima.lax.selection import select_n
 from anima.lax.shape import broadcast_in_dim
 from anima.lowering.module import Context, Value
+from anima.runtime.dispatch import eager_by_program
 
 Branches = tuple[ClosedJaxpr, ...]
 
@@ -51,7 +52,7 @@ def _shape(index: Any, *avals: Any, branches: Branches) -> list[Any]:
         if len(branch.in_avals) != len(avals):
             raise TypeError(f"cond: {len(avals)} operands for a branch of {len(branch.in_avals)}")
     outs = zip(*[branch.out_avals for branch in branches])
-    return [types[0] if all(a.weak_type for a in types) else types[0].strip_weak_type() for types in outs]  # type: ignore[attr-defined]
+    return [types[0] if all(a.weak_type for a in types) else types[0].strip_weak_type() for types in outs]
 
 
 def _effects(*avals: Any, branches: Branches) -> Effects:
@@ -110,12 +111,20 @@ class _Split:
         def fun(run: Run, *operands: Any) -> list[Any]:
             outs = run(split.primal, operands)
             residuals = dict(zip(places, outs[count:]))
-            return [*outs[:count], *[residuals[i] if i in residuals else hooks.zeros(a) for i, a in enumerate(slots)]]
+            return [
+                *outs[:count],
+                *[residuals[i] if i in residuals else hooks.zeros(a) for i, a in enumerate(slots)],
+            ]
 
         return staged(fun, split.primal.in_avals, split.primal.jaxpr.name)
 
     def _linear(
-        self, split: LinearizedJaxpr, places: list[int], slots: list[ShapedArray], branch: ClosedJaxpr, flags: Flags
+        self,
+        split: LinearizedJaxpr,
+        places: list[int],
+        slots: list[ShapedArray],
+        branch: ClosedJaxpr,
+        flags: Flags,
     ) -> ClosedJaxpr:
         out_avals, in_avals = branch.out_avals, branch.in_avals
         shared = [*slots, *[out_avals[i] for i in self.outputs], *[in_avals[i] for i in self.inputs]]
@@ -230,7 +239,7 @@ def _select(
 def perform(program: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
     """The results of a program: as one compiled program if called eagerly, else in place."""
     if get_trace() is None:
-        return cond_p.bind(np.int32(0), *args, branches=(program,))  # type: ignore[no-any-return]
+        return cond_p.bind(np.int32(0), *args, branches=(program,))
     return eval_jaxpr(program.jaxpr, program.consts, *args)
 
 
@@ -259,3 +268,4 @@ cond_p = Primitive(
     dce=_dce,
     multiple_results=True,
 )
+cond_p.eager = eager_by_program(cond_p, "branches")

@@ -6,6 +6,7 @@ which differentiates in reverse; called eagerly, where nothing differentiates, i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import aval_of, get_trace
+from anima.core.trace import get_trace
 from anima.interpreters.jvp import concrete_of, stage_closed
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
@@ -26,6 +27,7 @@ from anima.lax.control.programs import avals_of
 from anima.lax.control.scan_primitive import scan_p
 from anima.lax.control.while_primitive import while_p
 from anima.lax.convert import convert_element_type
+from anima.lax.operands import constant
 
 
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
@@ -134,9 +136,8 @@ def fori_loop(
     45
     """
     check_function("fori_loop", "body_fun", body_fun)
-    dtype = _index_dtype(lower, upper)
-    bounds = [concrete_of(lower), concrete_of(upper)]
-    known = all(b is not None for b in bounds)
+    known = concrete_of(lower) is not None and concrete_of(upper) is not None
+    index = _index_aval(lower, upper, known)
     if unroll is not None and not known:
         raise ValueError(
             "fori_loop: unroll needs bounds that are known while tracing, but lower or upper is traced; pass Python "
@@ -144,15 +145,15 @@ def fori_loop(
         )
     if disable_jit.value and known:
         val = init_val
-        for i in range(int(bounds[0]), int(bounds[1])):
+        for i in range(_integer(lower), _integer(upper)):
             val = body_fun(i, val)
         return val
     leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
-    index = ShapedArray((), dtype)
+    dtype = index.dtype
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
     if known and (unroll is not None or get_trace() is not None):
-        first, last = int(bounds[0]), int(bounds[1])
-        length = max(last - first, 0)
+        first = _integer(lower)
+        length = max(_integer(upper) - first, 0)
         outs = scan_p.bind(
             *body.consts,
             dtype.type(first),
@@ -188,16 +189,24 @@ class _Counting:
         self._flat = flat_call(fun, tree_flatten(0)[1], tree)
 
     def __call__(self, index: Any, *leaves: Any) -> list[Any]:
-        following = add(index, aval_of(index).dtype.type(1))  # type: ignore[attr-defined]
-        return [following, *self._flat(index, *leaves)]
+        return [add(index, constant(1, index)), *self._flat(index, *leaves)]
 
     @property
     def out_tree(self) -> PyTreeDef:
         return self._flat.out_tree
 
 
-def _index_dtype(lower: Any, upper: Any) -> Any:
-    """The dtype of a loop's index: that of a bound which is not a plain number, else the default for integers."""
+def _integer(bound: Any) -> int:
+    value: Any = concrete_of(bound)
+    return int(value)
+
+
+def _index_aval(lower: Any, upper: Any, known: bool) -> ShapedArray:
+    """The type of a loop's index.
+
+    Its dtype is that of a bound which is not a plain number, else the default for integers. It is weakly typed if both
+    bounds are, and if they are known: then they might as well be plain numbers.
+    """
     avals = [scalar_aval("fori_loop", name, v) for name, v in (("lower", lower), ("upper", upper))]
     for name, aval in zip(("lower", "upper"), avals):
         if not dtypes.is_int(aval.dtype):
@@ -207,11 +216,20 @@ def _index_dtype(lower: Any, upper: Any) -> Any:
         first, second = map(dtypes.dtype_name, strong)
         raise TypeError(f"fori_loop: lower and upper must have equal dtypes, got {first} and {second}; convert one")
     dtype = strong[0] if strong else avals[0].dtype
-    info = dtypes.iinfo(dtype)
     for name, value in (("lower", lower), ("upper", upper)):
-        if isinstance(value, int) and not info.min <= value <= info.max:
+        if isinstance(value, int) and not 0 <= value < 2**7 and not _fits(value, dtype):
             raise OverflowError(f"fori_loop: {name} is {value}, which does not fit into {dtypes.dtype_name(dtype)}")
-    return dtype
+    return _index_types(dtype, known or not strong)
+
+
+@functools.lru_cache(maxsize=64)
+def _index_types(dtype: Any, weak: bool) -> ShapedArray:
+    return ShapedArray((), dtype, weak)
+
+
+def _fits(value: int, dtype: Any) -> bool:
+    info = dtypes.iinfo(dtype)
+    return int(info.min) <= value <= int(info.max)
 
 
 def _as_index(value: Any, dtype: Any) -> Any:

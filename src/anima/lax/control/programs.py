@@ -75,7 +75,7 @@ def memoized_together(programs: Sequence[ClosedJaxpr], key: Hashable, build: Cal
     for program in programs[1:]:
         table = table.setdefault(program, WeakKeyDictionary())
     known: T | None = table.get(programs[0])
-    return table.setdefault(programs[0], build()) if known is None else known  # type: ignore[no-any-return]
+    return table.setdefault(programs[0], build()) if known is None else known
 
 
 def staged(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue], name: str) -> ClosedJaxpr:

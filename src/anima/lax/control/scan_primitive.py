@@ -42,6 +42,7 @@ from anima.lax.control.programs import (
 from anima.lax.declare import comparison
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.dispatch import eager_by_program
 
 Params = dict[str, Any]
 
@@ -62,14 +63,18 @@ def _stacked(aval: Any, length: int) -> ShapedArray:
     return array.update(shape=(length, *array.shape))
 
 
-def _shape(*avals: Any, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_carry: int, **how: Any) -> list[Any]:
+def _shape(
+    *avals: Any, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_carry: int, **how: Any
+) -> list[Any]:
     parts, rows = _Parts(avals, num_consts, num_carry), _Parts(jaxpr.in_avals, num_consts, num_carry)
     outs = jaxpr.out_avals
     if len(avals) != len(jaxpr.in_avals) or len(outs) < num_carry:
         raise TypeError(f"scan: {len(avals)} operands for a program of {len(jaxpr.in_avals)}")
     for before, inside, after in zip(parts.carry, rows.carry, outs):
         if not same_type(before, inside) or not same_type(before, after):
-            raise TypeError(f"scan: the carry is {before.str_short()}, but the body returns {after.str_short()}")
+            raise TypeError(
+                f"scan: the carry is {before.str_short()}, but the body returns {after.str_short()}"
+            )
     for x, row in zip(parts.xs, rows.xs):
         if not same_type(x, _stacked(row, length)):
             raise TypeError(f"scan: rows {row.str_short()} of an operand {x.str_short()} for length {length}")
@@ -134,9 +139,12 @@ def _loop(
 
     def body(inner: Context, args: list[Value]) -> list[Value]:
         if not own:
-            return steps(inner, None, range(unroll), args)  # type: ignore[no-any-return]
+            return steps(inner, None, range(unroll), args)
         step = inner.constant(dtype.type(unroll))
-        return [inner.op("stablehlo.add", (args[0], step), scalar), *steps(inner, args[0], range(unroll), args[1:])]
+        return [
+            inner.op("stablehlo.add", (args[0], step), scalar),
+            *steps(inner, args[0], range(unroll), args[1:]),
+        ]
 
     # The regions use values from outside as they are; XLA makes them invariant elements of the loop's state.
     regions = [ctx.region(avals, cond), ctx.region(avals, body)]
@@ -150,7 +158,12 @@ def _counter(jaxpr: Jaxpr, num_consts: int, num_carry: int) -> int | None:
     for k in range(num_carry):
         before, eqn = jaxpr.invars[num_consts + k], made.get(jaxpr.outvars[k])  # type: ignore[arg-type]
         aval: Any = before.aval
-        if eqn is None or eqn.primitive.name != "add" or aval.shape or str(aval.dtype) not in ("int32", "int64"):
+        if (
+            eqn is None
+            or eqn.primitive.name != "add"
+            or aval.shape
+            or str(aval.dtype) not in ("int32", "int64")
+        ):
             continue
         one = eqn.invars[1]
         if eqn.invars[0] is before and isinstance(one, Literal) and np.asarray(one.val) == 1:
@@ -178,7 +191,10 @@ def _take(ctx: Context, stack: Value, place: Value) -> Value:
     starts = [place, *[ctx.constant(place.dtype.type(0))] * (len(whole.shape) - 1)]
     sizes = (1, *whole.shape[1:])
     part = ctx.op(
-        "stablehlo.dynamic_slice", (stack, *starts), ShapedArray(sizes, whole.dtype), f"slice_sizes = {i64_array(sizes)}"
+        "stablehlo.dynamic_slice",
+        (stack, *starts),
+        ShapedArray(sizes, whole.dtype),
+        f"slice_sizes = {i64_array(sizes)}",
     )
     aval = array_aval(stack.aval)
     return ctx.op("stablehlo.reshape", (part,), aval.update(shape=aval.shape[1:]))
@@ -226,7 +242,11 @@ def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[An
         *values.xs,
         *chosen(given.xs, entering.xs),
         **params
-        | {"jaxpr": program, "num_consts": num_consts + sum(entering.consts), "num_carry": num_carry + sum(flags)},
+        | {
+            "jaxpr": program,
+            "num_consts": num_consts + sum(entering.consts),
+            "num_carry": num_carry + sum(flags),
+        },
     )
     carried, stacked = outs[: num_carry + sum(flags)], outs[num_carry + sum(flags) :]
     count = len(jaxpr.out_avals) - num_carry
@@ -241,7 +261,9 @@ def _tangent_program(
     """The program that computes tangents too, its operands and results in the order that `scan` wants."""
     num_carry, num_ins, num_outs = len(carry), len(jaxpr.in_avals), len(jaxpr.out_avals)
     derived, out_flags = jvp_jaxpr(jaxpr, consts + carry + xs, carry + (False,) * (num_outs - num_carry))
-    ins = _interleaved((num_consts, num_carry, num_ins - num_consts - num_carry), tuple(map(sum, (consts, carry, xs))))
+    ins = _interleaved(
+        (num_consts, num_carry, num_ins - num_consts - num_carry), tuple(map(sum, (consts, carry, xs)))
+    )
     outs = _interleaved((num_carry, num_outs - num_carry), (sum(carry), sum(out_flags[num_carry:])))
     return reordered(derived, ins, outs), out_flags
 
@@ -347,7 +369,8 @@ def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], l
     jaxpr, num_consts, num_carry = params["jaxpr"], params["num_consts"], params["num_carry"]
     entering = _Parts(nonzeros(tangents), num_consts, num_carry)
     split = jaxpr.jaxpr.memoized(
-        ("scan linearize", entering.consts, entering.carry, entering.xs), lambda: _Split(jaxpr, num_consts, entering)
+        ("scan linearize", entering.consts, entering.carry, entering.xs),
+        lambda: _Split(jaxpr, num_consts, entering),
     )
     outs = scan_p.bind(*primals, **params | {"jaxpr": split.primal})
     count = len(jaxpr.out_avals)
@@ -432,7 +455,9 @@ def _transposed(
         parts = _Parts(args, len(constants), len(sums) + num_carry)
         totals, carry = parts.carry[: len(sums)], parts.carry[len(sums) :]
         given = [*parts.consts, *parts.xs[: len(rows)], *carry, *parts.xs[len(rows) :]]
-        results = _Parts(spread(run(derived, given), found, [*of_consts, *of_carry, *of_rows]), len(of_consts), num_carry)
+        results = _Parts(
+            spread(run(derived, given), found, [*of_consts, *of_carry, *of_rows]), len(of_consts), num_carry
+        )
         added = [add_cotangents(total, ct) for total, ct in zip(totals, chosen(results.consts, flags.consts))]
         return [*added, *map(instantiate, results.carry), *chosen(results.xs, flags.xs)]
 
@@ -447,7 +472,7 @@ def _transpose_mixed(cts: Any, args: Sequence[Any], params: Params) -> list[Any]
         values = list(args)
         for i, value in zip(where, given):
             values[i] = value
-        return scan_p.bind(*values, **params)  # type: ignore[no-any-return]
+        return scan_p.bind(*values, **params)
 
     # Where a function is linear its derivative is the same at all points, also at zero.
     _, tape = linearize_flat(fun, [hooks.zeros(args[i].aval) for i in where])
@@ -507,3 +532,4 @@ scan_p = Primitive(
     dce=_dce,
     multiple_results=True,
 )
+scan_p.eager = eager_by_program(scan_p, "jaxpr")

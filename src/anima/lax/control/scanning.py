@@ -6,6 +6,7 @@ the program that was compiled before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -97,17 +98,23 @@ def _carry_of(body: Body, count: int) -> tuple[PyTreeDef, list[ShapedArray]]:
       TypeError: it returns no pair.
     """
     tree = body.out_tree
-    if tree.is_leaf or tree.node_data()[0] not in (tuple, list) or len(tree.children()) != 2:
+    node = tree.node_data()
+    if node is None or node[0] not in (tuple, list) or len(tree.children()) != 2:
+        given = "an array" if tree.is_leaf else str(tree)
         raise TypeError(
-            f"scan: f must return a pair, the next carry and a result (None if there is none), but {body.name} returns {tree}"
+            f"scan: f must return a pair, the next carry and a result (None if there is none), but {body.name} returns {given}"
         )
     carry = tree.children()[0]
     return carry, body.out_avals[: carry.num_leaves]
 
 
-def _row_aval(x: Any) -> ShapedArray:
-    aval = shaped(x)
+@functools.lru_cache(maxsize=4096)
+def _without_first(aval: ShapedArray) -> ShapedArray:
     return aval.update(shape=aval.shape[1:])
+
+
+def _row_aval(x: Any) -> ShapedArray:
+    return _without_first(shaped(x))
 
 
 def _length(what: str, rows: Sequence[Any], tree: PyTreeDef, length: Any) -> int:

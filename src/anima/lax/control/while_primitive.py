@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from anima._native import set_trace
-from anima.core.aval import ShapedArray
+from anima.core.aval import ShapedArray, array_aval
 from anima.core.effects import Effects
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
@@ -42,6 +42,7 @@ from anima.lax.reductions import reduce_or
 from anima.lax.selection import select_n
 from anima.lax.shape import broadcast_in_dim
 from anima.lowering.module import Context, Value
+from anima.runtime.dispatch import eager_by_program
 
 
 class _Parts:
@@ -62,10 +63,14 @@ def _shape(
     parts = _Parts(avals, cond_nconsts, body_nconsts)
     outs = body_jaxpr.out_avals
     if len(cond_jaxpr.in_avals) != cond_nconsts + len(parts.carry) or len(outs) != len(parts.carry):
-        raise TypeError(f"while: a carry of {len(parts.carry)} does not fit the programs of its condition and body")
+        raise TypeError(
+            f"while: a carry of {len(parts.carry)} does not fit the programs of its condition and body"
+        )
     for before, after in zip(parts.carry, outs):
         if not same_type(before, after):
-            raise TypeError(f"while: the carry is {before.str_short()}, but the body returns {after.str_short()}")
+            raise TypeError(
+                f"while: the carry is {before.str_short()}, but the body returns {after.str_short()}"
+            )
     return outs
 
 
@@ -74,16 +79,23 @@ def _effects(*avals: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, **co
 
 
 def _lower(
-    ctx: Context, *operands: Value, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+    ctx: Context,
+    *operands: Value,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> list[Value]:
     parts = _Parts(operands, cond_nconsts, body_nconsts)
     avals = [v.aval for v in parts.carry]
     # The regions use values from outside as they are; XLA makes them invariant elements of the loop's state.
     cond = ctx.region(
-        avals, lambda inner, carry: inner.jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, [*parts.cond_consts, *carry])
+        avals,
+        lambda inner, carry: inner.jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, [*parts.cond_consts, *carry]),
     )
     body = ctx.region(
-        avals, lambda inner, carry: inner.jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, [*parts.body_consts, *carry])
+        avals,
+        lambda inner, carry: inner.jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, [*parts.body_consts, *carry]),
     )
     return ctx.ops("stablehlo.while", parts.carry, avals, regions=[cond, body])
 
@@ -98,7 +110,13 @@ def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[An
 
 
 def _with_tangents(
-    primals: Any, tangents: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+    primals: Any,
+    tangents: Any,
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> tuple[list[Any], Flags]:
     """The loop that carries tangents along, and for which parts of the carry it does."""
     values, given = _Parts(primals, cond_nconsts, body_nconsts), _Parts(tangents, cond_nconsts, body_nconsts)
@@ -137,7 +155,9 @@ def _tangent_programs(
     carry_tangents = range(ins + sum(const_flags), len(derived.in_avals))
     body = reordered(derived, [*range(nconsts), *const_tangents, *range(nconsts, ins), *carry_tangents])
     avals = [a.tangent_aval() for a in chosen(cond.in_avals[-len(flags) :], flags)] if flags else []
-    wider = staged(lambda run, *args: run(cond, args[: len(cond.in_avals)]), [*cond.in_avals, *avals], cond.jaxpr.name)
+    wider = staged(
+        lambda run, *args: run(cond, args[: len(cond.in_avals)]), [*cond.in_avals, *avals], cond.jaxpr.name
+    )
     return wider, body
 
 
@@ -150,7 +170,7 @@ def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], l
         return outs, spread(again[len(outs) :], flags, params["body_jaxpr"].out_avals)
     skipped = params["cond_nconsts"]
     assert scan_p.linearize is not None
-    return scan_p.linearize(  # type: ignore[no-any-return]
+    return scan_p.linearize(
         primals[skipped:],
         tangents[skipped:],
         jaxpr=params["body_jaxpr"],
@@ -163,20 +183,29 @@ def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], l
 
 
 def _known_count(
-    operands: Sequence[Any], *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+    operands: Sequence[Any],
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> int | None:
     """How often the loop runs, if the values that this depends on are known."""
     if cond_jaxpr.effects or body_jaxpr.effects:
         return None
     counter = memoized_together(
-        (body_jaxpr, cond_jaxpr), "count", lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts)
+        (body_jaxpr, cond_jaxpr),
+        "count",
+        lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts),
     )
     known = [concrete_of(v) for v in chosen(operands, counter.inputs)]
     if any(v is None for v in known):
         return None
     previous = set_trace(None)
     try:
-        outs = while_p.bind(*known, np.int32(0), cond_jaxpr=counter.cond, body_jaxpr=counter.body, **counter.counts)
+        outs = while_p.bind(
+            *known, np.int32(0), cond_jaxpr=counter.cond, body_jaxpr=counter.body, **counter.counts
+        )
     finally:
         set_trace(previous)
     return int(outs[-1])
@@ -191,7 +220,9 @@ class _Reduced:
 
     __slots__ = ("body", "cond", "counts", "inputs", "outputs")
 
-    def __init__(self, used: Sequence[bool], cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int) -> None:
+    def __init__(
+        self, used: Sequence[bool], cond: ClosedJaxpr, body: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+    ) -> None:
         cond_used = needed_inputs(cond, [True])
         wanted = [a or b for a, b in zip(used, cond_used[cond_nconsts:])]
         carried, body_used = carry_closure(body, body_nconsts, wanted)
@@ -216,7 +247,9 @@ class _Counter(_Reduced):
         def step(run: Run, *args: Any) -> list[Any]:
             return [*run(reduced_body, args[:-1]), add(args[-1], np.int32(1))]
 
-        self.cond = staged(lambda run, *xs: run(reduced_cond, xs[:-1]), [*reduced_cond.in_avals, count], "count")
+        self.cond = staged(
+            lambda run, *xs: run(reduced_cond, xs[:-1]), [*reduced_cond.in_avals, count], "count"
+        )
         self.body = staged(step, [*reduced_body.in_avals, count], "count")
 
 
@@ -234,7 +267,14 @@ def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
 
 
 def _batch(
-    axis: Axis, args: Any, dims: Any, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
+    axis: Axis,
+    args: Any,
+    dims: Any,
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    body_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_nconsts: int,
 ) -> tuple[list[Any], list[int | None]]:
     values, given = _Parts(args, cond_nconsts, body_nconsts), _Parts(dims, cond_nconsts, body_nconsts)
     cond_dims, body_dims = tuple(given.cond_consts), tuple(given.body_consts)
@@ -281,20 +321,28 @@ def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: Clos
             body_consts, (active, *before) = rest[: len(values.body_consts)], rest[len(values.body_consts) :]
             after = run(body, [*body_consts, *before])
             kept = [
-                select_n(broadcast_in_dim(active, a.shape, (0,)), old, new)
-                for a, old, new in zip(body.out_avals, before, after)  # type: ignore[attr-defined]
+                select_n(broadcast_in_dim(active, array_aval(a).shape, (0,)), old, new)
+                for a, old, new in zip(body.out_avals, before, after)
             ]
             return [*run(cond, [*cond_consts, *kept]), *kept]
 
         avals = [*cond.in_avals[:num_cond], *body.in_avals[: len(values.body_consts)], going, *body.out_avals]
-        any_going = staged(lambda run, active, *rest: [reduce_or(active, (0,))], [going, *body.out_avals], "any")
+        any_going = staged(
+            lambda run, active, *rest: [reduce_or(active, (0,))], [going, *body.out_avals], "any"
+        )
         return any_going, staged(masked, avals, body.jaxpr.name)
 
     any_going, masked = memoized_together((body, cond), "masked", build)
     active = perform(cond, [*values.cond_consts, *carry])
     consts = [*values.cond_consts, *values.body_consts]
     outs = while_p.bind(
-        *consts, *active, *carry, cond_jaxpr=any_going, body_jaxpr=masked, cond_nconsts=0, body_nconsts=len(consts)
+        *consts,
+        *active,
+        *carry,
+        cond_jaxpr=any_going,
+        body_jaxpr=masked,
+        cond_nconsts=0,
+        body_nconsts=len(consts),
     )
     return outs[1:]
 
@@ -326,3 +374,4 @@ while_p = Primitive(
     dce=_dce,
     multiple_results=True,
 )
+while_p.eager = eager_by_program(while_p, "body_jaxpr")
