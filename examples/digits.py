@@ -68,13 +68,15 @@ def jitter(key: Any, image: Any) -> Any:
     shift_key, noise_key = random.split(key)
     shifts = random.randint(shift_key, (image.shape[0], 2), -1, 2)
     padded = lax.pad(image.reshape(-1, 8, 8), np.float32(0), ((0, 0, 0), (1, 1, 0), (1, 1, 0)))
-    window = lambda picture, shift: lax.dynamic_slice(picture, (shift[0] + 1, shift[1] + 1), (8, 8))  # noqa: E731
+    window = lambda picture, shift: lax.dynamic_slice(picture, (shift[0] + 1, shift[1] + 1), (8, 8))
     moved = vmap(window)(padded, shifts).reshape(image.shape)
     return moved + 0.05 * random.normal(noise_key, image.shape)
 
 
 @partial(jit, donate_argnums=(0, 1))
-def train_step(params: Params, adam: Adam, key: Any, image: Any, label: Any, rate: Any) -> tuple[Params, Adam, Any]:
+def train_step(
+    params: Params, adam: Adam, key: Any, image: Any, label: Any, rate: Any
+) -> tuple[Params, Adam, Any]:
     """One step of Adam on one batch."""
     value, gradient = value_and_grad(loss)(params, jitter(key, image), label)
     step = adam.step + 1
@@ -115,7 +117,7 @@ def train(key: Any, images: Any, labels: Any, epochs: int) -> tuple[Params, list
     """The trained parameters, and the loss at each step."""
     key, init_key = random.split(key)
     params = init_params(init_key)
-    zeros = lambda: anima.tree.map(np.zeros_like, params)  # noqa: E731
+    zeros = lambda: anima.tree.map(np.zeros_like, params)
     adam = Adam(np.zeros((), np.int32), zeros(), zeros())
     batches = len(labels) // BATCH
     history = []
@@ -144,13 +146,18 @@ def draw(history: list[float], images: Any, labels: Any, guesses: Any, norms: An
     for cell, index in zip(right.subplots(2, 5).flat, hardest):
         cell.imshow(onp.asarray(images[int(index)]).reshape(8, 8), cmap="gray_r")
         wrong = int(guesses[int(index)]) != int(labels[int(index)])
-        cell.set_title(f"{int(labels[int(index)])}→{int(guesses[int(index)])}  {float(norms[int(index)]):.1f}", color="tab:red" if wrong else "black")
+        cell.set_title(
+            f"{int(labels[int(index)])}→{int(guesses[int(index)])}  {float(norms[int(index)]):.1f}",
+            color="tab:red" if wrong else "black",
+        )
         cell.axis("off")
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("digits.png"))
@@ -165,7 +172,9 @@ def main() -> None:
     draw(history, test_images, test_labels, guesses, norms, options.out)
     print(f"devices: {anima.devices()}")
     print(f"held-out accuracy: {accuracy:.4f} on {len(test_labels)} digits")
-    print(f"per-example gradient norms: median {float(onp.median(norms)):.3f}, largest {float(np.max(norms)):.3f}")
+    print(
+        f"per-example gradient norms: median {float(onp.median(norms)):.3f}, largest {float(np.max(norms)):.3f}"
+    )
     print(f"{len(history)} steps in {time.perf_counter() - start:.1f} s; figure in {options.out.name}")
     if accuracy < 0.97:
         raise SystemExit("the held-out accuracy is below 0.97")

@@ -31,6 +31,10 @@ def test_random_use(group: str, tmp_path: Path) -> None:
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.native.fuzz", group, SEED, count]
     path = os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])
     environment = {**os.environ, "FUZZ_PROGRESS": str(progress), "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, errors="replace", check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=environment, errors="replace", check=False
+    )
     again = f"python -m tests.native.fuzz {group} {SEED} {count} {progress.read_text().strip()}"
-    assert done.returncode == 0, f"status {done.returncode}; to run again: {again}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    assert done.returncode == 0, (
+        f"status {done.returncode}; to run again: {again}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    )

@@ -22,7 +22,14 @@ pytestmark = pytest.mark.peers
 MODES = [(x64, partitionable) for x64 in (False, True) for partitionable in (False, True)]
 SEEDS = [0, -1, 2**40 + 17]
 SHAPES: list[tuple[int, ...]] = [(), (4, 0), (7, 13)]
-FLOATS = [np.float16, ml_dtypes.bfloat16, np.float32, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.float8_e3m4]
+FLOATS = [
+    np.float16,
+    ml_dtypes.bfloat16,
+    np.float32,
+    ml_dtypes.float8_e4m3fn,
+    ml_dtypes.float8_e5m2,
+    ml_dtypes.float8_e3m4,
+]
 INTS = [np.int8, np.int16, np.int32, np.uint8, np.uint16, np.uint32]
 WIDE: dict[Any, list[Any]] = {float: [np.float64], int: [np.int64, np.uint64]}
 
@@ -61,7 +68,19 @@ def close(draw: Callable[[Any], Any], steps: float) -> None:
 @pytest.mark.parametrize(("x64", "partitionable"), MODES)
 def test_keys(x64: bool, partitionable: bool) -> None:
     with mode(x64, partitionable):
-        for seed in (0, 1, -1, 2**31, 2**32, 2**40 + 3, -(2**63), 2**63 - 1, True, np.int8(-1), np.uint64(2**63)):
+        for seed in (
+            0,
+            1,
+            -1,
+            2**31,
+            2**32,
+            2**40 + 3,
+            -(2**63),
+            2**63 - 1,
+            True,
+            np.int8(-1),
+            np.uint64(2**63),
+        ):
             equal(lambda r, seed=seed: r.PRNGKey(seed))
         for seed in SEEDS:
             key = np.asarray(random.PRNGKey(seed))

@@ -24,7 +24,10 @@ CONTINUOUS: dict[str, tuple[Callable[..., Any], Any]] = {
     "uniform": (lambda k, s, d: random.uniform(k, s, d), stats.uniform()),
     "uniform of an interval": (lambda k, s, d: random.uniform(k, s, d, -2.0, 5.0), stats.uniform(-2, 7)),
     "normal": (lambda k, s, d: random.normal(k, s, d), stats.norm()),
-    "truncated normal": (lambda k, s, d: random.truncated_normal(k, -1.0, 2.5, s, d), stats.truncnorm(-1, 2.5)),
+    "truncated normal": (
+        lambda k, s, d: random.truncated_normal(k, -1.0, 2.5, s, d),
+        stats.truncnorm(-1, 2.5),
+    ),
     "lognormal": (lambda k, s, d: random.lognormal(k, 0.5, s, d), stats.lognorm(0.5)),
     "maxwell": (lambda k, s, d: random.maxwell(k, s, d), stats.maxwell()),
     "wald": (lambda k, s, d: random.wald(k, 2.5, s, d), stats.invgauss(2.5)),
@@ -278,7 +281,9 @@ def test_the_high_tail_is_an_option() -> None:
 def test_split_streams_are_independent() -> None:
     keys = random.split(KEY, 8)
     folded = np.stack([np.asarray(random.fold_in(KEY, i)) for i in range(8)])
-    x = np.asarray(anima.vmap(lambda key: random.normal(key, (COUNT,)))(np.concatenate([keys, folded, KEY[None]])))
+    x = np.asarray(
+        anima.vmap(lambda key: random.normal(key, (COUNT,)))(np.concatenate([keys, folded, KEY[None]]))
+    )
     correlation = np.corrcoef(x) - np.eye(len(x))
     assert np.abs(correlation).max() < 5 / np.sqrt(COUNT)
 

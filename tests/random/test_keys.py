@@ -162,7 +162,15 @@ def test_data_that_cannot_be_folded_in(data: Any, error: type[Exception]) -> Non
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_is_no_key(name: str) -> None:
     call = FUNCTIONS[name]
-    for bad in (np.zeros(2, np.float32), np.zeros(3, np.uint32), np.zeros(2, np.int32), np.uint32(0), 0, [0, 0], "a"):
+    for bad in (
+        np.zeros(2, np.float32),
+        np.zeros(3, np.uint32),
+        np.zeros(2, np.int32),
+        np.uint32(0),
+        0,
+        [0, 0],
+        "a",
+    ):
         with pytest.raises(TypeError, match="key"):
             call(bad)
     with pytest.raises(ValueError, match=rf"{name} accepts a single key.*\(3,\).*vmap"):
@@ -204,7 +212,9 @@ def test_the_default_layout(size: int) -> None:
     np.testing.assert_array_equal(random.bits(key, (size,)), stream(key, size))
     for dtype, parts in ((np.uint16, 2), (np.uint8, 4)):
         words = stream(key, -(-size // parts))
-        np.testing.assert_array_equal(random.bits(key, (size,), dtype), words.astype("<u4").view(dtype)[:size])
+        np.testing.assert_array_equal(
+            random.bits(key, (size,), dtype), words.astype("<u4").view(dtype)[:size]
+        )
     with enable_x64(True):
         upper, lower = np.split(stream(key, 2 * size).astype(np.uint64), 2)
         np.testing.assert_array_equal(random.bits(key, (size,), np.uint64), upper << np.uint64(32) | lower)

@@ -204,7 +204,9 @@ def widening(narrow: tuple[str, ...], lower: Callable[..., Any]) -> Callable[...
         return isinstance(dtype, np.dtype) and dtype.name in narrow
 
     def wide(aval: Any) -> ShapedArray:
-        kind = {"b": np.uint8, "i": np.int8, "u": np.uint8, "f": np.float32}[dtypes.kind_of(aval.dtype) or "f"]
+        kind = {"b": np.uint8, "i": np.int8, "u": np.uint8, "f": np.float32}[
+            dtypes.kind_of(aval.dtype) or "f"
+        ]
         return ShapedArray(aval.shape, np.dtype(kind))
 
     # Both conversions stand behind fences, or the compiler would move them past the operation, back to the narrow dtype.

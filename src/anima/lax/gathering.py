@@ -21,9 +21,7 @@ from anima.interpreters.batch import Axis
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
 from anima.lax.convert import convert_element_type
-from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
-from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, inner_shape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array, i64_list
@@ -227,20 +225,19 @@ def structured(fields: dict[str, Sequence[int]], last: str) -> str:
     return ", ".join([f"{name} = {i64_list(dims)}" for name, dims in fields.items() if dims] + [last])
 
 
-@lowered_by
-def _filled(x: Any, indices: Any, *, fill_value: Any, mode: Any, **params: Any) -> Any:
+def _filled(ctx: Context, x: Value, indices: Value, *, fill_value: Any, **params: Any) -> Value:
     """The gather, with the fill value where the slice does not lie inside the operand."""
+    out = ctx.out_avals[0]
+    assert isinstance(out, ShapedArray)
     numbers: GatherDimensionNumbers = params["dimension_numbers"]
-    sizes: tuple[int, ...] = params["slice_sizes"]
-    found = gather_p.bind(x, indices, fill_value=None, mode=GatherScatterMode.CLIP, **params)
-    limits = [shape_of(x)[d] - sizes[d] for d in numbers.start_index_map]
-    inside = within(indices, limits)
-    shape = shape_of(found)
-    batch = [d for d in range(len(shape)) if d not in numbers.offset_dims]
-    fill = scalar_of_dtype(
-        "gather", default_fill(found.dtype) if fill_value is None else fill_value, found.dtype
-    )
-    return select(broadcast_in_dim(inside, shape, batch), found, broadcast_in_dim(fill, shape, ()))
+    found = _gather_lower(ctx, x, indices, fill_value=None, **params | {"mode": GatherScatterMode.CLIP})
+    limits = [x.shape[d] - params["slice_sizes"][d] for d in numbers.start_index_map]
+    batch = [d for d in range(len(out.shape)) if d not in numbers.offset_dims]
+    inside = lowered_by(lambda i: broadcast_in_dim(within(i, limits), out.shape, batch))(ctx, indices)
+    value = default_fill(out.dtype) if fill_value is None else fill_value
+    fill = Value(ctx.full(value, physical_aval(out)).name, out)
+    ctx.out_avals = [out]
+    return primitives["select_n"].lower(ctx, inside, fill, found)
 
 
 def within(indices: Any, limits: Sequence[int]) -> Any:
@@ -254,15 +251,13 @@ def within(indices: Any, limits: Sequence[int]) -> Any:
 
 
 def default_fill(dtype: Any) -> Any:
-    """What a gather returns for places out of bounds: NaN, or the extreme integer."""
+    """What a gather returns for places out of bounds: NaN, or the extreme integer; for random keys all bits set."""
+    if dtypes.is_extended(dtype):
+        return int(dtypes.iinfo(dtype.physical_dtype).max)
     if dtypes.is_inexact(dtype):
         return float("nan")
     if dtypes.is_bool(dtype):
         return True
-    if not dtypes.is_int(dtype):
-        raise ValueError(
-            f"gather: dtype {dtypes.dtype_name(dtype)} has no default fill value; give fill_value or a mode"
-        )
     info = dtypes.iinfo(dtype)
     return int(info.min if dtypes.is_signed_int(dtype) else info.max)
 

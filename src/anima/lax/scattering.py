@@ -52,7 +52,9 @@ def _scatter_shape(name: str, accepts: tuple[str, ...]) -> Callable[..., ShapedA
     def shape(x: ShapedArray, indices: ShapedArray, updates: ShapedArray, **params: Any) -> ShapedArray:
         numbers: ScatterDimensionNumbers = params["dimension_numbers"]
         same_dtypes(name, (x, updates))
-        if name != "scatter" or isinstance(x.dtype, np.dtype):  # random keys can be replaced, but not combined
+        if name != "scatter" or isinstance(
+            x.dtype, np.dtype
+        ):  # random keys can be replaced, but not combined
             check_dtype(name, x, accepts)
         _check_numbers(name, x, indices, updates, numbers)
         return ShapedArray(x.shape, x.dtype, x.weak_type and updates.weak_type)

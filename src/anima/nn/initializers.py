@@ -89,7 +89,9 @@ def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
     return init
 
 
-def truncated_normal(stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0) -> Initializer:
+def truncated_normal(
+    stddev: Any = 1e-2, dtype: Any = None, lower: Any = -2.0, upper: Any = 2.0
+) -> Initializer:
     """An initialiser drawing from a normal distribution cut off at `lower` and `upper` before scaling by `stddev`."""
 
     default = dtype
@@ -107,7 +109,9 @@ Axes = int | Sequence[int]
 def _fans(shape: Sequence[int], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> tuple[float, float]:
     """How many inputs an output has, and the reverse, for weights of this shape."""
     if len(shape) <= 1:
-        raise ValueError(f"variance_scaling needs a shape of at least two dimensions for its fans, got {tuple(shape)}")
+        raise ValueError(
+            f"variance_scaling needs a shape of at least two dimensions for its fans, got {tuple(shape)}"
+        )
     size = lambda axes: math.prod(shape[a] for a in ((axes,) if isinstance(axes, int) else axes))
     fan_in, fan_out = size(in_axis), size(out_axis)
     receptive = math.prod(shape) / max(fan_in * fan_out * size(batch_axis), 1)
@@ -140,7 +144,9 @@ def variance_scaling(
     (3, 4)
     """
     if mode not in ("fan_in", "fan_out", "fan_avg", "fan_geo_avg"):
-        raise ValueError(f"variance_scaling: mode must be fan_in, fan_out, fan_avg or fan_geo_avg, got {mode!r}")
+        raise ValueError(
+            f"variance_scaling: mode must be fan_in, fan_out, fan_avg or fan_geo_avg, got {mode!r}"
+        )
     if distribution not in ("truncated_normal", "normal", "uniform"):
         raise ValueError(
             f"variance_scaling: distribution must be truncated_normal, normal or uniform, got {distribution!r}"
@@ -173,10 +179,10 @@ def _draw(distribution: str, key: Any, shape: Any, kind: Any, variance: Any) -> 
     return random.truncated_normal(key, -2, 2, shape, kind) * np.asarray(stddev, kind)
 
 
-def _family(
-    name: str, scale: float, mode: str, distribution: str, source: str
-) -> Callable[..., Initializer]:
-    def make(in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None) -> Initializer:
+def _family(name: str, scale: float, mode: str, distribution: str, source: str) -> Callable[..., Initializer]:
+    def make(
+        in_axis: Axes = -2, out_axis: Axes = -1, batch_axis: Axes = (), dtype: Any = None
+    ) -> Initializer:
         return variance_scaling(scale, mode, distribution, in_axis, out_axis, batch_axis, dtype)
 
     make.__name__ = make.__qualname__ = name

@@ -63,7 +63,12 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.in
 
 @function(static=("axis", "keepdims", "return_sign"))
 def logsumexp(
-    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+    a: Any,
+    axis: Any = None,
+    b: Any = None,
+    keepdims: bool = False,
+    return_sign: bool = False,
+    where: Any = None,
 ) -> Any:
     """`log(sum(b * exp(a)))` along `axis`, without overflow.
 
@@ -158,7 +163,9 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> A
     if not hasattr(num_classes, "__index__"):
         raise TypeError(f"one_hot: num_classes must be an integer, got {num_classes!r}")
     x = array_like("one_hot", x)
-    element = dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "one_hot")
+    element = (
+        dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "one_hot")
+    )
     ndim = len(shape_of(x)) + 1
     place = axis % ndim
     classes = np.arange(int(num_classes), dtype=dtype_of(x))

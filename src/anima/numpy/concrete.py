@@ -30,7 +30,9 @@ def concrete(name: str, value: Any, advice: str) -> Any:
         return value
     known = value.concrete()
     if known is None:
-        raise ConcretizationTypeError(value, name, advice=f"The shape of the result depends on values; {advice}.")
+        raise ConcretizationTypeError(
+            value, name, advice=f"The shape of the result depends on values; {advice}."
+        )
     return known
 
 

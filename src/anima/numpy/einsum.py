@@ -55,7 +55,9 @@ def _term_labels(term: str | Sequence[Any], rank: int, number: int) -> Labels:
     before, after = _split_ellipsis(term, f"the subscripts {term!r} of operand {number}")
     given = len(before) + len(after or ())
     if given > rank or (after is None and given != rank):
-        raise ValueError(f"einsum: the subscripts {term!r} do not fit operand {number}, which has {rank} dimensions")
+        raise ValueError(
+            f"einsum: the subscripts {term!r} do not fit operand {number}, which has {rank} dimensions"
+        )
     if after is None:
         return before
     return (*before, *range(given - rank, 0), *after)
@@ -114,7 +116,9 @@ def _sizes(inputs: Terms, shapes: Sequence[tuple[int, ...]]) -> dict[Any, int]:
             if known == 1:
                 sizes[label] = size
             elif size not in (1, known):
-                raise ValueError(f"einsum: label {label!r} has size {size} in operand {number}, but {known} before")
+                raise ValueError(
+                    f"einsum: label {label!r} has size {size} in operand {number}, but {known} before"
+                )
     return sizes
 
 
@@ -150,7 +154,9 @@ def _path(inputs: Terms, output: Labels, shapes: tuple[tuple[int, ...], ...], op
 
 
 def _given_path(path: tuple[Any, ...], count: int) -> Path:
-    steps = [step for step in path if not isinstance(step, str)]  # NumPy's paths begin with the word "einsum_path"
+    steps = [
+        step for step in path if not isinstance(step, str)
+    ]  # NumPy's paths begin with the word "einsum_path"
     left = count
     for step in steps:
         if any(not 0 <= operator.index(i) < left for i in step) or len(set(step)) != len(step) or not step:
@@ -243,7 +249,9 @@ def _diagonal(x: Any, labels: Labels, label: Any) -> tuple[Any, Labels]:
     second = labels.index(label, first + 1)
     shape = shape_of(x)
     if shape[first] != shape[second]:
-        raise ValueError(f"einsum: label {label!r} has sizes {shape[first]} and {shape[second]} in one operand")
+        raise ValueError(
+            f"einsum: label {label!r} has sizes {shape[first]} and {shape[second]} in one operand"
+        )
     rest = [name for i, name in enumerate(labels) if i not in (first, second)]
     return diagonal(x, 0, first, second), (*rest, label)
 
@@ -312,7 +320,9 @@ def einsum(
     )
 
 
-def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> tuple[list[tuple[int, ...]], Any]:
+def einsum_path(
+    subscripts: Any, /, *operands: Any, optimize: Any = "auto"
+) -> tuple[list[tuple[int, ...]], Any]:
     """The order in which `einsum` would contract operands.
 
     Args:
@@ -334,4 +344,6 @@ def einsum_path(subscripts: Any, /, *operands: Any, optimize: Any = "auto") -> t
     path = list(_path(inputs, output, tuple([shape_of(a) for a in arrays]), _optimize(optimize)))
     sizes = _sizes(inputs, [shape_of(a) for a in arrays])
     full = [tuple([sizes[label] for label in labels]) for labels in inputs]
-    return path, opt_einsum.contract_path(_for_opt_einsum(inputs, output), *full, shapes=True, optimize=path)[1]
+    return path, opt_einsum.contract_path(_for_opt_einsum(inputs, output), *full, shapes=True, optimize=path)[
+        1
+    ]

@@ -49,7 +49,9 @@ def _tally(places: Any, weights: Any, size: int) -> Any:
         return full((0,), 0, dtype)
     numbers = ScatterDimensionNumbers((), (0,), (0,))
     start = full((size,), 0, inner)
-    total = scatter_add(start, expand_dims(places, (1,)), convert_element_type(weights, inner), numbers, mode="drop")
+    total = scatter_add(
+        start, expand_dims(places, (1,)), convert_element_type(weights, inner), numbers, mode="drop"
+    )
     return convert_element_type(total, dtype)
 
 
@@ -105,7 +107,11 @@ def _number_or_edges(name: str, a: Any, bins: Any, range: Any, weights: Any) -> 
     """What `bins` says: the number of bins, or their edges."""
     if isinstance(bins, str):
         host = contents(name, a, "in a transformed function give the number of bins")
-        known = None if range is None else tuple([float(concrete(name, r, "give the number of bins")) for r in range])
+        known = (
+            None
+            if range is None
+            else tuple([float(concrete(name, r, "give the number of bins")) for r in range])
+        )
         if weights is not None:
             raise TypeError(f"{name}: bins={bins!r} cannot be chosen with weights; give the number of bins")
         with ambient(None):
@@ -192,7 +198,9 @@ def _bin_of(name: str, x: Any, edges: Any) -> tuple[Any, Any]:
 
 
 @function(static=("number", "density"))
-def _histogram(a: Any, edges: Any, range: Any, weights: Any, number: int | None, density: bool) -> tuple[Any, Any]:
+def _histogram(
+    a: Any, edges: Any, range: Any, weights: Any, number: int | None, density: bool
+) -> tuple[Any, Any]:
     a = ravel(a)
     if weights is None:
         (a,) = promote_dtypes_inexact("histogram", a)
@@ -230,7 +238,9 @@ def histogram(
     """
     a = array_like("histogram", a)
     if weights is not None and shape_of(array_like("histogram", weights, "weights")) != shape_of(a):
-        raise ValueError(f"histogram: weights must have the shape {shape_of(a)} of a, got {shape_of(weights)}")
+        raise ValueError(
+            f"histogram: weights must have the shape {shape_of(a)} of a, got {shape_of(weights)}"
+        )
     number, edges = _number_or_edges("histogram", a, bins, range, weights)
     counts, edges = _histogram(a, edges, _check_range("histogram", range), weights, number, bool(density))
     return counts, edges
@@ -287,9 +297,13 @@ def histogramdd(
     return _grid("histogramdd", array_like("histogramdd", sample), bins, range, weights, density)
 
 
-def _grid(name: str, sample: Any, bins: Any, range: Any, weights: Any, density: bool | None) -> tuple[Any, list[Any]]:
+def _grid(
+    name: str, sample: Any, bins: Any, range: Any, weights: Any, density: bool | None
+) -> tuple[Any, list[Any]]:
     if len(shape_of(sample)) != 2:
-        raise ValueError(f"{name}: sample must be a matrix with a point in each row, got shape {shape_of(sample)}")
+        raise ValueError(
+            f"{name}: sample must be a matrix with a point in each row, got shape {shape_of(sample)}"
+        )
     count, rank = shape_of(sample)
     if weights is not None and shape_of(array_like(name, weights, "weights")) != (count,):
         raise ValueError(f"{name}: weights must have shape {(count,)}, got {shape_of(weights)}")
@@ -298,7 +312,9 @@ def _grid(name: str, sample: Any, bins: Any, range: Any, weights: Any, density: 
     ranges: Sequence[Any] = [None] * rank if range is None else list(range)
     if len(each) != rank or len(ranges) != rank:
         raise ValueError(f"{name}: bins and range must have an entry for each of the {rank} dimensions")
-    numbers, edges = zip(*[_number_or_edges(name, sample, b, None, weights) for b in each]) if rank else ((), ())
+    numbers, edges = (
+        zip(*[_number_or_edges(name, sample, b, None, weights) for b in each]) if rank else ((), ())
+    )
     limits = [_check_range(name, r) for r in ranges]
     counts, found = _histogramdd(sample, list(edges), limits, weights, tuple(numbers), bool(density))
     return counts, list(found)
@@ -331,7 +347,9 @@ def histogram2d(
     """
     x, y = array_like("histogram2d", x), array_like("histogram2d", y, 1)
     if shape_of(x) != shape_of(y) or len(shape_of(x)) != 1:
-        raise ValueError(f"histogram2d: x and y must be vectors of equal size, got shapes {shape_of(x)} and {shape_of(y)}")
+        raise ValueError(
+            f"histogram2d: x and y must be vectors of equal size, got shapes {shape_of(x)} and {shape_of(y)}"
+        )
     if not isinstance(bins, (list, tuple)):
         given = shape_of(array_like("histogram2d", bins, "bins"))
         bins = [bins, bins] if given != (2,) else list(bins)

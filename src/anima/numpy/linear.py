@@ -58,7 +58,9 @@ def dot(
         return _product(a, b, ((), ()), ((), ()), precision, preferred_element_type, out_sharding)
     axis = len(right) - 2 if len(right) > 1 else 0
     if left[-1] != right[axis]:
-        raise _mismatch("dot", a, b, f"the last dimension of a is {left[-1]}, dimension {axis} of b is {right[axis]}")
+        raise _mismatch(
+            "dot", a, b, f"the last dimension of a is {left[-1]}, dimension {axis} of b is {right[axis]}"
+        )
     contract = ((len(left) - 1,), (axis,))
     return _product(a, b, contract, ((), ()), precision, preferred_element_type, out_sharding)
 
@@ -82,10 +84,14 @@ def matmul(
     a, b = promote_dtypes("matmul", a, b)
     left, right = shape_of(a), shape_of(b)
     if not left or not right:
-        raise ValueError(f"matmul: operands must have at least one dimension, got shapes {left} and {right}; use multiply")
+        raise ValueError(
+            f"matmul: operands must have at least one dimension, got shapes {left} and {right}; use multiply"
+        )
     axis = max(len(right) - 2, 0)
     if left[-1] != right[axis]:
-        raise _mismatch("matmul", a, b, f"the last dimension of a is {left[-1]}, dimension {axis} of b is {right[axis]}")
+        raise _mismatch(
+            "matmul", a, b, f"the last dimension of a is {left[-1]}, dimension {axis} of b is {right[axis]}"
+        )
     lead_a, lead_b = left[:-2], right[:-2]
     if not lead_b:
         contract = ((len(left) - 1,), (axis,))
@@ -127,7 +133,9 @@ def _conjugate(x: Any) -> Any:
 
 
 @function(static=("axis", "precision", "preferred_element_type"))
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def vecdot(
+    x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """Inner products along one axis, the first operand conjugated; the other axes broadcast.
 
     >>> import anima.numpy as np
@@ -236,14 +244,20 @@ def tensordot(
     return _product(a, b, (left, right), ((), ()), precision, preferred_element_type, out_sharding)
 
 
-def _contracted(name: str, axes: Any, left_ndim: int, right_ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _contracted(
+    name: str, axes: Any, left_ndim: int, right_ndim: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if hasattr(axes, "__index__"):
         count = int(axes)
         if not 0 <= count <= min(left_ndim, right_ndim):
-            raise TypeError(f"{name}: axes is {count}, but the operands have {left_ndim} and {right_ndim} dimensions")
+            raise TypeError(
+                f"{name}: axes is {count}, but the operands have {left_ndim} and {right_ndim} dimensions"
+            )
         return tuple(range(left_ndim - count, left_ndim)), tuple(range(count))
     if not isinstance(axes, (tuple, list)) or len(axes) != 2:
-        raise TypeError(f"{name}: axes must be an integer or a pair of (sequences of) dimensions, got {axes!r}")
+        raise TypeError(
+            f"{name}: axes must be an integer or a pair of (sequences of) dimensions, got {axes!r}"
+        )
     sides = []
     for given, ndim in zip(axes, (left_ndim, right_ndim)):
         items = (given,) if hasattr(given, "__index__") else tuple(given)
@@ -268,5 +282,7 @@ def kron(a: Any, b: Any) -> Any:
     full = tuple(size for pair in zip(left, right) for size in pair)
     spread_a = tuple(size for m in left for size in (m, 1))
     spread_b = tuple(size for n in right for size in (1, n))
-    product = _times(stretch(reshape(a, spread_a), spread_a, full), stretch(reshape(b, spread_b), spread_b, full))
+    product = _times(
+        stretch(reshape(a, spread_a), spread_a, full), stretch(reshape(b, spread_b), spread_b, full)
+    )
     return reshape(product, tuple(m * n for m, n in zip(left, right)))

@@ -96,7 +96,8 @@ def _parsed(signature: str) -> tuple[list[Core], list[Core]]:
     if not _SIGNATURE.fullmatch(signature):
         raise ValueError(f"vectorize: signature must be like '(n,m),(m)->(n)', got {signature!r}")
     inputs, outputs = [
-        [tuple(re.findall(r"\w+", term)) for term in re.findall(_TERM, side)] for side in signature.split("->")
+        [tuple(re.findall(r"\w+", term)) for term in re.findall(_TERM, side)]
+        for side in signature.split("->")
     ]
     return inputs, outputs
 
@@ -124,18 +125,24 @@ class _Vectorized:
         for dim, size in zip(core, shape):
             known = self.sizes.setdefault(dim, size)
             if known != size:
-                raise ValueError(f"vectorize: {what} of {self.name} has size {size} in core dimension {dim!r}, not {known}")
+                raise ValueError(
+                    f"vectorize: {what} of {self.name} has size {size} in core dimension {dim!r}, not {known}"
+                )
 
     def check_results(self, outputs: Sequence[Core], results: Any) -> Any:
         """The results of the function itself, if they are as the signature says."""
         several = isinstance(results, (tuple, list))
         given = list(results) if several else [results]
         if len(given) != len(outputs):
-            raise TypeError(f"vectorize: {self.name} returned {len(given)} results, its signature has {len(outputs)}")
+            raise TypeError(
+                f"vectorize: {self.name} returned {len(given)} results, its signature has {len(outputs)}"
+            )
         for number, (core, result) in enumerate(zip(outputs, given)):
             shape = shape_of(result)
             if len(shape) != len(core):
-                raise ValueError(f"vectorize: result {number} of {self.name} has shape {shape}, not the core {core}")
+                raise ValueError(
+                    f"vectorize: result {number} of {self.name} has shape {shape}, not the core {core}"
+                )
             self.match(core, shape, f"result {number}")
         return results
 

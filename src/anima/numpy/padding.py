@@ -147,7 +147,9 @@ _STATISTICS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _statistics(x: Any, axis: int, width: tuple[int, int], mode: str, lengths: tuple[int, int] | None) -> _Sides:
+def _statistics(
+    x: Any, axis: int, width: tuple[int, int], mode: str, lengths: tuple[int, int] | None
+) -> _Sides:
     n, dtype = shape_of(x)[axis], dtype_of(x)
     sides = []
     for last, w in enumerate(width):
@@ -230,7 +232,9 @@ def _padded(x: Any, values: Any, widths: Widths, mode: str, lengths: Widths | No
         if width == (0, 0):
             continue
         if shape_of(x)[axis] == 0:
-            raise ValueError(f"pad: axis {axis} is empty and cannot be padded with mode {mode!r}; use 'constant'")
+            raise ValueError(
+                f"pad: axis {axis} is empty and cannot be padded with mode {mode!r}; use 'constant'"
+            )
         if mode == "edge":
             sides = _repeated(x, axis, width)
         elif mode == "linear_ramp":
@@ -285,7 +289,9 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
     if callable(mode):
         return _by_function(x, widths, mode, kwargs)
     if mode not in _KEYWORDS:
-        raise ValueError(f"pad: mode must be one of {', '.join(map(repr, _KEYWORDS))}, or a function, got {mode!r}")
+        raise ValueError(
+            f"pad: mode must be one of {', '.join(map(repr, _KEYWORDS))}, or a function, got {mode!r}"
+        )
     for name in kwargs:
         if name not in _KEYWORDS[mode]:
             raise ValueError(f"pad: keyword {name!r} does not belong to mode {mode!r}")

@@ -26,7 +26,14 @@ from anima.lax.slicing import dynamic_slice_in_dim, dynamic_update_slice_in_dim,
 from anima.numpy.arithmetic import power_of
 from anima.numpy.calls import function
 from anima.numpy.concrete import contents
-from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, promote_dtypes_inexact, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    dtype_of,
+    promote_dtypes,
+    promote_dtypes_inexact,
+    shape_of,
+    stretch,
+)
 from anima.numpy.shapes import broadcast_shapes, broadcast_to
 from anima.numpy.signals import convolve
 
@@ -201,7 +208,9 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
         raise ValueError("polydiv: u and v must not be empty")
     quotient, remainder = _polydiv(u, v)
     if trim_leading_zeros:
-        found = np.flatnonzero(contents("polydiv", remainder, "in a transformed function give trim_leading_zeros=False"))
+        found = np.flatnonzero(
+            contents("polydiv", remainder, "in a transformed function give trim_leading_zeros=False")
+        )
         remainder = slice_in_dim(remainder, int(found[0]) if found.size else shape_of(u)[0], shape_of(u)[0])
     return quotient, remainder
 
@@ -334,4 +343,3 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
         x = convert_element_type(x, dtypes.default_int_dtype())
     base = stretch(expand_dims(x, (1,)), (size, 1), (size, count))
     return convert_element_type(power_of(base, grid), dtype_of(x))
-

@@ -38,7 +38,15 @@ _CONTINUOUS = {
     "median_unbiased": (1 / 3, 1 / 3),
     "normal_unbiased": (3 / 8, 3 / 8),
 }
-_DISCRETE = ("inverted_cdf", "averaged_inverted_cdf", "closest_observation", "lower", "higher", "nearest", "midpoint")
+_DISCRETE = (
+    "inverted_cdf",
+    "averaged_inverted_cdf",
+    "closest_observation",
+    "lower",
+    "higher",
+    "nearest",
+    "midpoint",
+)
 
 
 # --- where a quantile lies --------------------------------------------------------------------
@@ -56,7 +64,9 @@ def _between(method: str, q: Any, n: Any) -> _Between:
     """Where the quantiles `q` of `n` sorted elements lie; both broadcast."""
     if method in _CONTINUOUS:
         alpha, beta = _CONTINUOUS[method]
-        place = _clipped(q * (n - 1) if alpha == beta == 1 else n * q + (alpha + q * (1 - alpha - beta)) - 1, n)
+        place = _clipped(
+            q * (n - 1) if alpha == beta == 1 else n * q + (alpha + q * (1 - alpha - beta)) - 1, n
+        )
         return _Between(floor(place), ceil(place), place - floor(place))
     if method in ("lower", "higher", "nearest", "midpoint"):
         place = _clipped(q * (n - 1), n)
@@ -135,7 +145,9 @@ def _plain(rows: _Rows, q: Any, method: str, squash: bool) -> Any:
         return _interpolated(ordered, _between(method, q, counts))
     result = _interpolated(ordered, _between(method, q, filled(n, q)))
     last = slice_in_dim(ordered, n - 1, n, axis=-1)
-    return select(stretch(ne(last, last), shape_of(last), shape), stretch(last, shape_of(last), shape), result)
+    return select(
+        stretch(ne(last, last), shape_of(last), shape), stretch(last, shape_of(last), shape), result
+    )
 
 
 def _weighted(rows: _Rows, weights: Any, q: Any, squash: bool) -> Any:
@@ -182,7 +194,9 @@ def _quantile(
 ) -> Any:  # fmt: skip
     a, q = array_like(name, a), array_like(name, q, 1)
     if method not in _CONTINUOUS and method not in _DISCRETE:
-        raise ValueError(f"{name}: method must be one of {', '.join(map(repr, (*_CONTINUOUS, *_DISCRETE)))}, got {method!r}")
+        raise ValueError(
+            f"{name}: method must be one of {', '.join(map(repr, (*_CONTINUOUS, *_DISCRETE)))}, got {method!r}"
+        )
     for value in (a, q):
         if dtypes.is_complex(dtype_of(value)):
             raise ValueError(f"{name}: complex numbers have no order; take quantiles of .real and .imag")
@@ -295,7 +309,9 @@ def nanpercentile(
 
 
 @function(static=_SETTINGS[:3] + ("keepdims",))
-def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def median(
+    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """The middle of the elements in sorted order, or the mean of the two in the middle; NaN if there is one.
 
     Args:
@@ -315,7 +331,9 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
 
 
 @function(static=_SETTINGS[:3] + ("keepdims",))
-def nanmedian(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def nanmedian(
+    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """The median of what is not NaN; arguments as for `median`.
 
     >>> import anima.numpy as np

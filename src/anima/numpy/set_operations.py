@@ -23,7 +23,16 @@ from anima.lax.sorting import sort
 from anima.numpy.calls import function
 from anima.numpy.concrete import concrete, from_host
 from anima.numpy.promotion import array_like, promote_dtypes, shape_of
-from anima.numpy.sets import ADVICE, and_fill, checked_size, found_in, marked_places, pick, sorted_with_starts, unique_of
+from anima.numpy.sets import (
+    ADVICE,
+    and_fill,
+    checked_size,
+    found_in,
+    marked_places,
+    pick,
+    sorted_with_starts,
+    unique_of,
+)
 from anima.numpy.shapes import ravel
 from anima.numpy.sorting import search
 
@@ -62,7 +71,9 @@ def _difference(ar1: Any, ar2: Any, assume_unique: bool, with_places: bool) -> t
     if assume_unique:
         return ar1, bitwise_not(found_in("setdiff1d", ar1, ar2, "auto"))
     first = _marked(ar1, False, False)
-    return first.values, bitwise_and(first.starts, bitwise_not(found_in("setdiff1d", first.values, ar2, "auto")))
+    return first.values, bitwise_and(
+        first.starts, bitwise_not(found_in("setdiff1d", first.values, ar2, "auto"))
+    )
 
 
 def _exclusive(ar1: Any, ar2: Any, assume_unique: bool, with_places: bool) -> tuple[Any, ...]:
@@ -72,7 +83,11 @@ def _exclusive(ar1: Any, ar2: Any, assume_unique: bool, with_places: bool) -> tu
     for mine, other in ((ar1, ar2), (ar2, ar1)):
         marked = _marked(mine, assume_unique, False)
         values.append(marked.values)
-        left_out.append(bitwise_not(bitwise_and(marked.starts, bitwise_not(found_in("setxor1d", marked.values, other, "auto")))))
+        left_out.append(
+            bitwise_not(
+                bitwise_and(marked.starts, bitwise_not(found_in("setxor1d", marked.values, other, "auto")))
+            )
+        )
     last, ordered = sort([concatenate(left_out, 0), concatenate(values, 0)], 0, True, 2)
     return ordered, bitwise_not(last)
 
@@ -161,7 +176,9 @@ def intersect1d(
     return tuple(results) if return_indices else results[0]
 
 
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None) -> Any:
+def setdiff1d(
+    ar1: Any, ar2: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None
+) -> Any:
     """The different elements of one array that another does not have, sorted.
 
     Args:
@@ -180,7 +197,9 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False, *, size: int | No
     return _combined("setdiff1d", ar1, ar2, assume_unique, False, size, fill)[0]
 
 
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None) -> Any:
+def setxor1d(
+    ar1: Any, ar2: Any, assume_unique: bool = False, *, size: int | None = None, fill_value: Any = None
+) -> Any:
     """The different elements that only one of two arrays has, sorted.
 
     Args:

@@ -164,7 +164,9 @@ def leading(ar: Any, axis: int | None) -> Any:
     return ravel(ar) if axis is None else moveaxis(ar, check_axis("unique", axis, len(shape_of(ar))), 0)
 
 
-def _unique_on_host(ar: Any, axis: int | None, equal_nan: bool, index: bool, inverse: bool, counts: bool) -> list[Any]:
+def _unique_on_host(
+    ar: Any, axis: int | None, equal_nan: bool, index: bool, inverse: bool, counts: bool
+) -> list[Any]:
     marked = _mark(ar, axis, equal_nan, index or inverse)
     starts = np.asarray(marked[1])
     kind = dtypes.default_int_dtype()
@@ -258,7 +260,9 @@ def unique(
     >>> np.unique(np.array([3, 1, 1]), return_counts=True)
     (DeviceArray([1, 3], dtype=int32), DeviceArray([2, 1], dtype=int32))
     """
-    results = unique_of("unique", ar, return_index, return_inverse, return_counts, axis, equal_nan, size, fill_value)
+    results = unique_of(
+        "unique", ar, return_index, return_inverse, return_counts, axis, equal_nan, size, fill_value
+    )
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -312,7 +316,9 @@ def unique_counts(x: Any, /, *, size: int | None = None, fill_value: Any = None)
     >>> print(np.unique_counts(np.array([3, 1, 1])).counts)
     [2 1]
     """
-    return UniqueCountsResult(*unique_of("unique_counts", x, False, False, True, None, False, size, fill_value))
+    return UniqueCountsResult(
+        *unique_of("unique_counts", x, False, False, True, None, False, size, fill_value)
+    )
 
 
 def unique_inverse(x: Any, /, *, size: int | None = None, fill_value: Any = None) -> UniqueInverseResult:
@@ -322,7 +328,9 @@ def unique_inverse(x: Any, /, *, size: int | None = None, fill_value: Any = None
     >>> print(np.unique_inverse(np.array([3, 1, 1])).inverse_indices)
     [1 0 0]
     """
-    return UniqueInverseResult(*unique_of("unique_inverse", x, False, True, False, None, False, size, fill_value))
+    return UniqueInverseResult(
+        *unique_of("unique_inverse", x, False, True, False, None, False, size, fill_value)
+    )
 
 
 # --- membership -------------------------------------------------------------------------------
@@ -339,7 +347,10 @@ def found_in(name: str, element: Any, test: Any, method: str) -> Any:
         return full(shape, False, np.dtype(bool))
     if method == "compare_all" or (method == "auto" and n <= _FEW):
         pairs = (*shape, n)
-        left, right = broadcast_in_dim(element, pairs, range(len(shape))), broadcast_in_dim(test, pairs, (len(shape),))
+        left, right = (
+            broadcast_in_dim(element, pairs, range(len(shape))),
+            broadcast_in_dim(test, pairs, (len(shape),)),
+        )
         return reduce_or_p.bind(eq(left, right), axes=(len(shape),))
     test = lax_sort(test, 0, False)
     places = search(name, test, element, False, "sort" if method == "sort" else "scan")
@@ -347,7 +358,14 @@ def found_in(name: str, element: Any, test: Any, method: str) -> Any:
 
 
 @function(static=("assume_unique", "invert", "method"))
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, method: str = "auto") -> Any:
+def isin(
+    element: Any,
+    test_elements: Any,
+    assume_unique: bool = False,
+    invert: bool = False,
+    *,
+    method: str = "auto",
+) -> Any:
     """For each element of an array whether it is among those of another.
 
     Args:
@@ -366,6 +384,8 @@ def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: 
     [ True False  True]
     """
     if method not in ("auto", "compare_all", "binary_search", "sort"):
-        raise ValueError(f"isin: method must be 'auto', 'compare_all', 'binary_search' or 'sort', got {method!r}")
+        raise ValueError(
+            f"isin: method must be 'auto', 'compare_all', 'binary_search' or 'sort', got {method!r}"
+        )
     result = found_in("isin", array_like("isin", element), array_like("isin", test_elements, 1), method)
     return bitwise_not(result) if invert else result

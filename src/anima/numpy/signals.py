@@ -27,7 +27,14 @@ from anima.numpy.arithmetic import remainder
 from anima.numpy.calls import function
 from anima.numpy.indexing import Advanced, gather_arrays
 from anima.numpy.joining import stack
-from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, promote_dtypes_inexact, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    dtype_of,
+    promote_dtypes,
+    promote_dtypes_inexact,
+    shape_of,
+    stretch,
+)
 from anima.numpy.reductions import accumulator
 from anima.numpy.shapes import broadcast_shapes, moveaxis
 from anima.numpy.sorting import search
@@ -78,7 +85,9 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: Any, beyond
     if period is None:
         for side, value, place in ((0, left, 0), (1, right, n - 1)):
             outside = (gt if side else lt)(x, stretch(index_in_dim(xp, place, 0, False), (), shape_of(x)))
-            value = index_in_dim(fp, place, 0, False) if value is None else array_like("interp", value, "left")
+            value = (
+                index_in_dim(fp, place, 0, False) if value is None else array_like("interp", value, "left")
+            )
             value = stretch(convert_element_type(value, dtype_of(result)), shape_of(value), shape_of(x))
             result = result if beyond[side] else select(outside, value, result)
     return convert_element_type(result, target)
@@ -118,7 +127,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     """
     x, xp, fp = (array_like("interp", v, i) for i, v in enumerate((x, xp, fp)))
     if len(shape_of(xp)) != 1 or shape_of(xp) != shape_of(fp):
-        raise ValueError(f"interp: xp and fp must be vectors of one size, got shapes {shape_of(xp)} and {shape_of(fp)}")
+        raise ValueError(
+            f"interp: xp and fp must be vectors of one size, got shapes {shape_of(xp)} and {shape_of(fp)}"
+        )
     if not shape_of(xp)[0]:
         raise ValueError("interp: xp and fp must not be empty")
     if isinstance(period, (int, float)) and period == 0:
@@ -161,13 +172,13 @@ def _sliding_sums(x: Any, v: Any) -> Any:
     return scan(step, start, (iota("int32", m // _TAPS), blocks))[0]
 
 
-def _convolved(
-    name: str, a: Any, v: Any, mode: str, precision: Any, preferred: Any, flip: bool
-) -> Any:
+def _convolved(name: str, a: Any, v: Any, mode: str, precision: Any, preferred: Any, flip: bool) -> Any:
     """The convolution of `a` with `v`, or with `v` reversed and conjugated."""
     a, v = array_like(name, a), array_like(name, v, 1)
     if len(shape_of(a)) != 1 or len(shape_of(v)) != 1:
-        raise ValueError(f"{name}: a and v must be one-dimensional, got shapes {shape_of(a)} and {shape_of(v)}")
+        raise ValueError(
+            f"{name}: a and v must be one-dimensional, got shapes {shape_of(a)} and {shape_of(v)}"
+        )
     if not shape_of(a)[0] or not shape_of(v)[0]:
         raise ValueError(f"{name}: a and v must not be empty, got shapes {shape_of(a)} and {shape_of(v)}")
     if mode not in ("full", "same", "valid"):
@@ -194,7 +205,9 @@ _CONVOLVE_SETTINGS = ("mode", "precision", "preferred_element_type")
 
 
 @function(static=_CONVOLVE_SETTINGS)
-def convolve(a: Any, v: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def convolve(
+    a: Any, v: Any, mode: str = "full", *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The convolution of two vectors: `result[k]` is the sum over `i` of `a[i] * v[k - i]`.
 
     Args:
@@ -214,7 +227,9 @@ def convolve(a: Any, v: Any, mode: str = "full", *, precision: Any = None, prefe
 
 
 @function(static=_CONVOLVE_SETTINGS)
-def correlate(a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def correlate(
+    a: Any, v: Any, mode: str = "valid", *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The correlation of two vectors: the convolution of `a` with `v` reversed and conjugated; arguments as there.
 
     >>> import anima.numpy as np
@@ -266,4 +281,3 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     if flat:
         return component(0, 1)
     return moveaxis(stack([component(1, 2), component(2, 0), component(0, 1)], axis=-1), -1, axisc)
-

@@ -86,7 +86,9 @@ def places_sorted(keys: list[Any], dim: int, stable: bool = True) -> Any:
 def _argsort(name: str, a: Any, axis: int | None, stable: bool, descending: bool, dtype: Any) -> Any:
     a, dim = _along(name, a, axis)
     target = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
-    if descending and stable:  # sorting the reversed array and reversing the result leaves equal elements in order
+    if (
+        descending and stable
+    ):  # sorting the reversed array and reversing the result leaves equal elements in order
         a = rev_p.bind(a, dimensions=(dim,))
     places = places_sorted([a], dim, stable)
     if descending:
@@ -206,7 +208,9 @@ def sort_complex(a: Any) -> Any:
     [1.+0.j 2.+0.j]
     """
     a, dim = _along("sort_complex", array_like("sort_complex", a), -1)
-    return convert_element_type(lax_sort(a, dim), dtypes.to_complex_dtype(dtypes.to_inexact_dtype(dtype_of(a))))
+    return convert_element_type(
+        lax_sort(a, dim), dtypes.to_complex_dtype(dtypes.to_inexact_dtype(dtype_of(a)))
+    )
 
 
 # --- searching --------------------------------------------------------------------------------
@@ -234,11 +238,18 @@ def _before(xs: list[Any], ys: list[Any]) -> Any:
 
 def _by_bisection(a: list[Any], v: list[Any], n: int, right: bool) -> Any:
     """Halves what is left of the sorted array, for all at once; the sizes of the halves do not depend on values."""
-    place = filled(0, convert_element_type(v[0], np.int32)) if n < 2**31 else filled(0, convert_element_type(v[0], np.int64))
+    place = (
+        filled(0, convert_element_type(v[0], np.int32))
+        if n < 2**31
+        else filled(0, convert_element_type(v[0], np.int64))
+    )
 
     def goes_right(offset: int) -> Any:
         where = add(place, constant(offset, place)) if offset else place
-        found = [gather_arrays(key, Advanced((0,), [where], [True], 0), GatherScatterMode.PROMISE_IN_BOUNDS) for key in a]
+        found = [
+            gather_arrays(key, Advanced((0,), [where], [True], 0), GatherScatterMode.PROMISE_IN_BOUNDS)
+            for key in a
+        ]
         return bitwise_not(_before(v, found)) if right else _before(found, v)
 
     while n > 1:
@@ -270,11 +281,18 @@ def _by_sorting(a: list[Any], v: list[Any], n: int, right: bool) -> Any:
     targets = sub(order, first) if right else order
     # Places of elements of `a` lie out of bounds, and are dropped; negative ones too, as places here do not wrap.
     numbers = ScatterDimensionNumbers((), (0,), (0,))
-    found = scatter(full((m,), 0, dtype_of(order)), expand_dims(targets, (1,)), counts, numbers, unique_indices=True)
+    found = scatter(
+        full((m,), 0, dtype_of(order)), expand_dims(targets, (1,)), counts, numbers, unique_indices=True
+    )
     return reshape_p.bind(found, new_sizes=shape)
 
 
-_SEARCHES = {"scan": _by_bisection, "scan_unrolled": _by_bisection, "sort": _by_sorting, "compare_all": _by_comparing}
+_SEARCHES = {
+    "scan": _by_bisection,
+    "scan_unrolled": _by_bisection,
+    "sort": _by_sorting,
+    "compare_all": _by_comparing,
+}
 
 
 def search(name: str, a: Any, v: Any, right: bool, method: str) -> Any:
@@ -320,7 +338,9 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, *, meth
     if sorter is not None:
         sorter = array_like("searchsorted", sorter, "sorter")
         if not dtypes.is_int(dtype_of(sorter)):
-            raise TypeError(f"searchsorted: sorter must be integers, got dtype {dtypes.dtype_name(dtype_of(sorter))}")
+            raise TypeError(
+                f"searchsorted: sorter must be integers, got dtype {dtypes.dtype_name(dtype_of(sorter))}"
+            )
         a = gather_arrays(a, Advanced((0,), [sorter], [False], 0), GatherScatterMode.CLIP)
     return search("searchsorted", a, v, side == "right", method)
 

@@ -36,9 +36,13 @@ def _variables(name: str, m: Any, in_rows: bool) -> Any:
 def _weights(name: str, weights: Any, count: int, dtype: Any, argument: str, whole: bool) -> Any:
     weights = array_like(name, weights, argument)
     if whole and not dtypes.is_int(dtype_of(weights)):
-        raise TypeError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype_of(weights))}")
+        raise TypeError(
+            f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype_of(weights))}"
+        )
     if shape_of(weights) != (count,):
-        raise ValueError(f"{name}: {argument} must have shape {(count,)}, one weight an observation, got {shape_of(weights)}")
+        raise ValueError(
+            f"{name}: {argument} must have shape {(count,)}, one weight an observation, got {shape_of(weights)}"
+        )
     return convert_element_type(weights, dtype)
 
 
@@ -53,7 +57,9 @@ def _covariance(
     in_rows = [rowvar, rowvar or shape_of(given[-1])[:1] == (1,)]
     rows = [convert_element_type(_variables(name, g, r), inner) for g, r in zip(given, in_rows)]
     if len(rows) == 2 and shape_of(rows[0])[1] != shape_of(rows[1])[1]:
-        raise ValueError(f"{name}: m and y have {shape_of(rows[0])[1]} and {shape_of(rows[1])[1]} observations")
+        raise ValueError(
+            f"{name}: m and y have {shape_of(rows[0])[1]} and {shape_of(rows[1])[1]} observations"
+        )
     x = concatenate(rows, 0)
     n, count = shape_of(x)
     if count == 0:
@@ -70,8 +76,14 @@ def _covariance(
         free = total - ddof * array_sum(w * a) / total
     mean = array_sum(weighted, 1, keepdims=True) / total
     centered = x - mean
-    weighted = centered if w is None else centered * broadcast_in_dim(convert_element_type(w, inner), (n, count), (1,))
-    result = dot_general(weighted, conj(centered) if dtypes.is_complex(inner) else centered, (((1,), (1,)), ((), ())))
+    weighted = (
+        centered
+        if w is None
+        else centered * broadcast_in_dim(convert_element_type(w, inner), (n, count), (1,))
+    )
+    result = dot_general(
+        weighted, conj(centered) if dtypes.is_complex(inner) else centered, (((1,), (1,)), ((), ()))
+    )
     result = convert_element_type(result / free, target)
     return reshape(result, ()) if n == 1 else result
 
@@ -132,7 +144,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
     c = _covariance("corrcoef", x, y, rowvar, 1, None, None, dtype)
     if not shape_of(c):
         return c / c
-    deviation = convert_element_type(sqrt(real(diagonal(c)) if dtypes.is_complex(dtype_of(c)) else diagonal(c)), dtype_of(c))
+    deviation = convert_element_type(
+        sqrt(real(diagonal(c)) if dtypes.is_complex(dtype_of(c)) else diagonal(c)), dtype_of(c)
+    )
     n = shape_of(c)[0]
     c = c / broadcast_in_dim(deviation, (n, n), (0,)) / broadcast_in_dim(deviation, (n, n), (1,))
     if dtypes.is_complex(dtype_of(c)):

@@ -43,7 +43,9 @@ def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     """Settings that cannot be compared with those of other calls, or that deserve a warning each time, are replaced."""
     names = list(signature_of(call.fun).parameters)  # type: ignore[union-attr]
     plain = [_plain_setting(call.name, n, a) if i in call.spec.static_argnums else a for i, (n, a) in enumerate(zip(names, args))]  # fmt: skip
-    plain_named = {n: _plain_setting(call.name, n, a) if n in call.spec.static_argnames else a for n, a in kwargs.items()}
+    plain_named = {
+        n: _plain_setting(call.name, n, a) if n in call.spec.static_argnames else a for n, a in kwargs.items()
+    }
     same = all(a is b for a, b in zip((*plain, *plain_named.values()), (*args, *kwargs.values())))
     if same or len(plain) < len(args):
         return jit_miss(call, args, kwargs)
@@ -72,7 +74,9 @@ def check_key(name: str, key: Any) -> Any:
     try:
         aval = aval_of(key)
     except TypeError:
-        raise TypeError(f"{name}: key must be a random key, as random.PRNGKey makes, got {type(key).__name__}") from None
+        raise TypeError(
+            f"{name}: key must be a random key, as random.PRNGKey makes, got {type(key).__name__}"
+        ) from None
     assert isinstance(aval, ShapedArray)
     if aval.dtype != dtypes.uint32 or aval.shape[-1:] != (threefry.KEY_WORDS,):
         raise TypeError(
@@ -176,7 +180,9 @@ def real_parameter(name: str, argument: str, value: Any, dtype: Any, shape: Shap
     """
     aval = aval_of_parameter(name, argument, value)
     if dtypes.is_complex(aval.dtype):
-        raise TypeError(f"{name}: argument {argument} must be real, got dtype {dtypes.dtype_name(aval.dtype)}")
+        raise TypeError(
+            f"{name}: argument {argument} must be real, got dtype {dtypes.dtype_name(aval.dtype)}"
+        )
     converted = scalar_of_dtype(name, value, dtype)
     return converted if not aval.shape else lax.broadcast_to_rank(converted, len(shape))
 

@@ -58,7 +58,9 @@ def standard_normal(key: Any, shape: Shape, dtype: Any) -> Any:
     if dtypes.is_complex(dtype):
         part = dtypes.to_real_dtype(dtype)
         keys = threefry.split(key, (2,))
-        real, imag = (standard_normal(lax.index_in_dim(keys, i, keepdims=False), shape, part) for i in range(2))
+        real, imag = (
+            standard_normal(lax.index_in_dim(keys, i, keepdims=False), shape, part) for i in range(2)
+        )
         return lax.div(lax.complex(real, imag), constant(math.sqrt(2), dtype))
     u = uniform_between(key, shape, dtype, _above_minus_one(dtype), constant(1, dtype))
     return lax.mul(constant(math.sqrt(2), dtype), lax.erf_inv(u))
@@ -106,7 +108,9 @@ def truncated_normal(
 
 
 @function
-def lognormal(key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
+def lognormal(
+    key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+) -> Any:
     """Numbers whose logarithm is normally distributed, with mean 0 and standard deviation `sigma`.
 
     Args:
@@ -305,9 +309,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
 
 
 @function
-def weibull_min(
-    key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None
-) -> Any:
+def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Numbers of the Weibull distribution: `scale` times an exponential number to the power of `1 / concentration`.
 
     Args:
@@ -326,7 +328,9 @@ def weibull_min(
     kind = float_dtype("weibull_min", dtype)
     shape = common_shape("weibull_min", shape, scale=scale, concentration=concentration)
     size = real_parameter("weibull_min", "scale", scale, kind, shape)
-    power = lax.div(constant(1, kind), real_parameter("weibull_min", "concentration", concentration, kind, shape))
+    power = lax.div(
+        constant(1, kind), real_parameter("weibull_min", "concentration", concentration, kind, shape)
+    )
     return lax.mul(lax.pow(standard_exponential(key, shape, kind), power), size)
 
 
@@ -455,7 +459,14 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
 
 @function
 def triangular(
-    key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
+    key: Any,
+    left: Any,
+    mode: Any,
+    right: Any,
+    shape: Any = None,
+    dtype: Any = None,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Numbers between `left` and `right` whose density is a triangle with its top at `mode`.
 

@@ -25,7 +25,9 @@ Shape = tuple[int, ...]
 
 
 @function(static=("shape", "mode"))
-def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None) -> Any:
+def bernoulli(
+    key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None
+) -> Any:
     """Booleans that are True with probability `p`.
 
     Args:
@@ -54,7 +56,9 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, o
     if mode not in ("low", "high"):
         raise ValueError(f"bernoulli: mode must be 'high' or 'low', got {mode!r}")
     shape = common_shape("bernoulli", shape, p=p)
-    return trials(key, real_parameter("bernoulli", "p", p, aval.dtype, shape), shape, aval.dtype, mode == "high")
+    return trials(
+        key, real_parameter("bernoulli", "p", p, aval.dtype, shape), shape, aval.dtype, mode == "high"
+    )
 
 
 def trials(key: Any, p: Any, shape: Shape, dtype: Any, high: bool = False) -> Any:
@@ -85,7 +89,11 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
     """
     key = check_key("rademacher", key)
     refuse_out_sharding("rademacher", out_sharding)
-    kind = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "rademacher")
+    kind = (
+        dtypes.default_int_dtype()
+        if dtype is None
+        else dtypes.check_user_dtype_supported(dtype, "rademacher")
+    )
     if dtypes.is_bool(kind):
         raise ValueError("rademacher: dtype must be numeric, for -1 is not a boolean; got bool")
     heads = trials(key, constant(0.5, _default_float()), check_shape("rademacher", shape), _default_float())
@@ -126,5 +134,3 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None, *, out_sha
 
 def _default_float() -> Any:
     return dtypes.default_float_dtype()
-
-

@@ -20,7 +20,7 @@ from anima.random import threefry
 from anima.random.arguments import check_key, constant, function, unsigned_dtype
 
 
-def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:  # noqa: N802
+def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:
     """The random key that belongs to a seed.
 
     Args:
@@ -46,10 +46,14 @@ def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:  # noqa: N802
     try:
         aval = aval_of(seed)
     except TypeError:
-        raise TypeError(f"PRNGKey: seed must be an integer, got {seed!r:.80} of type {type(seed).__name__}") from None
+        raise TypeError(
+            f"PRNGKey: seed must be an integer, got {seed!r:.80} of type {type(seed).__name__}"
+        ) from None
     assert isinstance(aval, ShapedArray)
     if not dtypes.is_int(aval.dtype):
-        raise TypeError(f"PRNGKey: seed must be an integer, got {seed!r:.80} of dtype {dtypes.dtype_name(aval.dtype)}")
+        raise TypeError(
+            f"PRNGKey: seed must be an integer, got {seed!r:.80} of dtype {dtypes.dtype_name(aval.dtype)}"
+        )
     if aval.shape:
         raise TypeError(
             f"PRNGKey accepts a scalar seed, but was given an array of shape {aval.shape}; use vmap for batching"
@@ -66,7 +70,9 @@ def _check_impl(impl: str | None) -> None:
     chosen = impl if impl is not None else default_prng_impl.value
     if chosen != "threefry2x32":
         given = "impl" if impl is not None else "the option default_prng_impl"
-        raise ValueError(f"PRNGKey: {given} names the generator {chosen!r}; the one available is 'threefry2x32'")
+        raise ValueError(
+            f"PRNGKey: {given} names the generator {chosen!r}; the one available is 'threefry2x32'"
+        )
 
 
 @function(static=("num",))
@@ -119,7 +125,9 @@ def _fold_in(key: Any, data: Any) -> Any:
         raise TypeError(f"fold_in: data must be an integer, got {type(data).__name__}") from None
     assert isinstance(aval, ShapedArray)
     if aval.shape:
-        raise TypeError(f"fold_in accepts a scalar, but was given an array of shape {aval.shape}; use vmap for batching")
+        raise TypeError(
+            f"fold_in accepts a scalar, but was given an array of shape {aval.shape}; use vmap for batching"
+        )
     return threefry.fold_in(key, convert_element_type(data, dtypes.uint32))
 
 

@@ -22,7 +22,9 @@ from anima.random.uniforms import randint
 Shape = tuple[int, ...]
 
 
-def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False, *, out_sharding: Any = None) -> Any:
+def permutation(
+    key: Any, x: Any, axis: int = 0, independent: bool = False, *, out_sharding: Any = None
+) -> Any:
     """The numbers below `x`, or the slices of an array `x`, in a random order.
 
     Args:
@@ -130,7 +132,9 @@ def choice(
         array, size = None, _count("choice", "a", a)
     draws = math.prod(dims)
     if size < 1 and draws:
-        raise ValueError(f"choice: a must be greater than 0 unless no samples are taken, got {size} to draw from")
+        raise ValueError(
+            f"choice: a must be greater than 0 unless no samples are taken, got {size} to draw from"
+        )
     if not replace and draws > size:
         raise ValueError(
             f"choice cannot take a larger sample (size {draws}) than population (size {size}) with replace=False"
@@ -146,7 +150,9 @@ def choice(
 
 
 @function(static=("size", "shape", "replace", "axis", "mode"))
-def _chosen(key: Any, array: Any, size: int, shape: Shape, replace: bool, p: Any, axis: int, mode: str | None) -> Any:
+def _chosen(
+    key: Any, array: Any, size: int, shape: Shape, replace: bool, p: Any, axis: int, mode: str | None
+) -> Any:
     key = check_key("choice", key)
     dims = (size,) if array is None else aval_of(array).shape  # type: ignore[attr-defined]
     if p is None and not replace:
@@ -236,7 +242,9 @@ def categorical(
     return lax.argmax(scores, count + axis, dtypes.default_int_dtype())
 
 
-def _categories_without_replacement(key: Any, logits: Any, axis: int, dims: Shape, count: int, high: bool) -> Any:
+def _categories_without_replacement(
+    key: Any, logits: Any, axis: int, dims: Shape, count: int, high: bool
+) -> Any:
     aval = aval_of_parameter("categorical", "logits", logits)
     draws, categories = math.prod(dims[:count]), aval.shape[axis]
     if draws > categories:

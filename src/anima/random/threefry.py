@@ -66,7 +66,11 @@ def fold_in(key: Any, word: Any) -> Any:
 def bits(key: Any, width: int, shape: Shape) -> Any:
     """Unsigned integers of `width` bits (8, 16, 32 or 64), uniformly distributed."""
     size = math.prod(shape)
-    flat = _partitionable_bits(key, width, size) if threefry_partitionable.value else _default_bits(key, width, size)
+    flat = (
+        _partitionable_bits(key, width, size)
+        if threefry_partitionable.value
+        else _default_bits(key, width, size)
+    )
     return lax.reshape(flat, shape)
 
 
@@ -77,7 +81,9 @@ def _partitionable_bits(key: Any, width: int, size: int) -> Any:
     first, second = _at_positions(key, size)
     if width == 64:
         return _wide(first, second)
-    return lax.convert_element_type_p.bind(lax.bitwise_xor(first, second), new_dtype=UINT[width], weak_type=False)
+    return lax.convert_element_type_p.bind(
+        lax.bitwise_xor(first, second), new_dtype=UINT[width], weak_type=False
+    )
 
 
 def _at_positions(key: Any, size: int) -> Any:
@@ -113,7 +119,9 @@ def _long_stream(key: Any, count: int) -> Any:
     blocks, rest = divmod(count, _MAX_BLOCK)
     keys = split(key, (blocks + 1,))
     sizes = [_MAX_BLOCK] * blocks + [rest]
-    return lax.concatenate([_stream(lax.index_in_dim(keys, i, keepdims=False), n) for i, n in enumerate(sizes)], 0)
+    return lax.concatenate(
+        [_stream(lax.index_in_dim(keys, i, keepdims=False), n) for i, n in enumerate(sizes)], 0
+    )
 
 
 def _stream(key: Any, count: int) -> Any:
@@ -163,5 +171,7 @@ def _word(value: Any) -> Any:
 
 def _wide(upper: Any, lower: Any) -> Any:
     """64-bit numbers from their halves."""
-    pair = [lax.convert_element_type_p.bind(w, new_dtype=dtypes.uint64, weak_type=False) for w in (upper, lower)]
+    pair = [
+        lax.convert_element_type_p.bind(w, new_dtype=dtypes.uint64, weak_type=False) for w in (upper, lower)
+    ]
     return lax.bitwise_or(lax.shift_left(pair[0], constant(32, pair[0])), pair[1])

@@ -29,7 +29,13 @@ Shape = tuple[int, ...]
 
 @function
 def uniform(
-    key: Any, shape: Any = (), dtype: Any = None, minval: Any = 0.0, maxval: Any = 1.0, *, out_sharding: Any = None
+    key: Any,
+    shape: Any = (),
+    dtype: Any = None,
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Numbers of the half-open interval from `minval` to `maxval`, each part of it as probable as its length.
 
@@ -97,7 +103,9 @@ def randint(
     """
     key = check_key("randint", key)
     refuse_out_sharding("randint", out_sharding)
-    kind = dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "randint")
+    kind = (
+        dtypes.default_int_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "randint")
+    )
     if not dtypes.is_int(kind):
         raise TypeError(f"randint only accepts integer dtypes, got {dtypes.dtype_name(kind)}")
     shape = common_shape("randint", check_shape("randint", shape), minval=minval, maxval=maxval)
@@ -159,7 +167,9 @@ def _integer_bound(argument: str, value: Any, rank: int) -> Any:
     aval = aval_of_parameter("randint", argument, value)
     if not dtypes.is_int(aval.dtype):
         if dtypes.is_complex(aval.dtype):
-            raise TypeError(f"randint: argument {argument} must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}")
+            raise TypeError(
+                f"randint: argument {argument} must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}"
+            )
         value = lax.convert_element_type(value, dtypes.default_int_dtype())
     return lax.broadcast_to_rank(value, rank) if aval.shape else value
 

@@ -19,7 +19,11 @@ from anima.sharding import NamedSharding, PartitionSpec, Sharding
 
 def put(value: Any, where: Any) -> Any:
     """A concrete value moved to a device or laid out as a sharding says."""
-    return put_sharded(value, where) if isinstance(where, Sharding) else put_on_device(value, resolve_device(where))
+    return (
+        put_sharded(value, where)
+        if isinstance(where, Sharding)
+        else put_on_device(value, resolve_device(where))
+    )
 
 
 def _lower(ctx: Context, x: Value, *, where: Any) -> Value:

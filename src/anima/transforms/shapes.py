@@ -154,7 +154,9 @@ def make_jaxpr(
     check_callable(fun, "make_jaxpr")
     statics = normalize_argnums(static_argnums, "make_jaxpr: static_argnums")
     if axis_env:
-        raise ValueError("make_jaxpr: give axis names with vmap(axis_name=...) around the function, not with axis_env")
+        raise ValueError(
+            "make_jaxpr: give axis names with vmap(axis_name=...) around the function, not with axis_env"
+        )
 
     def make(*args: Any, **kwargs: Any) -> Any:
         fixed = {n % len(args): args[n] for n in statics if -len(args) <= n < len(args)}

@@ -22,9 +22,7 @@ def assert_trees_close(got: Any, want: Any, tolerance: float = 1e-5, where: str 
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=where)
 
 
-def derivatives(
-    fun: Callable[..., Any], tangents: tuple[Any, ...]
-) -> dict[str, Callable[..., Any]]:
+def derivatives(fun: Callable[..., Any], tangents: tuple[Any, ...]) -> dict[str, Callable[..., Any]]:
     """Derivatives of a function with a scalar result by all its arguments, in many orders of transformations."""
     numbers = tuple(range(len(tangents)))
     grad = anima.grad(fun, numbers)

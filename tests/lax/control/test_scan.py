@@ -15,7 +15,13 @@ from anima.core.primitive import primitives
 from anima.interpreters.dce import dce_jaxpr
 from tests.lax.control.helpers import Counted, assert_same_derivatives, assert_trees_close, compilations
 
-OPTIONS: list[dict[str, Any]] = [{}, {"reverse": True}, {"unroll": 2}, {"unroll": True}, {"reverse": True, "unroll": 3}]
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"reverse": True},
+    {"unroll": 2},
+    {"unroll": True},
+    {"reverse": True, "unroll": 3},
+]
 
 
 def numbers(*shape: int, seed: int = 0) -> onp.ndarray:
@@ -186,7 +192,9 @@ def test_dtypes_whose_elements_are_arrays(length: int) -> None:
         assert shifted.dtype == dtype
         back = [onp.asarray(_native.array_with(x, dtype=onp.dtype(onp.uint32))) for x in (last, shifted)]
         assert_trees_close(back, [words[0], words[1:]])
-    batched = anima.vmap(lambda k, ks: lax.scan(lambda c, x: (x, c), k, ks)[1], (None, None), axis_size=2)(first, rest)
+    batched = anima.vmap(lambda k, ks: lax.scan(lambda c, x: (x, c), k, ks)[1], (None, None), axis_size=2)(
+        first, rest
+    )
     assert batched.shape == (2, length)
 
 
@@ -275,7 +283,9 @@ def test_one_loop_in_place() -> None:
     text = compiled.as_text()
     assert len(re.findall(r" while\(", text)) == 1
     body = text[: text.index("ENTRY")]
-    assert not re.findall(r"f32\[512,64\]\S* copy\(", text[: len(body)]), "a stacked array is copied in the loop"
+    assert not re.findall(r"f32\[512,64\]\S* copy\(", text[: len(body)]), (
+        "a stacked array is copied in the loop"
+    )
     assert text.count("dynamic-update-slice(") == 1
     stablehlo = anima.jit(f).lower(*args).as_text()
     assert stablehlo.count("stablehlo.while") == 1

@@ -103,7 +103,15 @@ SAMPLES = [
         ulps=64,
         floor=0.1,
     ),
-    Sample(primitive="while", call=_loop, args=(np.int32(3), _C, _W), oracle=_powers, ulps=64, floor=0.1, differentiate=False),
+    Sample(
+        primitive="while",
+        call=_loop,
+        args=(np.int32(3), _C, _W),
+        oracle=_powers,
+        ulps=64,
+        floor=0.1,
+        differentiate=False,
+    ),
     Sample(
         primitive="while",
         call=lambda x, w: _loop(3, x, w)[1],

@@ -53,14 +53,18 @@ SLICES = [
             ((1, 1), (2, 5), (3, 3)),
         )
     ),
-    Sample(primitive="slice", call=lambda x: lax.slice_in_dim(x, -3, -1), args=(X,), oracle=lambda x: x[-3:-1]),
+    Sample(
+        primitive="slice", call=lambda x: lax.slice_in_dim(x, -3, -1), args=(X,), oracle=lambda x: x[-3:-1]
+    ),
     Sample(
         primitive="slice",
         call=lambda x: lax.slice_in_dim(x, None, None, 2, axis=-1),
         args=(complexes((2, 5)),),
         oracle=lambda x: x[:, ::2],
     ),
-    Sample(primitive="slice", call=lambda x: lax.index_in_dim(x, -1, 1), args=(X,), oracle=lambda x: x[:, -1:]),
+    Sample(
+        primitive="slice", call=lambda x: lax.index_in_dim(x, -1, 1), args=(X,), oracle=lambda x: x[:, -1:]
+    ),
     Sample(
         primitive="slice",
         call=lambda x: lax.index_in_dim(x, 2, 0, keepdims=False),

@@ -28,7 +28,7 @@ def together(*arrays: np.ndarray, axis: int = -1, num_keys: int = 1) -> tuple[np
     out = [m.copy() for m in moved]
     for row in np.ndindex(moved[0].shape[:-1]):
         keys = [[key_of(v) for v in m[row]] for m in moved[:num_keys]]
-        order = sorted(range(moved[0].shape[-1]), key=lambda i: [k[i] for k in keys])  # noqa: B023
+        order = sorted(range(moved[0].shape[-1]), key=lambda i: [k[i] for k in keys])
         for m, o in zip(moved, out):
             o[row] = m[row][order]
     return tuple(np.moveaxis(o, -1, axis) for o in out)
@@ -49,7 +49,7 @@ def largest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
     places = np.zeros((*moved.shape[:-1], k), np.int32)
     for row in np.ndindex(moved.shape[:-1]):
         values = [(key_of(v), not np.signbit(float(v))) for v in moved[row]]
-        places[row] = sorted(range(len(values)), key=lambda i: _descending(values[i], i))[:k]  # noqa: B023
+        places[row] = sorted(range(len(values)), key=lambda i: _descending(values[i], i))[:k]
     found = np.take_along_axis(moved, places.astype(np.int64), -1)
     return np.moveaxis(found, -1, axis), np.moveaxis(places, -1, axis)
 

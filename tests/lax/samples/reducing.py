@@ -35,7 +35,9 @@ def narrowed(fun: Callable[..., Any]) -> Callable[..., np.ndarray]:
     return oracle
 
 
-def reduction(name: str, fun: Callable[..., Any], x: np.ndarray, axes: tuple[int, ...], **more: Any) -> Sample:
+def reduction(
+    name: str, fun: Callable[..., Any], x: np.ndarray, axes: tuple[int, ...], **more: Any
+) -> Sample:
     return Sample(
         primitive=name,
         call=lambda x: getattr(lax, name)(x, axes),
@@ -78,7 +80,13 @@ def extremum(name: str) -> list[Sample]:
         # NumPy's functions on 8-bit floating point dtypes go through the same comparisons
         return fun(x, axis=axis)
 
-    cases = [(X, (0,)), (CUBE, (0, 2)), (complexes((3, 4)), (1,)), (integers((3, 4)), (0,)), (booleans((3, 4)), (1,))]
+    cases = [
+        (X, (0,)),
+        (CUBE, (0, 2)),
+        (complexes((3, 4)), (1,)),
+        (integers((3, 4)), (0,)),
+        (booleans((3, 4)), (1,)),
+    ]
     return [
         *(reduction(f"reduce_{name}", oracle, x, axes, flush=True) for x, axes in cases),
         reduction(f"reduce_{name}", oracle, NANS, (0,), flush=True, differentiate=False),
@@ -237,11 +245,16 @@ SCANS = [
     running("cummin", X),
     running("cumlogsumexp", EXACT, **CLOSE),
     *(
-        running(name, x, axis, reverse, **({} if name in ("cummax", "cummin") else {"ulps": 64, "floor": 4.0}))
+        running(
+            name, x, axis, reverse, **({} if name in ("cummax", "cummin") else {"ulps": 64, "floor": 4.0})
+        )
         for name in RUNNING
         for x, axis, reverse in SHAPES
     ),
-    *(running(name, complexes((4, 3)), 0, ulps=16, floor=4.0) for name in ("cumsum", "cumprod", "cumlogsumexp")),
+    *(
+        running(name, complexes((4, 3)), 0, ulps=16, floor=4.0)
+        for name in ("cumsum", "cumprod", "cumlogsumexp")
+    ),
     *(running(name, integers((40,)), 0, True) for name in ("cumsum", "cumprod", "cummax", "cummin")),
     *(running("cumprod", np.array(x, F32), ulps=4) for x in ([2, 0, 3, 0, 1], [0, 0, 5], [0, 2])),
     *(running(name, np.where(NANS == 0, 5, NANS), 1, differentiate=False) for name in ("cummax", "cummin")),

@@ -39,7 +39,9 @@ DIMENSIONS = [
         lambda x: np.broadcast_to(x[:, None, :], (1, 3, 4)),
         floats((1, 1)),
     ),
-    moved("broadcast_in_dim", lambda x: lax.broadcast(x, (2, 0)), lambda x: np.broadcast_to(x, (2, 0)), F32(1.5)),
+    moved(
+        "broadcast_in_dim", lambda x: lax.broadcast(x, (2, 0)), lambda x: np.broadcast_to(x, (2, 0)), F32(1.5)
+    ),
     moved("broadcast_in_dim", lambda x: lax.broadcast_to_rank(x, 4), lambda x: x[None, None], X),
     moved(
         "broadcast_in_dim",
@@ -57,7 +59,12 @@ DIMENSIONS = [
         I32(7),
     ),
     moved("reshape", lambda x: lax.reshape(x, (3, 2)), lambda x: x.reshape(3, 2), X),
-    moved("reshape", lambda x: lax.reshape(x, (4, 6), (2, 0, 1)), lambda x: x.transpose(2, 0, 1).reshape(4, 6), Y),
+    moved(
+        "reshape",
+        lambda x: lax.reshape(x, (4, 6), (2, 0, 1)),
+        lambda x: x.transpose(2, 0, 1).reshape(4, 6),
+        Y,
+    ),
     moved("reshape", lambda x: lax.reshape(x, ()), lambda x: x.reshape(()), floats((1, 1))),
     moved("reshape", lambda x: lax.collapse(x, 1), lambda x: x.reshape(2, 12), Y),
     moved("reshape", lambda x: lax.collapse(x, 0, -1), lambda x: x.reshape(6, 4), Y),
@@ -127,7 +134,9 @@ JOINING = [
     moved("split", lambda x: lax.split(x, (1, 2), 1), lambda x: tuple(np.split(x, [1], 1)), X),
     moved("split", lambda x: lax.split(x, (0, 4), -1), lambda x: tuple(np.split(x, [0], -1)), Y),
     moved("stack", lambda x, y: lax.stack([x, y], 1), lambda x, y: np.stack([x, y], 1), X, -X),
-    moved("stack", lambda x, y: lax.stack([x, y, x], -1), lambda x, y: np.stack([x, y, x], -1), F32(1), F32(2)),
+    moved(
+        "stack", lambda x, y: lax.stack([x, y, x], -1), lambda x, y: np.stack([x, y, x], -1), F32(1), F32(2)
+    ),
     moved("unstack", lambda x: lax.unstack(x, 1), lambda x: tuple(np.moveaxis(x, 1, 0)), Y),
     moved("unstack", lambda x: lax.unstack(x, -1), lambda x: tuple(np.moveaxis(x, -1, 0)), X),
     moved("tile", lambda x: lax.tile(x, (3, 2)), lambda x: np.tile(x, (3, 2)), X),
@@ -169,7 +178,10 @@ COUNTING = [
             (lambda: lax.iota("int32", 4), lambda: np.arange(4, dtype=I32)),
             (lambda: lax.iota("complex64", 3), lambda: np.arange(3).astype(C64)),
             (lambda: lax.iota("uint8", 300), lambda: np.arange(300).astype(np.uint8)),
-            (lambda: lax.broadcasted_iota("float32", (3, 2), 0), lambda: np.array([[0, 0], [1, 1], [2, 2]], F32)),
+            (
+                lambda: lax.broadcasted_iota("float32", (3, 2), 0),
+                lambda: np.array([[0, 0], [1, 1], [2, 2]], F32),
+            ),
             (lambda: lax.iota("int32", 0), lambda: np.zeros((0,), I32)),
         )
     ),

@@ -32,7 +32,20 @@ module @loop {
 """
 _NUMBERS = ["0", "1", "-1", "4294967296", "9223372036854775807", "?"]
 _TYPES = ["f64", "i1", "i4", "ui64", "complex<f32>", "index", "i0", "!stablehlo.token", "f8E5M2"]
-_PIECES = ["%", "{", "}", '"', "\0", "é", "tensor<", "dense<1.0>", "stablehlo.", "@main", "->", "loc(unknown)"]
+_PIECES = [
+    "%",
+    "{",
+    "}",
+    '"',
+    "\0",
+    "é",
+    "tensor<",
+    "dense<1.0>",
+    "stablehlo.",
+    "@main",
+    "->",
+    "loc(unknown)",
+]
 
 
 def spoil_text(pool: Pool, text: str) -> str:
@@ -69,7 +82,9 @@ def spoil_bytes(pool: Pool, data: bytes) -> bytes:
         elif change == 2:
             out[at:at] = bytes(rng.randrange(256) for _ in range(rng.randrange(12)))
         else:
-            out[at:at] = rng.choice([b"\x08\xff\xff\xff\xff\x0f", b"\x20\x00", b"\x28\xff\x01", b"\x1a\x80\x80\x80\x80\x08"])
+            out[at:at] = rng.choice(
+                [b"\x08\xff\xff\xff\xff\x0f", b"\x20\x00", b"\x28\xff\x01", b"\x1a\x80\x80\x80\x80\x08"]
+            )
     return bytes(out)
 
 
@@ -85,7 +100,9 @@ def _option(pool: Pool) -> bytes:
 def compile_garbage(pool: Pool) -> None:
     """Compile a spoilt program with good options, or a good one with spoilt options."""
     rng = pool.rng
-    options = rng.choice([ONE, ONE, ONE, encode_options(devices=(1,)), encode_options(partitions=2), encode_options(9)])
+    options = rng.choice(
+        [ONE, ONE, ONE, encode_options(devices=(1,)), encode_options(partitions=2), encode_options(9)]
+    )
     kind = rng.random()
     program = spoil_text(pool, rng.choice([ADD, WHILE, IN_PLACE])) if kind < 0.5 else ADD
     if 0.5 <= kind < 0.8:
@@ -106,7 +123,9 @@ def compile_garbage(pool: Pool) -> None:
 def load_garbage(pool: Pool) -> None:
     """Load spoilt executables."""
     rng = pool.rng
-    data = rng.choice([pool.serialized, spoil_bytes(pool, pool.serialized), pool.serialized[: rng.randrange(3000)], b""])
+    data = rng.choice(
+        [pool.serialized, spoil_bytes(pool, pool.serialized), pool.serialized[: rng.randrange(3000)], b""]
+    )
     options = rng.choice([b"", b"", ONE, spoil_bytes(pool, ONE)])
     made = pool.client.deserialize(data, options)
     x = pool.floats()

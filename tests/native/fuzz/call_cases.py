@@ -17,10 +17,12 @@ SCALAR_AVAL = ((), F32, False)
 
 def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
     rng = pool.rng
-    index = lambda: rng.choice([*range(leaves), *range(leaves), -1, leaves, 2**40])  # noqa: E731
+    index = lambda: rng.choice([*range(leaves), *range(leaves), -1, leaves, 2**40])
     options: dict[str, Any] = {
         "num_leaves": rng.choice([leaves] * 20 + [0, -1, 2**40, 1000]),
-        "out_avals": rng.choice([[F3]] * 15 + [[SCALAR_AVAL], [], [F3, F3], [((10**6,), F32, False)], [((3,), np.int32, True)]]),
+        "out_avals": rng.choice(
+            [[F3]] * 15 + [[SCALAR_AVAL], [], [F3, F3], [((10**6,), F32, False)], [((3,), np.int32, True)]]
+        ),
     }
     extra = {
         "kept": lambda: [index() for _ in range(rng.randrange(4))], "consts": lambda: [pool.array()],
@@ -39,7 +41,9 @@ def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
 
 def leaf(pool: Pool) -> Any:
     """Something that is passed to a plan."""
-    return pool.rng.choice([pool.floats, pool.floats, pool.floats, pool.array, pool.number, pool.numpy, pool.any])()
+    return pool.rng.choice(
+        [pool.floats, pool.floats, pool.floats, pool.array, pool.number, pool.numpy, pool.any]
+    )()
 
 
 def odd_plan(pool: Pool) -> None:
@@ -87,7 +91,9 @@ def _miss(pool: Pool) -> Any:
             return None, nt.CallPlan(None, num_leaves=len(leaves), out_avals=[], device=pool.device)
         forward = [0] if leaves else []
         avals = [F3] * len(forward)
-        return None, nt.CallPlan(None, num_leaves=len(leaves), out_avals=avals, forward=forward, device=pool.device)
+        return None, nt.CallPlan(
+            None, num_leaves=len(leaves), out_avals=avals, forward=forward, device=pool.device
+        )
 
     return miss
 
@@ -100,13 +106,18 @@ def odd_call(pool: Pool) -> None:
         options["static_argnums"] = [rng.choice([0, 1, 5])]
     if rng.random() < 0.4:
         options["static_argnames"] = [rng.choice(["a", "\ud800", "b\0"])]
-    options.update(flat=rng.random() < 0.2, cache_size=rng.choice([0, 1, 2, 4096]), name=pool.text(), spec=pool.any())
+    options.update(
+        flat=rng.random() < 0.2, cache_size=rng.choice([0, 1, 2, 4096]), name=pool.text(), spec=pool.any()
+    )
     call = nt.CompiledCall(pool.any(), _miss(pool), lambda *_: pool.any(), **options)
     pool.calls.append(call)
     if rng.random() < 0.2:
         nt.set_trace(pool.any())
     for _ in range(6):
-        args = [rng.choice([leaf, leaf, Pool.hostile, lambda p: [leaf(p), {"k": leaf(p)}]])(pool) for _ in range(rng.randrange(3))]
+        args = [
+            rng.choice([leaf, leaf, Pool.hostile, lambda p: [leaf(p), {"k": leaf(p)}]])(pool)
+            for _ in range(rng.randrange(3))
+        ]
         kwargs = {name: leaf(pool) for name in rng.sample(["a", "b", "\ud800", "b\0", ""], rng.randrange(3))}
         pool.containers += [arg for arg in args if type(arg) is list]
         try:

@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.native.fuzz.pool import CODES, F3, F32, ONE, ADD, Key, Pool, Rows, Shrinking, nt
+from tests.native.fuzz.pool import ADD, CODES, F3, F32, ONE, Key, Pool, Rows, Shrinking, nt
 
-FUNCTIONS = sorted(name for name in dir(nt) if callable(getattr(nt, name)) and not isinstance(getattr(nt, name), type))
+FUNCTIONS = sorted(
+    name for name in dir(nt) if callable(getattr(nt, name)) and not isinstance(getattr(nt, name), type)
+)
 CONSTRUCTORS = sorted(name for name in dir(nt) if isinstance(getattr(nt, name), type))
 RARE = {"close_all_clients", "close"}  # making a new client takes time
 

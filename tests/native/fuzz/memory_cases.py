@@ -52,7 +52,9 @@ def _make_tensor(pool: Pool) -> Tensor:
     tensor.device_type = _mostly(pool, 1, 2, 3, 0, -1, 99)
     tensor.device_id = _mostly(pool, 0, 5, -1)
     tensor.ndim = _mostly(pool, len(dims), -1, 10**6)
-    tensor.code, tensor.bits = rng.choice([(0, 32), (1, 8), (2, 32), (2, 64), (4, 16), (5, 64), (6, 8), (2, 7), (77, 8)])
+    tensor.code, tensor.bits = rng.choice(
+        [(0, 32), (1, 8), (2, 32), (2, 64), (4, 16), (5, 64), (6, 8), (2, 7), (77, 8)]
+    )
     tensor.lanes = _mostly(pool, 1, 0, 2)
     tensor.shape = _mostly(pool, ctypes.addressof(shape), None)
     tensor.strides = rng.choice([ctypes.addressof(steps), None])

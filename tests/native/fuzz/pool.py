@@ -96,11 +96,30 @@ def _hostile_method(name: str) -> Callable[..., Any]:
     return method
 
 
-_HOSTILE = (
-    "__index__ __int__ __float__ __complex__ __bool__ __len__ __getitem__ __iter__ __next__ __eq__ __lt__ __hash__ "
-    "__call__ __repr__ __str__ __array__ __dlpack__ __dlpack_device__ __contains__ __getattr__ __buffer__ "
-    "shard_shape"
-).split()
+_HOSTILE = [
+    "__index__",
+    "__int__",
+    "__float__",
+    "__complex__",
+    "__bool__",
+    "__len__",
+    "__getitem__",
+    "__iter__",
+    "__next__",
+    "__eq__",
+    "__lt__",
+    "__hash__",
+    "__call__",
+    "__repr__",
+    "__str__",
+    "__array__",
+    "__dlpack__",
+    "__dlpack_device__",
+    "__contains__",
+    "__getattr__",
+    "__buffer__",
+    "shard_shape",
+]
 
 
 def hostile_class(base: type) -> type:
@@ -240,7 +259,9 @@ class Pool:
         def make(*args: Any) -> Any:
             return self.any()
 
-        nt.set_array_hooks(make_aval=make, make_sharding=make, default_device=lambda: self.device, assemble=make)
+        nt.set_array_hooks(
+            make_aval=make, make_sharding=make, default_device=lambda: self.device, assemble=make
+        )
         nt.set_key_classes(make, make, make, make)
         nt.set_traceback_filter(make)
 
@@ -267,7 +288,9 @@ class Pool:
         if name == "__next__" and choice < 0.5:
             raise StopIteration
         if choice < 0.3:
-            raise self.rng.choice([ValueError, TypeError, KeyError, AttributeError, RecursionError])("hostile")
+            raise self.rng.choice([ValueError, TypeError, KeyError, AttributeError, RecursionError])(
+                "hostile"
+            )
         if choice < 0.5:
             return owner
         return self.any() if choice < 0.95 else NotImplemented
@@ -335,13 +358,17 @@ class Pool:
         return self.rng.choice(odd)()
 
     def text(self) -> str:
-        return self.rng.choice(["", "a", "main", "\ud800", "a\0b", "é" * 300, "float32", "x" * 10000, "%s%n", "cpu", "Host"])
+        return self.rng.choice(
+            ["", "a", "main", "\ud800", "a\0b", "é" * 300, "float32", "x" * 10000, "%s%n", "cpu", "Host"]
+        )
 
     def executable(self) -> Any:
         return self.rng.choice([*self.programs, *self.programs, self.closed_executable])
 
     def treedef(self) -> Any:
-        return nt.tree_structure(self.rng.choice([1, [1], (1, None), {"a": 1, "b": [2]}, None, (), [[[]]], [1] * 50]))
+        return nt.tree_structure(
+            self.rng.choice([1, [1], (1, None), {"a": 1, "b": [2]}, None, (), [[[]]], [1] * 50])
+        )
 
     def plan(self) -> Any:
         return nt.CallPlan(self.programs[0], num_leaves=2, out_avals=[F3], single=True)
@@ -358,7 +385,7 @@ class Pool:
                 self.number, self.number, self.array, self.array, self.numpy, self.text, self.hostile, self.hostile,
                 self.treedef, self.executable, self.plan, self.call, lambda: None, lambda: self.device,
                 lambda: self.client, lambda: self.plugin, lambda: self.closed, lambda: self.closed.devices[0],
-                lambda: [], lambda: (1, 2), lambda: {"a": 1}, lambda: b"bytes", lambda: print, lambda: int,
+                list, lambda: (1, 2), lambda: {"a": 1}, lambda: b"bytes", lambda: print, lambda: int,
                 lambda: np.dtype(np.float32), lambda: Ellipsis, lambda: object(), lambda: weakref.ref(self.client),
                 lambda: self.floats().__dlpack__(), lambda: iter([1, 2]), lambda: (i for i in range(3)), lambda: nt,
                 lambda: range(10**18), lambda: collections.OrderedDict(a=1), lambda: nt.ArrayImpl, lambda: np.float32,

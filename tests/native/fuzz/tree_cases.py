@@ -70,7 +70,9 @@ def make_tree(pool: Pool, depth: int) -> Any:
     if kind <= 1:
         return rng.choice([1, 2.0, None, "leaf", pool.any()])
     children = [make_tree(pool, depth - 1) for _ in range(rng.randrange(4))]
-    keys = rng.choice([["a", "b", "c", "d"], [1, 2, 3, 4], [(1,), "a", None, 2.5], [pool.hostile(), "a", 3, "b"]])
+    keys = rng.choice(
+        [["a", "b", "c", "d"], [1, 2, 3, 4], [(1,), "a", None, 2.5], [pool.hostile(), "a", 3, "b"]]
+    )
     try:
         items = dict(zip(keys, children, strict=False))
     except Exception:
@@ -144,7 +146,10 @@ def odd_state(pool: Pool) -> None:
         elif change == 2:
             entry[1] = rng.choice([0, 1, -1, 3, 2**62, 2**64, True])
         elif change == 3:
-            entry[2:] = [rng.choice([None, Node, Record, Point, int]), rng.choice([None, (), ("a",), (None, ("a",)), Point])]
+            entry[2:] = [
+                rng.choice([None, Node, Record, Point, int]),
+                rng.choice([None, (), ("a",), (None, ("a",)), Point]),
+            ]
         elif change == 4:
             state.insert(at, state[rng.randrange(len(state))])
         else:

@@ -50,11 +50,15 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     sizes = [shaped(x).shape[d] for x, d in zip(leaves, axes)]
     if len(set(sizes)) > 1:
         listed = ", ".join(f"elems{leaf_path(tree, i)} has {size}" for i, size in enumerate(sizes))
-        raise ValueError(f"associative_scan: the arrays must have the same size along axis {axis}, but {listed}")
+        raise ValueError(
+            f"associative_scan: the arrays must have the same size along axis {axis}, but {listed}"
+        )
     program = _Prefixes(fn, tree, axes, reverse)
     if get_trace() is not None:
         return tree_unflatten(tree, program(*leaves))
-    body = traced_body("associative_scan", fn, (tree, tuple(axes), reverse), avals_of(leaves), lambda: program)
+    body = traced_body(
+        "associative_scan", fn, (tree, tuple(axes), reverse), avals_of(leaves), lambda: program
+    )
     return tree_unflatten(tree, perform(body.closed, [*body.consts, *leaves]))
 
 
@@ -63,7 +67,9 @@ class _Prefixes:
 
     __slots__ = ("_axes", "_flat", "_reverse", "out_tree")
 
-    def __init__(self, fn: Callable[[Any, Any], Any], tree: PyTreeDef, axes: Sequence[int], reverse: bool) -> None:
+    def __init__(
+        self, fn: Callable[[Any, Any], Any], tree: PyTreeDef, axes: Sequence[int], reverse: bool
+    ) -> None:
         self._flat = flat_call(fn, tree, tree)
         self._axes = axes
         self._reverse = reverse

@@ -112,13 +112,17 @@ def _named_axes() -> tuple[Any, ...]:
 def _check_effects(what: str, body: Body) -> None:
     for effect in body.closed.effects:
         if not effect.under_control_flow:
-            raise ValueError(f"{what}: {body.name} has the effect {effect}, which cannot happen inside control flow")
+            raise ValueError(
+                f"{what}: {body.name} has the effect {effect}, which cannot happen inside control flow"
+            )
 
 
 def check_function(what: str, argument: str, fun: Any) -> None:
     """Raise TypeError unless `fun` is a function."""
     if not callable(fun):
-        raise TypeError(f"{what}: {argument} must be a function, got {fun!r:.80} of type {type(fun).__name__}")
+        raise TypeError(
+            f"{what}: {argument} must be a function, got {fun!r:.80} of type {type(fun).__name__}"
+        )
 
 
 def _check_returns(what: str, fun: Any) -> None:

@@ -80,7 +80,9 @@ def _cond(pred: Any, funs: tuple[Any, Any], operands: tuple[Any, ...], own: bool
     aval = scalar_aval("cond", "pred", pred)
     kind = dtypes.kind_of(aval.dtype)
     if kind is None or kind == "c":
-        raise TypeError(f"cond: pred must be a boolean or a real number, got dtype {dtypes.dtype_name(aval.dtype)}")
+        raise TypeError(
+            f"cond: pred must be a boolean or a real number, got dtype {dtypes.dtype_name(aval.dtype)}"
+        )
     if disable_jit.value and (known := concrete_of(pred)) is not None:
         number = 0 if known else 1
         return funs[number](operands[number]) if own else funs[number](*operands)
@@ -133,7 +135,9 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
         place: Any = np.int32(min(max(int(index), 0), last))
     else:
         dtype = aval.dtype.type
-        place = convert_element_type(clamp(dtype(0), index, dtype(min(last, dtypes.iinfo(aval.dtype).max))), np.int32)
+        place = convert_element_type(
+            clamp(dtype(0), index, dtype(min(last, dtypes.iinfo(aval.dtype).max))), np.int32
+        )
     return _choose("switch", place, [(f"branches[{i}]", fun, None) for i, fun in enumerate(funs)], operands)
 
 
@@ -163,4 +167,6 @@ def _branch(what: str, fun: Any, tree: PyTreeDef, avals: Sequence[Any], only: in
     trees = tree.children()
     if only is None:
         return traced_body(what, fun, tree, avals, lambda: flat_call(fun, *trees))
-    return traced_body(what, fun, (tree, only), avals, lambda: flat_call(lambda *args: fun(args[only]), *trees))
+    return traced_body(
+        what, fun, (tree, only), avals, lambda: flat_call(lambda *args: fun(args[only]), *trees)
+    )

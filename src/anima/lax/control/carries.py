@@ -44,7 +44,13 @@ def promoted(leaves: Sequence[Any], ins: Sequence[Any], outs: Sequence[Any]) -> 
 
 
 def check_carry(
-    what: str, body: str, start: str, tree: PyTreeDef, ins: Sequence[Any], out_tree: PyTreeDef, outs: Sequence[Any]
+    what: str,
+    body: str,
+    start: str,
+    tree: PyTreeDef,
+    ins: Sequence[Any],
+    out_tree: PyTreeDef,
+    outs: Sequence[Any],
 ) -> None:
     """Raise TypeError unless a loop's body returns a carry of the type that it takes.
 
@@ -75,7 +81,9 @@ def _advice(before: ShapedArray, after: ShapedArray, start: str) -> str:
     return f"Return an array of shape {before.shape}, or start from {start} with shape {after.shape}."
 
 
-def check_branches(what: str, names: Sequence[str], trees: Sequence[PyTreeDef], outs: Sequence[Sequence[Any]]) -> None:
+def check_branches(
+    what: str, names: Sequence[str], trees: Sequence[PyTreeDef], outs: Sequence[Sequence[Any]]
+) -> None:
     """Raise TypeError unless all branches return the same types; `names` are what messages call the functions."""
     for name, tree, avals in zip(names[1:], trees[1:], outs[1:]):
         if tree != trees[0]:
@@ -112,7 +120,9 @@ def scalar_aval(what: str, name: str, value: Any) -> ShapedArray:
     try:
         aval = aval_of(value)
     except TypeError:
-        raise TypeError(f"{what}: {name} must be a scalar, got {value!r:.80} of type {type(value).__name__}") from None
+        raise TypeError(
+            f"{what}: {name} must be a scalar, got {value!r:.80} of type {type(value).__name__}"
+        ) from None
     assert isinstance(aval, ShapedArray)
     if aval.shape:
         raise TypeError(f"{what}: {name} must be a scalar, got an array of shape {aval.shape}")

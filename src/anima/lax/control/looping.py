@@ -82,7 +82,9 @@ def _check_test(test: Body) -> None:
     outs = test.out_avals
     if not test.out_tree.is_leaf or outs[0].shape or not dtypes.is_bool(outs[0].dtype):
         types = ", ".join(map(type_text, outs))
-        given = types if test.out_tree.is_leaf else f"{test.out_tree} of {types}" if outs else str(test.out_tree)
+        given = (
+            types if test.out_tree.is_leaf else f"{test.out_tree} of {types}" if outs else str(test.out_tree)
+        )
         raise TypeError(f"while_loop: cond_fun must return a boolean scalar, but {test.name} returns {given}")
 
 
@@ -115,7 +117,12 @@ def _carried(
 
 
 def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
 ) -> Any:
     """`val = body_fun(i, val)` for `i` from `lower` to `upper - 1`, starting from `init_val`.
 
@@ -210,15 +217,21 @@ def _index_aval(lower: Any, upper: Any, known: bool) -> ShapedArray:
     avals = [scalar_aval("fori_loop", name, v) for name, v in (("lower", lower), ("upper", upper))]
     for name, aval in zip(("lower", "upper"), avals):
         if not dtypes.is_int(aval.dtype):
-            raise TypeError(f"fori_loop: {name} must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}")
+            raise TypeError(
+                f"fori_loop: {name} must be an integer, got dtype {dtypes.dtype_name(aval.dtype)}"
+            )
     strong = [a.dtype for a in avals if not a.weak_type]
     if len(set(strong)) > 1:
         first, second = map(dtypes.dtype_name, strong)
-        raise TypeError(f"fori_loop: lower and upper must have equal dtypes, got {first} and {second}; convert one")
+        raise TypeError(
+            f"fori_loop: lower and upper must have equal dtypes, got {first} and {second}; convert one"
+        )
     dtype = strong[0] if strong else avals[0].dtype
     for name, value in (("lower", lower), ("upper", upper)):
         if isinstance(value, int) and not 0 <= value < 2**7 and not _fits(value, dtype):
-            raise OverflowError(f"fori_loop: {name} is {value}, which does not fit into {dtypes.dtype_name(dtype)}")
+            raise OverflowError(
+                f"fori_loop: {name} is {value}, which does not fit into {dtypes.dtype_name(dtype)}"
+            )
     return _index_types(dtype, known or not strong)
 
 
@@ -241,7 +254,9 @@ def _below_limit(body: ClosedJaxpr, num_consts: int) -> ClosedJaxpr:
     carry = body.in_avals[num_consts:]
     return body.jaxpr.memoized(
         "below limit",
-        lambda: stage_closed(lambda limit, index, *rest: [lt(index, limit)], [carry[0], *carry], "below_limit"),
+        lambda: stage_closed(
+            lambda limit, index, *rest: [lt(index, limit)], [carry[0], *carry], "below_limit"
+        ),
     )
 
 

@@ -24,12 +24,16 @@ Flags = tuple[bool, ...]
 Run = Callable[[ClosedJaxpr, Sequence[Any]], list[Any]]
 
 
-def reordered(closed: ClosedJaxpr, inputs: Sequence[int], outputs: Sequence[int] | None = None) -> ClosedJaxpr:
+def reordered(
+    closed: ClosedJaxpr, inputs: Sequence[int], outputs: Sequence[int] | None = None
+) -> ClosedJaxpr:
     """The same program with its arguments, and its outputs if given, in another order; outputs may be left out."""
     jaxpr = closed.jaxpr
     invars = [jaxpr.invars[i] for i in inputs]
     outvars = jaxpr.outvars if outputs is None else [jaxpr.outvars[i] for i in outputs]
-    return ClosedJaxpr(Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), closed.consts)
+    return ClosedJaxpr(
+        Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), closed.consts
+    )
 
 
 def needed_inputs(closed: ClosedJaxpr, outputs: Sequence[bool]) -> list[bool]:

@@ -66,7 +66,9 @@ def scan(
     row_avals = [_row_aval(x) for x in rows]
     while True:
         avals = avals_of(leaves)
-        body = traced_body("scan", f, (tree, rows_tree), [*avals, *row_avals], lambda: flat_call(f, tree, rows_tree))
+        body = traced_body(
+            "scan", f, (tree, rows_tree), [*avals, *row_avals], lambda: flat_call(f, tree, rows_tree)
+        )
         if body.checked:
             break
         out_tree, outs = _carry_of(body, len(leaves))
@@ -157,7 +159,9 @@ def _python_scan(
         carry, y = f(carry, tree_unflatten(tree, [index_in_dim(x, i, keepdims=False) for x in rows]))
         results.append(y)
     columns = [tree_flatten(y) for y in (results[::-1] if reverse else results)]
-    stacks = [concatenate([expand_dims(y, (0,)) for y in column], 0) for column in zip(*[c[0] for c in columns])]
+    stacks = [
+        concatenate([expand_dims(y, (0,)) for y in column], 0) for column in zip(*[c[0] for c in columns])
+    ]
     return carry, tree_unflatten(columns[0][1], stacks)
 
 
@@ -190,7 +194,9 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     whole = count - count % size
     parts = []
     if whole:
-        blocks = [reshape(slice_in_dim(x, 0, whole), (whole // size, size, *shaped(x).shape[1:])) for x in rows]
+        blocks = [
+            reshape(slice_in_dim(x, 0, whole), (whole // size, size, *shaped(x).shape[1:])) for x in rows
+        ]
         stacks, out_tree = tree_flatten(_mapped(f, blocks, tree, whole // size, size))
         parts.append([reshape(y, (whole, *shaped(y).shape[2:])) for y in stacks])
     if count > whole or not whole:
@@ -201,7 +207,9 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     return tree_unflatten(out_tree, joined)
 
 
-def _mapped(f: Callable[..., Any], rows: Sequence[Any], tree: PyTreeDef, count: int, batch: int | None) -> Any:
+def _mapped(
+    f: Callable[..., Any], rows: Sequence[Any], tree: PyTreeDef, count: int, batch: int | None
+) -> Any:
     """`f` of each row, or of each example in each row of `batch` examples, stacked."""
     avals = [_row_aval(x) for x in rows]
     body = traced_body("map", f, (tree, batch), avals, lambda: _Examples(f, tree, batch))
