@@ -155,6 +155,7 @@ def draw(history: list[float], images: Any, labels: Any, guesses: Any, norms: An
 
 
 def main() -> None:
+    """Train, report, draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -113,12 +113,12 @@ def test_seeds_that_are_none(seed: Any) -> None:
 
 @pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 2**64])
 def test_seeds_that_are_too_large(seed: int) -> None:
-    with pytest.raises(OverflowError, match="PRNGKey: seed .* 64 bits"):
+    with pytest.raises(OverflowError, match=r"PRNGKey: seed .* 64 bits"):
         random.PRNGKey(seed)
 
 
 def test_an_unknown_generator() -> None:
-    with pytest.raises(ValueError, match="'mt19937'.*'threefry2x32'"):
+    with pytest.raises(ValueError, match=r"'mt19937'.*'threefry2x32'"):
         random.PRNGKey(0, impl="mt19937")
     assert random.PRNGKey(0, impl="threefry2x32").tolist() == [0, 0]
 

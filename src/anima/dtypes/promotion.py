@@ -254,6 +254,10 @@ def promote_types(a: Any, b: Any) -> DType:
 
     Raises:
       TypePromotionError: they have none.
+
+    >>> import anima.numpy as np
+    >>> np.promote_types("int8", "uint8")
+    dtype('int16')
     """
     return lattice_result_type(pair_of(a), pair_of(b))[0]
 

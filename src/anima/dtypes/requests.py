@@ -248,6 +248,10 @@ def isdtype(dtype: Any, kind: Any) -> bool:
     Raises:
       ValueError: a kind is a string of neither sort.
       TypeError: a kind is a class of dtypes, or nothing that names one.
+
+    >>> import anima.numpy as np
+    >>> np.isdtype("bfloat16", "real floating"), np.isdtype("int8", ("bool", "unsigned integer"))
+    (True, False)
     """
     if isinstance(kind, tuple):
         return any(isdtype(dtype, one) for one in kind)

@@ -27,7 +27,7 @@ class TapeTracer(Tracer):
     """A tangent: a value that depends linearly on the inputs of the tape."""
 
     __slots__ = ("_aval",)
-    __hash__ = object.__hash__  # tapes are keyed by identity
+    __hash__ = object.__hash__  # type: ignore[assignment]  # tapes are keyed by identity
 
     def __init__(self, trace: TapeTrace, aval: AbstractValue) -> None:
         self._trace = trace

@@ -229,7 +229,7 @@ def _by_steps(ctx: Context, a: Value, b: Value, axis: int, reverse: bool) -> Val
     b_blocks = lowered_by(lambda v: _split_blocks(v, axis, reverse, _LOOP_STEPS, 0))(ctx, b)
     inside, product = _loop(ctx, a_blocks, b_blocks, axis + 1, reverse)
     totals = lowered_by(lambda *vs: [_totals(v, axis, reverse) for v in vs])(ctx, product, inside)
-    before = _by_steps(ctx, *totals, axis, reverse)
+    before = _by_steps(ctx, totals[0], totals[1], axis, reverse)
 
     def join(inside: Any, product: Any, before: Any) -> Any:
         start = _spread(previous(before, axis, reverse, 0), inside, axis)

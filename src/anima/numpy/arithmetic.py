@@ -274,8 +274,6 @@ def integer_power(x: Any, y: int) -> Any:
     x, known = aval("power", x)
     if known.dtype == _BOOL:
         x = convert(x, known, dtypes.default_int_dtype(), False)
-    if y == 2:
-        return square_p.bind(x)
     if y < 0 and dtypes.is_int(dtype_of(x)):
         raise TypeError(
             f"power: integers cannot be raised to negative powers, got {known} to the power {y}; "
@@ -363,7 +361,8 @@ def square(x: Any, /) -> Any:
     >>> print(np.square(np.array([1, -2])))
     [1 4]
     """
-    return integer_power(x, 2)
+    x, known = aval("square", x)
+    return square_p.bind(convert(x, known, dtypes.default_int_dtype(), False) if known.dtype == _BOOL else x)
 
 
 @function

@@ -96,7 +96,8 @@ def bincount(
     least = max(operator.index(minlength), 0)
     if weights is None and get_trace() is None:
         counted = np.bincount(np.maximum(known, 0), minlength=least)
-        return from_host(counted.astype(dtypes.default_int_dtype()), x)
+        kind: Any = dtypes.default_int_dtype()
+        return from_host(counted.astype(kind), x)
     return _bincount(x, weights, max(least, int(known.max(initial=-1)) + 1, 1 if known.size else 0))
 
 
@@ -115,8 +116,9 @@ def _number_or_edges(name: str, a: Any, bins: Any, range: Any, weights: Any) -> 
         if weights is not None:
             raise TypeError(f"{name}: bins={bins!r} cannot be chosen with weights; give the number of bins")
         with ambient(None):
-            edges = np.histogram_bin_edges(host, bins, known)
-            return None, from_host(edges.astype(dtypes.to_inexact_dtype(dtype_of(a))), a)
+            edges = np.histogram_bin_edges(host, bins, known)  # type: ignore[arg-type]
+            dtype: Any = dtypes.to_inexact_dtype(dtype_of(a))
+            return None, from_host(edges.astype(dtype), a)
     bins = array_like(name, bins, "bins")
     if not shape_of(bins):
         number = operator.index(bins)

@@ -117,11 +117,13 @@ def _join(sides: _Sides, x: Any, axis: int) -> Any:
 
 
 def _repeated(x: Any, axis: int, width: tuple[int, int]) -> _Sides:
-    return _Sides(*[_stretched(_edge(x, axis, last), axis, w) if w else None for last, w in enumerate(width)])
+    return _Sides(
+        *[_stretched(_edge(x, axis, bool(last)), axis, w) if w else None for last, w in enumerate(width)]
+    )
 
 
 def _ramps(x: Any, axis: int, width: tuple[int, int], ends: Any) -> _Sides:
-    sides = []
+    sides: list[Any] = []
     for last, w in enumerate(width):
         end = ends if not shape_of(ends) else index_in_dim(index_in_dim(ends, axis, 0, False), last, 0, False)
         sides.append(_ramp(_edge(x, axis, bool(last)), axis, w, end, bool(last)) if w else None)
@@ -151,7 +153,7 @@ def _statistics(
     x: Any, axis: int, width: tuple[int, int], mode: str, lengths: tuple[int, int] | None
 ) -> _Sides:
     n, dtype = shape_of(x)[axis], dtype_of(x)
-    sides = []
+    sides: list[Any] = []
     for last, w in enumerate(width):
         if not w:
             sides.append(None)
@@ -172,7 +174,7 @@ def _mirrored(x: Any, axis: int, width: tuple[int, int], mode: str, odd: bool) -
     # The extended array is periodic, but for the drift of an odd one; `inset` is whether its edges are not repeated.
     inset = 1 if mode == "reflect" else 0
     period = 1 if n == 1 and inset else n if mode == "wrap" else 2 * (n - inset)
-    sides = []
+    sides: list[Any] = []
     for places in (np.arange(-width[0], 0), np.arange(n, n + width[1])):
         round_, within = np.divmod(places, period)
         back = within >= n

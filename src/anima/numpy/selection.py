@@ -221,113 +221,97 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
 
     Args:
       a: an array of integers.
-      choices: a sequence of arrays, or an array of them along its first axis.
+      choices: a sequence of arrays, which broadcast with `a`; or an array of them along its first axis.
       out: not supported; must be None.
       mode: what numbers out of bounds do: "raise" an error (not in a trace), "wrap" around, or be "clip"ped.
     Raises:
-      ValueError: a number is out of bounds and `mode` is "raise".
+      ValueError: a number is out of bounds and `mode` is "raise", `a` is not of integers, or there are no choices.
+      ConcretizationTypeError: `a` is traced and `mode` is "raise".
 
     >>> import anima.numpy as np
     >>> print(np.choose(np.array([0, 1, 0]), [np.array([1, 2, 3]), np.array([10, 20, 30])]))
     [ 1 20  3]
     """
     reductions.refuse_out("choose", out)
-    a = asarray(array_like("choose", a))
-    if not dtypes.is_int(a.dtype) and not dtypes.is_bool(a.dtype):
-        raise ValueError(f"choose: a must be of integers, got dtype {a.dtype}")
-    options = [asarray(c) for c in (choices if isinstance(choices, (list, tuple)) else list(choices))]
-    if not options:
+    a = array_like("choose", a)
+    if not dtypes.is_int(dtype_of(a)):
+        raise ValueError(f"choose: a must be of integers, got dtype {dtypes.dtype_name(dtype_of(a))}")
+    listed = isinstance(choices, (list, tuple))
+    count = len(choices) if listed else (*shape_of(array_like("choose", choices, 1)), 0)[0]
+    if not count:
         raise ValueError("choose: choices must not be empty")
-    count = len(options)
     if mode == "raise":
-        _check_concrete("choose", a, 'give mode="clip" or mode="wrap"')
-        if bool(reductions.any(a < 0)) or bool(reductions.any(a >= count)):
+        known = contents("choose", a, 'in a transformed function give mode="clip" or mode="wrap"')
+        if ((known < 0) | (known >= count)).any():
             raise ValueError(f"choose: a has entries that are no number of one of the {count} choices")
-    elif mode == "wrap":
-        a = arithmetic.remainder(a, count)
-    elif mode != "clip":
+    elif mode not in ("wrap", "clip"):
         raise ValueError(f"choose: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
-    options = list(promote_dtypes("choose", *options))
-    result = options[-1]
-    for number in range(count - 2, -1, -1):
-        result = where(a <= number, options[number], result)
-    return shapes.broadcast_to(result, common_shape("choose", [a.shape, result.shape]))
+    return _chosen(a, list(choices) if listed else choices, mode)
 
 
-def _check_concrete(name: str, x: Any, advice: str) -> None:
-    if isinstance(x, Tracer) and x.concrete() is None:
-        raise ConcretizationTypeError(x, name, advice=f"In a transformed function {advice}.")
+@function(static=("mode",), name="choose")
+def _chosen(a: Any, choices: Any, mode: str) -> Any:
+    if isinstance(choices, list):
+        options = promote_dtypes("choose", *choices)
+        shape = common_shape("choose", [shape_of(c) for c in options])
+        choices = stack([stretch(c, shape_of(c), shape) for c in options])
+    count, *rest = shape_of(choices)
+    shape = common_shape("choose", [shape_of(a), tuple(rest)])
+    if dtypes.itemsize_bits(dtype_of(a)) < 32:
+        a = convert_element_type(a, np.int32)
+    a = arithmetic.remainder(a, count) if mode == "wrap" else clip(a, 0, count - 1)
+    places = shapes.reshape(a, (1,) * (len(shape) + 1 - len(shape_of(a))) + shape_of(a))
+    choices = shapes.reshape(choices, (count, *(1,) * (len(shape) - len(rest)), *rest))
+    return shapes.broadcast_to(take_along_axis(choices, places, 0, mode="promise_in_bounds")[0], shape)
 
 
 # --- finding ----------------------------------------------------------------------------------
 
 
-def _counted(name: str, mask: Any, size: int | None) -> int:
-    """How many places to return."""
-    if size is not None:
-        return operator.index(size)
-    if isinstance(mask, Tracer) and mask.concrete() is None:
-        raise ConcretizationTypeError(
-            mask,
-            name,
-            advice=f"The size of the result depends on values; in a transformed function give {name}(..., size=n).",
-        )
-    return int(reductions.count_nonzero(mask))
-
-
 @function(static=("size",), name="nonzero")
-def _flat_places(mask: Any, size: int, fill: Any) -> tuple[Any, Any]:
-    """The first `size` places in the flattened array where the mask holds, and whether each is one."""
-    flat = shapes.ravel(truth("nonzero", mask))
-    n = shape_of(flat)[0]
-    index = np.dtype(np.int64 if n >= 2**31 else np.int32)
-    ranks = cumsum(convert_element_type(flat, index)) - 1
-    targets = lax_select(flat, ranks, filled(size, ranks))
-    found = IndexUpdate(filled(0, iota(index, size)), targets).set(
-        iota(index, n), mode="drop", unique_indices=True
-    )
-    count = reductions.sum(flat, dtype=index)
-    return found, iota(index, size) < count
+def _places(a: Any, fills: tuple[Any, ...], size: int) -> tuple[Any, ...]:
+    """The first `size` places where an array is not zero, filled up."""
+    dims, kind = shape_of(a), dtypes.default_int_dtype()
+    fills = tuple([convert_element_type(0 if fill is None else array_like("nonzero", fill, "fill_value"), kind) for fill in fills])
+    if 0 in (size, *dims):
+        return tuple([shapes.broadcast_to(fill, (size,)) for fill in fills])
+    flat = marked_places(shapes.ravel(truth("nonzero", a)), size)
+    valid = flat < math.prod(dims)
+    found = []
+    for dim in reversed(dims):
+        found.append(arithmetic.remainder(flat, dim))
+        flat = arithmetic.floor_divide(flat, dim)
+    return tuple([choose_by("nonzero", valid, shapes.astype(place, kind), fill) for place, fill in zip(found[::-1], fills)])
 
 
 def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
     """The indices of the elements that are not zero, one array for each dimension.
 
     Args:
-      a: an array.
+      a: an array with at least one dimension.
       size: how many indices to return: needed in a transformed function. More are cut off, less are filled up.
-      fill_value: what fills up: a number, or one for each dimension; by default 0.
+      fill_value: what fills up: a number, or a tuple with one for each dimension; by default 0.
     Raises:
-      ConcretizationTypeError: `a` is traced and there is no `size`.
+      ConcretizationTypeError: `a` is traced and there is no `size`. ValueError: `a` is a scalar, or `fill_value` does not fit.
 
     >>> import anima.numpy as np
     >>> np.nonzero(np.array([0, 5, 0, 7]))
     (DeviceArray([1, 3], dtype=int32),)
     """
-    a = asarray(array_like("nonzero", a))
-    dims = a.shape or (1,)
-    kind = dtypes.default_int_dtype()
-    if size is None and get_trace() is None:
-        return tuple([asarray(p, dtype=kind) for p in np.nonzero(np.atleast_1d(np.asarray(a)))])
-    count = _counted("nonzero", a, size)
+    a = array_like("nonzero", a)
+    dims = shape_of(a)
+    if not dims:
+        raise ValueError("nonzero: a must have at least one dimension, got a scalar; use numpy.atleast_1d")
     fills = fill_value if isinstance(fill_value, tuple) else (fill_value,) * len(dims)
     if len(fills) != len(dims):
         raise ValueError(f"nonzero: fill_value has {len(fills)} entries for {len(dims)} dimensions")
-    if math.prod(dims) == 0:
-        return tuple([asarray(np.full(count, f or 0, kind)) for f in fills])
-    found, valid = _flat_places(a, count, None)
-    results = []
-    for place, fill in zip(_unraveled(found, dims), fills):
-        results.append(shapes.astype(where(valid, place, 0 if fill is None else fill), kind))
-    return tuple(results)
-
-
-def _unraveled(flat: Any, dims: Sequence[int]) -> list[Any]:
-    places = []
-    for size in reversed(dims):
-        places.append(arithmetic.remainder(flat, size))
-        flat = arithmetic.floor_divide(flat, size)
-    return places[::-1]
+    for fill in fills:
+        if fill is not None and shape_of(array_like("nonzero", fill, "fill_value")):
+            raise ValueError(f"nonzero: fill_value must be a number or a tuple of numbers, got {fill!r}")
+    if size is not None:
+        return tuple(_places(a, fills, operator.index(size)))
+    known = contents("nonzero", a, "in a transformed function give nonzero(..., size=n)")
+    return tuple([from_host(p.astype(dtypes.default_int_dtype()), a) for p in np.nonzero(known)])
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
@@ -348,9 +332,10 @@ def argwhere(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
     [[0 1]
      [1 0]]
     """
-    a = asarray(array_like("argwhere", a))
-    result = stack(nonzero(a, size=size, fill_value=fill_value), axis=1)
-    return result if a.ndim else result[:, :0]
+    a = array_like("argwhere", a)
+    if not shape_of(a):  # as many rows, but no columns
+        return argwhere(shapes.atleast_1d(a), size=size, fill_value=fill_value)[:, :0]
+    return stack(nonzero(a, size=size, fill_value=fill_value), axis=1)
 
 
 def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
@@ -370,13 +355,7 @@ def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: An
 
 
 def compress(
-    condition: Any,
-    a: Any,
-    axis: int | None = None,
-    *,
-    size: int | None = None,
-    fill_value: Any = 0,
-    out: None = None,
+    condition: Any, a: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0, out: None = None
 ) -> Any:
     """The parts of `a` along an axis where the condition holds.
 
@@ -389,30 +368,39 @@ def compress(
       out: not supported; must be None.
     Raises:
       ValueError: the condition is no vector, or longer than the axis and true there.
+      ConcretizationTypeError: the condition is traced and there is no `size`.
 
     >>> import anima.numpy as np
     >>> print(np.compress(np.array([False, True]), np.array([[1, 2], [3, 4]]), axis=0))
     [[3 4]]
     """
     reductions.refuse_out("compress", out)
-    condition = asarray(
-        array_like("compress", condition) if not isinstance(condition, (list, tuple)) else condition
-    )
-    a = asarray(array_like("compress", a, 1))
-    if condition.ndim != 1:
-        raise ValueError(f"compress: condition must be one-dimensional, got shape {condition.shape}")
+    condition, a = array_like("compress", condition), array_like("compress", a, 1)
+    if len(shape_of(condition)) != 1:
+        raise ValueError(f"compress: condition must be one-dimensional, got shape {shape_of(condition)}")
     if axis is None:
         a, axis = shapes.ravel(a), 0
-    a = shapes.moveaxis(a, axis, 0)
-    condition = condition[: a.shape[0]]
-    count = _counted("compress", condition, size)
-    (places,) = nonzero(condition, size=count)
-    result = a[places]
+    along = check_axis("compress", axis, len(shape_of(a)))
+    n = shape_of(a)[along]
     if size is not None:
-        valid = iota(np.int32, count) < reductions.count_nonzero(condition)
-        valid = shapes.reshape(valid, (count,) + (1,) * (result.ndim - 1))
-        result = where(valid, result, shapes.astype(asarray(fill_value), result.dtype))
-    return shapes.moveaxis(result, 0, axis)
+        return _compressed(condition, a, fill_value, along, operator.index(size))
+    places = np.flatnonzero(contents("compress", condition, "in a transformed function give compress(..., size=n)"))
+    if places.size and places[-1] >= n:
+        raise ValueError(f"compress: condition holds at {places[-1]}, beyond axis {axis} of size {n}")
+    return take(a, places.astype(index_dtype((n,))), along, mode="clip", indices_are_sorted=True)
+
+
+@function(static=("axis", "size"), name="compress")
+def _compressed(condition: Any, a: Any, fill: Any, axis: int, size: int) -> Any:
+    n = shape_of(a)[axis]
+    mask = shapes.ravel(truth("compress", condition))[:n]
+    target = (*shape_of(a)[:axis], size, *shape_of(a)[axis + 1 :])
+    fill = shapes.broadcast_to(convert_element_type(array_like("compress", fill, "fill_value"), dtype_of(a)), target)
+    if 0 in (*target, n, *shape_of(mask)):
+        return fill
+    places = marked_places(mask, size)
+    valid = shapes.reshape(places < shape_of(mask)[0], [size if i == axis else 1 for i in range(len(target))])
+    return choose_by("compress", valid, take(a, places, axis, mode="clip"), fill)
 
 
 # --- equality of arrays -----------------------------------------------------------------------

@@ -124,11 +124,13 @@ def _combined(
     if size is None:
         known = [concrete(name, ar, ADVICE.format(name)) for ar in pair]
         if get_trace() is None:
-            values, keep, *places = [np.asarray(r) for r in _mark(*known, name, assume_unique, with_places)]
+            values, keep, *places = [
+                np.asarray(r) for r in _mark(known[0], known[1], name, assume_unique, with_places)
+            ]
             kind = dtypes.default_int_dtype()
             return [from_host(r, *known) for r in (values[keep], *[p[keep].astype(kind) for p in places])]
         with ambient(None):
-            size = int(np.asarray(_mark(*known, name, assume_unique, False)[1]).sum())
+            size = int(np.asarray(_mark(known[0], known[1], name, assume_unique, False)[1]).sum())
     return _mark_and_take(*pair, fill, name, assume_unique, with_places, checked_size(name, size))
 
 

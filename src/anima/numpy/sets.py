@@ -38,33 +38,9 @@ from anima.numpy.indexing import Advanced, gather_arrays, index_dtype
 from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, shape_of, stretch
 from anima.numpy.shapes import moveaxis, ravel
 from anima.numpy.sorting import places_sorted, search
+from anima.numpy.taking import marked_places, pick, ranks_of, written
 
 ADVICE = "in a transformed function give {}(..., size=n)"
-
-
-def pick(x: Any, places: Any) -> Any:
-    """The parts of `x` along its first axis at places that are in bounds."""
-    return gather_arrays(x, Advanced((0,), [places], [True], 0), GatherScatterMode.PROMISE_IN_BOUNDS)
-
-
-def _put(n: int, places: Any, values: Any, start: Any) -> Any:
-    """A vector of `n` elements with values at distinct places, elsewhere `start`; places out of bounds are left out."""
-    numbers = ScatterDimensionNumbers((), (0,), (0,))
-    base = full((n,), start, dtype_of(values))
-    return scatter(base, expand_dims(places, (1,)), values, numbers, unique_indices=True, mode="drop")
-
-
-def _ranks(marked: Any) -> Any:
-    """For each element how many elements up to it are marked, less one."""
-    count = cumsum_p.bind(convert_element_type(marked, index_dtype(shape_of(marked))), axis=0, reverse=False)
-    return sub(count, filled(1, count))
-
-
-def marked_places(marked: Any, size: int) -> Any:
-    """The places of the first `size` marked elements; the number of elements, where there are less."""
-    n = shape_of(marked)[0]
-    ranks = _ranks(marked)
-    return _put(size, select(marked, ranks, filled(size, ranks)), iota(dtype_of(ranks), n), n)
 
 
 def and_fill(name: str, values: Any, places: Any, fill: Any) -> Any:
@@ -118,7 +94,7 @@ def _row_order(rows: Any) -> Any:
 
     Many columns are first replaced, in groups, by the ranks of the groups' rows.
     """
-    n, width = shape_of(rows)
+    _, width = shape_of(rows)
     if width <= _KEYS:
         return places_sorted([slice_in_dim(rows, i, i + 1, axis=1) for i in range(width)], 0)
     groups = [slice_in_dim(rows, i, builtins.min(i + _KEYS, width), axis=1) for i in range(0, width, _KEYS)]
@@ -128,7 +104,7 @@ def _row_order(rows: Any) -> Any:
 def _row_ranks(rows: Any) -> Any:
     n, _ = shape_of(rows)
     order = reshape_p.bind(_row_order(rows), new_sizes=(n,))
-    return _put(n, order, _ranks(_starts(pick(rows, order), True)), 0)
+    return written(n, order, ranks_of(_starts(pick(rows, order), True)), 0)
 
 
 class _Marked(NamedTuple):
@@ -140,6 +116,7 @@ class _Marked(NamedTuple):
 
 
 def sorted_with_starts(x: Any, equal_nan: bool, with_order: bool) -> _Marked:
+    """The elements in order, and which of them are the first of their kind."""
     n, *rest = shape_of(x)
     if not rest and not with_order:
         values = lax_sort(x, 0)
@@ -169,7 +146,7 @@ def _unique_on_host(
 ) -> list[Any]:
     marked = _mark(ar, axis, equal_nan, index or inverse)
     starts = np.asarray(marked[1])
-    kind = dtypes.default_int_dtype()
+    kind: Any = dtypes.default_int_dtype()
     results = [np.asarray(marked[0])[starts]]
     if axis is not None:
         results[0] = np.moveaxis(results[0], 0, axis)
@@ -206,7 +183,7 @@ def _unique_of_size(
     if index:
         results.append(convert_element_type(and_fill("unique", order, first, None), kind))
     if inverse:
-        whole = convert_element_type(_put(n, order, _ranks(starts), 0), kind)
+        whole = convert_element_type(written(n, order, ranks_of(starts), 0), kind)
         results.append(reshape_p.bind(whole, new_sizes=shape_of(ar)) if axis is None else whole)
     if counts:
         results.append(convert_element_type(sub(slice_in_dim(places, 1, size + 1), first), kind))
@@ -217,6 +194,7 @@ def unique_of(
     name: str, ar: Any, index: bool, inverse: bool, counts: bool, axis: int | None, equal_nan: bool, size: int | None,
     fill_value: Any,
 ) -> list[Any]:  # fmt: skip
+    """The distinct elements, and what was asked for beside them."""
     ar = array_like(name, ar)
     if size is None:
         known = concrete(name, ar, ADVICE.format(name))
@@ -228,6 +206,7 @@ def unique_of(
 
 
 def checked_size(name: str, size: Any) -> int:
+    """`size` as an integer that is not negative."""
     result = operator.index(size)
     if result < 0:
         raise ValueError(f"{name}: size must not be negative, got {result}")

@@ -15,7 +15,7 @@ from anima import dtypes
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full, iota
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
-from anima.lax.operands import constant
+from anima.lax.operands import constant, filled
 from anima.lax.scattering import ScatterDimensionNumbers, scatter
 from anima.lax.selection import select
 from anima.lax.shape import check_axis, expand_dims, reshape_p, squeeze_p
@@ -53,6 +53,33 @@ def integer_places(name: str, places: Any, argument: str = "indices") -> Any:
     if dtypes.is_bool(dtype):
         return convert_element_type(places, np.int32)
     raise TypeError(f"{name}: {argument} must be of integers, got dtype {dtypes.dtype_name(dtype)}")
+
+
+def pick(x: Any, places: Any) -> Any:
+    """The parts of `x` along its first axis at places that are in bounds."""
+    return gather_arrays(x, Advanced((0,), [places], [True], 0), _IN_BOUNDS)
+
+
+def ranks_of(marked: Any) -> Any:
+    """For each element of a vector how many up to it are marked, less one."""
+    counts = cumsum(marked, dtype=index_dtype(shape_of(marked)))
+    return counts - constant(1, counts)
+
+
+def written(n: int, places: Any, values: Any, start: Any) -> Any:
+    """A vector of `n` elements with values at distinct places, elsewhere `start`; places out of bounds are left out."""
+    base = full((n,), start, dtype_of(values))
+    if not n:
+        return base
+    numbers = ScatterDimensionNumbers((), (0,), (0,))
+    return scatter(base, expand_dims(places, (1,)), values, numbers, unique_indices=True, mode="drop")
+
+
+def marked_places(marked: Any, size: int) -> Any:
+    """The places of the first `size` marked elements of a vector; its size, where there are less."""
+    n = shape_of(marked)[0]
+    ranks = ranks_of(marked)
+    return written(size, select(marked, ranks, filled(size, ranks)), iota(dtype_of(ranks), n), n)
 
 
 # --- take -------------------------------------------------------------------------------------
@@ -253,12 +280,12 @@ def put_along_axis(
         raise ValueError(
             f"put_along_axis: indices of shape {shape_of(places)} do not broadcast to arr of shape {shape}"
         )
-    written = tuple([n if i == dim else m for i, (n, m) in enumerate(zip(shape_of(places), shape))])
+    target = tuple([n if i == dim else m for i, (n, m) in enumerate(zip(shape_of(places), shape))])
     values = array_like("put_along_axis", values, "values")
-    if np.broadcast_shapes(shape_of(values), written) != written:
-        raise ValueError(f"put_along_axis: values of shape {shape_of(values)} do not broadcast to {written}")
-    values = stretch(convert_element_type(values, dtype_of(arr)), shape_of(values), written)
-    if 0 in written:
+    if np.broadcast_shapes(shape_of(values), target) != target:
+        raise ValueError(f"put_along_axis: values of shape {shape_of(values)} do not broadcast to {target}")
+    values = stretch(convert_element_type(values, dtype_of(arr)), shape_of(values), target)
+    if 0 in target:
         return convert_element_type(arr, dtype_of(arr))
     numbers = ScatterDimensionNumbers(
         parts.offset_dims, parts.slice_dims, parts.slice_dims, parts.operand_batch, parts.index_batch
@@ -350,8 +377,7 @@ def place(arr: Any, mask: Any, vals: Any, *, inplace: bool = True) -> Any:
         return convert_element_type(arr, dtype_of(arr))
     if not shape_of(values)[0]:
         raise ValueError("place: vals must not be empty")
-    ranks = cumsum(mask, dtype=index_dtype(shape_of(mask)))
-    new = _cycled(values, ranks - constant(1, ranks))
+    new = _cycled(values, ranks_of(mask))
     return reshape_p.bind(select(mask, new, ravel(arr)), new_sizes=shape)
 
 

@@ -151,7 +151,7 @@ def test_integers_booleans_and_complex_numbers_ride_along() -> None:
             z = np.where(flag, z * z, z * (1 + 2j)) * 0.5
             return (z, n + i, ~flag), np.abs(z)
 
-        (z, n, flag), rows = lax.scan(body, (z, 0, True), np.arange(4))
+        (z, _, _), rows = lax.scan(body, (z, 0, True), np.arange(4))
         return rows.sum() + np.real(z)
 
     def g(z: Any) -> Any:

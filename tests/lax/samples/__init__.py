@@ -86,7 +86,9 @@ NOT_COMPILED: dict[str, tuple[str, ...]] = {}
 
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
 ELSEWHERE: dict[str, str] = {
+    "device_put": "transforms/test_placement.py",
     "jit": "transforms/test_jit.py",
+    "pure_callback": "transforms/test_callbacks.py",
 }
 
 

@@ -281,9 +281,9 @@ def recurrence(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) -> np.nda
 RECURRENCES = [
     Sample(
         primitive="linear_recurrence",
-        call=lambda a, b: linear_recurrence(a, b, axis, reverse),
+        call=lambda a, b, axis=axis, reverse=reverse: linear_recurrence(a, b, axis, reverse),
         args=(a, b),
-        oracle=lambda a, b: recurrence(a, b, axis, reverse),
+        oracle=lambda a, b, axis=axis, reverse=reverse: recurrence(a, b, axis, reverse),
         ulps=ulps,
         floor=1.0,
         differentiate=a.size < 100,

@@ -151,10 +151,7 @@ def fori_loop(
             "integers, or leave unroll out"
         )
     if disable_jit.value and known:
-        val = init_val
-        for i in range(_integer(lower), _integer(upper)):
-            val = body_fun(i, val)
-        return val
+        return _python_loop(_integer(lower), _integer(upper), body_fun, init_val)
     leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
     dtype = index.dtype
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
@@ -185,6 +182,12 @@ def fori_loop(
             body_nconsts=len(body.consts),
         )
     return tree_unflatten(tree, outs[1:])
+
+
+def _python_loop(lower: int, upper: int, body_fun: Any, val: Any) -> Any:
+    for i in range(lower, upper):
+        val = body_fun(i, val)
+    return val
 
 
 class _Counting:
