@@ -63,7 +63,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lax.dynamic_slice(X, (0, 0), (2, 4)), TypeError, "must fit into"),
     (lambda: lax.dynamic_slice(X, (0,), (2, 2)), ValueError, "one entry for each dimension"),
     (lambda: lax.dynamic_slice(X, (0, 1.5), (1, 1)), TypeError, "must be integers, got dtype float32"),
-    (lambda: lax.dynamic_slice(X, (np.uint32(1), np.array(1)), (1, 1)), TypeError, "one integer dtype"),
+    (lambda: lax.dynamic_slice(X, (lax.full((), 1, "uint32"), np.array(1)), (1, 1)), TypeError, "one integer dtype"),
     (
         lambda: lax.dynamic_slice(X, (-1, 0), (1, 1), allow_negative_indices=False),
         ValueError,

@@ -89,6 +89,7 @@ def test_constant_fill() -> None:
     assert np.ones_like(np.arange(3), shape=(2,)).shape == (2,)
     assert np.full_like(np.arange(3), 2.7).tolist() == [2, 2, 2]
     assert np.zeros_like(anima.ShapeDtypeStruct((2,), np.int8)).dtype == np.int8
+    assert np.zeros_like(numpy.zeros(2, anima.dtypes.float0)).dtype == anima.dtypes.float0
     large = np.ones((300, 300))
     assert float(large.sum()) == 90000
 

@@ -156,8 +156,6 @@ def test_binary_functions_of_floats(name: str) -> None:
     ],
 )
 def test_binary_functions_of_integers(name: str, dtype: str) -> None:
-    if not hasattr(np, name):
-        pytest.skip("a later issue")
     rng = numpy.random.default_rng(0)
     info = numpy.iinfo(dtype)
     x, y = rng.integers(info.min, info.max, (2, 50)).astype(dtype)
@@ -307,4 +305,4 @@ def test_jaxprs_hold_operations_alone() -> None:
     x = np.ones(3)
     assert str(anima.make_jaxpr(np.sin)(x)) == "{ lambda ; a:f32[3]. let b:f32[3] = sin a in (b,) }"
     assert "mul a 2.0:f32[]" in str(anima.make_jaxpr(lambda x: x * 2)(x))
-    assert "integer_pow" in str(anima.make_jaxpr(lambda x: x**3)(x))
+    assert "integer_pow[y=2]" in str(anima.make_jaxpr(lambda x: x**2)(x))

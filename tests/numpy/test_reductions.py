@@ -166,3 +166,22 @@ def test_derivatives_of_reductions() -> None:
     assert grad.tolist() == [0.0, 6.0, 0.0]
     assert anima.grad(lambda x: np.max(x))(np.array([1.0, 3.0, 3.0])).tolist() == [0.0, 0.5, 0.5]
     assert anima.grad(lambda x: np.mean(x, where=MASK))(np.array(X)).tolist()[0] == [0.25, 0.0, 0.25]
+
+
+@pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_reductions_that_pass_over_nan(name: str, axis: int | None) -> None:
+    x = numpy.array([[1, numpy.nan, 3], [numpy.nan] * 3, [2, 0, -1]], "float32")
+    check(lambda np: getattr(np, name)(x, axis=axis, keepdims=axis == 0))
+    check(lambda np: getattr(np, name)(numpy.arange(6, dtype="int32").reshape(2, 3), axis=axis), traced=False)
+    assert getattr(np, name)(np.ones(3, np.bfloat16)).dtype == np.bfloat16
+
+
+def test_places_that_pass_over_nan() -> None:
+    x = numpy.array([[1, numpy.nan, 3], [numpy.nan] * 3], "float32")
+    assert np.nanargmax(x, axis=1).tolist() == [2, -1]
+    assert np.nanargmin(x).item() == 0
+    assert np.nanargmin(np.arange(3), keepdims=True).tolist() == [0]
+    assert anima.grad(lambda x: np.nansum(x * 2))(np.array([1.0, numpy.nan])).tolist() == [2, 0]
+    assert np.nanmax(x, where=x < 2, initial=-1.0) == 1

@@ -259,6 +259,8 @@ def _stacked(name: str, value: Any, wanted: Any) -> Any:
 def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
     """An array of one Python number."""
     sizes = (shape,) if type(shape) is int and shape >= 0 else check_shape("full", shape)
+    if dtype == dtypes.float0:
+        return np.zeros(sizes, dtype)
     if get_trace() is None and math.prod(sizes) * dtype.itemsize <= HOST_FILL:
         host = _native.aligned_empty(sizes, dtype)
         host.fill(value)

@@ -130,10 +130,14 @@ def mask_indices(n: int, mask_func: Any, k: int = 0, *, size: int | None = None)
 
 
 def ix_(*args: Any) -> tuple[Any, ...]:
-    """Vectors of indices shaped so that together they index a grid.
+    """Vectors shaped so that as an index they select the grid of all their combinations.
 
+    Args:
+      *args: vectors of integers, or of booleans, which stand for the places where they hold.
+    Returns:
+      for each argument an array with its elements along a dimension of its own.
     Raises:
-      ValueError: an argument is no vector. ConcretizationTypeError: one is a traced mask.
+      TypeError: an argument is no array. ValueError: one is no vector. ConcretizationTypeError: one is a traced mask.
 
     >>> import anima.numpy as np
     >>> a = np.arange(6).reshape(2, 3)
@@ -142,99 +146,111 @@ def ix_(*args: Any) -> tuple[Any, ...]:
     """
     results = []
     for i, arg in enumerate(args):
-        axis = asarray(arg if isinstance(arg, (list, tuple)) else array_like("ix_", arg, i))
-        if axis.ndim != 1:
-            raise ValueError(f"ix_: arguments must be vectors, got shape {axis.shape} at position {i}")
-        if dtypes.is_bool(axis.dtype):
-            if isinstance(axis, Tracer) and axis.concrete() is None:
-                raise ConcretizationTypeError(axis, "ix_")
-            axis = _index(np.flatnonzero(np.asarray(axis)))
-        elif axis.size == 0:
-            axis = axis.astype(int)
-        results.append(axis.reshape(tuple(-1 if d == i else 1 for d in range(len(args)))))
+        vector = array_like("ix_", arg, i)
+        if len(shape_of(vector)) != 1:
+            raise ValueError(f"ix_: arguments must be vectors, got shape {shape_of(vector)} at position {i}")
+        if dtypes.is_bool(dtype_of(vector)):
+            mask = contents("ix_", vector, "in a transformed function give the places as integers")
+            vector = _index(np.flatnonzero(mask))
+        elif not shape_of(vector)[0]:
+            vector = _index(np.zeros((0,), np.int32))
+        results.append(expand_dims(asarray(vector), [d for d in range(len(args)) if d != i]))
     return tuple(results)
 
 
+@function(static=("shape",))
 def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
-    """Indices of the flattened array as indices along each dimension; those out of bounds are clipped.
+    """The indices, one for each dimension, of places in the flattened array.
 
     Args:
-      indices: integers; negative ones count from the end.
-      shape: the array's shape.
+      indices: integers; negative ones count from the end, those out of bounds stand for the nearest end.
+      shape: the shape of the array.
+    Raises:
+      TypeError: the places are no integers, or the shape is no shape. ValueError: the array has no elements.
 
     >>> import anima.numpy as np
     >>> print(*np.unravel_index(np.array([1, 5]), (2, 3)))
     [0 1] [1 2]
     """
-    indices = asarray(array_like("unravel_index", indices))
-    if not dtypes.is_int(indices.dtype):
-        raise TypeError(f"unravel_index: indices must be of integers, got dtype {indices.dtype}")
-    sizes = tuple(operator.index(d) for d in (shape if np.iterable(shape) else (shape,)))
-    total = math.prod(sizes)
-    flat = where(indices < 0, indices + total, indices)
-    flat = where(flat < 0, 0, where(flat >= total, total - 1, flat))
+    sizes = check_shape("unravel_index", shape)
+    indices = array_like("unravel_index", indices)
+    dtype, total = dtype_of(indices), math.prod(sizes)
+    if not dtypes.is_int(dtype):
+        raise TypeError(f"unravel_index: indices must be of integers, got dtype {dtypes.dtype_name(dtype)}")
+    if total == 0:
+        if math.prod(shape_of(indices)):
+            raise ValueError(f"unravel_index: an array of shape {sizes} has no elements")
+        return (convert_element_type(indices, dtype),) * len(sizes)
+    # In a dtype that holds the number of elements; that of the result is the given one.
+    narrow = total > dtypes.iinfo(dtype).max
+    flat = convert_element_type(indices, np.int32 if total < 2**31 else np.int64) if narrow else indices
+    if not dtypes.is_unsigned_int(dtype):
+        flat = maximum(flat, -total)
+    flat = minimum(flat, total - 1)
     places = []
-    for size in reversed(sizes):
-        places.append(arithmetic.remainder(flat, size))
-        flat = arithmetic.floor_divide(flat, size)
-    return tuple(places[::-1])
+    for i, size in enumerate(sizes):
+        inner = math.prod(sizes[i + 1 :])
+        place = remainder(floor_divide(flat, inner), size)
+        places.append(convert_element_type(place, dtype) if narrow else place)
+    return tuple(places)
 
 
 def ravel_multi_index(
-    multi_index: Sequence[Any],
-    dims: Sequence[int],
-    mode: str = "raise",
-    order: str = "C",
-    *,
-    dtype: Any = None,
+    multi_index: Any, dims: Sequence[int], mode: str = "raise", order: str = "C", *, dtype: Any = None
 ) -> Any:
-    """Indices along each dimension as indices of the flattened array.
+    """The places in the flattened array of indices, one for each dimension.
 
     Args:
-      multi_index: integers, one array for each dimension.
-      dims: the array's shape.
-      mode: what indices out of bounds do: "raise" an error (not in a trace), "wrap" around, or be "clip"ped.
-      order: "C" if the last index changes fastest, "F" if the first.
-      dtype: the dtype of the result.
+      multi_index: a sequence of arrays of integers, one for each dimension, or an array of them along its first axis.
+      dims: the shape of the array.
+      mode: what indices out of bounds do: "raise" an error (not in a trace), "wrap" around, be "clip"ped, or "ignore"d:
+        then nothing is checked.
+      order: "C" if the last index changes fastest, "F" if the first does.
+      dtype: the integer dtype of the result; by default that of the indices, if it holds the number of elements.
     Raises:
-      ValueError: an index is out of bounds and `mode` is "raise", or the numbers of dimensions differ.
+      TypeError: the indices are no integers. ValueError: there are not as many as dimensions, one is out of bounds, or
+        there is no such mode or order. ConcretizationTypeError: they are traced and the mode is "raise".
 
     >>> import anima.numpy as np
     >>> print(np.ravel_multi_index((np.array([0, 1]), np.array([1, 2])), (2, 3)))
     [1 5]
     """
-    sizes = [operator.index(d) for d in dims]
-    places = [asarray(array_like("ravel_multi_index", p, i)) for i, p in enumerate(multi_index)]
-    if len(places) != len(sizes):
-        raise ValueError(f"ravel_multi_index: {len(places)} index arrays do not fit {len(sizes)} dimensions")
+    sizes = check_shape("ravel_multi_index", dims, "dims")
+    parts = [asarray(array_like("ravel_multi_index", p, i)) for i, p in enumerate(multi_index)]
+    if len(parts) != len(sizes):
+        raise ValueError(f"ravel_multi_index: {len(parts)} index arrays do not fit {len(sizes)} dimensions {sizes}")
+    if mode not in ("raise", "wrap", "clip", "ignore"):
+        raise ValueError(f"ravel_multi_index: mode must be 'raise', 'wrap', 'clip' or 'ignore', got {mode!r}")
     if order not in ("C", "F"):
         raise ValueError(f"ravel_multi_index: order must be 'C' or 'F', got {order!r}")
-    if any(not dtypes.is_int(p.dtype) for p in places):
-        raise TypeError("ravel_multi_index: indices must be of integers")
-    places = [_within("ravel_multi_index", p, n, mode) for p, n in zip(places, sizes)]
-    strides = np.cumprod([1, *(reversed(sizes[1:]) if order == "C" else sizes[:-1])])
-    strides = strides[::-1] if order == "C" else strides
-    total: Any = 0
-    for place, stride in zip(places, strides):
-        total = total + place * int(stride)
-    return shapes.astype(asarray(total), dtypes.default_int_dtype() if dtype is None else dtype)
+    for part, size in zip(parts, sizes):
+        if not dtypes.is_int(dtype_of(part)):
+            raise TypeError(f"ravel_multi_index: indices must be of integers, got dtype {dtype_of(part)}")
+        if mode == "raise":
+            known = contents("ravel_multi_index", part, 'in a transformed function give mode="wrap" or mode="clip"')
+            if ((known < 0) | (known >= size)).any():
+                raise ValueError(f"ravel_multi_index: an index is out of bounds for a dimension of size {size}")
+    target = None if dtype is None else dtypes.check_user_dtype_supported(dtype, "ravel_multi_index")
+    return _raveled(tuple(parts), sizes, mode, order, target)
 
 
-def _within(name: str, place: Any, size: int, mode: str) -> Any:
-    if mode == "raise":
-        if isinstance(place, Tracer) and place.concrete() is None:
-            raise ConcretizationTypeError(
-                place, name, advice='In a transformed function give mode="clip" or mode="wrap".'
-            )
-        if bool(reductions.any((place < 0) | (place >= size))):
-            raise ValueError(f"{name}: an index is out of bounds for a dimension of size {size}")
-        return place
-    if mode == "wrap":
-        return place % size
-    if mode == "clip":
-        return where(place < 0, 0, where(place >= size, size - 1, place))
-    raise ValueError(f"{name}: mode must be 'raise', 'wrap' or 'clip', got {mode!r}")
-
+@function(static=("sizes", "mode", "order", "dtype"), name="ravel_multi_index")
+def _raveled(parts: Any, sizes: tuple[int, ...], mode: str, order: str, dtype: Any) -> Any:
+    kind = dtypes.default_int_dtype() if dtype is None else dtype
+    if not parts:
+        return full((), 0, kind)
+    parts = promote("ravel_multi_index", *parts)
+    if dtype is None and math.prod(sizes) - 1 <= dtypes.iinfo(dtype_of(parts[0])).max:
+        kind = dtype_of(parts[0])
+    place: Any = None
+    for part, size in list(zip(parts, sizes))[:: 1 if order == "C" else -1]:
+        if mode == "wrap":
+            part = remainder(part, size)
+        elif mode == "clip":
+            part = minimum(maximum(part, 0), size - 1)
+        part = convert_element_type(part, kind)
+        place = part if place is None else place * constant(size, place) + part
+    return place
 
 # --- index notation ---------------------------------------------------------------------------
 

@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from anima import dtypes
-from anima._native import get_trace
-from anima.core.trace import Tracer
-from anima.errors import ConcretizationTypeError
 from anima.lax import (
     complex as lax_complex,
     convert_element_type,
     eq,
     imag,
-    iota,
     max_p,
     min_p,
     ne,
     real,
     select as lax_select,
 )
-from anima.lax.operands import constant, filled
+from anima.lax.operands import constant
+from anima.lax.shape import check_axis
 from anima.numpy import arithmetic, logic, reductions, shapes
-from anima.numpy.at import IndexUpdate
 from anima.numpy.calls import function
+from anima.numpy.concrete import contents, from_host
 from anima.numpy.creation import asarray
+from anima.numpy.indexing import index_dtype
 from anima.numpy.joining import stack
 from anima.numpy.logic import truth
 from anima.numpy.promotion import (
@@ -45,7 +42,7 @@ from anima.numpy.promotion import (
     shape_of,
     stretch,
 )
-from anima.numpy.scans import cumsum
+from anima.numpy.taking import marked_places, take, take_along_axis
 
 # --- choosing ---------------------------------------------------------------------------------
 
@@ -272,7 +269,12 @@ def _chosen(a: Any, choices: Any, mode: str) -> Any:
 def _places(a: Any, fills: tuple[Any, ...], size: int) -> tuple[Any, ...]:
     """The first `size` places where an array is not zero, filled up."""
     dims, kind = shape_of(a), dtypes.default_int_dtype()
-    fills = tuple([convert_element_type(0 if fill is None else array_like("nonzero", fill, "fill_value"), kind) for fill in fills])
+    fills = tuple(
+        [
+            convert_element_type(0 if fill is None else array_like("nonzero", fill, "fill_value"), kind)
+            for fill in fills
+        ]
+    )
     if 0 in (size, *dims):
         return tuple([shapes.broadcast_to(fill, (size,)) for fill in fills])
     flat = marked_places(shapes.ravel(truth("nonzero", a)), size)
@@ -281,7 +283,12 @@ def _places(a: Any, fills: tuple[Any, ...], size: int) -> tuple[Any, ...]:
     for dim in reversed(dims):
         found.append(arithmetic.remainder(flat, dim))
         flat = arithmetic.floor_divide(flat, dim)
-    return tuple([choose_by("nonzero", valid, shapes.astype(place, kind), fill) for place, fill in zip(found[::-1], fills)])
+    return tuple(
+        [
+            choose_by("nonzero", valid, shapes.astype(place, kind), fill)
+            for place, fill in zip(found[::-1], fills)
+        ]
+    )
 
 
 def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple[Any, ...]:
@@ -355,7 +362,13 @@ def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: An
 
 
 def compress(
-    condition: Any, a: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0, out: None = None
+    condition: Any,
+    a: Any,
+    axis: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: Any = 0,
+    out: None = None,
 ) -> Any:
     """The parts of `a` along an axis where the condition holds.
 
@@ -384,7 +397,9 @@ def compress(
     n = shape_of(a)[along]
     if size is not None:
         return _compressed(condition, a, fill_value, along, operator.index(size))
-    places = np.flatnonzero(contents("compress", condition, "in a transformed function give compress(..., size=n)"))
+    places = np.flatnonzero(
+        contents("compress", condition, "in a transformed function give compress(..., size=n)")
+    )
     if places.size and places[-1] >= n:
         raise ValueError(f"compress: condition holds at {places[-1]}, beyond axis {axis} of size {n}")
     return take(a, places.astype(index_dtype((n,))), along, mode="clip", indices_are_sorted=True)
@@ -395,7 +410,9 @@ def _compressed(condition: Any, a: Any, fill: Any, axis: int, size: int) -> Any:
     n = shape_of(a)[axis]
     mask = shapes.ravel(truth("compress", condition))[:n]
     target = (*shape_of(a)[:axis], size, *shape_of(a)[axis + 1 :])
-    fill = shapes.broadcast_to(convert_element_type(array_like("compress", fill, "fill_value"), dtype_of(a)), target)
+    fill = shapes.broadcast_to(
+        convert_element_type(array_like("compress", fill, "fill_value"), dtype_of(a)), target
+    )
     if 0 in (*target, n, *shape_of(mask)):
         return fill
     places = marked_places(mask, size)

@@ -28,13 +28,12 @@ from anima.numpy.sets import (
     and_fill,
     checked_size,
     found_in,
-    marked_places,
-    pick,
     sorted_with_starts,
     unique_of,
 )
 from anima.numpy.shapes import ravel
 from anima.numpy.sorting import search
+from anima.numpy.taking import marked_places, pick
 
 
 def _vectors(name: str, ar1: Any, ar2: Any) -> tuple[Any, Any]:

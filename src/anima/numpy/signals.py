@@ -15,7 +15,6 @@ from anima.lax.complex_parts import conj
 from anima.lax.control.scanning import scan
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full, iota
-from anima.lax.gathering import GatherScatterMode
 from anima.lax.joining import concatenate, pad
 from anima.lax.operands import constant, filled
 from anima.lax.precision import canonical_precision
@@ -25,7 +24,6 @@ from anima.lax.slicing import dynamic_slice_in_dim, index_in_dim, slice_in_dim
 from anima.lax.sorting import sort
 from anima.numpy.arithmetic import remainder
 from anima.numpy.calls import function
-from anima.numpy.indexing import Advanced, gather_arrays
 from anima.numpy.joining import stack
 from anima.numpy.promotion import (
     array_like,
@@ -38,6 +36,7 @@ from anima.numpy.promotion import (
 from anima.numpy.reductions import accumulator
 from anima.numpy.shapes import broadcast_shapes, moveaxis
 from anima.numpy.sorting import search
+from anima.numpy.taking import pick
 
 # --- interpolation ----------------------------------------------------------------------------
 
@@ -63,10 +62,6 @@ def _unrolled(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
     return x, xp, concatenate([slice_in_dim(fp, n - 1, n), fp, slice_in_dim(fp, 0, 1)], 0)
 
 
-def _at(values: Any, places: Any) -> Any:
-    return gather_arrays(values, Advanced((0,), [places], [True], 0), GatherScatterMode.PROMISE_IN_BOUNDS)
-
-
 @function(static=("beyond",))
 def _interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: Any, beyond: tuple[bool, bool]) -> Any:
     x, xp = promote_dtypes_inexact("interp", x, xp)
@@ -79,7 +74,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any, right: Any, period: Any, beyond
         x, xp, fp = _unrolled(x, xp, fp, period)
     n = shape_of(xp)[0]
     if n == 1:
-        result = stretch(_at(fp, 0), (), shape_of(x))
+        result = stretch(pick(fp, 0), (), shape_of(x))
     else:
         result = _between_points(x, xp, fp, n)
     if period is None:
@@ -98,13 +93,13 @@ def _between_points(x: Any, xp: Any, fp: Any, n: int) -> Any:
     after = search("interp", xp, x, True, "scan")
     after = clamp(constant(1, after), after, constant(n - 1, after))
     before = sub(after, filled(1, after))
-    low, start = _at(xp, before), _at(fp, before)
-    width = sub(_at(xp, after), low)
+    low, start = pick(xp, before), pick(fp, before)
+    width = sub(pick(xp, after), low)
     # Between points at one place there is no slope; a division by zero there would spoil derivatives, too.
     tiny = float(dtypes.finfo(dtype_of(xp)).tiny)
     together = le(lax_abs(width), filled(tiny, width))
     share = sub(x, low) / select(together, filled(1, width), width)
-    rise = mul(convert_element_type(share, dtype_of(fp)), sub(_at(fp, after), start))
+    rise = mul(convert_element_type(share, dtype_of(fp)), sub(pick(fp, after), start))
     return select(together, start, add(start, rise))
 
 
