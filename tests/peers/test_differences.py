@@ -133,6 +133,19 @@ def complex_truth(run_python, tmp_path) -> None:
     assert anima.numpy.any(anima.numpy.array([1j]))
 
 
+@difference("loop-gradients")
+def loop_gradients(run_python, tmp_path) -> None:
+    def derivative(lib) -> float:
+        def grown(x):
+            return lib.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x))[1]
+
+        return float(lib.jit(lib.grad(grown))(2.0))
+
+    assert derivative(anima) == 32.0
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+        derivative(jax)
+
+
 @difference("half-variance")
 def half_variance(run_python, tmp_path) -> None:
     values = numpy.array([1e4, -1e4], numpy.float16)

@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.core.trace import Tracer
-from anima.errors import ConcretizationTypeError
-from anima.numpy import arithmetic, reductions, shapes
+from anima.lax import convert_element_type, expand_dims, full
+from anima.lax.operands import constant
+from anima.lax.shape import check_shape
+from anima.numpy import shapes
+from anima.numpy.arithmetic import floor_divide, maximum, minimum, remainder
+from anima.numpy.calls import function
+from anima.numpy.concrete import contents
 from anima.numpy.creation import asarray
 from anima.numpy.joining import concatenate, stack
-from anima.numpy.promotion import array_like, shape_of
+from anima.numpy.promotion import array_like, dtype_of, promote, shape_of
 from anima.numpy.ranges import arange, linspace, meshgrid
 from anima.numpy.selection import where
 
@@ -218,7 +222,9 @@ def ravel_multi_index(
     sizes = check_shape("ravel_multi_index", dims, "dims")
     parts = [asarray(array_like("ravel_multi_index", p, i)) for i, p in enumerate(multi_index)]
     if len(parts) != len(sizes):
-        raise ValueError(f"ravel_multi_index: {len(parts)} index arrays do not fit {len(sizes)} dimensions {sizes}")
+        raise ValueError(
+            f"ravel_multi_index: {len(parts)} index arrays do not fit {len(sizes)} dimensions {sizes}"
+        )
     if mode not in ("raise", "wrap", "clip", "ignore"):
         raise ValueError(f"ravel_multi_index: mode must be 'raise', 'wrap', 'clip' or 'ignore', got {mode!r}")
     if order not in ("C", "F"):
@@ -227,9 +233,13 @@ def ravel_multi_index(
         if not dtypes.is_int(dtype_of(part)):
             raise TypeError(f"ravel_multi_index: indices must be of integers, got dtype {dtype_of(part)}")
         if mode == "raise":
-            known = contents("ravel_multi_index", part, 'in a transformed function give mode="wrap" or mode="clip"')
+            known = contents(
+                "ravel_multi_index", part, 'in a transformed function give mode="wrap" or mode="clip"'
+            )
             if ((known < 0) | (known >= size)).any():
-                raise ValueError(f"ravel_multi_index: an index is out of bounds for a dimension of size {size}")
+                raise ValueError(
+                    f"ravel_multi_index: an index is out of bounds for a dimension of size {size}"
+                )
     target = None if dtype is None else dtypes.check_user_dtype_supported(dtype, "ravel_multi_index")
     return _raveled(tuple(parts), sizes, mode, order, target)
 
@@ -251,6 +261,7 @@ def _raveled(parts: Any, sizes: tuple[int, ...], mode: str, order: str, dtype: A
         part = convert_element_type(part, kind)
         place = part if place is None else place * constant(size, place) + part
     return place
+
 
 # --- index notation ---------------------------------------------------------------------------
 

@@ -22,19 +22,16 @@ from anima.lax.bitwise import bitwise_and, bitwise_not
 from anima.lax.compare import eq, lt, ne
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full, iota
-from anima.lax.cumulative import cumsum_p
-from anima.lax.gathering import GatherScatterMode
 from anima.lax.joining import concatenate
 from anima.lax.operands import filled
 from anima.lax.reductions import reduce_or_p
-from anima.lax.scattering import ScatterDimensionNumbers, scatter
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_axis, expand_dims, reshape_p
 from anima.lax.slicing import slice_in_dim
 from anima.lax.sorting import sort as lax_sort
 from anima.numpy.calls import function
 from anima.numpy.concrete import concrete, from_host
-from anima.numpy.indexing import Advanced, gather_arrays, index_dtype
+from anima.numpy.indexing import index_dtype
 from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, shape_of, stretch
 from anima.numpy.shapes import moveaxis, ravel
 from anima.numpy.sorting import places_sorted, search

@@ -12,6 +12,7 @@ import numpy as np
 
 from anima import dtypes, lax
 from anima.config import high_dynamic_range_gumbel
+from anima.lax.rng import normal_quantile
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random import threefry
 from anima.random.arguments import (
@@ -63,7 +64,7 @@ def standard_normal(key: Any, shape: Shape, dtype: Any) -> Any:
         )
         return lax.div(lax.complex(real, imag), constant(math.sqrt(2), dtype))
     u = uniform_between(key, shape, dtype, _above_minus_one(dtype), constant(1, dtype))
-    return lax.mul(constant(math.sqrt(2), dtype), lax.erf_inv(u))
+    return lax.mul(constant(math.sqrt(2), dtype), normal_quantile(u))
 
 
 def _above_minus_one(dtype: Any) -> Any:
@@ -99,7 +100,7 @@ def truncated_normal(
     high = real_parameter("truncated_normal", "upper", upper, kind, shape)
     root = constant(math.sqrt(2), kind)
     u = uniform_between(key, shape, kind, lax.erf(lax.div(low, root)), lax.erf(lax.div(high, root)))
-    x = lax.mul(root, lax.erf_inv(u))
+    x = lax.mul(root, normal_quantile(u))
     # Rounding may give a bound itself, or a number beyond it.
     info = dtypes.finfo(kind)
     least = lax.nextafter(lax.stop_gradient(low), constant(float(info.max), kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anima import _native
+from anima.lax.control.bodies import forget_bodies
 from anima.runtime.compiler import clear_memory_cache
 from anima.transforms.jit import forget_programs
 
@@ -15,4 +16,5 @@ def clear_caches() -> None:
     """
     _native.clear_all_caches()
     forget_programs()
+    forget_bodies()
     clear_memory_cache()

@@ -35,11 +35,7 @@ def collatz_loop(n: Any) -> Any:
 
 
 def test_the_sharp_bits_examples() -> None:
-    assert repr(
-        lax.while_loop(lambda x: x < 10, lambda x: x + 1, 0)
-    ) == "DeviceArray(10, dtype=int32, weak_type=True)" or (
-        int(lax.while_loop(lambda x: x < 10, lambda x: x + 1, 0)) == 10
-    )
+    assert int(lax.while_loop(lambda x: x < 10, lambda x: x + 1, 0)) == 10
     assert int(lax.fori_loop(0, 10, lambda i, x: x + i, 0)) == 45
 
 
@@ -58,8 +54,7 @@ def growing(w: Any, x: Any) -> Any:
 
 
 def growing_plain(w: Any, x: Any) -> Any:
-    for _ in range(100):
-        c = x
+    c = x
     while (c * c).sum() < 50.0:
         c = c * w + np.sin(c) * x
     return c.sum()
@@ -129,11 +124,9 @@ def test_derivatives_of_loops_with_a_counter(fun: Any) -> None:
 
 def test_counts_are_found_without_running_the_rest() -> None:
     """The values that the loop works on are not known while tracing, its counter is."""
-    f = anima.jit(
-        anima.grad(lambda x: lax.while_loop(lambda s: s[1] < 5, lambda s: (s[0] * x, s[1] + 1), (x, 0))[0])
-    )
-    assert_trees_close(f(2.0), onp.float32(6 * 2.0**5))
-    assert names(f.__wrapped__ if hasattr(f, "__wrapped__") else f, 2.0)
+    power = lambda x: lax.while_loop(lambda s: s[1] < 5, lambda s: (s[0] * x, s[1] + 1), (x, 0))[0]
+    assert_trees_close(anima.jit(anima.grad(power))(2.0), onp.float32(6 * 2.0**5))
+    assert names(anima.grad(power), 2.0).count("scan") == 2
 
 
 def test_fori_loop_with_all_kinds_of_bounds() -> None:
@@ -142,7 +135,7 @@ def test_fori_loop_with_all_kinds_of_bounds() -> None:
         want = sum(range(lower, upper))
         for cast in (lambda v: v, np.int32, onp.int8, lambda v: np.asarray(v)):
             assert int(lax.fori_loop(cast(lower), cast(upper), add, 0)) == want
-        assert int(anima.jit(lambda: lax.fori_loop(lower, upper, add, 0))()) == want
+        assert int(anima.jit(lambda a=lower, b=upper: lax.fori_loop(a, b, add, 0))()) == want
         assert int(anima.jit(lambda a, b: lax.fori_loop(a, b, add, 0))(lower, upper)) == want
     assert anima.vmap(lambda n: lax.fori_loop(0, n, add, 0))(np.arange(5)).tolist() == [0, 0, 1, 3, 6]
     assert anima.vmap(lambda n: lax.fori_loop(n, 4, add, 0))(np.arange(5)).tolist() == [6, 6, 5, 3, 0]

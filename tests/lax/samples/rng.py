@@ -1,11 +1,13 @@
-"""Random bits."""
+"""Random bits, and normal numbers."""
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 
-from anima.lax.rng import threefry2x32
-from tests.lax.samples import Sample
+from anima.lax.rng import normal_quantile, threefry2x32
+from tests.lax.samples import Sample, floats
+from tests.lax.samples.functions import mp
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
@@ -45,5 +47,12 @@ SAMPLES = [
         args=(np.uint32(1), np.uint32(0xFFFFFFFF), words(4, 4), words(4, 5)),
         oracle=cipher,
         differentiate=False,
+    ),
+    Sample(
+        primitive="normal_quantile",
+        call=normal_quantile,
+        args=(floats((3, 4), -0.9, 0.9),),
+        oracle=mp(mpmath.erfinv),
+        ulps={"float64": 100, "": 8},
     ),
 ]

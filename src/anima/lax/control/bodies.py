@@ -14,14 +14,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from anima import _native, dtypes
-from anima._native import ArrayImpl, PyTreeDef, tree_flatten
+from anima import _native
+from anima._native import ArrayImpl, PyTreeDef
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.batch import BatchTrace
-from anima.interpreters.flat import FlatFunction, name_of
+from anima.interpreters.flat import FlatFunction, flatten_for_program, is_float0, name_of
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lax.control.programs import memoized_together
 from anima.tree_util import keystr, tree_leaves_with_path
@@ -71,12 +71,7 @@ def traced_body(
       flatten: makes the function from flat arguments to flat results; it has an `out_tree` once it was called.
     """
     key = (what, _native.options_key(), structure, tuple(avals), _named_axes())
-    try:
-        table = _kept.get(fun)
-        if table is None:
-            table = _kept.setdefault(fun, {})
-    except TypeError:  # a callable that cannot be hashed or referred to weakly
-        table = {}
+    table = _programs_of(fun)
     known = table.get(key)
     if known is not None:
         return known
@@ -92,10 +87,27 @@ def traced_body(
     return table.setdefault(key, body)
 
 
+def _programs_of(fun: Callable[..., Any]) -> dict[Hashable, Body]:
+    """The programs of a function; those of one that may equal another one, or cannot be referred to weakly, are not kept."""
+    equality: Any = type(fun).__eq__
+    if equality is object.__eq__:
+        try:
+            known = _kept.get(fun)
+            return known if known is not None else _kept.setdefault(fun, {})
+        except TypeError:
+            pass
+    return {}
+
+
+def forget_bodies() -> None:
+    """Forget the programs of every function."""
+    _kept.clear()
+
+
 def flat_call(fun: Callable[..., Any], *trees: PyTreeDef) -> FlatFunction:
     """A function of flat leaves, which calls `fun` with one argument for each structure."""
     args = tuple([tree.unflatten([0] * tree.num_leaves) for tree in trees])
-    return FlatFunction(fun, tree_flatten((args, {}))[1])
+    return FlatFunction(fun, flatten_for_program((args, {}))[2], for_program=True)
 
 
 def _named_axes() -> tuple[Any, ...]:
@@ -139,26 +151,35 @@ def operand_leaves(what: str, argument: str, value: Any) -> tuple[list[Any], PyT
     Raises:
       TypeError: a leaf is no array or number; the message says where it is.
     """
-    leaves, tree = tree_flatten(value)
+    _, leaves, tree = flatten_for_program(value)
     for index, leaf in enumerate(leaves):
         if type(leaf) in _PLAIN or isinstance(leaf, Tracer):
             continue
         try:
             leaves[index] = _operand(leaf)
         except TypeError:
-            path = keystr(tree_leaves_with_path(value)[index][0])
             raise TypeError(
-                f"{what}: {argument}{path} has type {type(leaf).__name__}, which is not an array, a number or a "
+                f"{what}: {argument}{leaf_path(tree, index)} has type {type(leaf).__name__}, which is not an array, a number or a "
                 f"pytree of them: {leaf!r:.80}"
             ) from None
     return leaves, tree
 
 
 def _operand(leaf: Any) -> Any:
-    if isinstance(leaf, np.generic) or (isinstance(leaf, np.ndarray) and leaf.dtype == dtypes.float0):
+    if isinstance(leaf, np.generic):
         aval_of(leaf)
         return leaf
     return hooks.as_array(leaf)
+
+
+def refuse_float0(what: str, argument: str, tree: PyTreeDef) -> None:
+    """Raise TypeError if the structure holds `float0` arrays: they have no contents, and so no rows."""
+    for path, leaf in tree_leaves_with_path(tree.unflatten([0] * tree.num_leaves)):
+        if is_float0(leaf):
+            raise TypeError(
+                f"{what}: {argument}{keystr(path)} is a float0 array, the tangent of an integer, which has no rows; "
+                "leave it out"
+            )
 
 
 def leaf_path(tree: PyTreeDef, index: int) -> str:

@@ -15,7 +15,15 @@ from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
-from anima.lax.control.bodies import Body, check_function, flat_call, leaf_path, operand_leaves, traced_body
+from anima.lax.control.bodies import (
+    Body,
+    check_function,
+    flat_call,
+    leaf_path,
+    operand_leaves,
+    refuse_float0,
+    traced_body,
+)
 from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
@@ -75,6 +83,8 @@ def scan(
         changed = promoted(leaves, avals, outs) if out_tree == tree else None
         if changed is None:
             check_carry("scan", f"f ({body.name})", "init", tree, avals, out_tree, outs)
+            refuse_float0("scan", "xs", rows_tree)
+            refuse_float0("scan", f"the result of {body.name}", body.out_tree.children()[1])
             body.checked = True
             break
         leaves = changed
@@ -213,6 +223,10 @@ def _mapped(
     """`f` of each row, or of each example in each row of `batch` examples, stacked."""
     avals = [_row_aval(x) for x in rows]
     body = traced_body("map", f, (tree, batch), avals, lambda: _Examples(f, tree, batch))
+    if not body.checked:
+        refuse_float0("map", "xs", tree)
+        refuse_float0("map", f"the result of {body.name}", body.out_tree)
+        body.checked = True
     outs = scan_p.bind(
         *body.consts,
         *rows,
