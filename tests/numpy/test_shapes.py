@@ -142,7 +142,9 @@ def test_traced_shifts_and_repeats() -> None:
     assert repeat(V, numpy.array([1, 0, 1, 0, 0])).tolist() == [0, 2, 4, 4, 4, 4]
     delete = anima.jit(lambda x, i: np.delete(x, i, assume_unique_indices=True))
     assert delete(V, numpy.array([-1, 1])).tolist() == [0, 2, 3]
-    for call in (lambda x, i: np.repeat(x, i), np.delete, lambda x, i: np.insert(x, i, 0)):
+    insert = anima.jit(lambda x, i: np.insert(x, i, 7))
+    assert insert(V, numpy.array([1, 1])).tolist() == numpy.insert(V, numpy.array([1, 1]), 7).tolist()
+    for call in (lambda x, i: np.repeat(x, i), np.delete):
         with pytest.raises(anima.errors.ConcretizationTypeError):
             anima.jit(call)(V, numpy.array([1, 1, 1, 1, 1]))
 
@@ -178,7 +180,7 @@ def test_many_arrays() -> None:
         (lambda: np.split(V, 0), ValueError, "positive"),
         (lambda: np.block([[M], M]), ValueError, "depth"),
         (lambda: np.repeat(V, -1), ValueError, "negative"),
-        (lambda: np.repeat(V, numpy.array([1, 2])), ValueError, "does not fit axis"),
+        (lambda: np.repeat(V, numpy.array([1, 2])), ValueError, "repeat: 2 repeats do not fit axis"),
         (lambda: np.delete(V, 9), IndexError, "out of bounds"),
         (lambda: np.insert(V, 9, 1), IndexError, "out of bounds"),
         (lambda: np.rot90(M, 1, (0, 0)), ValueError, "unique"),

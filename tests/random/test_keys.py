@@ -185,7 +185,8 @@ def test_a_key_for_each_example(name: str, partitionable: bool) -> None:
         keys = random.split(random.PRNGKey(3), 4)
         together = anima.vmap(FUNCTIONS[name])(keys)
         for key, line in zip(keys, together):
-            np.testing.assert_array_equal(line, FUNCTIONS[name](key))
+            # Bits are equal; of the functions after them XLA makes other code for other shapes.
+            np.testing.assert_allclose(line, FUNCTIONS[name](key), rtol=1e-6 if name == "normal" else 0)
 
 
 def test_one_program_serves_all_keys() -> None:

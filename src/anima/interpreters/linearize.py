@@ -19,6 +19,7 @@ from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, join_effects
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
+from anima.interpreters.residuals import repeat_cheap
 from anima.interpreters.stage import StageTrace, enclosing_stage, is_inline_scalar
 from anima.interpreters.zeros import zero_of
 
@@ -320,6 +321,7 @@ def _linearize_jaxpr(closed: ClosedJaxpr, nonzeros: tuple[bool, ...]) -> Lineari
         outs, tape = linearize_flat(run, primals, nonzeros)
         out_nonzeros = tuple(type(t) is not Zero for t in tape.outputs)
         linear, residuals = tape_jaxpr(tape)
+        residuals = repeat_cheap(linear, residuals, stages[0], [*primals, *outs])
         inputs = {id(p): i for i, p in enumerate(primals)}
         outputs = {id(o): i for i, o in enumerate(outs) if id(o) not in inputs}
         from_outputs = [i for i, r in enumerate(residuals) if id(r) in outputs]

@@ -464,6 +464,6 @@ def cumlogsumexp(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     >>> from anima import lax
     >>> print(lax.cumlogsumexp(lax.full((2,), 2000.0)))
-    [1000.     1000.6931]
+    [2000.     2000.6931]
     """
     return _run("cumlogsumexp", cumlogsumexp_p, operand, axis, reverse)

@@ -255,6 +255,17 @@ from anima.numpy.nan_reductions import (
 from anima.numpy.padding import (
     pad as pad,
 )
+from anima.numpy.polynomials import (
+    poly as poly,
+    polyadd as polyadd,
+    polyder as polyder,
+    polydiv as polydiv,
+    polyint as polyint,
+    polymul as polymul,
+    polysub as polysub,
+    polyval as polyval,
+    vander as vander,
+)
 from anima.numpy.quantiles import (
     median as median,
     nanmedian as nanmedian,
@@ -438,6 +449,12 @@ from anima.numpy.shapes import (
     squeeze as squeeze,
     swapaxes as swapaxes,
     transpose as transpose,
+)
+from anima.numpy.signals import (
+    convolve as convolve,
+    correlate as correlate,
+    cross as cross,
+    interp as interp,
 )
 from anima.numpy.sorting import (
     argpartition as argpartition,

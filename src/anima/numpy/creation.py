@@ -203,7 +203,7 @@ def _from_sequence(name: str, value: Any, wanted: Any, copy: bool | None) -> Any
             f"{name}: None is not a valid element of an array; write numpy.nan if that was meant"
         )
     leaves = tree_flatten(value)[0]
-    if any(isinstance(leaf, Tracer) or hasattr(leaf, "__jax_array__") for leaf in leaves):
+    if any(_stays_on_device(leaf) for leaf in leaves):
         return _stacked(name, value, wanted)
     if not leaves and wanted is None:
         wanted = dtypes.default_float_dtype()
@@ -216,6 +216,13 @@ def _from_sequence(name: str, value: Any, wanted: Any, copy: bool | None) -> Any
         _check_fits(int(host.max()), wanted)
         _check_fits(int(host.min()), wanted)
     return _from_host(name, host, wanted, copy=True)
+
+
+def _stays_on_device(leaf: Any) -> bool:
+    """Whether NumPy cannot hold the value: a traced one, or one of a dtype that is not NumPy's."""
+    if isinstance(leaf, ArrayImpl):
+        return dtypes.is_extended(leaf.dtype)
+    return isinstance(leaf, Tracer) or hasattr(leaf, "__jax_array__")
 
 
 def _all_scalars(leaves: list[Any]) -> bool:

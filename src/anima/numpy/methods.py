@@ -124,7 +124,7 @@ def _repr(x: Any) -> str:
 
 def _str(x: Any) -> str:
     """The contents, as NumPy prints them."""
-    return str(np.asarray(x))
+    return str(np.asarray(x)) if isinstance(x.dtype, np.dtype) else _repr(x)
 
 
 def _format(x: Any, spec: str) -> str:

@@ -318,7 +318,7 @@ def nonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> tuple
     if size is not None:
         return tuple(_places(a, fills, operator.index(size)))
     known = contents("nonzero", a, "in a transformed function give nonzero(..., size=n)")
-    return tuple([from_host(p.astype(dtypes.default_int_dtype()), a) for p in np.nonzero(known)])
+    return tuple([from_host(p.astype(dtypes.default_int_dtype()), a) for p in np.nonzero(known)])  # type: ignore[arg-type]
 
 
 def flatnonzero(a: Any, *, size: int | None = None, fill_value: Any = None) -> Any:
