@@ -19,7 +19,7 @@ FACTOR = float(os.environ.get("FUZZ_FACTOR", "1"))
 # Cases that take some four seconds.
 COUNTS = {
     "functions": 12000, "types": 12000, "programs": 250, "executables": 1500, "capsules": 6000, "buffers": 6000,
-    "trees": 5000, "states": 6000, "plans": 5000, "calls": 5000,
+    "trees": 1500, "states": 3000, "plans": 2000, "calls": 2000,
 }  # fmt: skip
 
 
