@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     first = int(arguments[3]) if len(arguments) > 3 else 0
     progress = os.open(os.environ.get("FUZZ_PROGRESS", os.devnull), os.O_WRONLY)
     faulthandler.enable()
-    faulthandler.dump_traceback_later(float(os.environ.get("FUZZ_LIMIT", 100)), exit=True)
+    faulthandler.dump_traceback_later(float(os.environ.get("FUZZ_LIMIT", 900)), exit=True)
     sys.setrecursionlimit(3000)
     try:
         run(group, seed, count, first, progress)
