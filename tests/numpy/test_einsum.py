@@ -86,7 +86,9 @@ def test_dtypes() -> None:
     assert_same(np.einsum("i,i", array(3) * 1j, array(3) * 0 + 1j).imag, numpy.float32(0))
 
 
-@pytest.mark.parametrize("optimize", [True, False, "auto", "greedy", "optimal", [(0, 1), (0, 1)], ["einsum_path", (1, 2), (0, 1)]])
+@pytest.mark.parametrize(
+    "optimize", [True, False, "auto", "greedy", "optimal", [(0, 1), (0, 1)], ["einsum_path", (1, 2), (0, 1)]]
+)
 def test_orders(optimize) -> None:
     operands = [array(2, 3), array(3, 4), array(4, 5)]
     expected = numpy.einsum("ij,jk,kl", *operands)
@@ -110,7 +112,9 @@ def test_transformations() -> None:
 
 
 def test_one_contraction_a_pair() -> None:
-    jaxpr = str(anima.make_jaxpr(lambda x, y: np.einsum("bij,bjk->bik", x, y))(array(7, 2, 3), array(7, 3, 4)))
+    jaxpr = str(
+        anima.make_jaxpr(lambda x, y: np.einsum("bij,bjk->bik", x, y))(array(7, 2, 3), array(7, 3, 4))
+    )
     assert jaxpr.count("dot_general") == 1
     assert "transpose" not in jaxpr
 
@@ -130,7 +134,10 @@ def test_own_product() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: np.einsum("ij,jk", array(2, 3), array(2, 3)), "label 'j' has size 2 in operand 1, but 3 before"),
+        (
+            lambda: np.einsum("ij,jk", array(2, 3), array(2, 3)),
+            "label 'j' has size 2 in operand 1, but 3 before",
+        ),
         (lambda: np.einsum("ij,jk->iq", array(2, 3), array(3, 4)), "'q' does not appear"),
         (lambda: np.einsum("ij->ii", array(2, 3)), "more than once"),
         (lambda: np.einsum("ij", array(2, 3), array(2, 3)), "1 operands, but 2"),

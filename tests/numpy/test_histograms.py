@@ -33,7 +33,9 @@ def test_bincount() -> None:
     assert np.bincount(I, I).dtype == np.int32
     assert np.bincount(np.array([-1, 1])).tolist() == [1, 1]
     assert np.bincount(I, length=3).tolist() == numpy.bincount(I)[:3].tolist()
-    assert anima.jit(lambda x: np.bincount(x, length=14))(I).tolist() == numpy.bincount(I, minlength=14).tolist()
+    assert (
+        anima.jit(lambda x: np.bincount(x, length=14))(I).tolist() == numpy.bincount(I, minlength=14).tolist()
+    )
     assert np.bincount(I, length=0).shape == (0,)
     half = np.bincount(np.zeros(3000, int), np.ones(3000, np.bfloat16))
     assert half.tolist() == [3008]  # 3000 to that precision: it was summed in a wider one
@@ -104,7 +106,12 @@ def test_several_dimensions() -> None:
         np.histogram2d(x, y, 3, limits, density=True), numpy.histogram2d(x, y, 3, limits, density=True)
     )
     points = numpy.stack([x, y, x * y], 1)
-    for settings in ({"bins": 3}, {"bins": (2, 3, 4)}, {"bins": 2, "weights": y}, {"bins": 3, "density": True}):
+    for settings in (
+        {"bins": 3},
+        {"bins": (2, 3, 4)},
+        {"bins": 2, "weights": y},
+        {"bins": 3, "density": True},
+    ):
         assert_histogram(np.histogramdd(points, **settings), numpy.histogramdd(points, **settings))
     assert np.histogramdd(points, 2)[0].dtype == np.int32
     with pytest.raises(ValueError, match="each of the 3 dimensions"):

@@ -72,7 +72,9 @@ def test_weights() -> None:
         theirs = numpy.quantile(x.astype("float64"), q, 1, method="inverted_cdf", weights=weights)
         assert_same(np.quantile(x, q, 1, method="inverted_cdf", weights=weights), theirs.astype("float32"))
     holed = numpy.array([3, numpy.nan, 2, 4], "float32")
-    found = np.nanquantile(holed, np.array([0.1, 0.5, 0.9]), method="inverted_cdf", weights=np.array([1, 1, 2, 1.0]))
+    found = np.nanquantile(
+        holed, np.array([0.1, 0.5, 0.9]), method="inverted_cdf", weights=np.array([1, 1, 2, 1.0])
+    )
     assert found.tolist() == [2, 2, 4]
     with pytest.raises(ValueError, match="takes weights"):
         np.quantile(x, 0.5, weights=w, axis=1)

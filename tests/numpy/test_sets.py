@@ -42,7 +42,11 @@ def test_unique_of_fixed_size() -> None:
     assert np.unique(x, size=5, fill_value=0).tolist() == [1, 2, 3, 0, 0]
     assert [a.tolist() for a in np.unique(x, size=2, **EVERYTHING)] == [[1, 2], [1, 3], [2, 0, 0, 1], [2, 1]]
     values, index, inverse, counts = anima.jit(lambda x: np.unique(x, size=5, **EVERYTHING))(x)
-    assert (index.tolist(), inverse.tolist(), counts.tolist()) == ([1, 3, 0, 1, 1], [2, 0, 0, 1], [2, 1, 1, 0, 0])
+    assert (index.tolist(), inverse.tolist(), counts.tolist()) == (
+        [1, 3, 0, 1, 1],
+        [2, 0, 0, 1],
+        [2, 1, 1, 0, 0],
+    )
     mapped = anima.vmap(lambda x: np.unique(x, size=3))(np.array([[2, 1], [1, 1]]))
     assert mapped.tolist() == [[1, 2, 1], [1, 1, 1]]
     assert np.unique(np.zeros((0,)), size=2, fill_value=3).tolist() == [3, 3]
@@ -96,7 +100,9 @@ def test_two_sets_of_fixed_size() -> None:
     assert np.setxor1d(a, b, size=6, fill_value=-1).tolist() == [2, 4, 5, 6, -1, -1]
     assert np.setxor1d(a, b, size=2).tolist() == [2, 4]
     assert np.intersect1d(a, np.array([9]), size=2).tolist() == [0, 0]
-    mapped = anima.vmap(lambda a, b: np.intersect1d(a, b, size=2))(np.array([[1, 2], [3, 4]]), np.array([[2, 5], [3, 4]]))
+    mapped = anima.vmap(lambda a, b: np.intersect1d(a, b, size=2))(
+        np.array([[1, 2], [3, 4]]), np.array([[2, 5], [3, 4]])
+    )
     assert mapped.tolist() == [[2, 2], [3, 4]]
 
 

@@ -83,7 +83,9 @@ def test_searchsorted(method: str, side: str) -> None:
             )
     grid = numpy.arange(1000, dtype="float32") % 37
     a = numpy.sort(rng.integers(0, 37, 257)).astype("float32")
-    assert_same(np.searchsorted(a, grid, side, method=method), numpy.searchsorted(a, grid, side).astype("int32"))
+    assert_same(
+        np.searchsorted(a, grid, side, method=method), numpy.searchsorted(a, grid, side).astype("int32")
+    )
 
 
 def test_searchsorted_with_a_sorter_and_mapped() -> None:
