@@ -89,9 +89,10 @@ PyObject* py_register_dtype(const CallArgs& args) {
   parse_args("register_dtype", kNames, 2, args, given);
   long code = PyLong_AsLong(given[0]);
   if (code == -1 && PyErr_Occurred()) throw PythonError();
-  if (code < 0 || code > 255)
+  PJRT_Buffer_Type type = type_of_code(code);
+  if (type == PJRT_Buffer_Type_INVALID)
     throw_python(PyExc_ValueError, "register_dtype: unknown PJRT element type code %ld", code);
-  register_dtype(static_cast<PJRT_Buffer_Type>(code), given[1]);
+  register_dtype(type, given[1]);
   return none();
 }
 

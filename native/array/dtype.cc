@@ -68,9 +68,6 @@ PJRT_Buffer_Type* number_slot(const PyArray_Descr* descr) {
 
 void register_dtype(PJRT_Buffer_Type type, PyObject* numpy_dtype) {
   int code = static_cast<int>(type);
-  if (code <= 0 || code >= kCodes || bits_of(type) == 0) {
-    throw_python(PyExc_ValueError, "register_dtype: unknown PJRT element type code %d", code);
-  }
   if (!PyArray_DescrCheck(numpy_dtype)) {
     throw_python(PyExc_TypeError, "register_dtype: `np_dtype` must be a numpy.dtype, got %R", numpy_dtype);
   }

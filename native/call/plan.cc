@@ -191,12 +191,17 @@ void read_donations(PlanObject* plan, PyObject* donate) {
     }
     argument[plan->kept[i]] = static_cast<int64_t>(i);
   }
+  std::vector<char> forwarded(plan->num_leaves);
+  for (PlanOutput& output : plan->outputs) {
+    if (output.forward < 0) continue;
+    forwarded[static_cast<size_t>(output.forward)] = 1;
+    output.donated = donated[static_cast<size_t>(output.forward)] != 0;
+  }
   for (size_t leaf = 0; leaf < plan->num_leaves; leaf++) {
-    if (donated[leaf]) plan->donations.push_back({leaf, argument[leaf]});
+    if (donated[leaf]) plan->donations.push_back({leaf, argument[leaf], forwarded[leaf] != 0});
   }
   std::sort(plan->donations.begin(), plan->donations.end(),
             [](const PlanDonation& a, const PlanDonation& b) { return a.argument < b.argument; });
-  for (PlanOutput& output : plan->outputs) output.donated = output.forward >= 0 && donated[output.forward];
 }
 
 // An empty plan, sound enough to be deallocated.

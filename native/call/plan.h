@@ -29,6 +29,7 @@ struct PlanOutput {
 struct PlanDonation {
   size_t leaf;
   int64_t argument;  // its place among the program's arguments, or -1 if the program does not take it
+  bool forwarded;    // whether the leaf is an output, too: then its memory stays as it is
 };
 
 struct PlanObject {
@@ -47,7 +48,7 @@ struct PlanObject {
   PyObject* weakrefs;
   bool single;     // without out_tree: the one output itself rather than a list
   bool committed;  // whether single-device outputs are
-  bool outputs_checked;
+  bool checked;    // whether a run has shown that the program fits
   uint64_t calls;
 };
 

@@ -10,12 +10,51 @@
 namespace anima {
 namespace {
 
+// The buffers of donated arrays, taken away from them while the program is launched: another thread then
+// finds the arrays deleted, instead of launching a program of its own with buffers that are being given up.
+// The arrays, which the caller owns, get them back if the run fails.
+class Donated {
+ public:
+  Donated() = default;
+  ~Donated() {
+    for (Taken& taken : taken_) taken.array->shards = std::move(taken.shards);
+  }
+  Donated(const Donated&) = delete;
+  Donated& operator=(const Donated&) = delete;
+
+  void take(ArrayObject* array) {
+    if (array->shards.empty()) return;
+    Taken& taken = taken_.emplace_back(Taken{array, {}});
+    taken.shards.swap(array->shards);
+  }
+  // The buffers that an array has, or had when it was taken.
+  const std::vector<BufferRef>& shards_of(ArrayObject* array) const {
+    for (const Taken& taken : taken_) {
+      if (taken.array == array) return taken.shards;
+    }
+    return array->shards;
+  }
+  // The run is over: the arrays are deleted for good.
+  void finish() {
+    for (Taken& taken : taken_) delete_array(taken.array);
+    taken_.clear();
+  }
+
+ private:
+  struct Taken {
+    ArrayObject* array;
+    std::vector<BufferRef> shards;
+  };
+  SmallVector<Taken, 4> taken_;
+};
+
 // The arguments of one run: args[d * count + i] is argument i on device d.
 struct Run {
   SmallVector<BufferRef, 16> held;
   SmallVector<Buffer*, 24> args;
   SmallVector<size_t, 4> moves;  // positions in `held` of what has to be copied to the one device
   std::vector<int64_t> non_donatable;
+  Donated donated;
 };
 
 // False if the array cannot be an argument of a program on one device.
@@ -140,7 +179,11 @@ void prepare_donations(const PlanObject* plan, const PyRef* leaves, Run& run) {
     if (moved) continue;
     // A host value is in no array, but its buffer may be that of all equal scalars.
     bool own = is_array(object) ? may_donate(as_array(object), 1) : run.held[at].use_count() == 1;
-    if (!own) run.non_donatable.push_back(donation.argument);
+    if (!own || donation.forwarded) run.non_donatable.push_back(donation.argument);
+  }
+  for (const PlanDonation& donation : plan->donations) {
+    PyObject* object = leaves[donation.leaf].get();
+    if (is_array(object)) run.donated.take(as_array(object));
   }
 }
 
@@ -151,8 +194,9 @@ void execute(const PlanObject* plan, Run& run, BufferRef* results) {
     run.held[at] = run.held[at]->copy_to(plan->devices[0]);
     run.args[at] = run.held[at].get();
   }
-  plan->executable->execute(run.args.data(), plan->kept.size() + plan->num_consts, run.non_donatable,
-                            results);
+  size_t count = plan->kept.size() + plan->num_consts;
+  if (!plan->checked) plan->executable->check_arguments(run.args.data(), count);
+  plan->executable->execute(run.args.data(), count, run.non_donatable, results);
 }
 
 // Avals are promises about memory that is read later, so they are compared with it once.
@@ -168,7 +212,7 @@ void check_outputs(PlanObject* plan, const BufferRef* results) {
                  "output %zu of the program does not have the shape %S and dtype %S of the plan", i,
                  output.aval->shape.get(), output.aval->dtype.get());
   }
-  plan->outputs_checked = true;
+  plan->checked = true;
 }
 
 PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* results, size_t index) {
@@ -185,16 +229,17 @@ PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* r
 }
 
 // A leaf as an output: the array itself, unless it has to be put or copied, or is about to be deleted.
-PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& output) {
+PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& output, const Run& run) {
   if (!is_array(leaf.get())) {
     HostValue value = put_leaf(leaf.get(), plan->devices[0]);
     return PyRef::steal(make_array(std::move(value.aval), std::move(value.buffer), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());
-  if (array->shards.empty()) throw_deleted(array);
-  if (plan->devices.size() == 1 && array->shards.size() == 1 &&
-      array->shards[0]->device() != plan->devices[0] && !array->committed) {
-    BufferRef buffer = array->shards[0];
+  const std::vector<BufferRef>& shards = run.donated.shards_of(array);
+  if (shards.empty()) throw_deleted(array);
+  if (plan->devices.size() == 1 && shards.size() == 1 && shards[0]->device() != plan->devices[0] &&
+      !array->committed) {
+    BufferRef buffer = shards[0];
     {
       NoGil nogil;
       buffer = buffer->copy_to(plan->devices[0]);
@@ -202,7 +247,7 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
     return PyRef::steal(make_array(array->aval, std::move(buffer), plan->committed));
   }
   if (!output.donated) return leaf;
-  return PyRef::steal(make_array(array->aval, array->shards, array->sharding, array->committed));
+  return PyRef::steal(make_array(array->aval, shards, array->sharding, array->committed));
 }
 
 bool gather(const PlanObject* plan, const PyRef* leaves, Run& run) {
@@ -232,20 +277,17 @@ bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   results.extend_to(plan->num_computed * plan->devices.size());
   execute(plan, run, results.data());
   plan->calls++;
-  if (!plan->outputs_checked) check_outputs(plan, results.data());
+  if (!plan->checked) check_outputs(plan, results.data());
   outputs.reserve(plan->outputs.size());
   size_t next = 0;
   for (const PlanOutput& output : plan->outputs) {
     if (output.forward < 0) {
       outputs.push_back(wrap_result(plan, output, results.data(), next++));
     } else {
-      outputs.push_back(forward_leaf(plan, leaves[output.forward], output));
+      outputs.push_back(forward_leaf(plan, leaves[output.forward], output, run));
     }
   }
-  for (const PlanDonation& donation : plan->donations) {
-    PyObject* object = leaves[donation.leaf].get();
-    if (is_array(object)) delete_array(as_array(object));
-  }
+  run.donated.finish();
   return true;
 }
 

@@ -14,38 +14,6 @@ namespace {
 // The function table of the plugin whose registration is under way in this thread.
 thread_local const Api* seen_api = nullptr;
 
-constexpr std::pair<DataType, PJRT_Buffer_Type> kTypes[] = {
-    {DataType::kPred, PJRT_Buffer_Type_PRED},
-    {DataType::kS2, PJRT_Buffer_Type_S2},
-    {DataType::kS4, PJRT_Buffer_Type_S4},
-    {DataType::kS8, PJRT_Buffer_Type_S8},
-    {DataType::kS16, PJRT_Buffer_Type_S16},
-    {DataType::kS32, PJRT_Buffer_Type_S32},
-    {DataType::kS64, PJRT_Buffer_Type_S64},
-    {DataType::kU2, PJRT_Buffer_Type_U2},
-    {DataType::kU4, PJRT_Buffer_Type_U4},
-    {DataType::kU8, PJRT_Buffer_Type_U8},
-    {DataType::kU16, PJRT_Buffer_Type_U16},
-    {DataType::kU32, PJRT_Buffer_Type_U32},
-    {DataType::kU64, PJRT_Buffer_Type_U64},
-    {DataType::kF16, PJRT_Buffer_Type_F16},
-    {DataType::kF32, PJRT_Buffer_Type_F32},
-    {DataType::kF64, PJRT_Buffer_Type_F64},
-    {DataType::kBF16, PJRT_Buffer_Type_BF16},
-    {DataType::kC64, PJRT_Buffer_Type_C64},
-    {DataType::kC128, PJRT_Buffer_Type_C128},
-    {DataType::kToken, PJRT_Buffer_Type_TOKEN},
-    {DataType::kF8E5M2, PJRT_Buffer_Type_F8E5M2},
-    {DataType::kF8E4M3FN, PJRT_Buffer_Type_F8E4M3FN},
-    {DataType::kF8E4M3B11FNUZ, PJRT_Buffer_Type_F8E4M3B11FNUZ},
-    {DataType::kF8E5M2FNUZ, PJRT_Buffer_Type_F8E5M2FNUZ},
-    {DataType::kF8E4M3FNUZ, PJRT_Buffer_Type_F8E4M3FNUZ},
-    {DataType::kF8E4M3, PJRT_Buffer_Type_F8E4M3},
-    {DataType::kF8E3M4, PJRT_Buffer_Type_F8E3M4},
-    {DataType::kF4E2M1FN, PJRT_Buffer_Type_F4E2M1FN},
-    {DataType::kF8E8M0FNU, PJRT_Buffer_Type_F8E8M0FNU},
-};
-
 Error* probe(CallFrame* frame) {
   seen_api = frame->api;
   answer_metadata(*frame);
@@ -142,10 +110,8 @@ Error* error_in_flight(const CallFrame& frame) noexcept {
 }
 
 PJRT_Buffer_Type pjrt_type(DataType type) {
-  for (const auto& [ours, theirs] : kTypes) {
-    if (ours == type) return theirs;
-  }
-  return PJRT_Buffer_Type_INVALID;
+  if (type == DataType::kToken) return PJRT_Buffer_Type_TOKEN;
+  return type_of_xla(static_cast<int>(type));
 }
 
 void register_handler(Plugin& plugin, const std::string& name, const std::string& platform,

@@ -188,12 +188,6 @@ void bind_device(nb::module_& m) {
 
 // ---- executables ----
 
-std::string describe(PJRT_Buffer_Type type, const std::vector<int64_t>& dims) {
-  std::string text = std::string(name_of(type)) + "[";
-  for (size_t i = 0; i < dims.size(); ++i) text += (i ? "," : "") + std::to_string(dims[i]);
-  return text + "]";
-}
-
 // The arguments of every device, one after the other; each the only shard of an array.
 std::vector<BufferRef> read_shards(const Executable& executable, nb::sequence shards, size_t& num_args) {
   size_t num_devices = executable.devices().size();
@@ -270,7 +264,10 @@ nb::list execute(Executable& executable, nb::sequence shards, nb::sequence out_a
   for (const BufferRef& buffer : buffers) args.push_back(buffer.get());
   std::vector<BufferRef> outs(executable.devices().size() * avals.size());
   std::vector<int64_t> non_donatable = shared_arguments(buffers, num_args);
-  without_gil([&] { executable.execute(args.data(), num_args, non_donatable, outs.data()); });
+  without_gil([&] {
+    executable.check_arguments(args.data(), num_args);
+    executable.execute(args.data(), num_args, non_donatable, outs.data());
+  });
 
   nb::list result;
   for (size_t d = 0; d < executable.devices().size(); ++d) {

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -200,6 +201,12 @@ enum class HostSemantics {
   kGiven,     // as kZeroCopy, and nobody else reads the source: a donation may write to it
 };
 
+// What a program takes in one place.
+struct Parameter {
+  PJRT_Buffer_Type type;
+  std::vector<int64_t> dims;
+};
+
 class Executable final : private Handle {
  public:
   // Takes ownership of `raw`.
@@ -220,6 +227,10 @@ class Executable final : private Handle {
   // From inside a callback this runs elsewhere and waits: see CallbackScope.
   void execute(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
                BufferRef* outs);
+  // Throws std::invalid_argument unless these are the arguments that a program on several devices takes,
+  // as far as the plugin tells. To be asked before the first execute() with arguments of these shapes.
+  // [blocking]
+  void check_arguments(Buffer* const* args, size_t num_args);
   uint64_t executions() const { return executions_.load(std::memory_order_relaxed); }
 
  private:
@@ -231,6 +242,7 @@ class Executable final : private Handle {
   void run_on_twin(Client* twin, Buffer* const* args, size_t num_args, BufferRef* outs);
   std::shared_ptr<Executable> twin_on(Client* twin);
   void check_devices(Buffer* const* args, size_t num_args) const;
+  void check_partitioned_launch(Buffer* const* args, size_t num_args) const;
   [[noreturn]] void explain_failure(PJRT_Error* error, Buffer* const* args, size_t num_args) const;
 
   PJRT_LoadedExecutable* raw_;        // null once the client has taken it down
@@ -238,8 +250,9 @@ class Executable final : private Handle {
   std::vector<Device*> devices_;
   size_t num_outputs_ = 0;
   std::atomic<uint64_t> executions_{0};
-  std::mutex twins_mutex_;  // guards what follows
+  std::mutex mutex_;  // guards what follows
   std::map<Client*, std::shared_ptr<Executable>> twins_;
+  std::optional<std::vector<Parameter>> parameters_;  // of each device, once they were asked for
 };
 using ExecutableRef = std::shared_ptr<Executable>;
 
@@ -308,6 +321,9 @@ class Client : public std::enable_shared_from_this<Client> {
   void dismantle() noexcept;  // every live handle, then the client itself
 
   static std::shared_ptr<Client> make(std::shared_ptr<Plugin> plugin, const Options& options);
+  // A launch on several devices has failed half way: see partitioned.cc.
+  void note_failed_launch() noexcept { stuck_.store(true); }
+
   Client* take_twin();
   void give_twin(Client* twin);
 
@@ -323,6 +339,7 @@ class Client : public std::enable_shared_from_this<Client> {
 
   std::atomic<int64_t> in_use_{0};
   std::atomic<bool> closing_{false};
+  std::atomic<bool> stuck_{false};
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   bool destroyed_ = false;
@@ -360,8 +377,11 @@ class CallbackScope {
   std::vector<std::pair<Client*, Client*>> twins_;  // (client, its twin)
 };
 
-size_t bits_of(PJRT_Buffer_Type type);       // bits an element; 0 if unknown
-const char* name_of(PJRT_Buffer_Type type);  // "f32", "s8", ...; "unknown" if so
-size_t dense_bytes(PJRT_Buffer_Type type, const std::vector<int64_t>& dims);  // checks overflow
+size_t bits_of(PJRT_Buffer_Type type);        // bits an element; 0 if unknown
+const char* name_of(PJRT_Buffer_Type type);   // "f32", "s8", ...; "unknown" if so
+PJRT_Buffer_Type type_of_code(long code);     // INVALID if it is the number of no type
+PJRT_Buffer_Type type_of_xla(int primitive);  // xla.PrimitiveType has other numbers; INVALID if unknown
+std::string describe(PJRT_Buffer_Type type, const std::vector<int64_t>& dims);  // "f32[2,3]"
+size_t dense_bytes(PJRT_Buffer_Type type, const std::vector<int64_t>& dims);    // checks overflow
 
 }  // namespace anima

@@ -3,6 +3,7 @@
 // Invariant: execute() allocates nothing on the heap for up to kInline arguments except the handles of
 // its results, and asks for no event: errors of the computation itself surface in Buffer::await_ready.
 #include "pjrt/internal.h"
+#include "pjrt/protobuf.h"
 
 namespace anima {
 namespace {
@@ -23,15 +24,10 @@ class Scratch {
 
 // The first field of a serialised HloModuleProtoWithConfig is the module itself.
 std::string module_of(const std::string& with_config) {
-  size_t at = 1;
-  if (with_config.empty() || static_cast<unsigned char>(with_config[0]) != 0x0a) return with_config;
-  uint64_t length = 0;
-  for (int shift = 0; at < with_config.size() && shift < 64; shift += 7) {
-    unsigned char byte = static_cast<unsigned char>(with_config[at++]);
-    length |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if ((byte & 0x80) == 0) break;
-  }
-  return with_config.substr(at, length);
+  Fields fields(with_config.data(), with_config.size(),
+                "optimized_program: the plugin's answer is no message");
+  bool first = fields.next() && fields.number == 1 && fields.bytes != nullptr;
+  return first ? std::string(fields.bytes, fields.size) : with_config;
 }
 
 }  // namespace
@@ -85,6 +81,7 @@ void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<
   Client::Use use(owner_);
   check_devices(args, num_args);
   const size_t num_devices = devices_.size();
+  if (num_devices > 1) check_partitioned_launch(args, num_args);
   Scratch<PJRT_Buffer*, kInline> inputs(num_devices * num_args);
   for (size_t i = 0; i < num_devices * num_args; ++i) inputs.data()[i] = args[i]->raw_;
   Scratch<PJRT_Buffer*, kInline> results(num_devices * num_outputs_);
@@ -105,7 +102,10 @@ void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<
   call.num_args = num_args;
   call.output_lists = result_lists.data();
   PJRT_Error* error = owner_->api()->PJRT_LoadedExecutable_Execute(&call);
-  if (error != nullptr) explain_failure(error, args, num_devices * num_args);
+  if (error != nullptr) {
+    if (num_devices > 1) owner_->note_failed_launch();
+    explain_failure(error, args, num_devices * num_args);
+  }
   executions_.fetch_add(1, std::memory_order_relaxed);
   for (size_t d = 0, i = 0; d < num_devices; ++d) {
     for (size_t o = 0; o < num_outputs_; ++o, ++i) {

@@ -94,13 +94,13 @@ void Executable::execute(Buffer* const* args, size_t num_args, const std::vector
 
 ExecutableRef Executable::twin_on(Client* twin) {
   {
-    std::lock_guard<std::mutex> lock(twins_mutex_);
+    std::lock_guard<std::mutex> lock(mutex_);
     auto found = twins_.find(twin);
     if (found != twins_.end()) return found->second;
   }
   std::string sealed = serialize();
   ExecutableRef made = twin->load_serialized(unseal(*twin, sealed), "");
-  std::lock_guard<std::mutex> lock(twins_mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   return twins_.emplace(twin, std::move(made)).first->second;
 }
 

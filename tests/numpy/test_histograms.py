@@ -126,4 +126,4 @@ def test_transformations() -> None:
     mapped = anima.vmap(lambda row: np.histogram(row, bins=3, range=(0, 8))[0])(X)
     assert mapped.tolist() == [numpy.histogram(row, bins=3, range=(0, 8))[0].tolist() for row in X]
     grad = anima.grad(lambda w: np.histogram(X, bins=2, weights=w)[0][0])(W)
-    assert grad.tolist() == (X < (X.min() + X.max()) / 2).astype(float).tolist()
+    assert grad.tolist() == ((X.min() + X.max()) / 2 > X).astype(float).tolist()

@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 import anima.numpy as np
-from anima import lax
+from anima import dtypes, lax
 from anima.numpy.calls import function, plain
-from anima.numpy.promotion import array_like, inexact, shape_of
+from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
 
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -20,8 +20,13 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def _negative_part(x: Any) -> Any:
-    """`x` where it is negative, else 0: an argument of expm1 that cannot overflow."""
+    """`x` where it is not positive, else 0: an argument of an exponential that cannot overflow."""
     return np.where(x > 0, 0.0, x)
+
+
+def _positive_part(x: Any) -> Any:
+    """`x` where it is positive, else 0."""
+    return np.where(x > 0, x, 0.0)
 
 
 @function
@@ -43,20 +48,27 @@ def relu(x: Any, /) -> Any:
     >>> print(nn.relu(-1.0), grad(nn.relu)(0.0))
     0.0 0.0
     """
-    x = array_like("relu", x)
+    x = _numeric("relu", x)
     # `x <= 0` is False for NaN, which so passes; and unlike `maximum` it gives no derivative to a tie.
     return np.where(x <= 0, np.zeros_like(x), x)
 
 
+def _numeric(name: str, x: Any) -> Any:
+    """The operand, a boolean one as an integer."""
+    x = array_like(name, x)
+    return np.asarray(x, int) if dtypes.is_bool(dtype_of(x)) else x
+
+
 @function
 def relu6(x: Any, /) -> Any:
-    """`min(max(x, 0), 6)`.
+    """`min(max(x, 0), 6)`, with derivative 0 at 0 and at 6.
 
     >>> from anima import nn
     >>> print(nn.relu6(7.0))
     6.0
     """
-    return np.minimum(np.maximum(x, 0), 6.0)
+    x = _numeric("relu6", x)
+    return np.where(x <= 0, np.zeros_like(x), np.where(x >= 6, np.full_like(x, 6), x))
 
 
 @function
@@ -78,7 +90,13 @@ def softplus(x: Any, /) -> Any:
     >>> print(nn.softplus(0.0).round(4))
     0.6931
     """
-    return np.logaddexp(x, 0.0)
+    x = inexact("softplus", x)
+    if dtypes.is_complex(dtype_of(x)):
+        return np.logaddexp(x, 0.0)
+    # Two formulas, each smooth where it is used: one with an absolute value has no second derivative at 0.
+    negative = np.log1p(np.exp(_negative_part(x)))
+    positive = x + np.log1p(np.exp(-_positive_part(x)))
+    return np.where(x > 0, positive, negative)
 
 
 @function

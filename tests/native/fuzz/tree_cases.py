@@ -92,20 +92,20 @@ def deep_tree(rng: random.Random) -> Any:
     kind = rng.randrange(4)
     if kind == 0:
         tree: Any = 1
-        for _ in range(100_000):
+        for _ in range(20_000):
             tree = rng.choice([[tree], (tree,)])
         return tree
     if kind == 1:
         tree = []
         tree.append({"again": tree})
         return tree
-    return [0] * 200_000 if kind == 2 else {str(i): (i, [i]) for i in range(20_000)}
+    return [0] * 50_000 if kind == 2 else {str(i): (i, [i]) for i in range(5_000)}
 
 
 def odd_tree(pool: Pool) -> None:
     """Take a tree apart and put it together, in one of the ways that there are."""
     rng = pool.rng
-    tree = deep_tree(rng) if rng.random() < 0.03 else make_tree(pool, 3)
+    tree = deep_tree(rng) if rng.random() < 0.005 else make_tree(pool, 3)
     is_leaf = rng.choice([None, None, lambda x: rng.random() < 0.1, pool.hostile()])
     leaves, definition = nt.tree_flatten(tree, is_leaf)
     other = make_tree(pool, 2)
