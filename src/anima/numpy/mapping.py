@@ -46,7 +46,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
         return func1d(vector, *args, **kwargs)
 
     for _ in range(rank - along - 1):
-        apply = vmap(apply, in_axes=1, out_axes=-1)
+        apply = vmap(apply, in_axes=-1, out_axes=-1)
     for _ in range(along):
         apply = vmap(apply)
     return apply(asarray(arr))

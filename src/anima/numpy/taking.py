@@ -282,7 +282,7 @@ def put_along_axis(
         )
     target = tuple([n if i == dim else m for i, (n, m) in enumerate(zip(shape_of(places), shape))])
     values = array_like("put_along_axis", values, "values")
-    if np.broadcast_shapes(shape_of(values), target) != target:
+    if not _broadcasts_to(shape_of(values), target):
         raise ValueError(f"put_along_axis: values of shape {shape_of(values)} do not broadcast to {target}")
     values = stretch(convert_element_type(values, dtype_of(arr)), shape_of(values), target)
     if 0 in target:
@@ -292,6 +292,10 @@ def put_along_axis(
     )
     result = scatter(flat, parts.vectors, values, numbers, mode=mode)
     return result if axis is not None else reshape_p.bind(result, new_sizes=shape_of(arr))
+
+
+def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    return len(shape) <= len(target) and all([n in (1, m) for n, m in zip(reversed(shape), reversed(target))])
 
 
 # --- in the flattened array -------------------------------------------------------------------
