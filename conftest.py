@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _cache = tempfile.mkdtemp(prefix="anima-tests-")
     os.environ["ANIMA_COMPILATION_CACHE_DIR"] = _cache
     os.environ["ANIMA_ENABLE_CHECKS"] = "1"  # every jaxpr that is made is validated
+    if os.environ.get("ANIMA_PLATFORMS", "cpu") != "cpu":
+        os.environ["ANIMA_DEFAULT_MATMUL_PRECISION"] = "highest"  # GPUs round operands to 10 bits otherwise
     os.environ["MPLBACKEND"] = "Agg"
 
 

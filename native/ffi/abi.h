@@ -166,6 +166,12 @@ struct HandlerRegisterArgs {
   uint32_t traits;
 };
 
+struct StreamGetArgs {
+  size_t struct_size;
+  Extension* extensions;
+  ExecutionContext* context;
+  void* stream;  // out: a CUstream on CUDA devices
+};
 struct ThreadPoolScheduleArgs {
   size_t struct_size;
   Extension* extensions;
@@ -190,7 +196,7 @@ struct Api {
   void (*error_message)(ErrorMessageArgs*);
   void (*error_destroy)(ErrorDestroyArgs*);
   Error* (*handler_register)(HandlerRegisterArgs*);
-  void* stream_get;
+  Error* (*stream_get)(StreamGetArgs*);
   void* type_register;
   void* context_get;
   void* state_set;

@@ -2,10 +2,10 @@
 //
 // Invariant: the first operand is one u32 or u64, the number under which Python registered the function,
 // so no program text names a function, a pointer or a process. The function sees copies of the operands,
-// never XLA's memory, so it may keep them. All state here is guarded by the GIL.
+// never XLA's memory, so it may keep them. All state here is guarded by the GIL, which is held while the
+// function runs, not while anything is copied.
 #include "ffi/callback.h"
 
-#include <cstring>
 #include <deque>
 #include <unordered_map>
 
@@ -13,6 +13,7 @@
 #include "array/memory.h"
 #include "common/py.h"
 #include "ffi/handler.h"
+#include "ffi/transfer.h"
 
 namespace anima::ffi {
 namespace {
@@ -52,21 +53,42 @@ PJRT_Buffer_Type host_type(const Buffer& buffer) {
   return type;
 }
 
-PyRef copy_operand(const Buffer& buffer) {
-  std::vector<int64_t> dims = dims_of(buffer);
-  PJRT_Buffer_Type type = host_type(buffer);
-  size_t bytes = dense_bytes(type, dims);
-  auto block = std::make_shared<Block>(bytes);
-  if (bytes > 0) std::memcpy(block->data(), buffer.data, bytes);
-  return PyRef::steal(checked(numpy_over_block(block, dims, dtype_of_type(type), /*writeable=*/false)));
+// An operand or result in host memory that NumPy arrays can use.
+struct HostBuffer {
+  std::vector<int64_t> dims;
+  PJRT_Buffer_Type type;
+  size_t bytes;
+  BlockRef block;  // null if the memory is XLA's
+  void* data;
+};
+
+HostBuffer describe_host(const Buffer& buffer) {
+  HostBuffer host;
+  host.dims = dims_of(buffer);
+  host.type = host_type(buffer);
+  host.bytes = dense_bytes(host.type, host.dims);
+  host.data = nullptr;
+  return host;
 }
 
-void copy_result(PyObject* value, const Buffer& buffer, int64_t index) {
-  PJRT_Buffer_Type type = host_type(buffer);
-  PyObject* dtype = dtype_of_type(type);
-  // XLA owns this memory and keeps it during the call; no reference to `target` outlives that.
+HostBuffer with_block(const Buffer& buffer) {
+  HostBuffer host = describe_host(buffer);
+  host.block = std::make_shared<Block>(host.bytes);
+  host.data = host.block->data();
+  return host;
+}
+
+// The arguments of a function and the memory for its results.
+struct HostCall {
+  uint64_t id;
+  std::vector<HostBuffer> operands, results;
+};
+
+void copy_result(PyObject* value, const HostBuffer& result, size_t index) {
+  PyObject* dtype = dtype_of_type(result.type);
+  // The memory is there during the call; no reference to `target` outlives that.
   PyRef target = PyRef::steal(
-      checked(numpy_over(buffer.data, dims_of(buffer), dtype, PyRef::borrow(Py_None), /*writeable=*/true)));
+      checked(numpy_over(result.data, result.dims, dtype, PyRef::borrow(Py_None), /*writeable=*/true)));
   PyRef source = PyRef::steal(checked(PyArray_FROM_O(value)));
   PyArrayObject* from = as_numpy(source.get());
   PyArrayObject* to = as_numpy(target.get());
@@ -83,26 +105,29 @@ void copy_result(PyObject* value, const Buffer& buffer, int64_t index) {
   if (PyArray_CopyInto(to, from) < 0) throw PythonError();
 }
 
-void call_function(const CallFrame& frame, uint64_t id) {
-  auto found = state().functions.find(id);
+void call_function(const HostCall& call) {
+  auto found = state().functions.find(call.id);
   if (found == state().functions.end()) {
     throw_python(PyExc_LookupError, "no callback is registered under number %llu in this process",
-                 static_cast<unsigned long long>(id));
+                 static_cast<unsigned long long>(call.id));
   }
   PyRef function = found->second;
-  PyRef args = PyRef::steal(checked(PyTuple_New(frame.args.size - 1)));
-  for (int64_t i = 1; i < frame.args.size; ++i) {
-    PyTuple_SET_ITEM(args.get(), i - 1, copy_operand(frame.args.buffer(i)).release());
+  PyRef args = PyRef::steal(checked(PyTuple_New(static_cast<Py_ssize_t>(call.operands.size()))));
+  for (size_t i = 0; i < call.operands.size(); ++i) {
+    const HostBuffer& operand = call.operands[i];
+    PyObject* array =
+        numpy_over_block(operand.block, operand.dims, dtype_of_type(operand.type), /*writeable=*/false);
+    PyTuple_SET_ITEM(args.get(), static_cast<Py_ssize_t>(i), checked(array));
   }
   PyRef value = PyRef::steal(checked(PyObject_CallObject(function.get(), args.get())));
   PyRef results = PyRef::steal(PySequence_Fast(value.get(), "the callback must return a sequence of arrays"));
   checked(results.get());
-  if (PySequence_Fast_GET_SIZE(results.get()) != frame.rets.size) {
-    throw_python(PyExc_ValueError, "the callback returned %zd results, %lld were declared",
-                 PySequence_Fast_GET_SIZE(results.get()), static_cast<long long>(frame.rets.size));
+  if (PySequence_Fast_GET_SIZE(results.get()) != static_cast<Py_ssize_t>(call.results.size())) {
+    throw_python(PyExc_ValueError, "the callback returned %zd results, %zu were declared",
+                 PySequence_Fast_GET_SIZE(results.get()), call.results.size());
   }
-  for (int64_t i = 0; i < frame.rets.size; ++i) {
-    copy_result(PySequence_Fast_GET_ITEM(results.get(), i), frame.rets.buffer(i), i);
+  for (size_t i = 0; i < call.results.size(); ++i) {
+    copy_result(PySequence_Fast_GET_ITEM(results.get(), static_cast<Py_ssize_t>(i)), call.results[i], i);
   }
 }
 
@@ -124,30 +149,62 @@ std::string keep_error() {
 }
 
 // Programs in 32-bit mode have no 64-bit operands, so a number may come in either width.
-uint64_t read_number(const CallFrame& frame) {
+size_t bytes_of_number(const CallFrame& frame) {
   if (frame.args.size > 0) {
     const Buffer& first = frame.args.buffer(0);
     bool single = true;
     for (int64_t i = 0; i < first.rank; ++i) single = single && first.dims[i] == 1;
-    if (single && first.type == DataType::kU32) return *static_cast<const uint32_t*>(first.data);
-    if (single && first.type == DataType::kU64) return *static_cast<const uint64_t*>(first.data);
+    if (single && first.type == DataType::kU32) return 4;
+    if (single && first.type == DataType::kU64) return 8;
   }
   refuse("anima_python_callback needs one u32 or u64 as its first operand: the number of the callback");
 }
 
-void run(CallFrame& frame) {
-  uint64_t id = read_number(frame);
+template <typename Memory>
+HostCall read_call(const CallFrame& frame, Memory& memory) {
+  HostCall call;
+  size_t width = bytes_of_number(frame);
+  uint32_t narrow = 0;
+  void* number = width == 4 ? static_cast<void*>(&narrow) : &call.id;
+  memory.to_host(number, frame.args.buffer(0).data, width);
+  for (int64_t i = 1; i < frame.args.size; ++i) {
+    call.operands.push_back(with_block(frame.args.buffer(i)));
+    memory.to_host(call.operands.back().data, frame.args.buffer(i).data, call.operands.back().bytes);
+  }
+  for (int64_t i = 0; i < frame.rets.size; ++i) {
+    const Buffer& result = frame.rets.buffer(i);
+    call.results.push_back(Memory::kOnHost ? describe_host(result) : with_block(result));
+    if (Memory::kOnHost) call.results.back().data = result.data;
+  }
+  memory.wait();
+  if (width == 4) call.id = narrow;
+  return call;
+}
+
+// Calls the function; what it says if it raises, else empty.
+std::string call_with_gil(const HostCall& call) {
   WithGil gil;
   CallbackScope scope;
-  std::string text;
   try {
-    call_function(frame, id);
-    return;
+    call_function(call);
+    return std::string();
   } catch (...) {
     set_python_error();
-    text = keep_error();
+    return keep_error();
   }
-  throw PjrtError(PJRT_Error_Code_INTERNAL, "a Python callback raised " + text);
+}
+
+template <typename Memory>
+void run(CallFrame& frame) {
+  Memory memory(frame);
+  HostCall call = read_call(frame, memory);
+  std::string error = call_with_gil(call);
+  if (!error.empty()) throw PjrtError(PJRT_Error_Code_INTERNAL, "a Python callback raised " + error);
+  for (size_t i = 0; i < call.results.size(); ++i) {
+    const HostBuffer& result = call.results[i];
+    memory.to_device(frame.rets.buffer(static_cast<int64_t>(i)).data, result.data, result.bytes);
+  }
+  memory.wait();  // the blocks go with this call
 }
 
 }  // namespace
@@ -178,11 +235,16 @@ PyRef take_callback_error(const std::string& message) {
 }
 
 void register_python_callback(Plugin& plugin) {
-  if (plugin.platform() != "cpu") {
-    throw PluginError("Python callbacks run on CPU devices only; the plugin " + plugin.path() + " drives " +
+  constexpr const char* kName = "anima_python_callback";
+  if (plugin.platform() == "cpu") {
+    register_handler(plugin, kName, "Host", {nullptr, nullptr, nullptr, &handler<run<HostMemory>>});
+  } else if (plugin.platform() == "cuda") {
+    register_handler(plugin, kName, "CUDA", {nullptr, nullptr, nullptr, &handler<run<CudaMemory>>});
+  } else {
+    throw PluginError("Python callbacks run on CPU and CUDA devices only; the plugin " + plugin.path() +
+                      " drives " +
                       (plugin.platform().empty() ? "no devices yet" : plugin.platform() + " devices"));
   }
-  register_handler(plugin, "anima_python_callback", "Host", {nullptr, nullptr, nullptr, &handler<run>});
 }
 
 }  // namespace anima::ffi

@@ -16,7 +16,8 @@ bool release_callback(uint64_t id);              // false if there is none
 // error; any if `message` is empty), or null. Each is handed out once.
 PyRef take_callback_error(const std::string& message);
 
-// Registers the handler "anima_python_callback" with a CPU plugin. Throws PluginError on others.
+// Registers the handler "anima_python_callback" with a plugin for CPU or CUDA devices. Throws PluginError on
+// others.
 void register_python_callback(Plugin& plugin);
 
 }  // namespace anima::ffi

@@ -23,6 +23,14 @@ _CODES = {
 }  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with the shared client, or one of their own, need the CPU plugin."""
+    for item in items:
+        if "plugin" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cpu)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tell the module about dtypes and errors; where `anima` itself has done so this changes nothing."""
     for code, scalar in _CODES.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cpu
 ROOT = Path(__file__).resolve().parents[2]
 SEED = os.environ.get("FUZZ_SEED", "1")
 FACTOR = float(os.environ.get("FUZZ_FACTOR", "1"))

@@ -22,6 +22,7 @@ import pytest
 from anima import _native, errors
 from tests.native.support import encode_options, plugin_path
 
+pytestmark = pytest.mark.cpu
 ONE = encode_options()
 ADD = """
 module @add {

@@ -1,5 +1,7 @@
 """Shardings over the same devices in different orders meet in one program."""
 
+import pytest
+
 ORDERS = """
 import numpy as onp
 import anima
@@ -40,5 +42,6 @@ for value in (x, A, B, C):
 """
 
 
+@pytest.mark.cpu
 def test_orders_of_devices(run_python):
     run_python(ORDERS, env={"JAX_NUM_CPU_DEVICES": "4"})

@@ -1,6 +1,7 @@
 """`device_put` and its relatives, eagerly and inside transformations; several devices in a process of their own."""
 
 import numpy as onp
+import pytest
 
 import anima
 import anima.numpy as np
@@ -60,5 +61,6 @@ def test_inside_transformations():
     onp.testing.assert_allclose(vmap(f)(np.ones((2, 3))), [3, 3])
 
 
+@pytest.mark.cpu
 def test_several_devices(run_python):
     run_python(SEVERAL, env={"JAX_NUM_CPU_DEVICES": "4"})

@@ -269,6 +269,7 @@ def scatter_sample(name: str, key: str, mode: str, unique: bool = False) -> Samp
         floor=0 if exact else 1.0,
         flush=exact,
         typed=(0, 2),
+        cpu_only=name == "scatter" and not unique,
         # the derivative of a product by its factors is known for distinct places only
         differentiate=(0,) if name == "scatter_mul" and not unique else True,
     )
@@ -315,6 +316,7 @@ APPLY = [
         ),
         args=(X, _APPLIED),
         oracle=applied(lambda v: v + v),
+        cpu_only=True,  # XLA's compiler for GPUs crashes on it
         typed=(0,),
         mapped=False,
         only=("int32", "uint8", "float32", "float64", "bfloat16", "complex64"),
