@@ -27,6 +27,11 @@ class Adapter:
     jit: Callable[..., Any]
     grad: Callable[..., Any] | None = None
     random: Any = None
+    vmap: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
+    lax: Any = None
+    nn: Any = None
+    tree: Any = None
 
 
 def _identity(value: Any, **_: Any) -> Any:
@@ -37,7 +42,18 @@ def _jax_like(name: str) -> Adapter:
     module = importlib.import_module(name)
     np = importlib.import_module(f"{name}.numpy")
     return Adapter(
-        name, module.__version__, np, module.block_until_ready, module.jit, module.grad, module.random
+        name,
+        module.__version__,
+        np,
+        module.block_until_ready,
+        module.jit,
+        module.grad,
+        module.random,
+        module.vmap,
+        module.jvp,
+        module.lax,
+        importlib.import_module(f"{name}.nn"),
+        module.tree,
     )
 
 

@@ -75,7 +75,9 @@ def environment(cpus: Sequence[int]) -> dict[str, str]:
     threads = str(len(cpus) or os.cpu_count() or 1)
     pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
-    return {**os.environ, **dict.fromkeys(pools, threads), "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    # Installed packages come with their bytecode; ours, used where it stands, must be allowed to keep it, too.
+    own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**own, **dict.fromkeys(pools, threads), "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
 
 
 def run_program(

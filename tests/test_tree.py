@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+import anima
+import anima.numpy as np
 from anima import tree, tree_util
 from anima.tree.compare import equality_errors, flatten_axes, prefix_errors, treedef_differences
-from anima.tree.functions import build_tree
 from anima.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey, keystr
 
 Pair = collections.namedtuple("Pair", ["x", "y"])
@@ -127,12 +128,18 @@ def test_transpose() -> None:
     value = [{"a": 1, "b": (2,)}, {"a": 3, "b": (4,)}]
     assert tree.transpose(outer, inner, value) == {"a": [1, 3], "b": ([2, 4],)}
     assert tree.transpose(outer, None, value) == {"a": [1, 3], "b": ([2, 4],)}
+    assert tree.transpose(tree.structure(0), inner, value[0]) == value[0]
     with pytest.raises(
         TypeError, match=r"at the tree\[1\] there is a leaf, but in that there is a dict with the keys"
     ):
         tree.transpose(outer, None, [{"a": 1, "b": (2,)}, 3])
     with pytest.raises(TypeError, match="inner_treedef is needed"):
         tree.transpose(tree.structure([]), None, [])
+
+
+def test_transpose_compares_numbers_of_leaves_only() -> None:
+    outer = tree.structure([0, 0])
+    assert tree.transpose(outer, tree.structure((0, 0)), ((1, [2]), (3, [4]))) == ([1, 3], [2, 4])
 
 
 def test_broadcast() -> None:
@@ -284,30 +291,69 @@ def test_nodes_and_leaves() -> None:
 
 def test_one_level() -> None:
     assert tree_util.flatten_one_level(Plain(1, (2,), tag="t")) == ([1, (2,)], "t")
-    assert tree_util.flatten_one_level(None) == ([], None)
+    assert tree_util.flatten_one_level(None) == ((), None)
+    assert tree_util.flatten_one_level((1, [2])) == ((1, [2]), None)
+    assert tree_util.flatten_one_level([1, (2,)]) == ([1, (2,)], None)
+    assert tree_util.flatten_one_level(Pair(1, 2)) == ([1, 2], Pair)
+    assert tree_util.flatten_one_level(collections.OrderedDict(b=1, a=2)) == ([1, 2], ("b", "a"))
     assert tree_util.flatten_one_level_with_keys(Pair(1, [2])) == (
         [(GetAttrKey("x"), 1), (GetAttrKey("y"), [2])],
-        tree.structure(Pair(1, [2])).node_data()[1],
+        Pair,
     )
-    assert tree_util.flatten_one_level_with_keys(()) == ([], None)
+    assert tree_util.flatten_one_level_with_keys(()) == ((), None)
     with pytest.raises(ValueError, match="a int is a leaf"):
         tree_util.flatten_one_level(3)
     assert tree_util.default_registry.flatten_one_level(3) is None
-    assert tree_util.default_registry.flatten_one_level_with_keys([3]) == ([(SequenceKey(0), 3)], None)
+    assert tree_util.default_registry.flatten_one_level_with_keys([3]) == (((SequenceKey(0), 3),), None)
     assert tree_util.default_registry.flatten_one_level_with_keys(3) is None
 
 
 def test_structures() -> None:
     structure = tree.structure({"a": (1, 2), "b": None})
     assert tree_util.treedef_children(structure) == [tree.structure((1, 2)), tree.structure(None)]
-    assert tree_util.treedef_is_leaf(tree.structure(1))
-    assert not tree_util.treedef_is_leaf(tree.structure(()))
+    assert tree_util.treedef_is_leaf(tree.structure(1)) and tree.structure(1).is_leaf
+    # As in JAX, what has no children counts as a leaf for the function; the property is strict.
+    assert tree_util.treedef_is_leaf(tree.structure(())) and not tree.structure(()).is_leaf
+    assert not tree_util.treedef_is_leaf(tree.structure((1,)))
     assert tree_util.treedef_tuple([structure, tree.structure(1)]) == tree.structure(
         ({"a": (1, 2), "b": None}, 0)
     )
-    assert build_tree(structure, [iter([3, [4]]), None]) == {"a": (3, [4]), "b": None}
+
+
+def test_trees_from_nested_iterables() -> None:
+    structure = tree.structure({"a": (1, 2), "b": None})
+    assert structure.from_iterable_tree([iter([3, [4]]), None]) == {"a": (3, [4]), "b": None}
     with pytest.raises(ValueError, match="1 parts for a node with 2 children"):
-        build_tree(structure, [[3], None])
+        structure.from_iterable_tree([[3], None])
+
+
+@pytest.mark.parametrize("value", TREES, ids=repr)
+def test_structures_taken_apart_and_made_again(value: Any) -> None:
+    structure = tree.structure(value)
+    make = type(structure).from_node_data_and_children
+    again = make(tree_util.default_registry, structure.node_data(), structure.children())
+    assert again == structure and hash(again) == hash(structure)
+    assert tree.leaves(again.unflatten(tree.leaves(value))) == tree.leaves(value)
+
+
+def test_structures_that_cannot_be_made() -> None:
+    leaf = tree.structure(0)
+    make = type(leaf).from_node_data_and_children
+    registry = tree_util.default_registry
+    with pytest.raises(ValueError, match="a leaf has no children, got 1"):
+        make(registry, None, [leaf])
+    with pytest.raises(ValueError, match="not registered as a node"):
+        make(registry, (set, None), [leaf])
+    with pytest.raises(ValueError):
+        make(registry, (dict, ["a", "b"]), [leaf])
+
+
+def test_walking_a_structure() -> None:
+    structure = tree.structure({"b": (0, [0]), "a": Pair(0, None)})
+    seen = structure.walk(lambda children, data: (children, data), lambda leaf: -leaf, [1, 2, 3])
+    assert seen == (((((-1, ((), None)), Pair)), ((-2, ((-3,), None)), None)), ["a", "b"])
+    with pytest.raises(ValueError, match="has 3 leaves, got 2"):
+        structure.walk(lambda children, data: children, lambda leaf: leaf, [1, 2])
 
 
 DIFFERENT: list[tuple[Any, Any, str]] = [
@@ -367,3 +413,21 @@ def test_flatten_axes_does_not_rebuild_objects() -> None:
     tree_util.register_pytree_node(Strict, lambda node: ((node.x,), None), rebuild)
     structure = tree.structure([Strict(1), Strict((2, 3))])
     assert flatten_axes("in_axes", structure, [Strict(0), None]) == [0, None, None]
+
+
+def test_prefixes_that_do_not_fit_name_the_place() -> None:
+    device = anima.devices()[0]
+    sharding = anima.sharding.SingleDeviceSharding(device)
+    value = {"a": [1.0]}
+    identity = lambda x: x
+    for use, words in (
+        (lambda: anima.jit(identity, in_shardings=({"b": sharding},))(value), r"at jit in_shardings\[0\] there is a dict"),
+        (lambda: anima.jit(identity, out_shardings={"a": (sharding,)})(value), r"at jit out_shardings\['a'\] there is a tuple"),
+        (lambda: anima.vmap(identity, ({"a": (0,)},))({"a": [[1.0]]}), r"at vmap in_axes\[0\]\['a'\] there is a tuple"),
+        (lambda: anima.vmap(identity, out_axes={"a": (0,)})({"a": [np.ones(1)]}), r"at vmap out_axes\['a'\] there is a tuple"),
+        (lambda: anima.device_put(value, {"b": device}), r"at device_put device there is a dict with the keys \['b'\]"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            use()
+    total = anima.jit(lambda x, y: x["a"] + y, in_shardings=({"a": sharding},))
+    assert total({"a": 1.0}, y=2.0) == 3.0

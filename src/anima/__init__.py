@@ -13,6 +13,7 @@ import importlib as _importlib
 from typing import Any as _Any
 
 from anima import (
+    custom_batching as custom_batching,
     dtypes as dtypes,
     errors as errors,
     lax as lax,
@@ -31,10 +32,21 @@ from anima.config import (
     disable_jit as disable_jit,
     enable_checks as enable_checks,
     enable_x64 as enable_x64,
+    explain_cache_misses as explain_cache_misses,
     log_compiles as log_compiles,
+    no_execution as no_execution,
+    no_tracing as no_tracing,
     numpy_dtype_promotion as numpy_dtype_promotion,
     numpy_rank_promotion as numpy_rank_promotion,
     threefry_partitionable as threefry_partitionable,
+)
+from anima.core.leaks import checking_leaks as checking_leaks
+from anima.core.trace import typeof as typeof
+from anima.custom_derivatives import (
+    closure_convert as closure_convert,
+    custom_gradient as custom_gradient,
+    custom_jvp as custom_jvp,
+    custom_vjp as custom_vjp,
 )
 from anima.runtime.arrays import Array as Array
 from anima.runtime.devices import (
@@ -46,6 +58,8 @@ from anima.runtime.devices import (
     process_count as process_count,
     process_index as process_index,
 )
+from anima.runtime.effects import effects_barrier as effects_barrier
+from anima.runtime.environment import print_environment_info as print_environment_info
 from anima.sharding import (
     Mesh as Mesh,
     NamedSharding as NamedSharding,
@@ -54,11 +68,8 @@ from anima.sharding import (
     set_mesh as set_mesh,
 )
 from anima.transforms.autodiff import (
+    fwd_and_bwd as fwd_and_bwd,
     grad as grad,
-    hessian as hessian,
-    jacfwd as jacfwd,
-    jacobian as jacobian,
-    jacrev as jacrev,
     jvp as jvp,
     linearize as linearize,
     value_and_grad as value_and_grad,
@@ -66,12 +77,26 @@ from anima.transforms.autodiff import (
 )
 from anima.transforms.caches import clear_caches as clear_caches
 from anima.transforms.callbacks import pure_callback as pure_callback
+from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
+from anima.transforms.checkpoint_policies import checkpoint_policies as checkpoint_policies
+from anima.transforms.jacobians import (
+    hessian as hessian,
+    jacfwd as jacfwd,
+    jacobian as jacobian,
+    jacrev as jacrev,
+)
 from anima.transforms.jit import jit as jit
+from anima.transforms.linear import linear_transpose as linear_transpose
 from anima.transforms.placement import (
     block_until_ready as block_until_ready,
     copy_to_host_async as copy_to_host_async,
     device_get as device_get,
     device_put as device_put,
+)
+from anima.transforms.scopes import (
+    ensure_compile_time_eval as ensure_compile_time_eval,
+    named_call as named_call,
+    named_scope as named_scope,
 )
 from anima.transforms.shapes import (
     ShapeDtypeStruct as ShapeDtypeStruct,
@@ -83,7 +108,20 @@ from anima.transforms.vmap import vmap as vmap
 __version__ = "0.1.0"
 
 # Loaded when first asked for: not every program uses them.
-_ON_DEMAND = ("flatten_util", "nn", "random", "sharding")
+_ON_DEMAND = (
+    "ad_checkpoint",
+    "api_util",
+    "debug",
+    "experimental",
+    "extend",
+    "flatten_util",
+    "nn",
+    "random",
+    "sharding",
+    "stages",
+    "typing",
+    "util",
+)
 
 
 def __getattr__(name: str) -> _Any:

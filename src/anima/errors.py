@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ClosedOverDerivativeError",
     "ConcretizationTypeError",
     "DeletedArrayError",
     "DtypePromotionError",
@@ -25,9 +26,11 @@ __all__ = [
     "JaxRuntimeError",
     "JaxprTypeError",
     "KeyReuseError",
+    "MaxStepsError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
     "NonFiniteError",
+    "NonlinearError",
     "PluginError",
     "ShapeConcretizationError",
     "ShardingError",
@@ -200,6 +203,23 @@ class UnexpectedTracerError(JAXTypeError):
 TracerLeakError = UnexpectedTracerError
 
 
+class ClosedOverDerivativeError(UnexpectedTracerError):
+    """A function with a derivative rule was differentiated with respect to a value from the functions around it.
+
+    The rule says how to differentiate with respect to arguments only. Pass the value as an argument.
+
+    Args:
+      function: what the function is called, such as ``"custom_jvp function f"``.
+    """
+
+    def __init__(self, function: str = "a function") -> None:
+        super().__init__(
+            f"{function} captured a value from a function around it, and is differentiated with respect to that value, for "
+            "which its rule gives no derivative."
+        )
+        self.add_note("Pass it as an argument, and let the rule say how to differentiate with respect to it.")
+
+
 class KeyReuseError(JAXTypeError):
     """A random key was used twice, so two draws would be equal. Derive new keys with ``random.split``."""
 
@@ -251,6 +271,16 @@ class MissingRuleError(_Picklable, NotImplementedError):
     """An operation has no such rule (derivative, transpose, batching, lowering), for the stated reason."""
 
 
+class NonlinearError(_Picklable, TypeError):
+    """A function that was promised to be linear is not: it combines two values that both depend on its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a function that must be linear is not: an operation combines two values that both depend on its linear arguments, "
+            "a product of them, say."
+        )
+
+
 class NonFiniteError(_Picklable, FloatingPointError):
     """A computation made a NaN (``jax_debug_nans``) or an infinity (``jax_debug_infs``)."""
 
@@ -294,11 +324,33 @@ class JaxRuntimeError(_Picklable, RuntimeError):
     (8, 'RESOURCE_EXHAUSTED')
     """
 
+    def __new__(cls, message: str = "", code: int = 2) -> JaxRuntimeError:
+        # The library's own checks at run time are Python functions that compiled programs call; XLA hands on their words.
+        if cls is JaxRuntimeError and MaxStepsError._MARK in message:
+            cls = MaxStepsError
+        return super().__new__(cls, message)
+
     def __init__(self, message: str = "", code: int = 2) -> None:
         self.code = int(code)
         self.status = _STATUS_NAMES.get(self.code, f"STATUS_{self.code}")
         opened = message.startswith(tuple(f"{name}:" for name in _STATUS_NAMES.values()))
         super().__init__(message if opened else f"{self.status}: {message}")
+
+
+class MaxStepsError(JaxRuntimeError):
+    """A loop ran for more iterations than the ``max_steps`` that its derivative in reverse mode was given.
+
+    It is raised where the gradient is computed, or used. The value of the loop is right, whatever ``max_steps`` is.
+
+    >>> print(JaxRuntimeError("INTERNAL: a Python callback raised MaxStepsError: more than max_steps=3"))
+    more than max_steps=3
+    """
+
+    _MARK = "MaxStepsError: "
+
+    def __init__(self, message: str = "", code: int = 13) -> None:
+        super().__init__(message, code)
+        self.args = (message.rpartition(self._MARK)[2],)
 
 
 XlaRuntimeError = JaxRuntimeError

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -206,6 +207,28 @@ def _show(view: _View) -> None:
     _native.swap_thread_x64(view.x64)
 
 
+def seen_here() -> object:
+    """What this thread sees of the options, for `seen_as`."""
+    return _local.view
+
+
+@contextmanager
+def seen_as(view: Any) -> Iterator[None]:
+    """Within the block this thread sees the options as the thread did that called `seen_here`.
+
+    A Python function that XLA calls runs in a thread of XLA's, where no block is entered.
+    """
+    before = _local.view
+    if before is view:
+        yield
+        return
+    _show(view)
+    try:
+        yield
+    finally:
+        _show(before)
+
+
 # The values of the traced options -> their key. Keys are never reused, so forgetting an old entry costs a
 # retrace at most; the bound matters to programs that make meshes without end.
 _MAX_KEYS = 4096
@@ -223,6 +246,14 @@ def _intern(values: tuple[Hashable, ...]) -> int:
         key = _keys[values] = _next_key
         _next_key += 1
     return key
+
+
+def values_of(key: int) -> dict[str, Any]:
+    """The values of the traced options that a key stands for, by name; empty if it was forgotten."""
+    for values, known in _keys.items():
+        if known == key:
+            return {state.name: value for state, value in zip(_traced, values)}
+    return {}
 
 
 def publish_process_key() -> None:

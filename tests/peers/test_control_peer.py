@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -94,6 +95,84 @@ def test_values_and_derivatives(program: Program) -> None:
         assert_same(ours, theirs, name)
 
 
+def linear_solve(lib: Library) -> Any:
+    def iterated(matvec: Any, b: Any) -> Any:
+        return lib.lax.fori_loop(0, 60, lambda i, x: x + 0.2 * (b - matvec(x)), b)
+
+    return lambda a, b: lib.lax.custom_linear_solve(lambda x: a @ x, b, iterated, iterated)
+
+
+def root(lib: Library) -> Any:
+    def newton(f: Any, x: Any) -> Any:
+        return lib.lax.fori_loop(0, 20, lambda i, x: x - f(x) / (3 * x * x), x)
+
+    return lambda a: lib.lax.custom_root(
+        lambda x: x**3 - a, lib.np.asarray(1.5), newton, lambda g, y: y / g(1.0)
+    )
+
+
+def test_derivatives_of_solvers() -> None:
+    matrix = W + 3 * np.eye(3, dtype=np.float32)
+    derivatives: dict[str, Callable[[Library], Any]] = {
+        "linear solve": lambda lib: lib.package.grad(
+            lambda a, b: (linear_solve(lib)(a, b) ** 2).sum(), (0, 1)
+        )(lib.np.asarray(matrix), C),
+        "batch of linear solves": lambda lib: lib.package.vmap(linear_solve(lib), (None, 0))(
+            lib.np.asarray(matrix), XS
+        ),
+        "Jacobian": lambda lib: lib.package.jacfwd(linear_solve(lib), 1)(lib.np.asarray(matrix), C),
+        "root": lambda lib: lib.package.grad(root(lib))(8.0),
+        "second derivative of a root": lambda lib: lib.package.grad(lib.package.grad(root(lib)))(8.0),
+        "batch of roots": lambda lib: lib.package.vmap(lib.package.grad(root(lib)))(np.float32([1, 8, 27])),
+        "platform": lambda lib: lib.package.jit(
+            lib.package.grad(lambda x: lib.lax.platform_dependent(x, tpu=lambda x: x, cpu=lambda x: x**2))
+        )(3.0),
+    }
+    for name, derivative in derivatives.items():
+        assert_same(derivative(OURS), derivative(THEIRS), name)
+
+
+def test_a_bound_on_the_iterations_changes_nothing() -> None:
+    """Our derivatives with `max_steps` are JAX's of the same loop with a known number of iterations."""
+
+    def loss(lib: Library, n: Any, **options: Any) -> Any:
+        def fun(w: Any, c: Any, xs: Any) -> Any:
+            body = lambda i, c: lib.np.tanh(w @ c) + xs[i % 5]
+            return lib.lax.fori_loop(0, n, body, c, **options).sum()
+
+        return fun
+
+    for n in (0, 3, 40):
+        theirs = jax.jit(jax.grad(loss(THEIRS, n), (0, 1, 2)))(W, C, XS)
+        ours = lambda n, *args: anima.grad(loss(OURS, n, max_steps=50), (0, 1, 2))(*args)
+        assert_same(anima.jit(ours)(n, W, C, XS), theirs, str(n))
+
+
+SIGNED = [
+    "associative_scan",
+    "cond",
+    "custom_linear_solve",
+    "custom_root",
+    "fori_loop",
+    "map",
+    "platform_dependent",
+    "scan",
+    "switch",
+    "while_loop",
+]
+
+
+def test_signatures() -> None:
+    own = {"while_loop": ["max_steps"], "fori_loop": ["max_steps"], "cond": ["true_operand", "false_operand"]}
+    for name in SIGNED:
+        ours, theirs = (inspect.signature(getattr(lib.lax, name)).parameters for lib in (OURS, THEIRS))
+        kinds = {p.name: p.kind for p in theirs.values()}
+        assert {p.name: p.kind for p in ours.values() if p.name not in own.get(name, [])} == kinds, name
+        if name not in ("cond", "switch"):  # whose defaults are private objects
+            defaults = {p.name: p.default for p in theirs.values()}
+            assert {p.name: p.default for p in ours.values() if p.name in defaults} == defaults, name
+
+
 def _loop(start: Any, body: Any) -> Program:
     return lambda lib: lib.lax.fori_loop(0, 3, body, start)
 
@@ -117,6 +196,47 @@ RESULTS: dict[str, Program] = {
     "mapped loop": lambda lib: lib.package.vmap(
         lambda n: lib.lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 2.0), (0, 1.0))
     )(lib.np.arange(4)),
+    "branch of a pytree operand": lambda lib: lib.lax.cond(
+        False, (1.0,), lambda x: x[0], (2.0,), lambda x: -x[0]
+    ),
+    "callable operand": lambda lib: lib.lax.cond(
+        True, lambda x, f: f(x), lambda x, f: x, 2.0, lib.package.tree_util.Partial(lib.np.sin)
+    ),
+    "no operands": lambda lib: lib.lax.cond(True, lambda _: 3, lambda _: 4, None),
+    "operand by keyword": lambda lib: lib.lax.switch(1, [lambda x: x, lambda x: x * 2], operand=3),
+    "unsigned index": lambda lib: lib.lax.switch(lib.np.uint8(200), [lambda: 1, lambda: 2]),
+    "unroll of nothing": lambda lib: lib.lax.scan(
+        lambda c, x: (c + x, x), 1.0, lib.np.arange(3.0), unroll=0, _split_transpose=True
+    ),
+    "unroll all": lambda lib: lib.lax.scan(
+        lambda c, x: (c + x, c), 1, lib.np.arange(5.0), reverse=True, unroll=True
+    ),
+    "length as a float": lambda lib: lib.lax.scan(lambda c, x: (c + 1, c), 0, None, length=3.0),
+    "what is handed on": lambda lib: lib.package.jit(
+        lambda c: lib.lax.scan(lambda c, x: (c, (x, c)), c, lib.np.arange(3))
+    )(1.5),
+    "handed on by loops": lambda lib: lib.package.jit(
+        lambda c: lib.lax.fori_loop(0, 3, lambda i, s: (s[0], s[1] + i), (c, 0))
+    )(2.0),
+    "map in one batch": lambda lib: lib.lax.map(lambda x: x + 1, lib.np.arange(3.0), batch_size=10),
+    "map of no rows": lambda lib: lib.lax.map(lambda x: x.sum(), lib.np.zeros((0, 2)), batch_size=2),
+    "prefixes along an axis": lambda lib: lib.lax.associative_scan(
+        lib.np.add, lib.np.arange(6.0).reshape(2, 3), reverse=True, axis=1
+    ),
+    "prefixes of pairs": lambda lib: lib.lax.associative_scan(
+        lambda a, b: (a[0] * b[0], a[1] * b[0] + b[1]), (lib.np.arange(1.0, 6.0), lib.np.arange(5.0))
+    ),
+    "linear solve": lambda lib: linear_solve(lib)(lib.np.asarray(W + 3 * np.eye(3, dtype=np.float32)), C),
+    "root": lambda lib: root(lib)(8.0),
+    "root of a number": lambda lib: lib.lax.custom_root(
+        lambda x: x**2 - 2, 1.0, lambda f, x: lib.np.sqrt(2.0), lambda g, y: y / g(1.0)
+    ),
+    "platform": lambda lib: lib.package.jit(
+        lambda x: lib.lax.platform_dependent(x, tpu=lambda x: x * 2, cpu=lambda x: x + 1)
+    )(1),
+    "other platform": lambda lib: lib.lax.platform_dependent(
+        lib.np.ones(2), tpu=lambda x: x * 2, default=lambda x: x - 1
+    ),
     "mapped predicate": lambda lib: lib.package.vmap(
         lambda p, x: lib.lax.cond(p, lambda x: x + 1, lambda x: x - 1, x), (0, None)
     )(np.array([True, False]), 1.0),
@@ -140,6 +260,33 @@ WRONG: dict[str, Program] = {
     "branches": lambda lib: lib.lax.cond(True, lambda: 1, lambda: 2.0),
     "index": lambda lib: lib.lax.switch(1.5, [lambda: 1, lambda: 2]),
     "no branches": lambda lib: lib.lax.switch(0, []),
+    "boolean index": lambda lib: lib.lax.switch(True, [lambda: 1, lambda: 2]),
+    "no predicate": lambda lib: lib.lax.cond(None, lambda: 1, lambda: 2),
+    "list as predicate": lambda lib: lib.lax.cond([True], lambda: 1, lambda: 2),
+    "branch that is none": lambda lib: lib.lax.cond(True, 1, 2),
+    "dictionary of branches": lambda lib: lib.lax.switch(1, {0: lambda: 1, 1: lambda: 2}),
+    "negative unroll": lambda lib: lib.lax.scan(lambda c, x: (c, x), 0.0, lib.np.arange(3.0), unroll=-1),
+    "length against rows": lambda lib: lib.lax.scan(lambda c, x: (c, x), 0.0, lib.np.arange(3.0), length=4),
+    "body that is none": lambda lib: lib.lax.scan(3, 0.0, lib.np.arange(3.0)),
+    "map of a number": lambda lib: lib.lax.map(lambda x: x, 3.0),
+    "sizes of prefixes": lambda lib: lib.lax.associative_scan(
+        lambda a, b: a, (lib.np.ones(3), lib.np.ones(4))
+    ),
+    "prefixes of nothing to call": lambda lib: lib.lax.associative_scan(3, lib.np.ones(3)),
+    "no transposed solver": lambda lib: lib.package.grad(
+        lambda b: lib.lax.custom_linear_solve(lambda x: x * 2, b, lambda m, b: b / 2)
+    )(1.0),
+    "map of another shape": lambda lib: lib.lax.custom_linear_solve(
+        lambda x: x[:1], lib.np.ones(2), lambda m, b: b
+    ),
+    "solver without a pair": lambda lib: lib.lax.custom_root(
+        lambda x: x, 1.0, lambda f, x: x, lambda g, y: y, has_aux=True
+    ),
+    "root of another structure": lambda lib: lib.lax.custom_root(
+        lambda x: (x, x), 1.0, lambda f, x: x, lambda g, y: y
+    ),
+    "platform that is several": lambda lib: lib.lax.platform_dependent(1.0, gpu=lambda x: x),
+    "branch for a platform": lambda lib: lib.lax.platform_dependent(1.0, cpu=3),
     "bounds": lambda lib: lib.lax.fori_loop(0, 1.5, lambda i, x: x, 0),
     "mixed bounds": lambda lib: lib.lax.fori_loop(np.int8(0), np.int32(3), lambda i, x: x, 0),
     "unroll": lambda lib: lib.package.jit(lambda n: lib.lax.fori_loop(0, n, lambda i, x: x, 0, unroll=2))(3),

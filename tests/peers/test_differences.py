@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +149,29 @@ def loop_gradients(run_python, tmp_path) -> None:
         derivative(jax)
 
 
+@difference("max-steps")
+def max_steps(run_python, tmp_path) -> None:
+    def power(lib, x, n, **options):
+        return lib.lax.fori_loop(0, n, lambda i, c: c * x, 1.0, **options)
+
+    derivative = anima.jit(anima.grad(lambda x, n: power(anima, x, n, max_steps=20)))
+    assert [float(derivative(2.0, n)) for n in (0, 1, 4)] == [0.0, 1.0, 32.0]
+    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work"):
+        jax.jit(jax.grad(lambda x, n: power(jax, x, n)))(2.0, 4)
+
+
+@difference("loop-checks")
+def loop_checks(run_python, tmp_path) -> None:
+    calls = [
+        lambda lib: lib.lax.scan(lambda c, _: (c + 1, None), 0, None, length=-1)[0],
+        lambda lib: lib.lax.map(lambda x: x, numpy.zeros(3), batch_size=0).sum(),
+    ]
+    for call in calls:
+        assert call(jax) == 0
+        with pytest.raises(ValueError, match="must not be negative|must be a positive integer"):
+            call(anima)
+
+
 @difference("half-variance")
 def half_variance(run_python, tmp_path) -> None:
     values = numpy.array([1e4, -1e4], numpy.float16)
@@ -153,9 +179,297 @@ def half_variance(run_python, tmp_path) -> None:
     assert float(anima.numpy.std(values)) == 1e4
 
 
+@difference("named-axes")
+def named_axes(run_python, tmp_path) -> None:
+    values = numpy.arange(4, dtype=numpy.float32)
+    pairs = [(0, 1), (1, 2), (2, 3)]
+
+    def over_both(lib):
+        f = lambda x: lib.lax.all_gather(x, ("i", "j"))
+        return lib.vmap(lib.vmap(f, axis_name="j"), axis_name="i")(values.reshape(2, 2))[0, 0]
+
+    calls = [
+        (lambda lib: lib.vmap(lambda x: lib.lax.psum(x, "i", axis_index_groups=[[0, 1], [2, 3]]), axis_name="i")(values), [1, 1, 5, 5]),
+        (lambda lib: lib.vmap(lambda x: lib.lax.ppermute(x, "i", pairs), axis_name="i")(values + 1), [0, 1, 2, 3]),
+        (over_both, values),
+        (lambda lib: lib.vmap(lambda x: lib.lax.pcast(x, "i", to="varying"), axis_name="i")(values), values),
+        (lambda lib: lib.vmap(lib.grad(lambda x: lib.lax.pmax(x, "i")), axis_name="i")(values), [0, 0, 0, 4]),
+    ]  # fmt: skip
+    for call, expected in calls:
+        assert numpy.array_equal(call(anima), expected)
+        with pytest.raises((NotImplementedError, AssertionError, ValueError)):
+            call(jax)
+
+
+@difference("named-axes-checks")
+def named_axes_checks(run_python, tmp_path) -> None:
+    calls = [
+        lambda lib: lib.vmap(lambda x: lib.lax.psum_scatter(x, "i"), axis_name="i")(numpy.ones((2, 4))),
+        lambda lib: lib.vmap(lambda x: lib.lax.ppermute(x, "i", [(0, 0), (0, 1)]), axis_name="i")(
+            numpy.ones(2)
+        ),
+    ]
+    for call in calls:
+        assert numpy.isfinite(call(jax)).all()
+        with pytest.raises(ValueError, match="psum_scatter|ppermute"):
+            call(anima)
+
+
+@difference("cotangent-dtypes")
+def cotangent_dtypes(run_python, tmp_path) -> None:
+    def function(lib, dtype):
+        f = lib.custom_vjp(lambda x: x)
+        f.defvjp(lambda x: (x, None), lambda _, g: (g.astype(dtype),))
+        return f
+
+    assert jax.grad(function(jax, "float16"))(1.0).dtype == "float16"
+    assert anima.grad(function(anima, "float16"))(1.0).dtype == "float32"
+    with pytest.raises(TypeError, match="same dtypes"):
+        jax.grad(lambda x: function(jax, "float16")(x) * x)(1.0)
+    assert anima.grad(lambda x: function(anima, "float16")(x) * x)(2.0) == 4
+    assert jax.grad(function(jax, "complex64"))(1.0).dtype == "complex64"
+    with pytest.raises(ValueError, match=r"output\[0\] is complex64\[\], for an argument of type float32"):
+        anima.grad(function(anima, "complex64"))(1.0)
+
+
+@difference("rules-in-closures")
+def rules_in_closures(run_python, tmp_path) -> None:
+    def forward(lib, w, x):
+        f = lib.custom_jvp(lambda x: w * x)
+        f.defjvp(lambda p, t: (w * p[0], 10 * w * t[0]))
+        return f(x)
+
+    def reverse(lib, w, x):
+        f = lib.custom_vjp(lambda x: w * x)
+        f.defvjp(lambda x: (w * x, None), lambda _, g: (10 * w * g,))
+        return f(x)
+
+    def setting(lib, w, x):
+        f = lib.custom_jvp(lambda x, w: w * x, nondiff_argnums=(1,))
+        f.defjvp(lambda w, p, t: (w * p[0], 10 * w * t[0]))
+        return f(x, w)
+
+    for run in (forward, reverse, setting):
+        assert anima.grad(anima.jit(lambda w, x: run(anima, w, x)), 1)(3.0, 2.0) == 30
+        with pytest.raises(TypeError, match="No constant handler for type"):
+            jax.grad(jax.jit(lambda w, x: run(jax, w, x)), 1)(3.0, 2.0)
+
+
+@difference("optimize-remat")
+def optimize_remat(run_python, tmp_path) -> None:
+    def function(lib):
+        f = lib.custom_vjp(lambda x: x**3)
+        f.defvjp(lambda x: (x**3, x), lambda x, g: (3 * x**2 * g,), optimize_remat=True)
+        return f
+
+    assert anima.grad(anima.grad(function(anima)))(2.0) == 12
+    with pytest.raises(ValueError, match="Linearization failed"):
+        jax.grad(jax.grad(function(jax)))(2.0)
+
+
+@difference("checkpoint-fences")
+def checkpoint_fences(run_python, tmp_path) -> None:
+    def units(lib, of) -> float:
+        def block(x):
+            for _ in range(4):
+                x = lib.numpy.tanh(x @ x)
+            return x
+
+        def loss(x):
+            for _ in range(6):
+                x = of(lib, block)(x)
+            return x.sum()
+
+        x = numpy.ones((64, 64), numpy.float32)
+        stats = lib.jit(lib.grad(loss)).lower(x).compile().memory_analysis()
+        return stats.temp_size_in_bytes / x.nbytes
+
+    for lib, saves in ((anima, True), (jax, False)):
+        plain = units(lib, lambda lib, f: f)
+        assert plain >= 20
+        assert (units(lib, lambda lib, f: lib.checkpoint(f)) < plain / 2) is saves
+        assert units(lib, lambda lib, f: lib.checkpoint(f, prevent_cse=False)) > plain / 2
+
+
+@difference("checkpoint-names")
+def checkpoint_names(run_python, tmp_path) -> None:
+    def call(lib):
+        return lib.checkpoint(lambda x, flag: x if flag else -x, static_argnames="flag")(1.0, flag=False)
+
+    assert call(anima) == -1
+    with pytest.raises(jax.errors.TracerBoolConversionError):
+        call(jax)
+
+
 def documented() -> list[str]:
     """The names in the first column of the table."""
     return re.findall(r"^\| `([\w-]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@difference("scan-effects")
+def scan_effects(run_python, tmp_path) -> None:
+    import anima.experimental
+    import jax.experimental
+
+    def happened(lib) -> list[int]:
+        seen: list[int] = []
+
+        def step(c, i, x):
+            lib.experimental.io_callback(lambda v: seen.append(int(v)), None, i, ordered=True)
+            return c * x, None
+
+        f = lambda x: lib.lax.scan(lambda c, i: step(c, i, x), x, numpy.arange(3))[0]
+        assert float(lib.grad(f)(1.0)) == 4
+        lib.effects_barrier()
+        return seen
+
+    assert happened(jax) == []
+    assert happened(anima) == [0, 1, 2]
+
+
+@difference("effects-over-devices")
+def effects_over_devices(run_python, tmp_path) -> None:
+    program = """
+import {0} as lib, numpy
+lib.config.update("jax_num_cpu_devices", 2)
+mesh = lib.make_mesh((2,), ("x",), axis_types=(lib.sharding.AxisType.Auto,))
+x = lib.device_put(numpy.arange(4.0), lib.NamedSharding(mesh, lib.P("x")))
+seen = []
+look = lambda v: seen.append(numpy.asarray(v).tolist())
+def run(**options):
+    seen.clear()
+    lib.jit(lambda x: lib.debug.callback(look, x, **options))(x)
+    lib.effects_barrier()
+    return sorted(seen)
+whole = [0.0, 1.0, 2.0, 3.0]
+assert run() == [whole]
+parts = run(partitioned=True)
+try:
+    ordered = run(ordered=True)
+except ValueError:
+    ordered = None
+assert (parts, ordered) == {1}, (parts, ordered)
+"""
+    whole = [0.0, 1.0, 2.0, 3.0]
+    run_python(program.format("jax", ([whole[:2], whole[2:]], None)))
+    run_python(program.format("anima", ([whole] * 2, [whole])))
+
+
+@difference("stage-texts")
+def stage_texts(run_python, tmp_path) -> None:
+    ours, theirs = (lib.jit(lambda x: x + 1).trace(1.0) for lib in (anima, jax))
+    assert theirs.lower().as_text("hlo").startswith("HloModule")
+    assert not isinstance(theirs.lower().compiler_ir(), str) and isinstance(ours.lower().compiler_ir(), str)
+    with pytest.raises(ValueError, match="dialect"):
+        ours.lower().as_text("hlo")
+    assert ours.lower().compile().as_text().startswith("HloModule")
+    assert "stablehlo" in theirs.lower(lowering_platforms=("cpu", "cuda")).as_text()
+    with pytest.raises(ValueError, match="one platform"):
+        ours.lower(lowering_platforms=("cpu", "cuda"))
+
+
+@difference("lowering-rules")
+def lowering_rules(run_python, tmp_path) -> None:
+    ours, theirs = (
+        importlib.import_module("anima.interpreters.mlir"),
+        importlib.import_module("jax.interpreters.mlir"),
+    )
+    p = anima.extend.core.Primitive("p")
+    p.def_abstract_eval(lambda x: x)
+    ours.register_lowering(p, lambda ctx, x: [ours.hlo.AddOp(x, x).result])
+    assert anima.jit(p.bind)(2.0) == 4.0
+    assert hasattr(theirs, "make_ir_context") and not hasattr(ours, "make_ir_context")
+    assert str(ours.i32_attr(3)) == str(theirs.ir.IntegerAttr.parse("3 : i32", theirs.make_ir_context()))
+
+
+@difference("rule-tables")
+def rule_tables(run_python, tmp_path) -> None:
+    def tables(lib):
+        return (importlib.import_module(f"{lib.__name__}.interpreters.{m}") for m in ("ad", "batching"))
+
+    ad, batching = tables(jax)
+    assert isinstance(ad.primitive_jvps, dict)
+    with pytest.raises(TypeError):
+        batching.primitive_batchers[jax.lax.sin_p]
+    ad, batching = tables(anima)
+    assert not isinstance(ad.primitive_jvps, dict) and anima.lax.sin_p in ad.primitive_jvps
+    assert callable(batching.primitive_batchers[anima.lax.sin_p])
+
+
+@difference("partial-rules")
+def partial_rules(run_python, tmp_path) -> None:
+    theirs, ours = (importlib.import_module(f"{n}.interpreters.partial_eval") for n in ("jax", "anima"))
+    scan = jax.lax.scan_p
+    assert scan in theirs.dce_rules and scan in theirs.partial_eval_jaxpr_custom_rules
+    assert not hasattr(ours, "dce_rules")
+    assert callable(anima.lax.scan_p.dce) and callable(anima.lax.scan_p.partial)
+
+
+@difference("lowered-primitives")
+def lowered_primitives(run_python, tmp_path) -> None:
+    def made(lib):
+        p = importlib.import_module(f"{lib.__name__}.extend.core").Primitive("p")
+        p.def_abstract_eval(lambda x: x)
+        mlir = importlib.import_module(f"{lib.__name__}.interpreters.mlir")
+        mlir.register_lowering(p, mlir.lower_fun(lambda x: x + x, multiple_results=False))
+        return p
+
+    with pytest.raises(NotImplementedError):
+        made(jax).bind(2.0)
+    assert made(anima).bind(2.0) == 4.0
+
+
+@difference("call-primitives")
+def call_primitives(run_python, tmp_path) -> None:
+    def called(lib, transform):
+        lu = importlib.import_module(f"{lib.__name__}.extend.linear_util")
+        api_util = importlib.import_module(f"{lib.__name__}.api_util")
+        p = importlib.import_module(f"{lib.__name__}.extend.core").CallPrimitive("p")
+        f = lambda x: [lib.numpy.sin(x)]
+        wrapped = lu.wrap_init(f, debug_info=api_util.debug_info("p", f, (1.0,), {}))
+        return transform(lambda x: p.bind(x, subfuns=(wrapped,))[0])(0.0)
+
+    for name in ("grad", "jit"):
+        with pytest.raises(NotImplementedError):
+            called(jax, getattr(jax, name))
+    assert called(anima, anima.grad) == 1.0 and called(anima, anima.jit) == 0.0
+
+
+@difference("named-tuple-keys")
+def named_tuple_keys(run_python, tmp_path) -> None:
+    point = collections.namedtuple("point", "x y")(1, 2)
+
+    def keys(lib):
+        return [key.name for key, _ in lib.tree_util.flatten_one_level_with_keys(point)[0]]
+
+    assert keys(jax) == ["x", "x"] and keys(anima) == ["x", "y"]
+
+
+@difference("dataclass-fields")
+def dataclass_fields(run_python, tmp_path) -> None:
+    def registered(lib, **options):
+        fields = [("a", int), ("b", int, dataclasses.field(default=2, init="drop_fields" in options))]
+        cls = lib.tree_util.register_dataclass(dataclasses.make_dataclass("C", fields), **options)
+        return lib.tree.leaves(cls(1))
+
+    for options in ({}, {"drop_fields": ["b"]}):
+        with pytest.raises(ValueError):
+            registered(jax, **options)
+        assert registered(anima, **options) == [1]
+
+
+@difference("unravel-shape")
+def unravel_shape(run_python, tmp_path) -> None:
+    def unravelled(lib, tree, vector):
+        return lib.tree.leaves(
+            importlib.import_module(f"{lib.__name__}.flatten_util").ravel_pytree(tree)[1](vector)
+        )
+
+    column, more = numpy.ones((2, 1), numpy.float32), numpy.ones(1, numpy.float32)
+    assert len(unravelled(jax, [1.0, 2.0], column)) == 2 and unravelled(jax, [], more) == []
+    for tree, vector in (([1.0, 2.0], column), ([], more)):
+        with pytest.raises(ValueError, match="must have shape"):
+            unravelled(anima, tree, vector)
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:

@@ -23,7 +23,7 @@ class AbstractValue:
 
     __slots__ = ()
 
-    def str_short(self) -> str:
+    def str_short(self, short_dtypes: bool = True) -> str:
         """The form used in printed jaxprs."""
         raise TypeError(f"{type(self).__name__} has no short form")
 
@@ -31,9 +31,17 @@ class AbstractValue:
         """The aval of this value's tangents."""
         raise TypeError(f"{type(self).__name__} values have no tangents")
 
+    def to_tangent_aval(self) -> AbstractValue:
+        """`tangent_aval` under JAX's name."""
+        return self.tangent_aval()
+
+    def to_ct_aval(self) -> AbstractValue:
+        """The aval of this value's cotangents: that of its tangents."""
+        return self.tangent_aval()
+
 
 class ShapedArray(AbstractValue):
-    """An array of known shape and dtype.
+    """An array of known shape and dtype: a tuple of dimensions, and a NumPy dtype or a scalar type such as `np.float32`.
 
     `weak_type` marks a value that came from a Python scalar and so yields to others in promotion.
     `sharding` is a sharding over an abstract mesh when it is part of the type, else None.
@@ -47,6 +55,10 @@ class ShapedArray(AbstractValue):
     sharding: Any
 
     def __init__(self, shape: Shape, dtype: Any, weak_type: bool = False, sharding: Any = None) -> None:
+        if (
+            callable(dtype) or dtype.__class__ is str
+        ):  # a scalar type or a name: the cheapest test that tells them
+            dtype = dtypes.as_dtype(dtype)
         self.shape = shape
         self.dtype = dtype
         self.weak_type = weak_type
@@ -60,6 +72,10 @@ class ShapedArray(AbstractValue):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.dtype.itemsize)
 
     @property
     def nbytes(self) -> int:
@@ -91,9 +107,12 @@ class ShapedArray(AbstractValue):
     def tangent_aval(self) -> ShapedArray:
         return ShapedArray(self.shape, tangent_dtype(self.dtype), self.weak_type, self.sharding)
 
-    def str_short(self) -> str:
+    def str_short(self, short_dtypes: bool = True) -> str:
         dims = ",".join(map(str, self.shape))
-        return f"{dtypes.short_name(self.dtype)}[{dims}]"
+        return f"{(dtypes.short_name if short_dtypes else dtypes.dtype_name)(self.dtype)}[{dims}]"
+
+    def __str__(self) -> str:
+        return ("~" if self.weak_type else "") + self.str_short(short_dtypes=False)
 
     def __repr__(self) -> str:
         dims = ",".join(map(str, self.shape))
@@ -111,8 +130,11 @@ class AbstractToken(AbstractValue):
 
     __slots__ = ()
 
-    def str_short(self) -> str:
+    def str_short(self, short_dtypes: bool = True) -> str:
         return "Tok"
+
+    def __repr__(self) -> str:
+        return "AbstractToken()"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is AbstractToken

@@ -8,6 +8,7 @@ hook read before it is set raises `HookError`, so a missing import shows as itse
 | `make_eager` | `runtime.dispatch` | turn a primitive into its eager callable |
 | `as_array` | `runtime.arrays` | a Python or NumPy value as a concrete array |
 | `add_tangents` | `lax` | sum of two (co)tangents |
+| `scale` | `lax` | a value times a number |
 | `zeros` | `lax` | an array of zeros of an aval, for a symbolic zero made concrete |
 | `broadcast_batch` | `lax` | give an unbatched value a batch axis |
 | `move_axis` | `lax` | move a batch axis |
@@ -36,6 +37,7 @@ def _unset(name: str) -> Callable[..., Any]:
 make_eager: Callable[..., Any] = _unset("make_eager")
 as_array: Callable[..., Any] = _unset("as_array")
 add_tangents: Callable[..., Any] = _unset("add_tangents")
+scale: Callable[..., Any] = _unset("scale")
 zeros: Callable[..., Any] = _unset("zeros")
 broadcast_batch: Callable[..., Any] = _unset("broadcast_batch")
 move_axis: Callable[..., Any] = _unset("move_axis")

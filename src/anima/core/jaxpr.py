@@ -9,14 +9,17 @@ derived from one (its linearisation, its batched form) live in its `memo` and di
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from anima.core.aval import AbstractValue
+from anima.core.debug_info import DebugInfo
 from anima.core.effects import Effects, no_effects
+from anima.core.source import Position
+from anima.core.source_info import SourceInfo
 
 if TYPE_CHECKING:
     from anima.core.primitive import Primitive
-    from anima.core.source import Position
 
 T = TypeVar("T")
 
@@ -56,6 +59,16 @@ class DropVar(Var):
 Atom = Var | Literal
 
 
+class EqnContext:
+    """No options."""
+
+    __slots__ = ()
+
+    @property
+    def manager(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class Eqn:
     """One application of a primitive."""
 
@@ -77,8 +90,22 @@ class Eqn:
         self.effects = effects
         self.source = source
 
+    @property
+    def source_info(self) -> SourceInfo:
+        """Where in the user's program the equation came from."""
+        return SourceInfo(self.source)
+
+    @property
+    def ctx(self) -> EqnContext:
+        """In JAX, options to evaluate the equation under: `with eqn.ctx.manager:`. Here parameters hold all of them."""
+        return EqnContext()
+
     def replace(self, **changes: Any) -> Eqn:
-        """A copy with some fields replaced."""
+        """A copy with some fields replaced (`source_info` for `source`, too)."""
+        changes.pop("ctx", None)
+        if "source_info" in changes:
+            info = changes.pop("source_info")
+            changes["source"] = None if info is None else info.position
         return Eqn(**({name: getattr(self, name) for name in Eqn.__slots__} | changes))
 
     def __repr__(self) -> str:
@@ -88,7 +115,9 @@ class Eqn:
 class Jaxpr:
     """An open program: `constvars` are bound to constants that a `ClosedJaxpr` holds."""
 
-    __slots__ = ("__weakref__", "constvars", "effects", "eqns", "invars", "memo", "name", "outvars")
+    __slots__ = (
+        "__weakref__", "_debug_info", "constvars", "effects", "eqns", "invars", "memo", "name", "outvars",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -97,15 +126,47 @@ class Jaxpr:
         outvars: Sequence[Atom],
         eqns: list[Eqn],
         effects: Effects = no_effects,
-        name: str = "",
+        name: str | DebugInfo | None = "",
+        debug_info: DebugInfo | None = None,
     ) -> None:
+        if not isinstance(name, str):  # the place where JAX's `Jaxpr` has its `debug_info`
+            debug_info = name
         self.constvars = constvars
         self.invars = invars
         self.outvars = outvars
         self.eqns = eqns
         self.effects = effects
-        self.name = name
+        self.name = name if isinstance(name, str) else "" if name is None else name.func_name
         self.memo: dict[Hashable, Any] = {}
+        self._debug_info = debug_info
+
+    @property
+    def debug_info(self) -> DebugInfo:
+        """What the program's function, arguments and results are called, for messages."""
+        return self._debug_info or DebugInfo("jit", self.name or "<unknown>")
+
+    def replace(self, **changes: Any) -> Jaxpr:
+        """A copy with some fields replaced."""
+        fields = ("constvars", "invars", "outvars", "eqns", "effects", "name", "debug_info")
+        if "debug_info" in changes:
+            changes = {"name": changes["debug_info"].func_name, **changes}
+        kept = {name: getattr(self, name) for name in fields[:-1]} | {"debug_info": self._debug_info}
+        if unknown := sorted({*changes} - {*fields}):
+            raise TypeError(
+                f"Jaxpr.replace: a jaxpr has no {', '.join(unknown)}; its fields are {', '.join(fields)}"
+            )
+        return Jaxpr(**(kept | changes))
+
+    def pretty_print(self, **options: Any) -> str:
+        """The printed form.
+
+        Args:
+          source_info: whether to show the position in the user's program of each equation.
+          name_stack: whether to show the `named_scope`s around each equation.
+          print_shapes: whether to show the types of variables.
+          print_effects: whether to show the program's effects.
+        """
+        return printer.jaxpr(self, **options)
 
     @property
     def in_avals(self) -> list[AbstractValue]:
@@ -159,6 +220,34 @@ class ClosedJaxpr:
     def literals(self) -> list[Any]:
         return self.consts
 
+    @property
+    def constvars(self) -> list[Var]:
+        return self.jaxpr.constvars
+
+    @property
+    def invars(self) -> list[Var]:
+        return self.jaxpr.invars
+
+    @property
+    def outvars(self) -> Sequence[Atom]:
+        return self.jaxpr.outvars
+
+    @property
+    def debug_info(self) -> DebugInfo:
+        return self.jaxpr.debug_info
+
+    def replace(self, *, jaxpr: Jaxpr | None = None, consts: Sequence[Any] | None = None) -> ClosedJaxpr:
+        """A copy with another jaxpr or other constants."""
+        return ClosedJaxpr(self.jaxpr if jaxpr is None else jaxpr, self.consts if consts is None else consts)
+
+    def map_jaxpr(self, f: Callable[[Jaxpr], Jaxpr]) -> ClosedJaxpr:
+        """`f(jaxpr)` with these constants."""
+        return ClosedJaxpr(f(self.jaxpr), self.consts)
+
+    def pretty_print(self, **options: Any) -> str:
+        """The printed form; options are those of `Jaxpr.pretty_print`."""
+        return printer.jaxpr(self.jaxpr, **options)
+
     def __repr__(self) -> str:
         return pretty_jaxpr(self.jaxpr)
 
@@ -194,7 +283,7 @@ def pretty_eqn(eqn: Eqn) -> str:
 class _Printer:
     """Set by core.pretty, which needs the classes above."""
 
-    jaxpr: Callable[[Jaxpr], str]
+    jaxpr: Callable[..., str]
     eqn: Callable[[Eqn], str]
 
 

@@ -13,16 +13,23 @@ using a missing rule raises that reason. Rules by name:
 | `linearize` | `(primals, tangents, **params) -> (outs, tangents)`; optional, replaces `jvp` in `linearize` | |
 | `effects` | `(*avals, **params) -> Effects`; optional | none |
 | `dce` | `(used, **params) -> (inputs, outputs, params)`, flags of what a smaller equation has; optional | none |
+| `partial` | `(unknown, **params) -> interpreters.partial.Division`, for an operation with programs inside; optional | none |
+| `taylor` | `(primals, series, order, **params) -> (outs, out_series)`, for an operation with programs inside; optional | the enclosing one |
+| `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
+
+An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
+the others pass such functions on to its other rules, which run them or wrap them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import get_trace
+from anima._native import get_trace, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
+from anima.core.effects import Effects, no_effects
 from anima.errors import MissingRuleError
 
 Rule = Callable[..., Any]
@@ -37,6 +44,18 @@ class Missing:
         self.reason = reason
 
 
+class NoRule:
+    """In the place of a rule that an operation does not have: asked for it, it raises."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        raise MissingRuleError(self.message)
+
+
 class Zero:
     """A (co)tangent known to be zero, of a given aval; no array is made for it."""
 
@@ -44,6 +63,10 @@ class Zero:
 
     def __init__(self, aval: AbstractValue) -> None:
         self.aval = aval
+
+    def instantiate(self) -> Any:
+        """The array of zeros."""
+        return hooks.zeros(self.aval)
 
     def __repr__(self) -> str:
         return f"Zero({self.aval})"
@@ -86,6 +109,11 @@ class _FirstCall:
 class Primitive:
     """An operation. Make one with the factories of `lax.declare`, or directly for a new kind."""
 
+    call_primitive = False  # whether `bind` takes functions, which equations hold as programs
+    listed = (
+        True  # whether `primitives` has it; those that users make at run time are not kept alive by a list
+    )
+
     __slots__ = (
         "__weakref__",
         "batch",
@@ -98,7 +126,10 @@ class Primitive:
         "lower",
         "multiple_results",
         "name",
+        "partial",
         "shape",
+        "stage",
+        "taylor",
         "transpose",
     )
 
@@ -114,6 +145,9 @@ class Primitive:
         linearize: Rule | None = None,
         effects: Rule | None = None,
         dce: Rule | None = None,
+        partial: Rule | None = None,
+        taylor: Rule | None = None,
+        stage: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
     ) -> None:
@@ -126,20 +160,19 @@ class Primitive:
         self.linearize = linearize
         self.effects = effects
         self.dce = dce
+        self.partial = partial
+        self.taylor = taylor
+        self.stage = stage
         self.multiple_results = multiple_results
         self.dtypes = dtypes
         self.eager: Callable[..., Any] = _FirstCall(self)
-        primitives.setdefault(name, self)
+        if self.listed:
+            primitives.setdefault(name, self)
 
     def _rule(self, what: str, rule: Rule | Missing) -> Rule:
         if not isinstance(rule, Missing):
             return rule
-        name, reason = self.name, rule.reason
-
-        def missing(*args: Any, **params: Any) -> Any:
-            raise MissingRuleError(f"'{name}' has no {what} rule: {reason}")
-
-        return missing
+        return NoRule(f"'{self.name}' has no {what} rule: {rule.reason}")
 
     def bind(self, *args: Any, **params: Any) -> Any:
         """Apply the operation to values that already satisfy its dtype rule."""
@@ -147,6 +180,33 @@ class Primitive:
         if trace is None:
             return self.eager(*args, **params)
         return trace.process(self, args, params)
+
+    def bind_with_trace(self, trace: Any, args: Sequence[Any], avals: Any, params: dict[str, Any], /) -> Any:
+        """`bind`, handled by `trace` (None: eagerly) rather than by the ambient one. `avals`: of `args`, which have them."""
+        previous = set_trace(trace)
+        try:
+            return self.bind(*args, **params)
+        finally:
+            set_trace(previous)
+
+    def get_bind_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What `bind` takes, besides operands, to apply an equation with these parameters again."""
+        return params
+
+    def abstract_eval(self, *avals: AbstractValue, **params: Any) -> tuple[Any, Effects]:
+        """The aval of the result (or a list of avals) for operands of these avals, and the effects."""
+        effects = no_effects if self.effects is None else self.effects(*avals, **params)
+        return self.shape(*avals, **params), effects
+
+    def impl(self, *args: Any, **params: Any) -> Any:
+        """The operation on concrete values, at once, whatever trace is ambient."""
+        return self.bind_with_trace(None, args, None, params)
+
+    def __copy__(self) -> Primitive:
+        return self  # it is known by identity
+
+    def __deepcopy__(self, memo: Any) -> Primitive:
+        return self
 
     def __repr__(self) -> str:
         return self.name

@@ -1,7 +1,7 @@
 """Source positions of equations: cheap to record, formatted only when shown.
 
-Invariant: a position is a `(code, offset, outer name stack)` triple; recording one never formats or
-reads a file. Frames of this package do not count as the user's.
+Invariant: a position is a triple of a code object, an offset in it and the names of the `named_scope`s around it;
+recording one never formats or reads a file. Frames of this package do not count as the user's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_excluded: tuple[str, ...] = (_PACKAGE,)
 _internal: dict[CodeType, bool] = {}
 
 
@@ -20,6 +21,7 @@ class Position(NamedTuple):
 
     code: CodeType
     offset: int
+    names: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -31,27 +33,45 @@ class Position(NamedTuple):
 
     @property
     def line(self) -> int:
-        for index, (start, *_) in enumerate(self.code.co_positions()):
-            if index == self.offset // 2 and start is not None:
-                return start
-        return self.code.co_firstlineno
+        return self._place()[0]
+
+    @property
+    def column(self) -> int:
+        return self._place()[1]
+
+    def _place(self) -> tuple[int, int]:
+        for index, (line, _, column, _) in enumerate(self.code.co_positions()):
+            if index == self.offset // 2 and line is not None:
+                return line, column or 0
+        return self.code.co_firstlineno, 0
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} ({self.function})"
 
 
+# Of equations that a rule of this package made by itself: no line of the user's says them.
+NOWHERE = Position((lambda: None).__code__, 0)
+
+
 def is_internal(code: CodeType) -> bool:
-    """Whether `code` belongs to this package."""
+    """Whether `code` belongs to this package, or to a library that does not want to be seen."""
     known = _internal.get(code)
     if known is None:
         if len(_internal) > 20_000:  # code objects of discarded closures must not pile up
             _internal.clear()
-        known = _internal[code] = code.co_filename.startswith(_PACKAGE)
+        known = _internal[code] = code.co_filename.startswith(_excluded)
     return known
 
 
-def current() -> Position | None:
-    """The position of the innermost frame outside this package."""
+def exclude(path: str) -> None:
+    """Count files whose path starts with `path` as this package's own."""
+    global _excluded
+    _excluded = (*_excluded, path)
+    _internal.clear()
+
+
+def current(names: tuple[str, ...] = ()) -> Position | None:
+    """The position of the innermost frame outside this package, inside scopes of these names."""
     frame: FrameType | None = sys._getframe(2)
     get = _internal.get
     while frame is not None:
@@ -60,6 +80,6 @@ def current() -> Position | None:
         if known is None:
             known = is_internal(code)
         if not known:
-            return Position(code, frame.f_lasti)
+            return Position(code, frame.f_lasti, names)
         frame = frame.f_back
     return None

@@ -9,7 +9,7 @@ global stack: whoever makes a trace ambient puts the previous one back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,9 +29,25 @@ class Trace:
 
     parent: Trace | None
 
+    @property
+    def bound_axes(self) -> tuple[tuple[Hashable, int], ...]:
+        """The names and sizes of the axes that this transformation binds."""
+        return ()
+
+    def continues(self, other: Trace) -> bool:
+        """Whether this trace is another's transformation, taken up again elsewhere: tracers of `other` are its own too."""
+        return False
+
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        """Apply `primitive` to `args`, of which any may be tracers of this trace or of enclosing ones."""
-        raise TypeError(f"{type(self).__name__} does not define process")
+        """Apply `primitive` to `args`, of which any may be tracers of this trace or of enclosing ones.
+
+        This trace is ambient then, and is again afterwards; `process_primitive` is what subclasses outside write.
+        """
+        return self.process_primitive(primitive, args, params)
+
+    def process_primitive(self, primitive: Primitive, tracers: Any, params: dict[str, Any], /) -> Any:
+        """The result of an operation under this transformation (a list where it has several)."""
+        raise TypeError(f"{type(self).__name__} defines neither process nor process_primitive")
 
     def describe(self) -> str:
         """What the user called, for messages."""
@@ -147,7 +163,7 @@ class Tracer:
         return self
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval}>with<{self._trace.describe()}>"
+        return f"Traced<{self.aval!r}>with<{self._trace.describe()}>"
 
 
 @contextmanager
@@ -161,9 +177,14 @@ def ambient(trace: Trace | None) -> Iterator[None]:
 
 
 def encloses(trace: Trace, inner: Trace | None) -> bool:
-    """Whether `trace` is `inner` or one of its ancestors."""
+    """Whether `trace` is `inner` or one of its ancestors, or one of those continues it."""
+    ancestor = inner
+    while ancestor is not None:
+        if ancestor is trace:
+            return True
+        ancestor = ancestor.parent
     while inner is not None:
-        if inner is trace:
+        if inner.continues(trace):
             return True
         inner = inner.parent
     return False
@@ -220,6 +241,24 @@ def aval_of(value: Any) -> AbstractValue:
                 f"value {value!r:.80} of type {type(value).__name__} is not an array, a NumPy value or a Python scalar"
             )
     return rule(value)
+
+
+def typeof(x: Any) -> AbstractValue:
+    """The type of a value as transformations see it: its shape and dtype, and whether it is weakly typed.
+
+    Args:
+      x: an array, a traced value, a NumPy value or a Python scalar.
+
+    Raises:
+      TypeError: it is something else.
+
+    >>> import anima, anima.numpy as np
+    >>> print(anima.typeof(np.zeros((2, 3))))
+    float32[2,3]
+    >>> anima.typeof(1)
+    ShapedArray(int32[], weak_type=True)
+    """
+    return aval_of(x)
 
 
 def shaped(value: Any) -> ShapedArray:

@@ -1,7 +1,10 @@
 """Batching: tracers that carry a batch axis through each operation.
 
 Invariant: a `BatchTracer` holds a value whose axis `dim` is the mapped one; values without the axis stay plain.
-Operations that touch no mapped value go straight to the enclosing trace.
+Operations that touch no mapped value go straight to the enclosing trace, unless their effects say that they use the axis
+by its name, or they perform users' functions, which may: then their `batch` rule is applied though every dim is None.
+An `Axis` is one transformation's: a trace of the same axis, made where a user's function runs later or under another
+parent, takes its tracers for its own.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from anima._native import get_trace, set_trace
+from anima.config import check_tracer_leaks
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
+from anima.core.axes import NamedAxes, NamedAxisEffect
 from anima.core.jaxpr import ClosedJaxpr
+from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.flat import is_float0
@@ -25,12 +31,13 @@ from anima.interpreters.stage import StageTrace
 class Axis:
     """The mapped axis: its size, and the name by which collectives know it (or None)."""
 
-    __slots__ = ("name", "size", "spmd_name")
+    __slots__ = ("effect", "name", "size", "spmd_name")
 
     def __init__(self, size: int, name: Any = None, spmd_name: Any = None) -> None:
         self.size = size
         self.name = name
         self.spmd_name = spmd_name
+        self.effect = None if name is None else NamedAxisEffect(name)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -59,7 +66,7 @@ class BatchTracer(Tracer):
         return self.val.origin() if isinstance(self.val, Tracer) else "it has a vmapped axis"
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval}>with<BatchTrace> with val = {self.val!r} batch_dim = {self.dim}"
+        return f"Traced<{self.aval!r}>with<BatchTrace> with val = {self.val!r} batch_dim = {self.dim}"
 
 
 class BatchTrace(Trace):
@@ -72,11 +79,12 @@ class BatchTrace(Trace):
         self.axis = axis
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        axis = self.axis
         vals: list[Any] = []
         dims: list[int | None] = []
-        mapped = False
+        mapped = primitive.stage is not None  # users' functions may have captured mapped values
         for arg in args:
-            if type(arg) is BatchTracer and arg._trace is self:
+            if type(arg) is BatchTracer and arg._trace.axis is axis:  # type: ignore[attr-defined]
                 vals.append(arg.val)
                 dims.append(arg.dim)
                 mapped = True
@@ -85,14 +93,25 @@ class BatchTrace(Trace):
                 dims.append(None)
         set_trace(self.parent)
         try:
-            if not mapped:
+            if not mapped and not self._is_named(primitive, args, params):
                 return primitive.bind(*args, **params)
-            outs, out_dims = primitive.batch(self.axis, vals, dims, **params)
+            outs, out_dims = primitive.batch(axis, vals, dims, **params)
         finally:
             set_trace(self)
         if primitive.multiple_results:
             return [self.wrap(out, dim) for out, dim in zip(outs, out_dims)]
         return self.wrap(outs, out_dims)
+
+    def _is_named(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> bool:
+        """Whether the operation uses the mapped axis by its name."""
+        if primitive.effects is None or self.axis.name is None:
+            return False
+        return self.axis.effect in primitive.effects(*[aval_of(a) for a in args], **params)
+
+    @property
+    def bound_axes(self) -> NamedAxes:
+        axis = self.axis
+        return () if axis.name is None else ((axis.name, axis.size),)
 
     def wrap(self, val: Any, dim: int | None) -> Any:
         """`val` with its mapped axis, plain if it has none."""
@@ -100,11 +119,14 @@ class BatchTrace(Trace):
 
     def split(self, value: Any) -> tuple[Any, int | None]:
         """The value and mapped axis of a value of this or an enclosing trace."""
-        if type(value) is BatchTracer and value._trace is self:
+        if type(value) is BatchTracer and value._trace.axis is self.axis:  # type: ignore[attr-defined]
             return value.val, value.dim
         if isinstance(value, Tracer):
             check_enclosing(value, self)
         return value, None
+
+    def continues(self, other: Trace) -> bool:
+        return type(other) is BatchTrace and other.axis is self.axis
 
     def describe(self) -> str:
         return "BatchTrace"
@@ -135,6 +157,9 @@ def batch_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
+    if check_tracer_leaks.value:
+        del inputs, outputs
+        check_leaks(trace)
     return [v for v, _ in pairs], [d for _, d in pairs]
 
 

@@ -1,14 +1,17 @@
 """Dead-code elimination.
 
-Invariant: an equation stays exactly when one of its outputs is used or it has an effect. One that holds programs
-becomes smaller with them where only some of its outputs are used, if its primitive has a `dce` rule.
+Invariant: an equation stays exactly when one of its outputs is used or something observable happens in it. One that
+holds programs becomes smaller with them, if its primitive has a `dce` rule; what needs nothing removed stays the same
+object, so that programs shared before are shared after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from anima.core.jaxpr import Eqn, Jaxpr, Var, join_effects
+from anima.core.effects import happens
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, join_effects
 
 
 def dce_jaxpr(
@@ -22,12 +25,11 @@ def dce_jaxpr(
     live = {v for v in outvars if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(jaxpr.eqns):
-        used = [v in live for v in eqn.outvars]
-        if eqn.effects or any(used):
-            if eqn.primitive.dce is not None and not all(used):
-                eqn = _smaller(eqn, tuple(used))
+        used = tuple([v in live for v in eqn.outvars])
+        if any(used) or happens(eqn.effects):
+            eqn = smaller_equation(eqn, used)
             kept.append(eqn)
-            live.update(a for a in eqn.invars if isinstance(a, Var))
+            live.update([a for a in eqn.invars if isinstance(a, Var)])
     kept.reverse()
     used_consts = [v in live for v in jaxpr.constvars]
     used_inputs = [v in live for v in jaxpr.invars]
@@ -42,12 +44,60 @@ def dce_jaxpr(
     return result, used_consts, used_inputs
 
 
-def _smaller(eqn: Eqn, used: tuple[bool, ...]) -> Eqn:
-    """The equation with only those inputs and outputs that the used outputs need."""
-    assert eqn.primitive.dce is not None
-    inputs, outputs, params = eqn.primitive.dce(used, **eqn.params)
+def smaller_equation(eqn: Eqn, used: tuple[bool, ...]) -> Eqn:
+    """The equation with only those inputs, outputs and inner equations that the used outputs need."""
+    rule = eqn.primitive.dce
+    if rule is None:
+        return eqn
+    inputs, outputs, params = rule(used, **eqn.params)
+    if all(inputs) and all(outputs) and _same(params, eqn.params):
+        return eqn
+    effects = eqn.effects
+    if effects:
+        assert eqn.primitive.effects is not None
+        avals = [a.aval for a, flag in zip(eqn.invars, inputs) if flag]
+        effects = eqn.primitive.effects(*avals, **params)
     return eqn.replace(
         invars=[a for a, flag in zip(eqn.invars, inputs) if flag],
         outvars=[v for v, flag in zip(eqn.outvars, outputs) if flag],
         params=params,
+        effects=effects,
     )
+
+
+def _same(params: dict[str, Any], others: dict[str, Any]) -> bool:
+    return all([value is others[name] or value == others[name] for name, value in params.items()])
+
+
+def dce_closed(
+    closed: ClosedJaxpr, used_outputs: tuple[bool, ...] | None = None
+) -> tuple[ClosedJaxpr, list[bool]]:
+    """A program without what its used outputs do not need, and which arguments it still takes.
+
+    It is made once for a program and given outputs, and is the program itself if nothing goes.
+    """
+    wanted = (True,) * len(closed.jaxpr.outvars) if used_outputs is None else used_outputs
+    reduced, used_inputs = closed.jaxpr.memoized(("dce", wanted), lambda: _dce_closed(closed, wanted))
+    return closed if reduced is None else reduced, used_inputs
+
+
+def _dce_closed(closed: ClosedJaxpr, used_outputs: tuple[bool, ...]) -> tuple[ClosedJaxpr | None, list[bool]]:
+    """None stands for the program itself: in its own memo it would be kept until the garbage collector comes."""
+    jaxpr = closed.jaxpr
+    reduced, used_consts, used_inputs = dce_jaxpr(jaxpr, used_outputs)
+    if all(used_outputs) and all(used_inputs) and all(used_consts) and _same_equations(reduced, jaxpr):
+        return None, used_inputs
+    return ClosedJaxpr(reduced, [c for c, used in zip(closed.consts, used_consts) if used]), used_inputs
+
+
+def without_dead(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program, with all its arguments, without equations that nothing depends on."""
+    jaxpr, used_consts, _ = dce_jaxpr(closed.jaxpr)
+    if all(used_consts) and _same_equations(jaxpr, closed.jaxpr):
+        return closed
+    alive = Jaxpr(jaxpr.constvars, closed.jaxpr.invars, jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name)
+    return ClosedJaxpr(alive, [c for c, used in zip(closed.consts, used_consts) if used])
+
+
+def _same_equations(a: Jaxpr, b: Jaxpr) -> bool:
+    return len(a.eqns) == len(b.eqns) and all([x is y for x, y in zip(a.eqns, b.eqns)])

@@ -17,6 +17,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
 from anima.tree.registry import register_pytree_node
+from anima.tree_util import keystr, tree_leaves_with_path
 
 
 def name_of(fun: Any) -> str:
@@ -62,12 +63,18 @@ def leaf_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any], first: int
     """A name for each leaf of the arguments from position `first` on; only called when a message needs one."""
     names: list[str] = []
     for index, arg in enumerate(args):
-        count = len(tree_flatten(arg)[0])
-        base = argument_name(fun, first + index)
-        names += [base] if count == 1 else [f"{base} (leaf {i})" for i in range(count)]
+        names += _with_paths(argument_name(fun, first + index), arg)
     for key in sorted(kwargs):
-        names += [f"`{key}`"] * len(tree_flatten(kwargs[key])[0])
+        names += _with_paths(f"`{key}`", kwargs[key])
     return names
+
+
+def _with_paths(base: str, arg: Any) -> list[str]:
+    """A name for each leaf of an argument: "`x`", "`x['w'][0]`", "number 1 at ['w']"."""
+    paths = [keystr(path) for path, _ in tree_leaves_with_path(arg)]
+    if base.startswith("`"):
+        return [f"{base[:-1]}{path}`" for path in paths]
+    return [f"{base} at {path}" if path else base for path in paths]
 
 
 def is_float0(value: Any) -> bool:
@@ -134,7 +141,7 @@ class FlatFunction:
         args, kwargs = tree_unflatten(self.in_tree, leaves)
         result = self.fun(*args, **kwargs)
         if self.has_aux:
-            if not (isinstance(result, tuple) and len(result) == 2):
+            if not (isinstance(result, (tuple, list)) and len(result) == 2):
                 raise TypeError(
                     f"{name_of(self.fun)} must return a pair (output, auxiliary data) as has_aux=True says, "
                     f"got {type(result).__name__}"

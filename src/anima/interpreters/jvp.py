@@ -11,10 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import get_trace, set_trace
+from anima.config import check_tracer_leaks
 from anima.core import source
 from anima.core.aval import AbstractValue
+from anima.core.axes import axes_alone
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
+from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.stage import StageTrace, enclosing_stage, stage
@@ -42,9 +45,7 @@ class JvpTracer(Tracer):
         return self.primal.origin() if isinstance(self.primal, Tracer) else ""
 
     def __repr__(self) -> str:
-        return (
-            f"Traced<{self.aval}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
-        )
+        return f"Traced<{self.aval!r}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
 
 
 def concrete_of(value: Any) -> Any | None:
@@ -86,7 +87,7 @@ class JvpTrace(Trace):
         outer = None
         if staging is not None:
             outer = staging.source
-            staging.source = outer or source.current()
+            staging.source = outer or source.current(staging.names)
         set_trace(self.parent)
         try:
             out, out_tangent = primitive.jvp(primals, tangents, **params)
@@ -127,6 +128,9 @@ def jvp_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
+    if check_tracer_leaks.value:
+        del inputs, outputs
+        check_leaks(trace)
     return [p for p, _ in pairs], [t for _, t in pairs]
 
 
@@ -175,8 +179,11 @@ def stage_closed(
     name: str,
     setup: Callable[[StageTrace], None] | None = None,
 ) -> ClosedJaxpr:
-    """Stage a program derived from a jaxpr: outside every trace, as it depends on the jaxpr alone."""
-    previous = set_trace(None)
+    """Stage a program derived from a jaxpr: outside every trace, as it depends on the jaxpr alone.
+
+    Named axes stay bound, for the users' rules that deriving a program may call.
+    """
+    previous = set_trace(axes_alone())
     try:
         jaxpr, consts = stage(fun, avals, name, setup=setup)
     finally:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import get_trace, set_trace
+from anima._native import ArrayImpl, get_trace, set_trace
+from anima.config import check_tracer_leaks
 from anima.core import source
 from anima.core.aval import AbstractValue
 from anima.core.effects import no_effects
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, join_effects
+from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
@@ -39,7 +41,7 @@ class TapeTracer(Tracer):
         return self._aval
 
     def __repr__(self) -> str:
-        return f"Tangent<{self._aval}>"
+        return f"Tangent<{self._aval!r}>"
 
 
 class TapeEqn:
@@ -75,14 +77,17 @@ class TapeTrace(Trace):
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for arg in args:
             if type(arg) is TapeTracer and arg._trace is self:
-                return self._record(primitive, args, params)
+                return self.record(primitive, args, params)
         set_trace(self.parent)
         try:
             return primitive.bind(*args, **params)
         finally:
             set_trace(self)
 
-    def _record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    def record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Put an operation on the tape; its results are tangents."""
+        if primitive.stage is not None:
+            args, params = primitive.stage(args, **params)
         avals = []
         for arg in args:
             if isinstance(arg, Tracer) and arg._trace is not self:
@@ -123,7 +128,7 @@ class LinearizeTracer(Tracer):
         return self.primal.origin() if isinstance(self.primal, Tracer) else ""
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval}>with<LinearizeTrace> with primal = {self.primal!r}"
+        return f"Traced<{self.aval!r}>with<LinearizeTrace> with primal = {self.primal!r}"
 
 
 class LinearizeTrace(Trace):
@@ -165,7 +170,7 @@ class LinearizeTrace(Trace):
         outer = None
         if staging is not None:
             outer = staging.source
-            staging.source = outer or source.current()
+            staging.source = outer or source.current(staging.names)
         set_trace(self.tape)
         try:
             out, out_tangent = (primitive.linearize or primitive.jvp)(primals, tangents, **params)
@@ -244,11 +249,17 @@ def linearize_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
+    if check_tracer_leaks.value:
+        del args, outputs
+        check_leaks(trace)
     return [p for p, _ in pairs], Tape(inputs, [t for _, t in pairs], tape.eqns)
 
 
-def tape_jaxpr(tape: Tape) -> tuple[Jaxpr, list[Any]]:
-    """The tape as a jaxpr of `(*residuals, *input tangents)`, with the residuals; outputs are the non-zero ones."""
+def tape_jaxpr(tape: Tape, keep_arrays: bool = False) -> tuple[Jaxpr, list[Any]]:
+    """The tape as a jaxpr of `(*residuals, *input tangents)`, with the residuals; outputs are the non-zero ones.
+
+    Scalars are part of the jaxpr; with `keep_arrays`, arrays of one number are residuals like all others.
+    """
     env: dict[Any, Any] = {t: Var(t.aval) for t in tape.inputs}
     residuals: list[Any] = []
     residual_vars: dict[int, Var] = {}
@@ -257,7 +268,7 @@ def tape_jaxpr(tape: Tape) -> tuple[Jaxpr, list[Any]]:
         if type(value) is TapeTracer and value in env:
             return env[value]
         aval = aval_of(value)
-        if is_inline_scalar(value, aval):
+        if is_inline_scalar(value, aval) and not (keep_arrays and type(value) is ArrayImpl):
             return Literal(value, aval)
         var = residual_vars.get(id(value))
         if var is None:

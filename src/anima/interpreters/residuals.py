@@ -1,7 +1,8 @@
 """Residuals that the linear part computes itself, because keeping them costs more.
 
 Invariant: only operations that move or widen data are repeated: broadcasts, conversions, reshapes, index counts. XLA fuses
-them into what uses them, while a stored result takes memory for every element; in a `scan`, in every iteration.
+them into what uses them, while a stored result takes memory for every element; in a `scan`, in every iteration. Each
+is repeated once, however many residuals come from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from anima.interpreters.stage import StagedTracer, StageTrace
 _REPEATED = frozenset(["broadcast_in_dim", "convert_element_type", "iota", "reshape", "squeeze"])
 
 
+def is_cheap(eqn: Eqn) -> bool:
+    """Whether an equation is better repeated than its result kept."""
+    if eqn.primitive.name not in _REPEATED or len(eqn.invars) > 1:
+        return False
+    return not eqn.invars or _size(eqn.invars[0]) <= _size(eqn.outvars[0])
+
+
 def repeat_cheap(
     linear: Jaxpr, residuals: Sequence[Any], trace: StageTrace, kept: Sequence[Any]
 ) -> list[Any]:
@@ -26,52 +34,51 @@ def repeat_cheap(
       residuals: values of the program that `trace` records.
       kept: its arguments and outputs, which are there anyway: nothing before them is repeated.
     """
-    made = {eqn.outvars[0]: eqn for eqn in trace.eqns if eqn.primitive.name in _REPEATED}
-    tracers = {x.atom: x for x in (*residuals, *kept) if _is_staged(x, trace)}
     given = {x.atom for x in kept if _is_staged(x, trace)}
-    remaining: dict[Any, tuple[Any, Var]] = {}
+    made = {eqn.outvars[0]: eqn for eqn in trace.eqns if is_cheap(eqn) and eqn.outvars[0] not in given}
+    tracers = {x.atom: x for x in (*residuals, *kept) if _is_staged(x, trace)}
+    names: dict[Atom, Var] = {}  # what stands for a value of the recorded program in the linear one
+    remaining: list[tuple[Any, Var]] = []
+    repeated: list[Atom] = []
+    for value, var in zip(residuals, linear.invars):
+        if _is_staged(value, trace) and value.atom in made and value.atom not in names:
+            names[value.atom] = var
+            repeated.append(value.atom)
+        else:
+            remaining.append((value, var))
+            if _is_staged(value, trace):
+                names.setdefault(value.atom, var)
     eqns: list[Eqn] = []
+    done: set[Atom] = set()
 
-    def source(atom: Atom) -> Atom:
-        """What stands for a value of the recorded program that remains a residual."""
-        if isinstance(atom, Literal):
-            return atom
-        if atom not in remaining:
-            tracer = tracers[atom] if atom in tracers else StagedTracer(trace, atom)
-            remaining[atom] = (tracer, Var(atom.aval))
-        return remaining[atom][1]
-
-    for value, var in zip(residuals, linear.invars):
-        chain = _chain(value.atom, made, given) if _is_staged(value, trace) else []
-        if not chain:
-            remaining[value.atom if _is_staged(value, trace) else id(value)] = (value, var)
-    for value, var in zip(residuals, linear.invars):
-        chain = _chain(value.atom, made, given) if _is_staged(value, trace) else []
+    def compute(atom: Atom) -> None:
+        """Make the linear program compute a value, from residuals or from nothing."""
+        chain: list[Eqn] = []
+        while atom in made and atom not in done:
+            done.add(atom)
+            names.setdefault(atom, Var(atom.aval))
+            chain.append(made[atom])
+            if not chain[-1].invars:
+                break
+            (atom,) = chain[-1].invars
+        else:
+            if atom not in names and not isinstance(atom, Literal):
+                names[atom] = Var(atom.aval)
+                known = tracers.get(atom)
+                remaining.append((StagedTracer(trace, atom) if known is None else known, names[atom]))
         for eqn in reversed(chain):
-            inputs = [source(a) if eqn is chain[-1] else eqns[-1].outvars[0] for a in eqn.invars]
-            outvar = var if eqn is chain[0] else Var(eqn.outvars[0].aval)
-            eqns.append(eqn.replace(invars=inputs, outvars=[outvar]))
+            invars = [names.get(a, a) for a in eqn.invars]
+            eqns.append(eqn.replace(invars=invars, outvars=[names[eqn.outvars[0]]]))
+
+    for atom in repeated:
+        compute(atom)
     linear.eqns = [*eqns, *linear.eqns]
-    linear.invars = [*[var for _, var in remaining.values()], *linear.invars[len(residuals) :]]
-    return [value for value, _ in remaining.values()]
+    linear.invars = [*[var for _, var in remaining], *linear.invars[len(residuals) :]]
+    return [value for value, _ in remaining]
 
 
 def _is_staged(value: Any, trace: StageTrace) -> bool:
     return type(value) is StagedTracer and value._trace is trace
-
-
-def _chain(atom: Atom, made: dict[Var, Eqn], given: set[Atom]) -> list[Eqn]:
-    """The operations to repeat for a value, the last one first; none if it is better kept."""
-    found: list[Eqn] = []
-    while isinstance(atom, Var) and atom not in given and atom in made:
-        eqn = made[atom]
-        if len(eqn.invars) > 1 or any(_size(a) > _size(atom) for a in eqn.invars):
-            break
-        found.append(eqn)
-        if not eqn.invars:
-            break
-        atom = eqn.invars[0]
-    return found
 
 
 def _size(atom: Atom) -> int:

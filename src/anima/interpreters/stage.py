@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import set_trace
-from anima.config import enable_checks
+from anima.config import check_tracer_leaks, enable_checks
 from anima.core import source, trace as core_trace, validate
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.effects import no_effects
 from anima.core.jaxpr import Atom, DropVar, Eqn, Jaxpr, Literal, Var, join_effects
+from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer
 
@@ -44,13 +45,15 @@ class StagedTracer(Tracer):
         return trace.origin_of(self.atom)
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval}:{self._trace.describe()}>"
+        return f"Traced<{self.aval!r}:{self._trace.describe()}>"
 
 
 class StageTrace(Trace):
     """Records equations. `source`, if set, is given to new equations instead of the caller's position."""
 
-    __slots__ = ("_const_vars", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "source")
+    __slots__ = (
+        "_const_vars", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
+    )  # fmt: skip
 
     def __init__(self, parent: Trace | None, fun_name: str, in_names: InputNames | None = None) -> None:
         self.parent = parent
@@ -62,6 +65,7 @@ class StageTrace(Trace):
         self.consts: list[Any] = []
         self._const_vars: dict[int, Atom] = {}
         self.source: source.Position | None = None
+        self.names: tuple[str, ...] = ()  # of the scopes that are open
 
     def new_input(self, aval: AbstractValue) -> StagedTracer:
         """A tracer for a new argument of the jaxpr."""
@@ -92,11 +96,13 @@ class StageTrace(Trace):
         return atom
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        if primitive.stage is not None:
+            args, params = primitive.stage(args, **params)
         atoms = [a.atom if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
         avals = [atom.aval for atom in atoms]
         outs = primitive.shape(*avals, **params)
         effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
-        position = self.source or source.current()
+        position = self.source or source.current(self.names)
         if primitive.multiple_results:
             outvars = [Var(aval) for aval in outs]
             self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, position))
@@ -142,6 +148,11 @@ def is_inline_scalar(value: Any, aval: AbstractValue) -> bool:
     )
 
 
+def unplaced(trace: StageTrace) -> None:
+    """For `stage(setup=...)`: the equations have no position in the user's source."""
+    trace.source = source.NOWHERE
+
+
 def enclosing_stage(trace: Trace | None) -> StageTrace | None:
     """The innermost jaxpr being recorded at `trace` or around it."""
     while trace is not None and not isinstance(trace, StageTrace):
@@ -168,9 +179,13 @@ def stage(
     set_trace(trace)
     try:
         outputs = fun(*inputs)
-        return trace.finish(outputs)
+        result = trace.finish(outputs)
     finally:
         set_trace(parent)
+    if check_tracer_leaks.value:
+        del inputs, outputs
+        check_leaks(trace)
+    return result
 
 
 def hoist_consts(jaxpr: Jaxpr) -> Jaxpr:

@@ -14,7 +14,8 @@ from anima._native import get_trace, set_trace
 from anima.core.aval import AbstractValue
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Zero
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, register_value_type
+from anima.errors import NonlinearError
 from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.linearize import Tape, TapeEqn, TapeTrace, TapeTracer
 from anima.interpreters.stage import StageTrace, enclosing_stage
@@ -54,8 +55,20 @@ def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
         given: Any = full
     else:
         given = cts[0]
-    found: Sequence[Any] = eqn.primitive.transpose(given, *args, **eqn.params)
+    try:
+        found: Sequence[Any] = eqn.primitive.transpose(given, *args, **eqn.params)
+    except NonlinearError as error:
+        error.add_note(f"The operation is '{eqn.primitive.name}'" + (f" at {eqn.source}." if eqn.source else "."))
+        raise
     return found
+
+
+def _not_linear(value: Linear) -> AbstractValue:
+    # A transpose rule uses an operand as a value that it was told to transpose with respect to.
+    raise NonlinearError
+
+
+register_value_type(Linear, _not_linear)
 
 
 def tape_of(fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> Tape:

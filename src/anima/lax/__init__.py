@@ -38,6 +38,11 @@ from anima.lax.arithmetic import (
     sub as sub,
     sub_p as sub_p,
 )
+from anima.lax.axis_names import (
+    axis_index as axis_index,
+    axis_index_p as axis_index_p,
+    axis_size as axis_size,
+)
 from anima.lax.barrier import (
     optimization_barrier as optimization_barrier,
     optimization_barrier_p as optimization_barrier_p,
@@ -61,6 +66,16 @@ from anima.lax.bitwise import (
     shift_right_logical as shift_right_logical,
     shift_right_logical_p as shift_right_logical_p,
     xor_p as xor_p,
+)
+from anima.lax.collectives import (
+    pcast as pcast,
+    pmax as pmax,
+    pmax_p as pmax_p,
+    pmean as pmean,
+    pmin as pmin,
+    pmin_p as pmin_p,
+    psum as psum,
+    psum_p as psum_p,
 )
 from anima.lax.compare import (
     eq as eq,
@@ -101,13 +116,19 @@ from anima.lax.contraction import (
 from anima.lax.control.associative import associative_scan as associative_scan
 from anima.lax.control.branching import (
     cond as cond,
+    platform_dependent as platform_dependent,
     switch as switch,
 )
 from anima.lax.control.cond_primitive import cond_p as cond_p
+from anima.lax.control.linear_solve import (
+    custom_linear_solve as custom_linear_solve,
+    linear_solve_p as linear_solve_p,
+)
 from anima.lax.control.looping import (
     fori_loop as fori_loop,
     while_loop as while_loop,
 )
+from anima.lax.control.root import custom_root as custom_root
 from anima.lax.control.scan_primitive import scan_p as scan_p
 from anima.lax.control.scanning import (
     map as map,
@@ -157,6 +178,20 @@ from anima.lax.error_functions import (
     polygamma_p as polygamma_p,
     zeta as zeta,
     zeta_p as zeta_p,
+)
+from anima.lax.exchanges import (
+    all_gather as all_gather,
+    all_gather_p as all_gather_p,
+    all_to_all as all_to_all,
+    all_to_all_p as all_to_all_p,
+    pbroadcast as pbroadcast,
+    pbroadcast_p as pbroadcast_p,
+    ppermute as ppermute,
+    ppermute_p as ppermute_p,
+    pshuffle as pshuffle,
+    psum_scatter as psum_scatter,
+    pswapaxes as pswapaxes,
+    reduce_scatter_p as reduce_scatter_p,
 )
 from anima.lax.exponential import (
     exp as exp,

@@ -56,7 +56,7 @@ _add_derivatives = (lambda t, ans, x, y: t, lambda t, ans, x, y: t)
 add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose)
 
 # The sum of two tangents or two cotangents; programs show it under a name of its own.
-add_any_p = binary("add_any", "stablehlo.add", INEXACT, _add_derivatives, transpose=_add_transpose)
+add_any_p = binary("add_any", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose)
 
 hooks.add_tangents = add_any_p.bind
 
@@ -156,6 +156,9 @@ def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
     return mul_p.bind(*operands("mul", x, y))
 
 
+hooks.scale = lambda x, number: mul(x, constant(number, x))
+
+
 def _mulhi(x: Any, y: Any) -> Any:
     dtype = _dtype(x)
     unsigned, bits = dtypes.is_unsigned_int(dtype), dtypes.itemsize_bits(dtype)
@@ -200,7 +203,8 @@ div_p = binary(
     "div",
     "stablehlo.divide",
     NUMERIC,
-    (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: mul(t, neg(div(ans, y)))),
+    # As a quotient by `y`, the second one joins the first in derivatives of higher order: see interpreters.taylor.
+    (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: div(mul(neg(t), ans), y)),
     transpose=lambda ct, x, y: [div(ct, y), None],
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.config import enable_x64
 from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, primitives
@@ -186,6 +187,11 @@ def zeros(aval: ShapedArray) -> Any:
     dtype = aval.dtype
     if dtype == dtypes.float0:
         return np.zeros(aval.shape, dtype)
+    if (
+        dtypes.canonical(dtype) is not dtype
+    ):  # of 64 bits, outside 64-bit mode: a NumPy scalar would lose them
+        with enable_x64(True):
+            return zeros(aval)
     zero = _zero_scalars.get(dtype)
     if zero is None:
         zero = _zero_scalars[dtype] = np.zeros((), dtype)[()]

@@ -24,6 +24,7 @@ from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
+from anima.interpreters.stage import unplaced
 from anima.interpreters.zeros import add as add_zeros
 from anima.lowering.module import Context, Value
 
@@ -186,7 +187,7 @@ def lowered_by(fun: Callable[..., Any]) -> Callable[..., Any]:
             single = not isinstance(out, (list, tuple))
             return [out] if single else out
 
-        closed = stage_closed(flat, [v.aval for v in operands], "")
+        closed = stage_closed(flat, [v.aval for v in operands], "", unplaced)
         outs = ctx.jaxpr(closed.jaxpr, closed.consts, operands)
         return outs[0] if single else outs
 
@@ -238,7 +239,7 @@ def widening(narrow: tuple[str, ...], lower: Callable[..., Any]) -> Callable[...
 
 def traced_region(ctx: Context, fun: Callable[..., Sequence[Any]], avals: Sequence[AbstractValue]) -> str:
     """A region whose block performs `fun` on arguments of the given avals; it may use nothing else."""
-    closed = stage_closed(fun, avals, "")
+    closed = stage_closed(fun, avals, "", unplaced)
     return ctx.region(avals, lambda inner, args: inner.jaxpr(closed.jaxpr, closed.consts, args))
 
 
@@ -419,7 +420,8 @@ def by_formula(fun: Callable[..., Any], start: str | None = None) -> Callable[..
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
         if start is not None:
             operands = (*operands, ctx.op(start, operands, operands[0].aval))
-        closed = stage_closed(lambda *xs: [fun(*xs, **params)], [v.aval for v in operands], fun.__name__)
+        avals = [v.aval for v in operands]
+        closed = stage_closed(lambda *xs: [fun(*xs, **params)], avals, fun.__name__, unplaced)
         return ctx.jaxpr(closed.jaxpr, closed.consts, operands)[0]
 
     return lower

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from anima import _native
 from anima.core.aval import ShapedArray
+from anima.core.axes import named_axes
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer
 from anima.interpreters.stage import stage
@@ -34,7 +35,7 @@ def inner_program(
     Raises:
       TypeError: it uses traced values or arrays from outside.
     """
-    full_key = (name, tuple(avals), key, _native.options_key())
+    full_key = (name, tuple(avals), key, _native.options_key(), named_axes())
     try:
         known = _programs.setdefault(user_fun, {})
     except TypeError:  # a callable that cannot be referred to weakly

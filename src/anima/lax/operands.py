@@ -68,7 +68,7 @@ def _converted(value: Any, aval: ShapedArray, dtype: Any) -> Any:
             info = dtypes.iinfo(dtype)
             if not info.min <= value <= info.max:
                 raise OverflowError(f"Python integer {value} is out of bounds for {dtypes.dtype_name(dtype)}")
-        return np.asarray(value).astype(dtype)[()]
+        return typed_scalar(value, dtype)
     return convert_element_type_p.bind(value, new_dtype=dtype, weak_type=False)
 
 
@@ -123,8 +123,13 @@ def constant(value: Any, like: Any) -> Any:
         weak = {"i": int, "f": float, "c": complex}.get(dtypes.kind_of(aval.dtype) or "")
         if weak is not None and dtypes.canonical(np.dtype(weak)) == aval.dtype:
             return weak(value)
-    scalar = np.asarray(value).astype(aval.dtype)[()]
-    if dtypes.canonical(aval.dtype) is aval.dtype:
+    return typed_scalar(value, aval.dtype)
+
+
+def typed_scalar(value: Any, dtype: Any) -> Any:
+    """A number as a constant scalar of a dtype."""
+    scalar = np.asarray(value).astype(dtype)[()]
+    if dtypes.canonical(dtype) is dtype:
         return scalar
     # An array with 64 bits from a block in 64-bit mode: a NumPy scalar would lose them here.
     with enable_x64(True):

@@ -20,6 +20,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Missing
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
+from anima.interpreters.stage import unplaced
 from anima.lax.arithmetic import add, mul
 from anima.lax.bitwise import bitwise_or, bitwise_xor, shift_left, shift_right_logical
 from anima.lax.declare import FLOAT, check_dtype, declare, no_tangent, operand, unary
@@ -57,7 +58,7 @@ def _program(shapes: tuple[tuple[int, ...], ...]) -> ClosedJaxpr:
     def fun(*words: Any) -> list[Any]:
         return _rounds(*[stretch(word, shape_of(word), shape) for word in words])
 
-    return stage_closed(fun, [ShapedArray(s, np.dtype(np.uint32)) for s in shapes], "threefry2x32")
+    return stage_closed(fun, [ShapedArray(s, np.dtype(np.uint32)) for s in shapes], "threefry2x32", unplaced)
 
 
 def _common_shape(shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:

@@ -7,6 +7,11 @@ up to `main`, and are returned beside the text in parameter order.
 
 Lowering rules get a `Context` and `Value`s and emit operations with `Context.op`; the avals of the results that the
 rule must produce are in `Context.out_avals`.
+
+Ordered effects are kept in order by a token, a small value that each of their calls takes and returns: `Context.token`
+is the latest one. Functions, branches and loops that have ordered effects take it and return it, so the order is in the
+data, where no pass of XLA can lose it. A program with effects on the host has one more result, the last: once that is
+there, all of them have happened.
 """
 
 from __future__ import annotations
@@ -18,10 +23,13 @@ from typing import Any
 import numpy as np
 
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
-from anima.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, Literal, Var
+from anima.core.effects import Effects, has_ordered, reaches_host
+from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from anima.core.source import NOWHERE
 from anima.lowering.types import dense, tensor_type, type_of
 
 INLINE_BYTES = 256
+TOKEN = ShapedArray((), np.dtype(np.uint8))
 
 
 class Value:
@@ -48,12 +56,16 @@ class Value:
 
 
 class _Function:
-    """A finished inner function: its symbol and the constants that it takes after its arguments."""
+    """A finished inner function: its symbol and the constants that it takes after its arguments.
 
-    __slots__ = ("constant_avals", "constants", "symbol")
+    With `ordered`, it takes a token between them, and returns one after its results.
+    """
 
-    def __init__(self, symbol: str, ctx: Context) -> None:
+    __slots__ = ("constant_avals", "constants", "ordered", "symbol")
+
+    def __init__(self, symbol: str, ctx: Context, ordered: bool) -> None:
         self.symbol = symbol
+        self.ordered = ordered
         self.constants = ctx.constants
         self.constant_avals = [p.aval for p in ctx.constant_params]
 
@@ -61,10 +73,20 @@ class _Function:
 class ModuleBuilder:
     """The module under construction: its functions, and what holds for all of it."""
 
-    def __init__(self, name: str, platform: str, partitions: int = 1, exported: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        platform: str,
+        partitions: int = 1,
+        exported: bool = False,
+        debug_info: bool = False,
+        devices: Sequence[Any] = (),
+    ) -> None:
         self.name = symbol(name)
+        self.debug_info = debug_info  # operations say where they come from: for readers, never for XLA
         self.platform = platform
         self.partitions = partitions
+        self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}
@@ -98,28 +120,35 @@ class ModuleBuilder:
         return done
 
     def _lower_function(self, closed: ClosedJaxpr, name: str) -> _Function:
-        ctx = Context(self)
+        ctx = Context(self, scope=f"jit({closed.jaxpr.name or name})")
         inputs = [ctx.new(aval) for aval in closed.in_avals]
+        ordered = has_ordered(closed.effects)
+        tokens = [ctx.new(TOKEN)] if ordered else []
+        ctx.token = tokens[0] if ordered else None
         outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
-        params = ", ".join(f"{v.name}: {v.type}" for v in (*inputs, *ctx.constant_params))
+        if ordered:
+            outputs.append(ctx.latest_token())
+        params = ", ".join(f"{v.name}: {v.type}" for v in (*inputs, *tokens, *ctx.constant_params))
         types = ", ".join(v.type for v in outputs)
         body = ctx.text()
         names = ", ".join(v.name for v in outputs)
         ret = f"    return {names} : {types}\n" if outputs else "    return\n"
         self.functions.append(f"  func.func private @{name}({params}) -> ({types}) {{\n{body}{ret}  }}\n")
-        return _Function(name, ctx)
+        return _Function(name, ctx, ordered)
 
 
 class Context:
     """Emits the operations of one function or region."""
 
     __slots__ = (
-        "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals",
+        "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals", "scope", "token",
     )  # fmt: skip
 
-    def __init__(self, module: ModuleBuilder, root: Context | None = None) -> None:
+    def __init__(self, module: ModuleBuilder, outer: Context | None = None, scope: str = "") -> None:
         self.module = module
-        self._root = root or self
+        self._root: Context = self if outer is None else outer._root
+        self.scope: str = scope if outer is None else outer.scope  # of the names in debugging information
+        self.token: Value | None = None if outer is None else outer.token
         self._lines: list[str] = []
         self._next = 0
         self._literals: dict[Any, Value] = {}
@@ -178,7 +207,7 @@ class Context:
         self, avals: Sequence[AbstractValue], body: Callable[[Context, list[Value]], Sequence[Value]]
     ) -> str:
         """A region with block arguments of the given avals; `body(ctx, args)` returns what it yields."""
-        inner = Context(self.module, self._root)
+        inner = Context(self.module, self)
         args = [self.new(aval) for aval in avals]
         results = body(inner, args)
         params = ", ".join(f"{v.name}: {v.type}" for v in args)
@@ -187,6 +216,65 @@ class Context:
         head = f"  ^bb0({params}):\n" if args else ""
         end = f'    "stablehlo.return"({names}) : ({types}) -> ()\n'
         return f"{{\n{head}{inner.text()}{end}  }}"
+
+    def latest_token(self) -> Value:
+        """The token that the next ordered effect takes."""
+        if self.token is None:
+            self.token = self.constant(np.uint8(0), TOKEN)
+        return self.token
+
+    def case(
+        self,
+        index: Value,
+        outs: Sequence[AbstractValue],
+        branches: Sequence[Callable[[Context], Sequence[Value]]],
+        effects: Effects,
+    ) -> list[Value]:
+        """Emit a choice among branches, which have these effects; each yields values of the avals `outs`."""
+        ordered = has_ordered(effects)
+        if ordered:
+            self.latest_token()
+
+        def region(branch: Callable[[Context], Sequence[Value]]) -> str:
+            return self.region(
+                [], lambda inner, _: [*branch(inner), *([inner.latest_token()] if ordered else [])]
+            )
+
+        regions = [region(branch) for branch in branches]
+        results = self.ops("stablehlo.case", (index,), [*outs, *[TOKEN] * ordered], regions=regions)
+        if ordered:
+            self.token = results.pop()
+        return results
+
+    def loop(
+        self,
+        values: Sequence[Value],
+        cond: Callable[[Context, list[Value]], Value],
+        body: Callable[[Context, list[Value]], Sequence[Value]],
+        effects: Effects,
+    ) -> list[Value]:
+        """Emit a loop on `values`; the body has these effects, the condition must have none.
+
+        Both may use values from outside: XLA makes them invariant elements of the loop's state.
+        """
+        ordered = has_ordered(effects)
+        state = [*values, *[self.latest_token()] * ordered] if ordered else list(values)
+        count = len(values)
+
+        def test(inner: Context, args: list[Value]) -> list[Value]:
+            return [cond(inner, args[:count])]
+
+        def step(inner: Context, args: list[Value]) -> list[Value]:
+            inner.token = args[count] if ordered else None
+            outs = body(inner, args[:count])
+            return [*outs, *([inner.latest_token()] if ordered else [])]
+
+        avals = [v.aval for v in state]
+        regions = [self.region(avals, test), self.region(avals, step)]
+        results = self.ops("stablehlo.while", state, avals, regions=regions)
+        if ordered:
+            self.token = results.pop()
+        return results
 
     def jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Value]) -> list[Value]:
         """Emit a whole program in place."""
@@ -201,25 +289,51 @@ class Context:
 
         for eqn in jaxpr.eqns:
             self.out_avals = [v.aval for v in eqn.outvars]
-            outs = eqn.primitive.lower(self, *[read(a) for a in eqn.invars], **eqn.params)
+            operands = [read(a) for a in eqn.invars]
+            if self.module.debug_info:
+                outs = self._located(eqn, operands)
+            else:
+                outs = eqn.primitive.lower(self, *operands, **eqn.params)
             if eqn.primitive.multiple_results:
                 env.update(zip(eqn.outvars, outs))
             else:
                 env[eqn.outvars[0]] = outs
         return [read(a) for a in jaxpr.outvars]
 
+    def _located(self, eqn: Eqn, operands: Sequence[Value]) -> Any:
+        """Emit an equation, in lines that say where it comes from."""
+        position = eqn.source
+        if position is NOWHERE:
+            return eqn.primitive.lower(self, *operands, **eqn.params)
+        outer, start = self.scope, len(self._lines)
+        self.scope = "/".join([outer, *(position.names if position is not None else ()), eqn.primitive.name])
+        place = _quoted(self.scope)
+        outs = eqn.primitive.lower(self, *operands, **eqn.params)
+        self.scope = outer
+        if position is not None:
+            place += f"({_quoted(position.file)}:{position.line}:{position.column})"
+        for index in range(start, len(self._lines)):
+            line = self._lines[index]
+            # What an inner program emitted in place has its own positions.
+            if not (line.endswith(")\n") and " loc(" in line[line.rfind("\n", 0, -1) :]):
+                self._lines[index] = f"{line[:-1]} loc({place})\n"
+        return outs
+
     def call(self, closed: ClosedJaxpr, args: Sequence[Value], name: str) -> list[Value]:
         """Emit a call of an inner program's function."""
         function = self.module.function(closed, name)
         # A function's large constants become the caller's, up to main.
         extra = [self._constant_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
-        operands = [*args, *extra]
-        results = [self.new(aval) for aval in closed.out_avals]
+        tokens = [self.latest_token()] if function.ordered else []
+        operands = [*args, *tokens, *extra]
+        results = [self.new(aval) for aval in (*closed.out_avals, *[TOKEN] * function.ordered)]
         left = ", ".join(r.name for r in results) + " = " if results else ""
         names = ", ".join(v.name for v in operands)
         types = ", ".join(v.type for v in operands)
         right = ", ".join(r.type for r in results)
         self.line(f"{left}func.call @{function.symbol}({names}) : ({types}) -> ({right})")
+        if function.ordered:
+            self.token = results.pop()
         return results
 
     def constant(self, value: Any, aval: AbstractValue | None = None) -> Value:
@@ -272,6 +386,11 @@ class Context:
         return param
 
 
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 _BAD = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -282,11 +401,24 @@ def symbol(name: str) -> str:
 
 
 class LoweredModule:
-    """The text, the constants that `main` takes after its arguments, and what must live as long as the program."""
+    """The text, the constants that `main` takes after its arguments, and what must live as long as the program.
 
-    __slots__ = ("constants", "held", "platform", "text")
+    `signals`: whether there is one more result, which says that the effects have happened. `ordered`: whether they have
+    an order.
+    """
 
-    def __init__(self, text: str, constants: list[tuple[Any, Any]], platform: str, held: list[Any]) -> None:
+    __slots__ = ("constants", "held", "ordered", "platform", "signals", "text")
+
+    def __init__(
+        self,
+        text: str,
+        constants: list[tuple[Any, Any]],
+        platform: str,
+        held: list[Any],
+        effects: Effects = frozenset(),
+    ) -> None:
+        self.signals = reaches_host(effects)
+        self.ordered = has_ordered(effects)
         self.text = text
         self.constants = constants  # pairs of a value and its aval
         self.platform = platform
@@ -302,12 +434,19 @@ def lower_module(
     arg_attrs: Sequence[str] = (),
     result_attrs: Sequence[str] = (),
     exported: bool = False,
+    debug_info: bool = False,
+    devices: Sequence[Any] = (),
 ) -> LoweredModule:
-    """Lower a program. Attributes (`tf.aliasing_output`, `mhlo.sharding`, ...) are dictionary insides, "" for none."""
-    module = ModuleBuilder(name, platform, partitions, exported)
-    ctx = Context(module)
+    """Lower a program. Attributes (`tf.aliasing_output`, `mhlo.sharding`, ...) are dictionary insides, "" for none.
+
+    With `debug_info` each operation says where in the user's source it comes from: a text to read, for it is not canonical.
+    """
+    module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices)
+    ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
     outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
+    if reaches_host(closed.effects):
+        outputs.append(ctx.latest_token())
     args = [*inputs, *ctx.constant_params]
     attrs = [*arg_attrs, *[""] * (len(args) - len(arg_attrs))]
     outs = [*result_attrs, *[""] * (len(outputs) - len(result_attrs))]
@@ -323,4 +462,4 @@ def lower_module(
     main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
     text = header + main + "".join(module.functions) + "}\n"
     constants = [(value, param.aval) for value, param in zip(ctx.constants, ctx.constant_params)]
-    return LoweredModule(text, constants, platform, module.held)
+    return LoweredModule(text, constants, platform, module.held, closed.effects)

@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray
 from anima.core.trace import Tracer, aval_of
 from anima.dtypes.requests import user_stack_level
 from anima.lax import broadcast_in_dim_p, convert_element_type_p
+from anima.lax.operands import typed_scalar
 
 _PYTHON_SCALARS = (bool, int, float, complex)
 _OF_KIND: dict[str, type] = {"i": int, "f": float, "c": complex}
@@ -100,7 +101,7 @@ def _convert_scalar(value: Any, dtype: np.dtype[Any], weak: bool) -> Any:
         info = dtypes.iinfo(dtype)
         if not info.min <= value <= info.max:
             raise OverflowError(f"Python integer {value} is out of bounds for {dtypes.dtype_name(dtype)}")
-    return np.asarray(value).astype(dtype)[()]
+    return typed_scalar(value, dtype)
 
 
 def promote_dtypes(name: str, *args: Any) -> Sequence[Any]:

@@ -6,13 +6,16 @@ those. The hot path is C++ (`_native.CompiledCall`); Python is entered on a miss
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, CompiledCall
-from anima.core import hooks
+from anima.config import no_execution
+from anima.core import hooks, source
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
+from anima.core.effects import reaches_host
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
@@ -21,6 +24,7 @@ from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
+from anima.runtime.effects import Plan, kept_by_caller, make_plan, plans_of
 
 
 class Program:
@@ -31,7 +35,8 @@ class Program:
     """
 
     __slots__ = (
-        "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args", "out_avals",
+        "_attributes", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
+        "out_avals", "platform",
     )  # fmt: skip
 
     def __init__(
@@ -43,8 +48,10 @@ class Program:
         donate: Sequence[int] = (),
         keep_unused: bool = False,
         kind: ProgramKind = "program",
+        platform: str | None = None,
     ) -> None:
         jaxpr = closed.jaxpr
+        self.platform: str = platform or device.platform
         self.name = name
         self.device = device
         self.kind = kind
@@ -63,26 +70,54 @@ class Program:
         self.kept = [i for i, u in enumerate(used) if u]
         self.donate = [i for i in self.kept if i in donated]
         self.closed = ClosedJaxpr(pruned, [c for c, u in zip(closed.consts, used_consts) if u])
-        self.lowered: LoweredModule = lower_module(
-            self.closed, name=name, platform=device.platform, arg_attrs=self._aliasing()
+        self._attributes = self._aliasing()
+        self.lowered = self.lower()
+
+    def lower(self, debug_info: bool = False) -> LoweredModule:
+        """The program's text; with `debug_info` one to read."""
+        return lower_module(
+            self.closed,
+            name=self.name,
+            platform=self.platform,
+            arg_attrs=self._attributes,
+            debug_info=debug_info,
         )
 
     def _aliasing(self) -> list[str]:
-        """Attributes that let each donated argument's memory hold an output of the same type."""
+        """Attributes that let each donated argument's memory hold an output of the same type.
+
+        Arguments without such an output are not donated after all.
+        """
         attrs = [""] * len(self.kept)
         free = [(i, physical_aval(a)) for i, (a, f) in enumerate(zip(self.out_avals, self.forward)) if f < 0]
         numbered = {i: n for n, (i, _) in enumerate(free)}
+        unusable: list[int] = []
         for slot, index in enumerate(self.kept):
             if index not in self.donate:
                 continue
             aval = physical_aval(array_aval(self.closed.jaxpr.invars[slot].aval))
             match = next((o for o in free if o[1].shape == aval.shape and o[1].dtype == aval.dtype), None)
             if match is None:
-                attrs[slot] = "jax.buffer_donor = true"
+                unusable.append(index)
             else:
                 free.remove(match)
                 attrs[slot] = f"tf.aliasing_output = {numbered[match[0]]} : i32"
+        if unusable:
+            self._warn_unusable(unusable)
         return attrs
+
+    def _warn_unusable(self, unusable: list[int]) -> None:
+        self.donate = [i for i in self.donate if i not in unusable]
+        avals = [self.closed.jaxpr.invars[self.kept.index(i)].aval for i in unusable]
+        types = ", ".join([array_aval(aval).str_short(short_dtypes=False) for aval in avals])
+        position = source.current()
+        warnings.warn_explicit(
+            f"Some donated buffers were not usable: {types}. {self.name} has no result of the same shape and dtype that "
+            "could take their memory; they are kept",
+            UserWarning,
+            "<unknown>" if position is None else position.file,
+            0 if position is None else position.line,
+        )
 
     def compile(self, compiler_options: dict[str, Any] | None = None) -> Any:
         """The executable, from a cache if it is there."""
@@ -101,9 +136,10 @@ class Program:
 
     def plan(
         self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False
-    ) -> CallPlan:
+    ) -> Plan:
         """The plan that runs `executable` on arguments of this program."""
-        return CallPlan(
+        return make_plan(
+            self.lowered,
             executable,
             num_leaves=self.num_args,
             kept=tuple(self.kept),
@@ -139,22 +175,29 @@ def device_of(args: Sequence[Any], what: str) -> tuple[Any, bool]:
     committed: Any = None
     first: Any = None
     for index, arg in enumerate(args):
-        if type(arg) is ArrayImpl:
-            if arg.committed:
-                if committed is not None and arg.device is not committed:
-                    raise ValueError(
-                        f"{what} got arguments committed to different devices: {committed} and, at position "
-                        f"{index}, {arg.device}; move them together with device_put"
-                    )
-                committed = arg.device
-            elif first is None:
-                first = arg.device
+        own = sharded.own_sharding(arg)
+        if own is not None:
+            device = own.device_assignment[0]
+            if committed is not None and device is not committed:
+                raise ValueError(
+                    f"{what} got arguments committed to different devices: {committed} and, at position "
+                    f"{index}, {device}; move them together with device_put"
+                )
+            committed = device
+        elif first is None and type(arg) is ArrayImpl:
+            first = arg.device
     if committed is not None:
         return committed, True
     chosen = default_device()
     if first is not None and first.client is not chosen.client:
         return first, False
     return chosen, False
+
+
+def check_execution(name: str) -> None:
+    """Raise RuntimeError if programs must not run now."""
+    if no_execution.value:
+        raise RuntimeError(f"{name} would have to run, but the option jax_no_execution is on")
 
 
 def check_operand(value: Any, what: str) -> Any:
@@ -199,7 +242,10 @@ def _eager_miss(
 ) -> tuple[Any, CallPlan | None]:
     primitive: Primitive = call.spec
     operands = [check_operand(a, primitive.name) for a in args]
+    check_execution(primitive.name)
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
+    if reaches_host(closed.effects):
+        return _eager_effectful(primitive, operands, params, closed), None
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands):
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
@@ -211,7 +257,26 @@ def _eager_miss(
         outs = plan.execute(operands)
         _check_finite(primitive, operands, params, outs)
         return outs, None
-    return plan.execute(operands), plan
+    return plan.execute(operands), kept_by_caller(plan)
+
+
+def _eager_effectful(
+    primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], closed: ClosedJaxpr
+) -> Any:
+    """The results of an operation with programs that have effects on the host."""
+    single = not primitive.multiple_results
+    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands):
+        return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
+            0
+        ]
+    device, committed = device_of(operands, primitive.name)
+    plans = plans_of(subjaxprs(params)[0])
+    key = (primitive, tuple(sorted(params.items())), _native.options_key(), device, committed)
+    plan = plans.get(key)
+    if plan is None:
+        program = Program(closed, primitive.name, device)
+        plan = plans[key] = program.plan(program.compile(), single=single, committed=committed)
+    return plan.execute(operands)
 
 
 def _check_finite(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], outs: Any) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.core.aval import array_aval, physical_aval
+from anima.core.effects import reaches_host
 from anima.core.jaxpr import ClosedJaxpr
+from anima.core.trace import Tracer
 from anima.errors import ShardingError
-from anima.lowering.module import LoweredModule, lower_module
+from anima.lowering.module import TOKEN, LoweredModule, lower_module
 from anima.runtime import compiler
 from anima.runtime.compile_options import options_for
 from anima.runtime.devices import devices, resolve_device
+from anima.runtime.effects import Plan, kept_by_caller, make_plan
 from anima.runtime.layout import put_sharded
 from anima.sharding import GSPMDSharding, NamedSharding, Sharding, SingleDeviceSharding
 from anima.sharding.protos import output_shardings
@@ -39,7 +42,11 @@ def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any]) -> bool
     """Whether a call with these shardings and arguments needs a partitioned program."""
     if in_shardings is not UNSPECIFIED or out_shardings is not UNSPECIFIED:
         return True
-    return any([type(x) is ArrayImpl and len(x.devices()) > 1 for x in leaves])
+    for leaf in leaves:
+        own = own_sharding(leaf)
+        if own is not None and len(own.device_set) > 1:
+            return True
+    return False
 
 
 def on_device(device: Any, backend: str | None, in_shardings: Any) -> Any:
@@ -73,11 +80,17 @@ def flatten_shardings(what: str, tree: Any, given: Any) -> list[Sharding | None]
     return [None if item is UNSPECIFIED else item for item in found]
 
 
-def _own_sharding(leaf: Any) -> Sharding | None:
-    """The sharding that an argument insists on: its own, if it is committed or over several devices."""
-    if type(leaf) is ArrayImpl and (leaf.committed or len(leaf.devices()) > 1):
-        return leaf.sharding
-    return None
+def own_sharding(leaf: Any) -> Sharding | None:
+    """The sharding that an argument insists on: its own, if it is committed or over several devices.
+
+    A `ShapeDtypeStruct`, to lower a program for, may have one too.
+    """
+    if type(leaf) is ArrayImpl:
+        return leaf.sharding if leaf.committed or len(leaf.devices()) > 1 else None
+    if isinstance(leaf, Tracer):
+        return None
+    sharding = getattr(leaf, "sharding", None)
+    return sharding if isinstance(sharding, Sharding) else None
 
 
 class ShardedProgram:
@@ -101,7 +114,7 @@ class ShardedProgram:
         self.donate = tuple(donate)
         wished = wished or [None] * len(leaves)
         outs = results or [None] * len(closed.out_avals)
-        own = [_own_sharding(x) for x in leaves]
+        own = [own_sharding(x) for x in leaves]
         self.devices = _common_devices([*wished, *outs], own)
         replicated = _replicated(self.devices)
         self.in_shardings = [
@@ -111,16 +124,27 @@ class ShardedProgram:
         self._check_shapes()
         self.in_shardings = [self._ordered(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
         self.out_shardings = [s and self._ordered(s, a) for s, a in zip(outs, closed.out_avals)]
+        self.lowered = self.lower()
+
+    def lower(self, debug_info: bool = False) -> LoweredModule:
+        """The program's text; with `debug_info` one to read."""
+        closed = self.closed
         arg_attrs = [self._attribute(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
         for index in self.donate:
             arg_attrs[index] = ", ".join(filter(None, [arg_attrs[index], "jax.buffer_donor = true"]))
-        self.lowered: LoweredModule = lower_module(
+        signal = [self._attribute(_replicated(self.devices), TOKEN)] if reaches_host(closed.effects) else []
+        return lower_module(
             closed,
             name=self.name,
             platform=self.devices[0].platform,
             partitions=len(self.devices),
+            devices=self.devices,
             arg_attrs=arg_attrs,
-            result_attrs=[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
+            result_attrs=[
+                *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
+                *signal,
+            ],
+            debug_info=debug_info,
         )
 
     def _ordered(self, sharding: Sharding, aval: Any) -> Sharding:
@@ -154,7 +178,7 @@ class ShardedProgram:
             platform=self.devices[0].platform,
             num_partitions=len(self.devices),
             device_ids=[d.id for d in self.devices],
-            propagate_to_output=[s is None for s in self.out_shardings],
+            propagate_to_output=[*[s is None for s in self.out_shardings], *[False] * self.lowered.signals],
             compiler_options=compiler_options,
         )
         return compiler.compile_program(
@@ -163,9 +187,10 @@ class ShardedProgram:
 
     def plan(
         self, executable: Any, *, out_tree: Any = None, committed: bool = True, single: bool = False
-    ) -> CallPlan:
+    ) -> Plan:
         """The plan that runs `executable` on arguments laid out as `in_shardings` says."""
-        return CallPlan(
+        return make_plan(
+            self.lowered,
             executable,
             num_leaves=len(self.in_shardings),
             kept=tuple(range(len(self.in_shardings))),
@@ -183,14 +208,22 @@ class ShardedProgram:
     def _results(self, executable: Any) -> tuple[Any, ...] | None:
         if len(self.devices) == 1:
             return None
+        signal = (_replicated(self.devices),) if self.lowered.signals else ()
         if all(s is not None for s in self.out_shardings):
-            return tuple(self.out_shardings)
-        chosen = output_shardings(executable.optimized_program(), len(self.out_shardings))
+            return (*self.out_shardings, *signal)
+        count = len(self.out_shardings)
+        chosen = output_shardings(executable.optimized_program(), count + len(signal))
         mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
-        return tuple(
+        found = [
             own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, array_aval(a).ndim)
             for own, hlo, a in zip(self.out_shardings, chosen, self.closed.out_avals)
-        )
+        ]
+        return (*found, *signal)
+
+    def result_shardings(self, executable: Any) -> list[Sharding]:
+        """The shardings of the results, as the caller of the program gets them."""
+        chosen = self._results(executable) or [_replicated(self.devices)] * len(self.asked)
+        return [c if asked is None else asked for c, asked in zip(chosen, self.asked)]
 
     def place(self, leaves: Sequence[Any]) -> list[ArrayImpl]:
         """The arguments, laid out as the program wants them."""
@@ -278,4 +311,4 @@ def run(
         return (outs[0] if single else outs), None
     plan = program.plan(executable, out_tree=out_tree, single=single)
     moved = any(type(x) is ArrayImpl and len(x.devices()) > 1 and p is not x for x, p in zip(leaves, placed))
-    return plan.execute(placed), None if moved else plan
+    return plan.execute(placed), None if moved else kept_by_caller(plan)

@@ -65,12 +65,13 @@ def select_args(
     """The positions `argnums` counted from the front, and `fun` as a function of those arguments alone.
 
     Raises:
-      ValueError: a position is out of range or given twice.
+      ValueError: a position is out of range or given twice. For `grad`, TypeError if there are fewer arguments.
     """
     positions = []
     for number in argnums:
         if not -len(args) <= number < len(args):
-            raise ValueError(
+            error = TypeError if what == "grad" and number >= 0 else ValueError  # an argument is missing
+            raise error(
                 f"{what}: argnums {number} is out of range for {name_of(fun)} called with {len(args)} positional arguments"
             )
         positions.append(number % len(args))

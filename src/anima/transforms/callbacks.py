@@ -1,130 +1,58 @@
-"""Python functions called by compiled programs.
+"""Python functions called by compiled programs: `pure_callback` and `io_callback`.
 
-Invariant: a callback's number is a run-time operand and never part of the program, so programs with callbacks are
-cached like others; the function lives as long as any program that may call it.
+Invariant: what is declared is what comes back: results have the declared structure, shapes and dtypes, or the program
+fails and says how they differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from anima import _native
-from anima._native import tree_flatten, tree_unflatten
-from anima.core import hooks
+from anima import dtypes
+from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core.aval import ShapedArray
-from anima.core.primitive import Missing, Primitive, primitives
-from anima.core.trace import shaped
-from anima.interpreters.batch import Axis
-from anima.lowering.module import Context, Value
-from anima.runtime.devices import client
+from anima.sharding import Sharding, SingleDeviceSharding
 from anima.transforms.arguments import check_callable, check_inputs, name_of
+from anima.transforms.callback_primitives import (
+    VMAP_METHODS,
+    HostFunction,
+    io_callback_p,
+    pure_callback_p,
+)
 from anima.transforms.shapes import abstract_leaf
 
-_METHODS = ("sequential", "expand_dims", "broadcast_all", "legacy_vectorized")
+
+def _declared(what: str, result_shape_dtypes: Any) -> tuple[tuple[ShapedArray, ...], PyTreeDef]:
+    """The avals of the declared results, strongly typed, and their structure.
+
+    Raises:
+      TypeError: a leaf has no shape and dtype. ValueError: a 64-bit dtype is declared where there are none.
+    """
+    structs, tree = tree_flatten(result_shape_dtypes)
+    avals = []
+    for struct in structs:
+        try:
+            aval: Any = abstract_leaf(struct)
+        except TypeError:
+            raise TypeError(
+                f"{what}: result_shape_dtypes must consist of ShapeDtypeStructs, or arrays that stand for them, got "
+                f"{struct!r:.80} of type {type(struct).__name__}"
+            ) from None
+        declared = getattr(struct, "dtype", aval.dtype)
+        if declared != aval.dtype:
+            raise ValueError(
+                f"{what}: result_shape_dtypes says {dtypes.dtype_name(declared)}, but 64-bit types are off "
+                "(jax_enable_x64); declare a 32-bit type"
+            )
+        avals.append(aval.strip_weak_type())
+    return tuple(avals), tree
 
 
-class HostFunction:
-    """A Python function under a number by which programs call it, for as long as this object lives."""
-
-    __slots__ = ("__weakref__", "fun", "name", "number")
-
-    def __init__(self, fun: Callable[..., Sequence[Any]], name: str) -> None:
-        self.fun = fun
-        self.name = name
-        self.number = np.uint64(_native.callback_register(fun))
-
-    def __del__(self) -> None:
-        # At interpreter exit the module may be gone before its callbacks.
-        if getattr(_native, "callback_release", None) is not None and hasattr(self, "number"):
-            _native.callback_release(int(self.number))
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _shape(
-    *avals: Any, callback: HostFunction, result_avals: tuple[Any, ...], vmap_method: str | None
-) -> list[Any]:
-    return list(result_avals)
-
-
-def _lower(
-    ctx: Context, *operands: Value, callback: HostFunction, result_avals: Any, vmap_method: Any
-) -> list[Value]:
-    if ctx.module.platform != "cpu":
-        raise ValueError(f"pure_callback runs on CPU devices only, not on {ctx.module.platform}")
-    _native.register_python_callback_target(client("cpu"))
-    number = ctx.runtime_operand(callback.number, ShapedArray((), np.dtype(np.uint64)), callback)
-    attrs = 'call_target_name = "anima_python_callback", api_version = 4 : i32, backend_config = {}'
-    return ctx.ops("stablehlo.custom_call", (number, *operands), ctx.out_avals, attrs)
-
-
-def _batch(
-    axis: Axis, args: Any, dims: Any, *, callback: Any, result_avals: Any, vmap_method: Any
-) -> tuple[Any, Any]:
-    if vmap_method is None:
-        raise ValueError(
-            f"pure_callback of {callback}: vmap needs to know how the function takes batches; pass vmap_method, one of "
-            f"{', '.join(map(repr, _METHODS))}"
-        )
-    if vmap_method == "sequential":
-        return _sequential(axis, args, dims, callback, result_avals)
-    if vmap_method == "broadcast_all":
-        args = [hooks.broadcast_batch(a, axis.size, 0) if d is None else hooks.move_axis(a, d, 0) for a, d in zip(args, dims)]  # fmt: skip
-    else:
-        expand = vmap_method == "expand_dims"
-        args = [
-            (hooks.broadcast_batch(a, 1, 0) if expand else a) if d is None else hooks.move_axis(a, d, 0)
-            for a, d in zip(args, dims)
-        ]
-    batched = tuple(a.update(shape=(axis.size, *a.shape)) for a in result_avals)
-    outs = pure_callback_p.bind(*args, callback=callback, result_avals=batched, vmap_method=vmap_method)
-    return outs, [0] * len(outs)
-
-
-def _sequential(axis: Axis, args: Any, dims: Any, callback: Any, result_avals: Any) -> tuple[Any, Any]:
-    """One call a row. The rows are cut out in the program, so the function sees what it would see unbatched."""
-    rows = []
-    for index in range(axis.size):
-        row = [a if d is None else _row(hooks.move_axis(a, d, 0), index) for a, d in zip(args, dims)]
-        rows.append(
-            pure_callback_p.bind(*row, callback=callback, result_avals=result_avals, vmap_method="sequential")
-        )
-    if not rows:
-        empty = [a.update(shape=(0, *a.shape)) for a in result_avals]
-        return [hooks.zeros(a) for a in empty], [0] * len(empty)
-    join = primitives["concatenate"]
-    outs = [
-        join.bind(*[hooks.broadcast_batch(x, 1, 0) for x in column], dimension=0) for column in zip(*rows)
-    ]
-    return outs, [0] * len(outs)
-
-
-def _row(x: Any, index: int) -> Any:
-    aval = shaped(x)
-    stop = (index + 1, *aval.shape[1:])
-    part = primitives["slice"].bind(
-        x, start_indices=(index, *(0,) * (aval.ndim - 1)), limit_indices=stop, strides=None
-    )
-    return primitives["reshape"].bind(part, new_sizes=aval.shape[1:])
-
-
-_NO_DERIVATIVE = Missing(
-    "a Python function has no derivative known here; wrap the call in custom_jvp or custom_vjp"
-)
-
-pure_callback_p = Primitive(
-    "pure_callback",
-    shape=_shape,
-    lower=_lower,
-    jvp=_NO_DERIVATIVE,
-    transpose=_NO_DERIVATIVE,
-    batch=_batch,
-    multiple_results=True,
-)
+def _check_sharding(what: str, sharding: Any) -> Sharding | None:
+    if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
+        raise TypeError(f"{what}: sharding must be a SingleDeviceSharding or None, got {sharding!r:.80}")
+    return sharding
 
 
 def pure_callback(
@@ -138,16 +66,21 @@ def pure_callback(
     """Call a Python function from a compiled program, on the values at run time.
 
     Args:
-      callback: a function of NumPy arrays without side effects; it may be called any number of times, or not at all
-        if its result is not used.
+      callback: a function of arrays without side effects; it may be called any number of times, or not at all if its
+        result is not used.
       result_shape_dtypes: a pytree of `ShapeDtypeStruct`s, or anything with a shape and a dtype: what it returns.
       args, kwargs: its arguments, pytrees of arrays.
-      vmap_method: what `vmap` does: "sequential" calls it once a row, "expand_dims" gives every argument a leading
-        axis (of size 1 if it is not mapped), "broadcast_all" gives it its full size. None: `vmap` raises.
+      sharding: a `SingleDeviceSharding` naming the device of a program over several that calls it, on whole arrays; by
+        default the first.
+      vmap_method: what `vmap` does: "sequential" calls it once a row, "sequential_unrolled" too, without a loop in the
+        program, "expand_dims" gives every argument a leading axis (of size 1 if it is not mapped), "broadcast_all"
+        gives it its full size, "legacy_vectorized" leaves unmapped arguments as they are. None: `vmap` raises.
     Returns:
       What `callback` returned, as arrays.
     Raises:
-      ValueError: an option is unknown. Errors of the callback itself end the program with their message.
+      TypeError, ValueError: an argument or an option is none. JaxRuntimeError: `callback` raised, or returned other
+        types than declared; in a compiled program that comes where a result is used. It has no derivative: wrap it in
+        `custom_jvp` or `custom_vjp`.
 
     >>> import anima, anima.numpy as np, numpy
     >>> f = anima.jit(lambda x: anima.pure_callback(numpy.sinc, x, x))
@@ -155,23 +88,68 @@ def pure_callback(
     [1.    0.637]
     """
     check_callable(callback, "pure_callback")
-    if vmap_method is not None and vmap_method not in _METHODS:
+    if vmap_method is not None and vmap_method not in VMAP_METHODS:
         raise ValueError(
-            f"pure_callback: vmap_method must be one of {', '.join(map(repr, _METHODS))}, got {vmap_method!r}"
+            f"pure_callback: vmap_method must be one of {', '.join(map(repr, VMAP_METHODS))}, got {vmap_method!r}"
         )
+    _check_sharding("pure_callback", sharding)
     leaves, in_tree = tree_flatten((args, kwargs))
     leaves = check_inputs(leaves, callback, "pure_callback", args, kwargs)
-    structs, out_tree = tree_flatten(result_shape_dtypes)
-    avals: tuple[Any, ...] = tuple(abstract_leaf(s) for s in structs)
-    avals = tuple(a.strip_weak_type() for a in avals)
+    avals, out_tree = _declared("pure_callback", result_shape_dtypes)
+    function = HostFunction("pure_callback", name_of(callback), callback, in_tree, out_tree)
+    outs = pure_callback_p.bind(
+        *leaves, callback=function, result_avals=avals, sharding=sharding, vmap_method=vmap_method
+    )
+    return tree_unflatten(out_tree, outs)
 
-    def on_host(*values: Any) -> list[Any]:
-        given_args, given_kwargs = tree_unflatten(in_tree, values)
-        results, tree = tree_flatten(callback(*given_args, **given_kwargs))
-        if tree != out_tree:
-            raise ValueError(f"{name_of(callback)} returned {tree}, but result_shape_dtypes is {out_tree}")
-        return [np.asarray(r) for r in results]
 
-    holder = HostFunction(on_host, name_of(callback))
-    outs = pure_callback_p.bind(*leaves, callback=holder, result_avals=avals, vmap_method=vmap_method)
+def io_callback(
+    callback: Callable[..., Any],
+    result_shape_dtypes: Any,
+    *args: Any,
+    sharding: Any = None,
+    ordered: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Call a Python function with side effects from a compiled program, exactly as often as the program says.
+
+    Args:
+      callback: a function of arrays.
+      result_shape_dtypes: a pytree of `ShapeDtypeStruct`s, or anything with a shape and a dtype: what it returns; None
+        for nothing.
+      args, kwargs: its arguments, pytrees of arrays.
+      sharding: a `SingleDeviceSharding` naming the device of a program over several that calls it, on whole arrays; by
+        default the first.
+      ordered: whether it runs after all ordered callbacks that come before it in the program, and in earlier programs
+        of this thread.
+    Returns:
+      What `callback` returned, as arrays.
+    Raises:
+      TypeError, ValueError: an argument or an option is none. JaxRuntimeError: `callback` raised, or returned other
+        types than declared; in a compiled program that comes where a result is used, and from `effects_barrier`.
+        Under `vmap` it is called once an example if it is not ordered, else `vmap` raises. It has no derivative.
+
+    >>> import anima, anima.numpy as np
+    >>> from anima.experimental import io_callback
+    >>> seen = []
+    >>> @anima.jit
+    ... def f(x):
+    ...     io_callback(lambda v: seen.append(float(v)), None, x, ordered=True)
+    ...     io_callback(lambda v: seen.append(float(v)), None, -x, ordered=True)
+    ...     return x + 1
+    >>> print(f(2.0))
+    3.0
+    >>> anima.effects_barrier()
+    >>> seen
+    [2.0, -2.0]
+    """
+    check_callable(callback, "io_callback")
+    _check_sharding("io_callback", sharding)
+    leaves, in_tree = tree_flatten((args, kwargs))
+    leaves = check_inputs(leaves, callback, "io_callback", args, kwargs)
+    avals, out_tree = _declared("io_callback", result_shape_dtypes)
+    function = HostFunction("io_callback", name_of(callback), callback, in_tree, out_tree)
+    outs = io_callback_p.bind(
+        *leaves, callback=function, result_avals=avals, sharding=sharding, ordered=bool(ordered)
+    )
     return tree_unflatten(out_tree, outs)

@@ -11,19 +11,22 @@ import functools
 import struct
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anima import _native
 from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
-from anima.config import disable_jit, explain_cache_misses
+from anima.config import disable_jit, explain_cache_misses, no_tracing
+from anima.core.axes import named_axes
+from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.interpreters.stage import hoist_consts, stage
-from anima.runtime import finite, logs, sharded
-from anima.runtime.dispatch import Program, check_operand, device_of
+from anima.runtime import finite, sharded
+from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
+from anima.runtime.effects import kept_by_caller, plans_of
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -32,8 +35,9 @@ from anima.transforms.arguments import (
     name_of,
     signature_of,
 )
+from anima.transforms.explain import TraceKey, explain_miss
 from anima.transforms.jit_primitive import jit_p
-from anima.transforms.stages import Lowered, Traced
+from anima.transforms.stages import CallSignature, Lowered, Traced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +101,7 @@ def forget_programs() -> None:
     _own_programs.clear()
 
 
-class _Static:
+class Static:
     """A static argument in a key: equal only to an equal value of the same type, floats to the last bit.
 
     So are the items of tuples. The signatures that C++ keeps tell static values apart in the same way.
@@ -107,7 +111,7 @@ class _Static:
 
     def __init__(self, value: Any) -> None:
         if type(value) is tuple:
-            value = tuple([_Static(item) for item in value])
+            value = tuple([Static(item) for item in value])
         elif type(value) is float:
             value = (float, struct.pack("d", value))
         elif type(value) is complex:
@@ -115,7 +119,7 @@ class _Static:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is _Static and type(self.value) is type(other.value) and self.value == other.value
+        return type(other) is Static and type(self.value) is type(other.value) and self.value == other.value
 
     def __hash__(self) -> int:
         return hash((type(self.value), self.value))
@@ -136,8 +140,8 @@ def _split_static(
     for where, value in (*((f"number {i}", v) for i, v in static_args.items()), *static_kwargs.items()):
         _check_hashable(fun, where, value)
     key = (
-        tuple((i, _Static(v)) for i, v in static_args.items()),
-        tuple((n, _Static(v)) for n, v in sorted(static_kwargs.items())),
+        tuple((i, Static(v)) for i, v in static_args.items()),
+        tuple((n, Static(v)) for n, v in sorted(static_kwargs.items())),
     )
     count = len(args)
 
@@ -153,6 +157,10 @@ def _split_static(
 
 
 def _check_hashable(fun: Any, where: str, value: Any) -> None:
+    if isinstance(value, Tracer):
+        raise ValueError(
+            f"static argument {where} of {name_of(fun)} is a traced value: {value!r}; static arguments must be known while tracing"
+        )
     try:
         hash(value)
     except TypeError:
@@ -160,13 +168,10 @@ def _check_hashable(fun: Any, where: str, value: Any) -> None:
             f"static argument {where} of {name_of(fun)} has the unhashable type {type(value).__name__}: static "
             "arguments are compared with those of earlier calls; use a hashable type (a tuple instead of a list)"
         ) from None
-    if isinstance(value, Tracer):
-        raise TypeError(
-            f"static argument {where} of {name_of(fun)} is a traced value: {value!r}; static arguments must be known while tracing"
-        )
 
 
-def _check_leaves(call: CompiledCall, leaves: list[Any], args: Any, kwargs: Any, tracers: bool) -> None:
+def _check_leaves(call: CompiledCall, parts: _Call, tracers: bool) -> None:
+    leaves = parts.leaves
     for index, leaf in enumerate(leaves):
         if tracers and isinstance(leaf, Tracer):
             continue
@@ -175,7 +180,7 @@ def _check_leaves(call: CompiledCall, leaves: list[Any], args: Any, kwargs: Any,
         except TypeError as error:
             if isinstance(leaf, Tracer):
                 raise
-            name = leaf_names(call.fun, args, kwargs)[index]
+            name = parts.names(call)()[index]
             raise TypeError(
                 f"cannot interpret value of type {type(leaf).__name__} as an array: argument {name} of "
                 f"{name_of(call.fun)}. If it is no array but a setting, name it in static_argnums or static_argnames."
@@ -185,25 +190,26 @@ def _check_leaves(call: CompiledCall, leaves: list[Any], args: Any, kwargs: Any,
 class _Call:
     """One call's arguments, taken apart."""
 
-    __slots__ = ("args", "fun", "in_tree", "kwargs", "leaves", "static")
+    __slots__ = ("args", "fun", "in_tree", "kwargs", "leaves", "positions", "static")
 
     def __init__(
         self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool
     ) -> None:
         *dynamic, self.static, self.fun = _split_static(call, args, kwargs)
         (self.args, self.kwargs), self.leaves, self.in_tree = flatten_for_program(tuple(dynamic))
-        _check_leaves(call, self.leaves, self.args, self.kwargs, tracers)
+        self.positions = [i for i in range(len(args)) if i not in call.spec.static_argnums]
+        _check_leaves(call, self, tracers)
 
     def program(self, call: CompiledCall) -> TracedProgram:
         """The traced program for these arguments, from the table if it is there."""
         avals = tuple([aval_of(x) for x in self.leaves])
-        key = (_native.options_key(), self.in_tree, avals, self.static, call.spec.key)
+        key = TraceKey(_native.options_key(), self.in_tree, avals, self.static, call.spec.key, named_axes())
         table = _programs_of(call)
         known: TracedProgram | None = table.get(key)
         if known is not None:
             return known
         if explain_cache_misses.value:
-            _explain(call, key, table)
+            explain_miss(call.fun, key, tuple(table), self.names(call)())
         program = self._trace(call, avals)
         if not any(isinstance(c, Tracer) for c in program.consts):
             if len(table) >= _MAX_PROGRAMS:
@@ -211,32 +217,37 @@ class _Call:
             program = table.setdefault(key, program)
         return program
 
+    def names(self, call: CompiledCall) -> LazyNames:
+        return LazyNames(call.fun, self.positions, self.args, self.kwargs)
+
     def _trace(self, call: CompiledCall, avals: Sequence[Any]) -> TracedProgram:
+        if no_tracing.value:
+            raise RuntimeError(
+                f"jit would have to trace {name_of(call.fun)}, but the option jax_no_tracing is on"
+            )
         flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
-        names = _LazyNames(call.fun, self.args, self.kwargs)
-        jaxpr, consts = stage(flat, avals, name, names)
+        jaxpr, consts = stage(flat, avals, name, self.names(call))
         return TracedProgram(ClosedJaxpr(hoist_consts(jaxpr), []), consts, self.in_tree, flat.out_tree, name)
 
 
-class _LazyNames:
-    """Names of the argument leaves, worked out when a message asks for one."""
+class LazyNames:
+    """Names of the argument leaves, worked out when a message asks for one; `positions` are the arguments' own."""
 
-    def __init__(self, fun: Any, args: Any, kwargs: Any) -> None:
+    __slots__ = ("_fun", "_kwarg_trees", "_positions", "_trees")
+
+    def __init__(self, fun: Any, positions: Sequence[int], args: Any, kwargs: Any) -> None:
         self._fun = fun
+        self._positions = positions
         self._trees = [tree_flatten(a)[1] for a in args]
         self._kwarg_trees = {k: tree_flatten(v)[1] for k, v in kwargs.items()}
 
     def __call__(self) -> list[str]:
-        empty = [tree_unflatten(t, [0] * t.num_leaves) for t in self._trees]
+        names: list[str] = []
+        for position, tree in zip(self._positions, self._trees):
+            names += leaf_names(self._fun, [tree_unflatten(tree, [0] * tree.num_leaves)], {}, position)
         keywords = {k: tree_unflatten(t, [0] * t.num_leaves) for k, t in self._kwarg_trees.items()}
-        return leaf_names(self._fun, empty, keywords)
-
-
-def _explain(call: CompiledCall, key: Any, table: dict[Any, Any]) -> None:
-    known = f"{len(table)} programs are known for it" if table else "it was never traced before"
-    avals = ", ".join([a.str_short() for a in key[2]])
-    logs.warn("tracing %s for arguments (%s): %s", name_of(call.fun), avals, known)
+        return names + leaf_names(self._fun, (), keywords)
 
 
 def _donated(spec: JitSpec, parts: _Call) -> list[int]:
@@ -259,7 +270,9 @@ def _donated(spec: JitSpec, parts: _Call) -> list[int]:
     return donated
 
 
-def _lower(call: CompiledCall, parts: _Call, traced: TracedProgram) -> tuple[Program, bool]:
+def _lower(
+    call: CompiledCall, parts: _Call, traced: TracedProgram, platform: str | None = None
+) -> tuple[Program, bool]:
     """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
     device, committed = device_of(parts.leaves, name_of(call.fun))
     closed = bind_consts(traced)
@@ -269,6 +282,7 @@ def _lower(call: CompiledCall, parts: _Call, traced: TracedProgram) -> tuple[Pro
         device,
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
+        platform=platform,
     )
     return program, committed
 
@@ -277,14 +291,16 @@ def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded
     """The program of a call lowered for the devices of its shardings."""
     spec: JitSpec = call.spec
     given = spec.in_shardings
-    if given is not sharded.UNSPECIFIED:
-        # Keyword arguments have no place in in_shardings: they follow themselves.
-        given = (tuple(given) if isinstance(given, list) else given, None)
+    # Keyword arguments have no place in in_shardings: they follow themselves.
+    of_args, of_kwargs = traced.in_tree.children()
+    wished = sharded.flatten_shardings(
+        "jit in_shardings", of_args, tuple(given) if isinstance(given, list) else given
+    )
     return sharded.ShardedProgram(
         bind_consts(traced),
         f"jit_{traced.name}",
         parts.leaves,
-        wished=sharded.flatten_shardings("jit in_shardings", traced.in_tree, given),
+        wished=[*wished, *[None] * of_kwargs.num_leaves],
         results=sharded.flatten_shardings("jit out_shardings", traced.out_tree, spec.out_shardings),
         donate=_donated(spec, parts),
     )
@@ -311,7 +327,10 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return call.fun(*args, **kwargs), None
     parts = _Call(call, args, kwargs, tracers=False)
     traced = parts.program(call)
+    check_execution(name_of(call.fun))
     spec: JitSpec = call.spec
+    if reaches_host(traced.closed.effects):
+        return _run_effectful(call, parts, traced), None
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
@@ -323,7 +342,27 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         out = plan.execute(parts.leaves)
         finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
         return out, None
-    return plan.execute(parts.leaves), plan
+    return plan.execute(parts.leaves), kept_by_caller(plan)
+
+
+def _run_effectful(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
+    """The results of a program that has effects on the host; its plan is kept with the program."""
+    spec: JitSpec = call.spec
+    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+        program_over = _sharded(call, parts, traced)
+        return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
+    device, committed = device_of(parts.leaves, name_of(call.fun))
+    key = (spec, _native.options_key(), device, committed)
+    plans = plans_of(traced.closed.jaxpr)
+    plan = plans.get(key)
+    if plan is None:
+        program, committed = _lower(call, parts, traced)
+        executable = program.compile(spec.compiler_options)
+        plan = plans[key] = program.plan(executable, out_tree=traced.out_tree, committed=committed)
+    out = plan.execute(parts.leaves)
+    if finite.wanted():
+        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
+    return out
 
 
 def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -362,15 +401,22 @@ def compiled_call(
 # ---------------------------------------------------------------------------------------------
 # The public face.
 
+_NOT_GIVEN: Any = object()
+
 
 def _as_tuple(value: Any, kind: type, what: str) -> tuple[Any, ...]:
     if value is None:
         return ()
-    items = (value,) if isinstance(value, kind) else tuple(value)
+    single = isinstance(value, kind) or (kind is int and hasattr(value, "__index__"))
+    if not single and (isinstance(value, str) or not isinstance(value, Iterable)):
+        raise TypeError(f"jit: {what} must be one or several values of type {kind.__name__}, got {value!r}")
+    items = [value] if single else list(value)
+    if kind is int:
+        items = [i.__index__() if hasattr(i, "__index__") and not isinstance(i, bool) else i for i in items]
     for item in items:
         if not isinstance(item, kind) or isinstance(item, bool):
             raise TypeError(f"jit: {what} must be {kind.__name__}s, got {item!r}")
-    return items
+    return tuple(items)
 
 
 def resolve_arguments(
@@ -412,7 +458,7 @@ def resolve_arguments(
 
 
 def jit(
-    fun: Callable[..., Any] | None = None,
+    fun: Any = _NOT_GIVEN,
     /,
     *,
     in_shardings: Any = sharded.UNSPECIFIED,
@@ -455,7 +501,7 @@ def jit(
         static_argnames=static_argnames, donate_argnums=donate_argnums, donate_argnames=donate_argnames,
         keep_unused=keep_unused, inline=inline, compiler_options=compiler_options, device=device, backend=backend,
     )  # fmt: skip
-    if fun is None:
+    if fun is _NOT_GIVEN:
         return functools.partial(jit, **options)
     check_callable(fun, "jit")
     statics, static_names = resolve_arguments(fun, static_argnums, static_argnames, "static")
@@ -479,17 +525,22 @@ def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
     """Trace for these arguments (arrays or `ShapeDtypeStruct`s) without compiling: has `.jaxpr` and `.lower()`."""
     parts = _Call(call, args, kwargs, tracers=True)
     traced = parts.program(call)
-    return Traced(traced, bind_consts(traced), lambda: _lowered(call, parts, traced))
+    closed = bind_consts(traced)
+    trees = traced.in_tree, traced.out_tree
+    signature = CallSignature(traced.name, parts.names(call), trees, closed, _donated(call.spec, parts))
+    return Traced(signature, closed, lambda platform: _lowered(call, parts, traced, signature, platform))
 
 
-def _lowered(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Lowered:
+def _lowered(
+    call: CompiledCall, parts: _Call, traced: TracedProgram, signature: CallSignature, platform: str | None
+) -> Lowered:
     spec: JitSpec = call.spec
-    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+    if platform is None and sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
         program: Any = _sharded(call, parts, traced)
         committed = True
     else:
-        program, committed = _lower(call, parts, traced)
-    return Lowered(program, traced, committed, spec.compiler_options)
+        program, committed = _lower(call, parts, traced, platform)
+    return Lowered(signature, program, committed, spec.compiler_options)
 
 
 def _lower_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Lowered:

@@ -13,8 +13,11 @@ from anima.core.effects import Effects
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Primitive, Zero
 from anima.interpreters.batch import Axis, batch_jaxpr
+from anima.interpreters.dce import dce_closed
 from anima.interpreters.jvp import jvp_jaxpr
 from anima.interpreters.linearize import linearize_jaxpr
+from anima.interpreters.partial import Division, Flags, divided_call
+from anima.interpreters.taylor import Series, series_of_call
 from anima.interpreters.transpose import transpose_jaxpr
 from anima.lowering.module import Context, Value
 from anima.runtime.dispatch import eager_by_program
@@ -80,6 +83,22 @@ def _batch(axis: Axis, args: Any, dims: Any, *, jaxpr: ClosedJaxpr, name: str) -
     return jit_p.bind(*args, jaxpr=derived, name=name), out_dims
 
 
+def _taylor(
+    primals: Sequence[Any], series: Sequence[Series], order: int, *, jaxpr: ClosedJaxpr, name: str
+) -> tuple[list[Any], list[Series]]:
+    bind = lambda derived, terms: jit_p.bind(*primals, *terms, jaxpr=derived, name=name)
+    return series_of_call(bind, jaxpr, primals, series, order)
+
+
+def _dce(used: Flags, *, jaxpr: ClosedJaxpr, name: str) -> tuple[list[bool], Flags, dict[str, Any]]:
+    reduced, inputs = dce_closed(jaxpr, used)
+    return inputs, used, {"jaxpr": reduced, "name": name}
+
+
+def _partial(unknown: Flags, *, jaxpr: ClosedJaxpr, name: str) -> Division:
+    return divided_call(jaxpr, unknown, {"jaxpr": jaxpr, "name": name}, "jaxpr")
+
+
 jit_p = Primitive(
     "jit",
     shape=_shape,
@@ -89,6 +108,9 @@ jit_p = Primitive(
     transpose=_transpose,
     batch=_batch,
     effects=_effects,
+    dce=_dce,
+    partial=_partial,
+    taylor=_taylor,
     multiple_results=True,
 )
 jit_p.eager = eager_by_program(jit_p, "jaxpr")

@@ -1,7 +1,8 @@
 """The `device_put` primitive: where a value lies, as an operation that transformations see.
 
 Invariant: it changes no number. Eagerly it moves; in a program over several devices a sharding becomes a constraint
-on the partitioner; in a program for one device, which runs where its arguments are, it is nothing.
+on the partitioner; in a program for one device, which runs where its arguments are, it is nothing. Under `vmap` the mapped
+axis is split over the map's `spmd_axis_name`; without one the partitioner chooses, and eagerly it is not split.
 """
 
 from __future__ import annotations
@@ -26,11 +27,20 @@ def put(value: Any, where: Any) -> Any:
     )
 
 
+def _eager(value: Any, *, where: Any) -> Any:
+    if isinstance(where, NamedSharding) and where.spec.unconstrained_dims():
+        chosen = [None if entry is PartitionSpec.UNCONSTRAINED else entry for entry in where.spec]
+        where = where.update(spec=PartitionSpec(*chosen))
+    return put(value, where)
+
+
 def _lower(ctx: Context, x: Value, *, where: Any) -> Value:
     if ctx.module.partitions == 1 or not isinstance(where, Sharding):
         return x
     hlo = where.hlo(physical_aval(x.aval).ndim)  # type: ignore[arg-type]
-    attrs = f'call_target_name = "Sharding", mhlo.sharding = "{hlo}", backend_config = ""'
+    free = where.spec.unconstrained_dims() if isinstance(where, NamedSharding) else ()
+    config = f"unspecified_dims=[{','.join(map(str, free))}]" if free else ""
+    attrs = f'call_target_name = "Sharding", mhlo.sharding = "{hlo}", backend_config = "{config}"'
     return ctx.op("stablehlo.custom_call", (x,), attrs=attrs)
 
 
@@ -44,7 +54,7 @@ def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
     if isinstance(where, NamedSharding):
         entries = list(where.spec)
         entries += [None] * max(0, d - len(entries))
-        entries.insert(d, axis.spmd_name)
+        entries.insert(d, PartitionSpec.UNCONSTRAINED if axis.spmd_name is None else axis.spmd_name)
         where = NamedSharding(where.mesh, PartitionSpec(*entries))
     return device_put_p.bind(x, where=where), d
 
@@ -57,4 +67,4 @@ device_put_p = Primitive(
     transpose=lambda ct, x, *, where: [ct],
     batch=_batch,
 )
-device_put_p.eager = put
+device_put_p.eager = _eager

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from anima import dtypes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.axes import AxisTrace, NamedAxes
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import aval_of, register_value_type
+from anima.core.trace import Tracer, ambient, aval_of, get_trace, register_value_type
 from anima.interpreters.stage import mark_dropped, stage
 from anima.lax.shape import check_shape
+from anima.sharding import NamedSharding, PartitionSpec, Sharding, get_mesh
+from anima.sharding.formats import Format
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -28,28 +32,76 @@ class ShapeDtypeStruct:
     Args:
       shape: a tuple of integers.
       dtype: the element type.
-      sharding: how it lies over devices, or None.
+      sharding: how it lies over devices: a sharding, a format, or a partition spec for the mesh that `set_mesh` set. A
+        program lowered for the struct takes arguments laid out so.
       weak_type: whether it yields in promotion, as a Python scalar does.
+      manual_axis_type: what is known of its variation over the axes of a `shard_map`.
+    Raises:
+      TypeError, ValueError: an argument is of another kind.
 
     >>> import anima, anima.numpy as np
     >>> anima.ShapeDtypeStruct((3,), np.float32)
     ShapeDtypeStruct(shape=(3,), dtype=float32)
     """
 
-    __slots__ = ("dtype", "shape", "sharding", "weak_type")
+    __slots__ = ("dtype", "manual_axis_type", "shape", "sharding", "weak_type")
 
-    def __init__(self, shape: Any, dtype: Any, *, sharding: Any = None, weak_type: bool = False) -> None:
+    shape: tuple[int, ...]
+    dtype: Any
+    sharding: Sharding | None
+    weak_type: bool
+    manual_axis_type: Any
+
+    def __init__(
+        self,
+        shape: Any,
+        dtype: Any,
+        *,
+        sharding: Any = None,
+        weak_type: bool = False,
+        manual_axis_type: Any = None,
+    ) -> None:
         if dtype is None:
             raise ValueError("ShapeDtypeStruct: dtype must be given")
-        self.shape = check_shape("ShapeDtypeStruct", shape)
-        self.dtype = dtypes.as_dtype(dtype)
-        self.sharding = sharding
-        self.weak_type = weak_type
+        put = object.__setattr__
+        put(self, "shape", check_shape("ShapeDtypeStruct", shape))
+        put(self, "dtype", dtypes.as_dtype(dtype))
+        put(self, "sharding", _checked_sharding(sharding))
+        put(self, "weak_type", bool(weak_type))
+        put(self, "manual_axis_type", manual_axis_type)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise RuntimeError(
+            f"ShapeDtypeStruct: {name} cannot be set; update({name}=...) returns a struct with another value"
+        )
+
+    def __delattr__(self, name: str) -> NoReturn:
+        self.__setattr__(name, None)
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, tuple([getattr(self, name) for name in self.__slots__])
 
     @classmethod
     def of(cls, aval: Any) -> ShapeDtypeStruct:
         """The struct for an aval."""
         return cls(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+    @classmethod
+    def like(cls, x: Any) -> ShapeDtypeStruct:
+        """The struct that stands for an array, a number or another struct.
+
+        >>> import anima, anima.numpy as np
+        >>> anima.ShapeDtypeStruct.like(np.ones(3)).shape
+        (3,)
+        """
+        aval: Any = abstract_leaf(x)
+        sharding = None if isinstance(x, Tracer) else getattr(x, "sharding", None)
+        return cls.of(aval).update(sharding=sharding)
+
+    @property
+    def format(self) -> Format:
+        """The sharding, with the layout in memory left open."""
+        return Format(None, self.sharding)
 
     @property
     def ndim(self) -> int:
@@ -63,6 +115,12 @@ class ShapeDtypeStruct:
         """A copy with some fields replaced."""
         fields = {name: getattr(self, name) for name in self.__slots__} | changes
         return ShapeDtypeStruct(**fields)
+
+    def __copy__(self) -> ShapeDtypeStruct:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ShapeDtypeStruct:
+        return self
 
     def __len__(self) -> int:
         if not self.shape:
@@ -81,6 +139,30 @@ class ShapeDtypeStruct:
         weak = ", weak_type=True" if self.weak_type else ""
         sharding = f", sharding={self.sharding}" if self.sharding is not None else ""
         return f"ShapeDtypeStruct(shape={self.shape}, dtype={dtypes.dtype_name(self.dtype)}{weak}{sharding})"
+
+
+def _rebuilt(dtype: Any, manual_axis_type: Any, shape: Any, sharding: Any, weak_type: bool) -> Any:
+    return ShapeDtypeStruct(
+        shape, dtype, sharding=sharding, weak_type=weak_type, manual_axis_type=manual_axis_type
+    )
+
+
+def _checked_sharding(sharding: Any) -> Sharding | None:
+    if isinstance(sharding, Format):
+        sharding = sharding.sharding
+    if sharding is None or isinstance(sharding, Sharding):
+        return sharding
+    if isinstance(sharding, PartitionSpec):
+        mesh = get_mesh()
+        if mesh.empty:
+            raise TypeError(
+                "ShapeDtypeStruct: a PartitionSpec as sharding needs a mesh: set one with set_mesh, or pass "
+                "NamedSharding(mesh, spec)"
+            )
+        return NamedSharding(mesh, sharding)
+    raise ValueError(
+        f"ShapeDtypeStruct: sharding must be a Sharding, a PartitionSpec or a Format, got {sharding!r:.80}"
+    )
 
 
 def _struct_aval(struct: Any) -> AbstractValue:
@@ -133,6 +215,18 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])
 
 
+def _check_axis_env(axis_env: Any) -> NamedAxes:
+    try:
+        pairs = [(name, operator.index(size)) for name, size in axis_env or ()]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"make_jaxpr: axis_env must be a list of pairs of a name and an integer, got {axis_env!r}"
+        ) from None
+    if any(size < 0 for _, size in pairs):
+        raise ValueError(f"make_jaxpr: sizes in axis_env must not be negative, got {axis_env!r}")
+    return tuple(reversed(pairs))  # the last one is the innermost
+
+
 def make_jaxpr(
     fun: Callable[..., Any],
     static_argnums: int | Any = (),
@@ -143,6 +237,7 @@ def make_jaxpr(
 
     Args:
       static_argnums: arguments passed to `fun` as they are.
+      axis_env: pairs of a name and a size: axes over which `fun` may use collectives, as if it were mapped.
       return_shape: also return the result's `ShapeDtypeStruct`s.
     Returns:
       A function with `fun`'s arguments returning a `ClosedJaxpr`.
@@ -153,25 +248,29 @@ def make_jaxpr(
     """
     check_callable(fun, "make_jaxpr")
     statics = normalize_argnums(static_argnums, "make_jaxpr: static_argnums")
-    if axis_env:
-        raise ValueError(
-            "make_jaxpr: give axis names with vmap(axis_name=...) around the function, not with axis_env"
-        )
+    axes = _check_axis_env(axis_env)
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        fixed = {n % len(args): args[n] for n in statics if -len(args) <= n < len(args)}
+        for number in statics:
+            if not -len(args) <= number < len(args):
+                raise ValueError(
+                    f"make_jaxpr: static_argnums {number} is out of range: {name_of(fun)} is called with {len(args)} "
+                    "positional arguments"
+                )
+        fixed = {n % len(args): args[n] for n in statics}
 
         def dynamic(*values: Any, **keywords: Any) -> Any:
             given = iter(values)
             return fun(*[fixed[i] if i in fixed else next(given) for i in range(len(args))], **keywords)
 
         dynamic.__name__ = name_of(fun)
-        closed, out_tree = _trace(
-            dynamic if fixed else fun,
-            tuple(a for i, a in enumerate(args) if i not in fixed),
-            kwargs,
-            "make_jaxpr",
-        )
+        with ambient(AxisTrace(get_trace(), axes) if axes else get_trace()):
+            closed, out_tree = _trace(
+                dynamic if fixed else fun,
+                tuple(a for i, a in enumerate(args) if i not in fixed),
+                kwargs,
+                "make_jaxpr",
+            )
         shown = ClosedJaxpr(mark_dropped(closed.jaxpr), closed.consts)
         if return_shape:
             return shown, tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])

@@ -7,6 +7,7 @@ Invariant: the work is done by the native module; nothing here looks at the leav
 {'b': 4, 'w': [2, 3]}
 """
 
+from anima.tree import structures as structures  # further methods of structures
 from anima.tree.functions import (
     tree_all as all,
     tree_broadcast as broadcast,

@@ -7,7 +7,7 @@ Invariant: a tree is a leaf or a node: a tuple, a list, a dict, None, a named tu
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from anima import _native
@@ -18,7 +18,7 @@ from anima.tree.compare import (
     treedef_differences,
 )
 from anima.tree.keys import KeyEntry, KeyPath
-from anima.tree.registry import is_tree_node, register_dataclass, register_pytree_node
+from anima.tree.registry import is_named_tuple, is_tree_node, register_dataclass, register_pytree_node
 
 T = TypeVar("T")
 
@@ -252,7 +252,8 @@ def tree_transpose(
       a tree of structure ``inner_treedef`` of trees of structure ``outer_treedef``.
 
     Raises:
-      TypeError: the tree is not made of these structures.
+      TypeError: the tree does not have as many leaves as such a tree. Only their number is compared: a list may stand
+        where the structures have a tuple.
 
     >>> import anima
     >>> anima.tree.transpose(anima.tree.structure([0, 0]), None, [(1, "a"), (2, "b")])
@@ -265,7 +266,7 @@ def tree_transpose(
             raise TypeError("transpose: the outer structure has no leaves, so inner_treedef is needed")
         inner_treedef = tree_structure(subtrees[0])
     expected = outer_treedef.compose(inner_treedef)
-    if treedef != expected:
+    if treedef.num_leaves != expected.num_leaves:
         places = "; ".join([d.message("the tree", "that") for d in treedef_differences(treedef, expected)])
         raise TypeError(
             f"transpose: the tree is not one of structure {outer_treedef} of trees of structure {inner_treedef}: "
@@ -318,37 +319,12 @@ def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
     return _native.all_leaves(iterable, is_leaf)
 
 
-def build_tree(treedef: PyTreeDef, xs: Any) -> Any:
-    """The tree of a structure from nested iterables: whatever the nodes are, ``xs`` has iterables in their place.
-
-    Raises:
-      ValueError: the iterables are not as long as the nodes.
-    """
-    leaves: list[Any] = []
-
-    def visit(node: PyTreeDef, part: Any) -> None:
-        if node.is_leaf:
-            leaves.append(part)
-            return
-        parts = () if part is None else tuple(part)
-        children = node.children()
-        if len(parts) != len(children):
-            raise ValueError(
-                f"build_tree: {len(parts)} parts for a node with {len(children)} children: {node}"
-            )
-        for child, below in zip(children, parts):
-            visit(child, below)
-
-    visit(treedef, xs)
-    return treedef.unflatten(leaves)
-
-
 def _not(tree: Any) -> Callable[[Any], bool]:
     return lambda node: node is not tree
 
 
-def flatten_one_level(tree: Any) -> tuple[list[Any], Any]:
-    """The children of a node, and its aux data.
+def flatten_one_level(tree: Any) -> tuple[Sequence[Any], Any]:
+    """The children of a node, and its aux data: the keys of a dict, the class of a named tuple.
 
     Args:
       tree: a node.
@@ -358,13 +334,14 @@ def flatten_one_level(tree: Any) -> tuple[list[Any], Any]:
 
     >>> import anima
     >>> anima.tree_util.flatten_one_level({"b": [1], "a": 2})
-    ([2, [1]], ('a', 'b'))
+    ((2, [1]), ('a', 'b'))
     """
     children, treedef = tree_flatten(tree, _not(tree))
-    return children, _aux_data(treedef, tree)
+    aux = _aux_data(treedef, tree)
+    return (tuple(children) if type(tree) in (type(None), tuple, dict) else children), aux
 
 
-def flatten_one_level_with_keys(tree: Any) -> tuple[list[tuple[KeyEntry, Any]], Any]:
+def flatten_one_level_with_keys(tree: Any) -> tuple[Sequence[tuple[KeyEntry, Any]], Any]:
     """The children of a node with the keys that lead to them, and its aux data.
 
     Args:
@@ -375,10 +352,12 @@ def flatten_one_level_with_keys(tree: Any) -> tuple[list[tuple[KeyEntry, Any]], 
 
     >>> import anima
     >>> anima.tree_util.flatten_one_level_with_keys({"a": 2})
-    ([(DictKey(key='a'), 2)], ('a',))
+    (((DictKey(key='a'), 2),), ('a',))
     """
     pairs, treedef = tree_flatten_with_path(tree, _not(tree))
-    return [(path[0], child) for path, child in pairs if path], _aux_data(treedef, tree)
+    aux = _aux_data(treedef, tree)
+    children = [(path[0], child) for path, child in pairs if path]
+    return (tuple(children) if type(tree) in (type(None), tuple, list, dict) else children), aux
 
 
 def _aux_data(treedef: PyTreeDef, tree: Any) -> Any:
@@ -388,7 +367,9 @@ def _aux_data(treedef: PyTreeDef, tree: Any) -> Any:
             f"a {type(tree).__name__} is a leaf; only the nodes of trees have children: {tree!r}"
         )
     node_type, aux = node
-    return tuple(aux) if node_type is dict else aux
+    if node_type is dict:
+        return tuple(aux)
+    return node_type if is_named_tuple(node_type) else aux
 
 
 def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
@@ -402,13 +383,17 @@ def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
 
 
 def treedef_is_leaf(treedef: PyTreeDef) -> bool:
-    """Whether a structure is that of a single leaf.
+    """Whether a structure has no inner nodes with children: that of a leaf, of None, of an empty container.
+
+    The property ``treedef.is_leaf`` holds for a leaf alone.
 
     >>> import anima
     >>> anima.tree_util.treedef_is_leaf(anima.tree.structure(1.5))
     True
+    >>> anima.tree_util.treedef_is_leaf(anima.tree.structure([1.5]))
+    False
     """
-    return treedef.is_leaf
+    return treedef.num_nodes == 1
 
 
 def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
@@ -435,11 +420,11 @@ class PyTreeRegistry:
     register_node = staticmethod(register_pytree_node)
     register_dataclass_node = staticmethod(register_dataclass)
 
-    def flatten_one_level(self, tree: Any) -> tuple[list[Any], Any] | None:
+    def flatten_one_level(self, tree: Any) -> tuple[Sequence[Any], Any] | None:
         """The children and aux data of a node, or None for a leaf."""
         return flatten_one_level(tree) if is_tree_node(type(tree)) else None
 
-    def flatten_one_level_with_keys(self, tree: Any) -> tuple[list[tuple[KeyEntry, Any]], Any] | None:
+    def flatten_one_level_with_keys(self, tree: Any) -> tuple[Sequence[tuple[KeyEntry, Any]], Any] | None:
         """The children with their keys and the aux data of a node, or None for a leaf."""
         return flatten_one_level_with_keys(tree) if is_tree_node(type(tree)) else None
 

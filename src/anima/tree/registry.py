@@ -30,9 +30,14 @@ def is_tree_node(typ: type) -> bool:
     >>> anima.tree_util.is_tree_node(dict), anima.tree_util.is_tree_node(float)
     (True, False)
     """
-    if typ in _BUILTIN or typ in _registered:
-        return True
-    return issubclass(typ, tuple) and isinstance(getattr(typ, "_fields", None), tuple)
+    return typ in _BUILTIN or typ in _registered or is_named_tuple(typ)
+
+
+def is_named_tuple(typ: type) -> bool:
+    """Whether objects of exactly this type are taken apart as named tuples: it is one, and not registered."""
+    return (
+        typ not in _registered and issubclass(typ, tuple) and isinstance(getattr(typ, "_fields", None), tuple)
+    )
 
 
 def data_fields(typ: type) -> tuple[str, ...] | None:

@@ -91,9 +91,30 @@ WRONG_ON_GPU: dict[str, tuple[str, ...]] = {"int2": ("cummax",), "float8_e8m0fnu
 
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
 ELSEWHERE: dict[str, str] = {
+    "all_gather": "lax/test_collectives.py",
+    "all_to_all": "lax/test_collectives.py",
+    "axis_index": "lax/test_collectives.py",
+    "pbroadcast": "lax/test_collectives.py",
+    "pmax": "lax/test_collectives.py",
+    "pmin": "lax/test_collectives.py",
+    "ppermute": "lax/test_collectives.py",
+    "psum": "lax/test_collectives.py",
+    "reduce_scatter": "lax/test_collectives.py",
+    "checkpoint": "transforms/test_checkpoint.py",
+    "custom_jvp_call": "transforms/test_custom_jvp.py",
+    "custom_lin": "transforms/test_custom_vjp.py",
+    "custom_vjp_call": "transforms/test_custom_vjp.py",
+    "custom_vmap_call": "transforms/test_custom_vmap.py",
     "device_put": "transforms/test_placement.py",
     "jit": "transforms/test_jit.py",
+    "linear_call": "transforms/test_linear.py",
+    "name": "transforms/test_checkpoint.py",
     "pure_callback": "transforms/test_callbacks.py",
+    "refuse_steps": "lax/control/test_max_steps.py",
+    "remat_opt": "transforms/test_custom_vjp.py",
+    "replay": "lax/control/test_max_steps.py",
+    "saving_while": "lax/control/test_max_steps.py",
+    "transfer": "transforms/test_checkpoint.py",
 }
 
 

@@ -46,12 +46,12 @@ def _powers(n: Any, x: Any, w: Any) -> tuple[np.ndarray, np.ndarray]:
     return count, x
 
 
-def _loop(n: Any, x: Any, w: Any) -> Any:
+def _loop(n: Any, x: Any, w: Any, **options: Any) -> Any:
     def body(state: Any) -> Any:
         count, x = state
         return lax.add(count, np.int32(1)), lax.add(lax.mul(x, w), lax.cos(x))
 
-    return lax.while_loop(lambda state: lax.lt(state[0], n), body, (np.int32(0), x))
+    return lax.while_loop(lambda state: lax.lt(state[0], n), body, (np.int32(0), x), **options)
 
 
 def _sine_or_square(x: Any) -> np.ndarray:
@@ -74,6 +74,22 @@ def _nested_scan(x: Any, ys: Any) -> Any:
         return x, x
 
     return lax.scan(step, x, ys)
+
+
+def _halved(x: Any) -> Any:
+    return lax.mul(x, lax.full_like(x, 0.5))
+
+
+def _solved(w: Any, b: Any) -> Any:
+    """The solution of `w * x + x == b`."""
+    solve = lambda matvec, b: lax.div(b, lax.add(w, lax.full_like(w, 1)))
+    return lax.custom_linear_solve(lambda x: lax.add(lax.mul(w, x), x), b, solve, symmetric=True)
+
+
+def _square_root(a: Any) -> Any:
+    newton = lambda f, x: lax.fori_loop(0, 8, lambda i, x: _halved(lax.add(x, lax.div(a, x))), x)
+    linear = lambda g, y: lax.div(y, g(lax.full_like(y, 1)))
+    return lax.custom_root(lambda x: lax.sub(lax.mul(x, x), a), a, newton, linear)
 
 
 _W, _C, _XS = floats((3,), 0.3, 0.9), floats((3,), -1, 1), floats((4, 3), -1, 1)
@@ -119,6 +135,37 @@ SAMPLES = [
         oracle=lambda x, w: _powers(3, x, w)[1],
         ulps=64,
         floor=0.1,
+    ),
+    Sample(
+        primitive="bounded_while",
+        call=lambda n, x, w: _loop(n, x, w, max_steps=40),
+        args=(np.int32(20), _C, _W),
+        oracle=_powers,
+        ulps=256,
+        floor=0.1,
+        differentiate=False,
+    ),
+    Sample(
+        primitive="bounded_while",
+        call=lambda x, w: _loop(3, x, w, max_steps=20)[1],
+        args=(_C, _W),
+        oracle=lambda x, w: _powers(3, x, w)[1],
+        ulps=64,
+        floor=0.1,
+    ),
+    Sample(
+        primitive="custom_linear_solve",
+        call=_solved,
+        args=(floats((3,), 0.5, 2), floats((3,), -1, 1)),
+        oracle=lambda w, b: b / (w + 1),
+        ulps=4,
+    ),
+    Sample(
+        primitive="custom_root",
+        call=_square_root,
+        args=(floats((3,), 0.5, 2),),
+        oracle=np.sqrt,
+        ulps=4,
     ),
     Sample(
         primitive="cond",

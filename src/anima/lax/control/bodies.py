@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Sequence
+from types import MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,9 +19,9 @@ from anima import _native
 from anima._native import ArrayImpl, PyTreeDef
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.axes import named_axes
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
-from anima.core.trace import Tracer, aval_of, get_trace
-from anima.interpreters.batch import BatchTrace
+from anima.core.trace import Tracer, aval_of
 from anima.interpreters.flat import FlatFunction, flatten_for_program, is_float0, name_of
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lax.control.programs import memoized_together
@@ -70,27 +71,38 @@ def traced_body(
       what: the operation, part of the key as `structure` is.
       flatten: makes the function from flat arguments to flat results; it has an `out_tree` once it was called.
     """
-    key = (what, _native.options_key(), structure, tuple(avals), _named_axes())
-    table = _programs_of(fun)
+    key = (what, _native.options_key(), structure, tuple(avals), named_axes())
+    table = programs_of(fun)
     known = table.get(key)
     if known is not None:
         return known
-    _check_returns(what, fun)
-    flat: Any = flatten()
-    jaxpr, consts = stage(flat, avals, name_of(fun))
-    body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(fun))
-    _check_effects(what, body)
-    if any(isinstance(c, Tracer) for c in consts):
+    body = staged_body(what, fun, avals, flatten)
+    if any(isinstance(c, Tracer) for c in body.consts):
         return body
     if len(table) >= _MAX_PROGRAMS:
         table.pop(next(iter(table)), None)
     return table.setdefault(key, body)
 
 
-def _programs_of(fun: Callable[..., Any]) -> dict[Hashable, Body]:
-    """The programs of a function; those of one that may equal another one, or cannot be referred to weakly, are not kept."""
+def staged_body(
+    what: str,
+    fun: Callable[..., Any],
+    avals: Sequence[AbstractValue],
+    flatten: Callable[[], Callable[..., Sequence[Any]]],
+) -> Body:
+    """The program of a user's function, traced anew; the arguments are those of `traced_body`."""
+    _check_returns(what, fun)
+    flat: Any = flatten()
+    jaxpr, consts = stage(flat, avals, name_of(fun))
+    body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(fun))
+    _check_effects(what, body)
+    return body
+
+
+def programs_of(fun: Callable[..., Any]) -> dict[Hashable, Body]:
+    """The programs of a function or method; those of what may equal something else, or cannot be referred to weakly, are not kept."""
     equality: Any = type(fun).__eq__
-    if equality is object.__eq__:
+    if equality is object.__eq__ or type(fun) is MethodType:
         try:
             known = _kept.get(fun)
             return known if known is not None else _kept.setdefault(fun, {})
@@ -108,17 +120,6 @@ def flat_call(fun: Callable[..., Any], *trees: PyTreeDef) -> FlatFunction:
     """A function of flat leaves, which calls `fun` with one argument for each structure."""
     args = tuple([tree.unflatten([0] * tree.num_leaves) for tree in trees])
     return FlatFunction(fun, flatten_for_program((args, {}))[2], for_program=True)
-
-
-def _named_axes() -> tuple[Any, ...]:
-    """The named axes that are mapped around here: collectives in a body depend on them."""
-    found = []
-    trace = get_trace()
-    while trace is not None:
-        if type(trace) is BatchTrace and trace.axis.name is not None:
-            found.append(trace.axis.key)
-        trace = trace.parent
-    return tuple(found)
 
 
 def _check_effects(what: str, body: Body) -> None:
@@ -143,6 +144,24 @@ def _check_returns(what: str, fun: Any) -> None:
             f"{what}: {name_of(fun)} is a generator or coroutine function; return the values instead of yielding or "
             "awaiting them"
         )
+
+
+def main_tree(what: str, name: str, body: Body, has_aux: bool) -> PyTreeDef:
+    """The structure of a function's result; with `has_aux` that of its first part.
+
+    Raises:
+      ValueError: the result is no pair, though `has_aux` says so.
+    """
+    if not has_aux:
+        return body.out_tree
+    node = body.out_tree.node_data()
+    if node is None or node[0] is not tuple or len(body.out_tree.children()) != 2:
+        given = "an array" if body.out_tree.is_leaf else str(body.out_tree)
+        raise ValueError(
+            f"{what}: {name} ({body.name}) must return a pair of the solution and auxiliary data, as has_aux=True says, "
+            f"but it returns {given}"
+        )
+    return body.out_tree.children()[0]
 
 
 def operand_leaves(what: str, argument: str, value: Any) -> tuple[list[Any], PyTreeDef]:

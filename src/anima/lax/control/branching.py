@@ -1,6 +1,7 @@
-"""Choosing among functions at run time: `cond` and `switch`.
+"""Choosing among functions: at run time with `cond` and `switch`, by the platform with `platform_dependent`.
 
-Invariant: every branch is traced, whatever the index is; only the chosen one runs, except where `vmap` maps the index.
+Invariant: in a program every branch is traced, whatever the choice is; only the chosen one runs, except where `vmap` maps
+the index.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_unflatten
 from anima.config import disable_jit
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, get_trace
+from anima.errors import MissingRuleError
 from anima.interpreters.jvp import concrete_of
 from anima.lax.control.bodies import (
     Body,
@@ -24,9 +26,10 @@ from anima.lax.control.bodies import (
     with_common_consts,
 )
 from anima.lax.control.carries import check_branches, scalar_aval
-from anima.lax.control.cond_primitive import cond_p
+from anima.lax.control.cond_primitive import branch_for, cond_p
 from anima.lax.convert import convert_element_type
 from anima.lax.selection import clamp
+from anima.runtime.dispatch import device_of
 
 _NONE: Any = object()
 
@@ -141,14 +144,65 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     return _choose("switch", place, [(f"branches[{i}]", fun, None) for i, fun in enumerate(funs)], operands)
 
 
+def platform_dependent(
+    *args: Any, default: Callable[..., Any] | None = None, **per_platform: Callable[..., Any]
+) -> Any:
+    """What the function for the platform returns on which this runs.
+
+    The choice is made when a program is compiled, so its other functions need not even compile for that platform.
+    Called eagerly, outside of all transformations, only the chosen function is called.
+
+    Args:
+      args: what the functions are called with: arrays and pytrees of them.
+      default: for platforms that `per_platform` does not name.
+      per_platform: functions by the name of their platform: `cpu`, `cuda`, `rocm`, `tpu`, .... Their results have the same
+        structure, shapes and dtypes.
+    Returns:
+      What the function for the platform returns.
+    Raises:
+      TypeError: a branch is no function, or results differ in type.
+      ValueError: `gpu` is named, which is no platform but stands for two.
+      NotImplementedError: there is no function for the platform on which this runs.
+
+    >>> from anima import lax
+    >>> print(lax.platform_dependent(3.0, cpu=lambda x: x + 1, default=lambda x: 1 + x))
+    4.0
+    """
+    if "gpu" in per_platform:
+        raise ValueError(
+            "platform_dependent: gpu stands for several platforms; name the function cuda= or rocm= (or both)"
+        )
+    funs = dict(per_platform)
+    platforms: list[tuple[str, ...] | None] = [(name,) for name in funs]
+    if default is not None:
+        funs["default"] = default
+        platforms.append(None)
+    for name, fun in funs.items():
+        check_function("platform_dependent", name, fun)
+    if get_trace() is None:
+        leaves, _ = operand_leaves("platform_dependent", "args", args)
+        device, _ = device_of(leaves, "platform_dependent")
+        return list(funs.values())[branch_for(device.platform, tuple(platforms))](*args)
+    if not funs:
+        raise MissingRuleError("platform_dependent: no function was given for any platform")
+    branches = [(name, fun, None) for name, fun in funs.items()]
+    how = {"branches_platforms": tuple(platforms)}
+    return _choose("platform_dependent", np.int32(0), branches, args, how)
+
+
 def _choose(
-    what: str, index: Any, branches: Sequence[tuple[str, Any, int | None]], operands: tuple[Any, ...]
+    what: str,
+    index: Any,
+    branches: Sequence[tuple[str, Any, int | None]],
+    operands: tuple[Any, ...],
+    how: dict[str, Any] | None = None,
 ) -> Any:
     """The result of the branch number `index`.
 
     `branches`: for each what messages call it, the function, and the number of its only operand (None: it has all).
+    `how`: further parameters of the equation.
     """
-    leaves, tree = operand_leaves(what, "operands", operands)
+    leaves, tree = operand_leaves(what, "args" if how else "operands", operands)
     avals = [aval_of(x) for x in leaves]
     bodies = [_branch(what, fun, tree, avals, only) for _, fun, only in branches]
 
@@ -160,7 +214,9 @@ def _choose(
         check_branches(what, names, [b.out_tree for _, b in pairs], [b.out_avals for _, b in pairs])
 
     programs, consts = with_common_consts(bodies, check)
-    return tree_unflatten(bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs))
+    return tree_unflatten(
+        bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs, **how or {})
+    )
 
 
 def _branch(what: str, fun: Any, tree: PyTreeDef, avals: Sequence[Any], only: int | None) -> Body:

@@ -18,6 +18,8 @@ from anima.lax.control.bodies import leaf_path
 from anima.lax.convert import convert_element_type
 from anima.tree.compare import treedef_differences
 
+_SHOWN = 10  # places that one message lists
+
 
 def type_text(aval: Any) -> str:
     """`float32[3]`, say."""
@@ -59,19 +61,36 @@ def check_carry(
       tree, ins: the structure and the avals of the carry; `out_tree` and `outs`: those returned.
     """
     if tree != out_tree:
-        [difference, *_] = treedef_differences(tree, out_tree)
+        differences = _structures(tree, out_tree, start, f"what {body} returns")
         raise TypeError(
-            f"{what}: {body} output and input must have the same pytree structure: "
-            f"{difference.message(start, f'what {body} returns')}. Return a carry that is built as {start} is."
+            f"{what}: {body} output and input must have the same pytree structure: {differences}. Return a carry that is "
+            f"built as {start} is."
         )
+    wrong = []
     for index, (before, after) in enumerate(zip(ins, outs)):
         if not same_type(before, after):
             path = leaf_path(tree, index)
             leaf = f"leaf {path} of the carry" if path else "the carry"
-            raise TypeError(
-                f"{what}: {body} output and input must have identical types; {leaf} is {type_text(before)} but the "
-                f"body returns {type_text(after)}. {_advice(before, after, start + path)}"
+            wrong.append(
+                f"{leaf} is {type_text(before)} but the body returns {type_text(after)}. "
+                f"{_advice(before, after, start + path)}"
             )
+    if wrong:
+        raise TypeError(f"{what}: {body} output and input must have identical types{_listed(wrong)}")
+
+
+def _structures(first: PyTreeDef, second: PyTreeDef, first_name: str, second_name: str) -> str:
+    """Where two structures differ, as one sentence."""
+    found = [d.message(first_name, second_name) for d in treedef_differences(first, second)]
+    return "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """Sentences after a header: the only one behind it, several on a line each."""
+    if len(sentences) == 1:
+        return f"; {sentences[0]}"
+    shown = [*sentences[:_SHOWN], *[f"and {len(sentences) - _SHOWN} more"][: len(sentences) > _SHOWN]]
+    return ":" + "".join([f"\n  {sentence}" for sentence in shown])
 
 
 def _advice(before: ShapedArray, after: ShapedArray, start: str) -> str:
@@ -85,20 +104,19 @@ def check_branches(
     what: str, names: Sequence[str], trees: Sequence[PyTreeDef], outs: Sequence[Sequence[Any]]
 ) -> None:
     """Raise TypeError unless all branches return the same types; `names` are what messages call the functions."""
+    wrong = []
     for name, tree, avals in zip(names[1:], trees[1:], outs[1:]):
         if tree != trees[0]:
-            [difference, *_] = treedef_differences(trees[0], tree)
-            raise TypeError(
-                f"{what}: all branches must return the same pytree structure: "
-                f"{difference.message(f'the result of {names[0]}', f'that of {name}')}."
-            )
+            differences = _structures(trees[0], tree, f"the result of {names[0]}", f"that of {name}")
+            raise TypeError(f"{what}: all branches must return the same pytree structure: {differences}.")
         for index, (first, other) in enumerate(zip(outs[0], avals)):
             if not same_type(first, other):
-                path = leaf_path(tree, index)
-                raise TypeError(
-                    f"{what}: all branches must return identical types; result{path} of {names[0]} is "
-                    f"{type_text(first)}, of {name} it is {type_text(other)}. {_common(first, other)}"
+                wrong.append(
+                    f"result{leaf_path(tree, index)} of {names[0]} is {type_text(first)}, of {name} it is "
+                    f"{type_text(other)}. {_common(first, other)}"
                 )
+    if wrong:
+        raise TypeError(f"{what}: all branches must return identical types{_listed(wrong)}")
 
 
 def _common(first: ShapedArray, other: ShapedArray) -> str:

@@ -22,37 +22,56 @@ from anima.interpreters.jvp import concrete_of, stage_closed
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
 from anima.lax.control.bodies import Body, check_function, flat_call, operand_leaves, traced_body
+from anima.lax.control.bounded_while import bounded_while_p
 from anima.lax.control.carries import check_carry, promoted, scalar_aval, type_text
+from anima.lax.control.forwarding import looped, scanned
 from anima.lax.control.programs import avals_of
-from anima.lax.control.scan_primitive import scan_p
 from anima.lax.control.while_primitive import while_p
 from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant
 
 
-def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+def while_loop(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    *,
+    max_steps: int | None = None,
+) -> Any:
     """`val = body_fun(val)` for as long as `cond_fun(val)`, starting from `init_val`.
 
     Args:
       cond_fun: from the carried value to a boolean scalar.
       body_fun: from the carried value to the next one, of the same structure, shapes and dtypes.
       init_val: an array or a pytree of arrays. Weakly typed numbers take the dtype that `body_fun` gives them.
+      max_steps: how many iterations reverse-mode derivatives must be ready for. The loop itself never stops there.
     Returns:
       The carried value when `cond_fun` is false.
 
-    Forward-mode derivatives (`jvp`, `jacfwd`) work. Reverse mode needs to know how often the loop runs: it works where
-    the values that `cond_fun` depends on are known while differentiating, so without `jit` around `grad`, or with a counter
-    that starts from a number.
+    Forward-mode derivatives (`jvp`, `jacfwd`) work. Reverse mode (`grad`, `vjp`) works with `max_steps`. It keeps the carry of
+    some iterations, about 4 for each doubling of `max_steps` (no more than 76 for a million), and computes the others again.
+    That is no second computation for the first 16 iterations, and on average less than one for up to 256, two for up to
+    4096, and so on. Where the loop runs for longer than `max_steps`, its derivative raises `MaxStepsError` (on a GPU it is
+    NaN).
+
+    Without `max_steps`, reverse mode works where the values that `cond_fun` depends on are known while differentiating,
+    so without `jit` around `grad`, or with a counter that starts from a number. It then keeps all iterations, as `scan` does.
 
     Raises:
       TypeError: `cond_fun` returns something else, or `body_fun` another type than it takes; the message names the leaf.
+      ValueError: `max_steps` is not positive.
 
+    >>> import anima
     >>> from anima import lax
     >>> print(lax.while_loop(lambda x: x < 10, lambda x: x + 3, 0))
     12
+    >>> first_power = lambda x: lax.while_loop(lambda y: y < 100, lambda y: y * x, x, max_steps=50)
+    >>> print(*anima.jit(anima.value_and_grad(first_power))(3.0))
+    243.0 405.0
     """
     check_function("while_loop", "cond_fun", cond_fun)
     check_function("while_loop", "body_fun", body_fun)
+    bound = _bound("while_loop", max_steps)
     if disable_jit.value and _all_known(init_val):
         val = init_val
         while cond_fun(val):
@@ -62,16 +81,34 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
     test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
     _check_test(test)
-    outs = while_p.bind(
-        *test.consts,
-        *body.consts,
-        *leaves,
-        cond_jaxpr=test.closed,
-        body_jaxpr=body.closed,
-        cond_nconsts=len(test.consts),
-        body_nconsts=len(body.consts),
-    )
-    return tree_unflatten(body.out_tree, outs)
+    return tree_unflatten(body.out_tree, _bind_loop(bound, test.closed, test.consts, body, leaves))
+
+
+def _bind_loop(
+    bound: int | None, test: ClosedJaxpr, test_consts: Sequence[Any], body: Body, carry: Sequence[Any]
+) -> list[Any]:
+    """The results of a loop, with the bound on its iterations if there is one."""
+    primitive, extra = (while_p, {}) if bound is None else (bounded_while_p, {"max_steps": bound})
+    return looped(primitive, test, test_consts, body.closed, body.consts, carry, **extra)
+
+
+def _bound(what: str, max_steps: Any) -> int | None:
+    """`max_steps` as a Python integer, or None.
+
+    Raises:
+      TypeError: it is no integer that is known while tracing. ValueError: it is not positive, or too large to count to.
+    """
+    if max_steps is None:
+        return None
+    known: Any = concrete_of(max_steps)
+    if isinstance(known, (bool, float)) or not hasattr(known, "__index__"):
+        raise TypeError(
+            f"{what}: max_steps must be an integer that is known while tracing, got {max_steps!r}"
+        )
+    bound = int(known.__index__())
+    if not 0 < bound < 2**31 - 1:
+        raise ValueError(f"{what}: max_steps must be from 1 to 2**31 - 2, got {bound}")
+    return bound
 
 
 def _all_known(value: Any) -> bool:
@@ -123,6 +160,7 @@ def fori_loop(
     init_val: Any,
     *,
     unroll: int | bool | None = None,
+    max_steps: int | None = None,
 ) -> Any:
     """`val = body_fun(i, val)` for `i` from `lower` to `upper - 1`, starting from `init_val`.
 
@@ -132,17 +170,20 @@ def fori_loop(
       body_fun: from an index and the carried value to the next one, of the same structure, shapes and dtypes.
       init_val: an array or a pytree of arrays. Weakly typed numbers take the dtype that `body_fun` gives them.
       unroll: how many iterations to put into one of the compiled loop, or True for all; needs known bounds.
+      max_steps: how many iterations reverse-mode derivatives must be ready for where the bounds are not known. They keep
+        the carry of some iterations only, as `while_loop` says; where the bounds are known, it makes them do the same.
     Returns:
       The carried value at the end.
     Raises:
       TypeError: a bound is no integer scalar, or `body_fun` returns another type than it takes.
-      ValueError: `unroll` is given for bounds that are not known.
+      ValueError: `unroll` is given for bounds that are not known or together with `max_steps`, or `max_steps` is not positive.
 
     >>> from anima import lax
     >>> print(lax.fori_loop(0, 10, lambda i, total: total + i, 0))
     45
     """
     check_function("fori_loop", "body_fun", body_fun)
+    bound = _bound("fori_loop", max_steps)
     known = concrete_of(lower) is not None and concrete_of(upper) is not None
     index = _index_aval(lower, upper, known)
     if unroll is not None and not known:
@@ -150,37 +191,31 @@ def fori_loop(
             "fori_loop: unroll needs bounds that are known while tracing, but lower or upper is traced; pass Python "
             "integers, or leave unroll out"
         )
+    if unroll is not None and bound is not None:
+        raise ValueError(
+            "fori_loop: unroll and max_steps exclude each other: a loop with max_steps does not become a scan"
+        )
     if disable_jit.value and known:
         return _python_loop(_integer(lower), _integer(upper), body_fun, init_val)
     leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
     dtype = index.dtype
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
-    if known and (unroll is not None or get_trace() is not None):
+    if known and bound is None and (unroll is not None or get_trace() is not None):
         first = _integer(lower)
         length = max(_integer(upper) - first, 0)
-        outs = scan_p.bind(
-            *body.consts,
-            dtype.type(first),
-            *leaves,
-            jaxpr=body.closed,
+        outs = scanned(
+            body.closed,
+            body.consts,
+            [dtype.type(first), *leaves],
+            [],
             length=length,
-            num_consts=len(body.consts),
-            num_carry=len(leaves) + 1,
             reverse=False,
             unroll=unroll_factor("fori_loop", unroll, length),
         )
     else:
         start, limit = (_as_index(v, dtype) for v in (lower, upper))
-        outs = while_p.bind(
-            limit,
-            *body.consts,
-            start,
-            *leaves,
-            cond_jaxpr=_below_limit(body.closed, len(body.consts)),
-            body_jaxpr=body.closed,
-            cond_nconsts=1,
-            body_nconsts=len(body.consts),
-        )
+        test = _below_limit(body.closed, len(body.consts))
+        outs = _bind_loop(bound, test, [limit], body, [start, *leaves])
     return tree_unflatten(tree, outs[1:])
 
 
@@ -214,8 +249,8 @@ def _integer(bound: Any) -> int:
 def _index_aval(lower: Any, upper: Any, known: bool) -> ShapedArray:
     """The type of a loop's index.
 
-    Its dtype is that of a bound which is not a plain number, else the default for integers. It is weakly typed if both
-    bounds are, and if they are known: then they might as well be plain numbers.
+    Bounds that are known might as well be plain numbers, so the index is one too: weakly typed, of the default dtype for
+    integers. Otherwise its dtype is that of a bound which is not a plain number, and it is weakly typed if `lower` is.
     """
     avals = [scalar_aval("fori_loop", name, v) for name, v in (("lower", lower), ("upper", upper))]
     for name, aval in zip(("lower", "upper"), avals):
@@ -229,13 +264,13 @@ def _index_aval(lower: Any, upper: Any, known: bool) -> ShapedArray:
         raise TypeError(
             f"fori_loop: lower and upper must have equal dtypes, got {first} and {second}; convert one"
         )
-    dtype = strong[0] if strong else avals[0].dtype
+    dtype = strong[0] if strong else dtypes.default_int_dtype()
     for name, value in (("lower", lower), ("upper", upper)):
         if isinstance(value, int) and not 0 <= value < 2**7 and not _fits(value, dtype):
             raise OverflowError(
                 f"fori_loop: {name} is {value}, which does not fit into {dtypes.dtype_name(dtype)}"
             )
-    return _index_types(dtype, known or not strong)
+    return _index_types(dtypes.default_int_dtype() if known else dtype, known or avals[0].weak_type)
 
 
 @functools.lru_cache(maxsize=64)
@@ -267,16 +302,16 @@ def unroll_factor(what: str, unroll: Any, length: int) -> int:
     """`unroll` as a number of iterations.
 
     Raises:
-      TypeError: it is no integer or boolean. ValueError: it is not positive.
+      TypeError: it is no integer or boolean. ValueError: it is negative.
     """
     if unroll is None or isinstance(unroll, bool):
         return max(length, 1) if unroll else 1
     if not hasattr(unroll, "__index__"):
-        raise TypeError(f"{what}: unroll must be a positive integer or a boolean, got {unroll!r}")
+        raise TypeError(f"{what}: unroll must be a boolean or an integer, got {unroll!r}")
     factor = int(unroll.__index__())
-    if factor < 1:
-        raise ValueError(f"{what}: unroll must be at least 1, got {factor}")
-    return min(factor, max(length, 1))
+    if factor < 0:
+        raise ValueError(f"{what}: unroll must not be negative, got {factor}")
+    return min(max(factor, 1), max(length, 1))
 
 
 __all__ = ["fori_loop", "unroll_factor", "while_loop"]

@@ -10,13 +10,17 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from anima.core import hooks
 from anima.core.aval import AbstractValue
+from anima.core.effects import happens
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
-from anima.core.primitive import Zero
+from anima.core.primitive import Linear, Primitive, Zero
 from anima.core.trace import aval_of
-from anima.interpreters.dce import dce_jaxpr
+from anima.interpreters.dce import dce_jaxpr, without_dead as without_dead
 from anima.interpreters.jvp import eval_derived, stage_closed
+from anima.interpreters.linearize import linearize_flat
 from anima.interpreters.stage import StageTrace
+from anima.interpreters.transpose import backward
 from anima.interpreters.zeros import instantiate
 
 T = TypeVar("T")
@@ -29,6 +33,9 @@ def reordered(
 ) -> ClosedJaxpr:
     """The same program with its arguments, and its outputs if given, in another order; outputs may be left out."""
     jaxpr = closed.jaxpr
+    unchanged = list(range(len(jaxpr.invars))) == list(inputs)
+    if unchanged and (outputs is None or list(range(len(jaxpr.outvars))) == list(outputs)):
+        return closed
     invars = [jaxpr.invars[i] for i in inputs]
     outvars = jaxpr.outvars if outputs is None else [jaxpr.outvars[i] for i in outputs]
     return ClosedJaxpr(
@@ -36,16 +43,32 @@ def reordered(
     )
 
 
+def apart(linear: ClosedJaxpr) -> ClosedJaxpr:
+    """The linear part of a program, for a loop or a branch that holds nothing else.
+
+    What it computes again needs no fences there: nothing can be merged with the first computation, in another loop.
+    """
+
+    def build() -> ClosedJaxpr:
+        eqns = []
+        for eqn in linear.eqns:
+            if eqn.params.get("prevent_cse"):
+                eqn = eqn.replace(params=eqn.params | {"prevent_cse": False})
+            elif eqn.primitive.name == "jit":
+                eqn = eqn.replace(params=eqn.params | {"jaxpr": apart(eqn.params["jaxpr"])})
+            eqns.append(eqn)
+        jaxpr = linear.jaxpr
+        return ClosedJaxpr(
+            Jaxpr(jaxpr.constvars, jaxpr.invars, jaxpr.outvars, eqns, jaxpr.effects, jaxpr.name),
+            linear.consts,
+        )
+
+    return linear.jaxpr.memoized("apart", build)
+
+
 def needed_inputs(closed: ClosedJaxpr, outputs: Sequence[bool]) -> list[bool]:
     """Which arguments the wanted outputs (and the effects) of a program depend on."""
     return dce_jaxpr(closed.jaxpr, outputs)[2]
-
-
-def without_dead(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program, with all its arguments, without equations that nothing depends on."""
-    jaxpr, used_consts, _ = dce_jaxpr(closed.jaxpr)
-    alive = Jaxpr(jaxpr.constvars, closed.jaxpr.invars, jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name)
-    return ClosedJaxpr(alive, chosen(closed.consts, used_consts))
 
 
 def carry_closure(
@@ -65,10 +88,10 @@ def carry_closure(
 
 
 def dependent_outputs(jaxpr: Jaxpr, inputs: Sequence[bool]) -> Flags:
-    """Which outputs depend on the arguments where `inputs` is True, or come from equations that have effects."""
+    """Which outputs depend on the arguments where `inputs` is True, or come from equations in which something happens."""
     found = {v for v, flag in zip(jaxpr.invars, inputs) if flag}
     for eqn in jaxpr.eqns:
-        if eqn.effects or any(a in found for a in eqn.invars if isinstance(a, Var)):
+        if happens(eqn.effects) or any(a in found for a in eqn.invars if isinstance(a, Var)):
             found.update(eqn.outvars)
     return tuple(isinstance(a, Var) and a in found for a in jaxpr.outvars)
 
@@ -106,6 +129,11 @@ def chosen(values: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
     return [v for v, flag in zip(values, flags) if flag]
 
 
+def union(*flags: Flags) -> Flags:
+    """Where any of several sequences of flags has a True."""
+    return tuple([any(column) for column in zip(*flags)])
+
+
 def places(flags: Sequence[bool]) -> list[int]:
     """Where the flags are True."""
     return [i for i, flag in enumerate(flags) if flag]
@@ -124,3 +152,35 @@ def nonzeros(tangents: Sequence[Any]) -> Flags:
 def avals_of(values: Sequence[Any]) -> list[AbstractValue]:
     """The avals of several values."""
     return [aval_of(v) for v in values]
+
+
+def interleaved(primals: Sequence[int], tangents: Sequence[int]) -> list[int]:
+    """The order that puts the tangents of each role behind its primals, where all primals come first.
+
+    `primals` and `tangents` say how many there are of each role.
+    """
+    order: list[int] = []
+    first, second = 0, sum(primals)
+    for p, t in zip(primals, tangents):
+        order += [*range(first, first + p), *range(second, second + t)]
+        first, second = first + p, second + t
+    return order
+
+
+def transposed_by_linearizing(
+    primitive: Primitive, cts: Sequence[Any], args: Sequence[Any], params: dict[str, Any]
+) -> list[Any]:
+    """The transpose of a primitive by way of its `linearize` rule, for operations that compute with other values too."""
+    where = [i for i, a in enumerate(args) if type(a) is Linear]
+
+    def fun(*given: Any) -> list[Any]:
+        values = list(args)
+        for i, value in zip(where, given):
+            values[i] = value
+        outs: list[Any] = primitive.bind(*values, **params)
+        return outs
+
+    # Where a function is linear its derivative is the same at all points, also at zero.
+    _, tape = linearize_flat(fun, [hooks.zeros(args[i].aval) for i in where])
+    found = dict(zip(where, backward(tape, cts)))
+    return [None if type(found.get(i, Zero)) in (Zero, type) else found[i] for i in range(len(args))]

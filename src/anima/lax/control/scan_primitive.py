@@ -14,31 +14,36 @@ import numpy as np
 
 from anima.core import hooks
 from anima.core.aval import ShapedArray, array_aval, physical_aval
-from anima.core.effects import Effects
-from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
-from anima.core.primitive import Linear, Primitive, Zero
+from anima.core.effects import Effects, happens
+from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, join_effects
+from anima.core.primitive import Linear, Primitive
 from anima.core.trace import shaped
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import jvp_jaxpr
-from anima.interpreters.linearize import linearize_flat, linearize_jaxpr
-from anima.interpreters.transpose import backward, transpose_jaxpr
+from anima.interpreters.linearize import linearize_jaxpr
+from anima.interpreters.transpose import transpose_jaxpr
 from anima.interpreters.zeros import add as add_cotangents, instantiate
 from anima.lax.control.cond_primitive import perform
+from anima.lax.control.divided import divided_scan
 from anima.lax.control.programs import (
     Flags,
     Run,
+    apart,
     carry_closure,
     chosen,
     dependent_outputs,
+    interleaved,
     made_real,
     nonzeros,
     places,
     reordered,
     spread,
     staged,
+    transposed_by_linearizing,
     without_dead,
 )
+from anima.lax.control.series import scan_series
 from anima.lax.declare import comparison
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
@@ -118,24 +123,30 @@ def _lower(
     looped = length - length % unroll if length >= 2 * unroll else 0
     if looped:
         counter = _counter(jaxpr.jaxpr, num_consts, num_carry) if not parts.xs and not ys else None
-        state = _loop(ctx, state, steps, looped, unroll, dtype, counter)
+        state = _loop(ctx, state, steps, looped, unroll, dtype, counter, jaxpr.effects)
     return steps(ctx, None, range(looped, length), state)
 
 
 def _loop(
-    ctx: Context, state: list[Value], steps: Any, count: int, unroll: int, dtype: Any, counter: int | None
+    ctx: Context,
+    state: list[Value],
+    steps: Any,
+    count: int,
+    unroll: int,
+    dtype: Any,
+    counter: int | None,
+    effects: Effects,
 ) -> list[Value]:
     """The loop over the first `count` iterations, `unroll` at a time; `counter`: a part of the carry that counts them."""
     scalar, boolean = ShapedArray((), dtype), ShapedArray((), np.dtype(bool))
     own = counter is None
     start = ctx.constant(dtype.type(0)) if own else state[counter]  # type: ignore[index]
     values = [start, *state] if own else state
-    avals = [v.aval for v in values]
 
-    def cond(inner: Context, args: list[Value]) -> list[Value]:
+    def cond(inner: Context, args: list[Value]) -> Value:
         index = args[0] if own else inner.op("stablehlo.subtract", (args[counter], start), start.aval)  # type: ignore[index]
         limit = inner.constant(index.dtype.type(count), index.aval)
-        return [inner.op("stablehlo.compare", (index, limit), boolean, comparison("LT", index.dtype))]
+        return inner.op("stablehlo.compare", (index, limit), boolean, comparison("LT", index.dtype))
 
     def body(inner: Context, args: list[Value]) -> list[Value]:
         if not own:
@@ -146,9 +157,7 @@ def _loop(
             *steps(inner, args[0], range(unroll), args[1:]),
         ]
 
-    # The regions use values from outside as they are; XLA makes them invariant elements of the loop's state.
-    regions = [ctx.region(avals, cond), ctx.region(avals, body)]
-    results = ctx.ops("stablehlo.while", values, avals, regions=regions)
+    results = ctx.loop(values, cond, body, effects)
     return results[1:] if own else results
 
 
@@ -261,24 +270,15 @@ def _tangent_program(
     """The program that computes tangents too, its operands and results in the order that `scan` wants."""
     num_carry, num_ins, num_outs = len(carry), len(jaxpr.in_avals), len(jaxpr.out_avals)
     derived, out_flags = jvp_jaxpr(jaxpr, consts + carry + xs, carry + (False,) * (num_outs - num_carry))
-    ins = _interleaved(
+    ins = interleaved(
         (num_consts, num_carry, num_ins - num_consts - num_carry), tuple(map(sum, (consts, carry, xs)))
     )
-    outs = _interleaved((num_carry, num_outs - num_carry), (sum(carry), sum(out_flags[num_carry:])))
+    outs = interleaved((num_carry, num_outs - num_carry), (sum(carry), sum(out_flags[num_carry:])))
     return reordered(derived, ins, outs), out_flags
 
 
-def _interleaved(primals: Sequence[int], tangents: Sequence[int]) -> list[int]:
-    """The order that puts the tangents of each role behind its primals, where all primals come first.
-
-    `primals` and `tangents` say how many there are of each role.
-    """
-    order: list[int] = []
-    first, second = 0, sum(primals)
-    for p, t in zip(primals, tangents):
-        order += [*range(first, first + p), *range(second, second + t)]
-        first, second = first + p, second + t
-    return order
+def _taylor(primals: Any, series: Any, order: int, **params: Any) -> tuple[list[Any], list[Any]]:
+    return scan_series(scan_p.bind, primals, series, order, params)
 
 
 # --- linearisation ----------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class _Split:
         ]
         self.primal = _with_outputs(split.primal, primal.invars, [*primal.outvars[:num_outs], *stacked])
         fixed = [v for v, flag in zip(computed, varies) if not flag]
-        self.hoisted = _with_outputs(split.primal, primal.invars[:num_consts], fixed)
+        self.hoisted = _with_outputs(_quiet(split.primal), primal.invars[:num_consts], fixed)
 
         # Where the linear program, which takes the computed residuals, the outputs and the inputs, finds each.
         n, m = len(computed), len(computed) + len(split.residual_outputs)
@@ -343,7 +343,7 @@ class _Split:
             *[of_input[i] for i in self.x_inputs],
             *range(rows, rows + sum(entering.xs)),
         ]
-        linear = _completed(split.linear, split.out_nonzeros, self.out_flags, jaxpr.out_avals)
+        linear = _completed(apart(split.linear), split.out_nonzeros, self.out_flags, jaxpr.out_avals)
         self.linear = reordered(linear, order)
 
 
@@ -352,6 +352,16 @@ def _with_outputs(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[
     jaxpr = closed.jaxpr
     made = Jaxpr(jaxpr.constvars, list(invars), list(outvars), jaxpr.eqns, jaxpr.effects, jaxpr.name)
     return without_dead(ClosedJaxpr(made, closed.consts))
+
+
+def _quiet(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program without the equations in which something happens: that is for each iteration, not for all."""
+    jaxpr = closed.jaxpr
+    if not happens(jaxpr.effects):
+        return closed
+    eqns = [eqn for eqn in jaxpr.eqns if not happens(eqn.effects)]
+    made = Jaxpr(jaxpr.constvars, jaxpr.invars, jaxpr.outvars, eqns, join_effects(eqns), jaxpr.name)
+    return ClosedJaxpr(made, closed.consts)
 
 
 def _completed(program: ClosedJaxpr, flags: Flags, wanted: Flags, avals: Sequence[Any]) -> ClosedJaxpr:
@@ -399,7 +409,8 @@ def _transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
     linear = _Parts([type(a) is Linear for a in args], num_consts, num_carry)
     carried = _carry_flags(jaxpr, linear, lambda f: dependent_outputs(jaxpr.jaxpr, f))
     if not all(carried):
-        return _transpose_mixed(cts, args, params)
+        # The carry holds values too: they are computed forwards first, and their rows kept.
+        return transposed_by_linearizing(scan_p, cts, args, params)
     # A part of the carry that is linear but starts from a constant adds that: nothing to transpose.
     ct_flags = nonzeros(cts[num_carry:])
     program, flags = jaxpr.jaxpr.memoized(
@@ -464,22 +475,6 @@ def _transposed(
     return staged(fun, [*constants, *sums, *of_carry, *rows, *of_ys], jaxpr.jaxpr.name), flags
 
 
-def _transpose_mixed(cts: Any, args: Sequence[Any], params: Params) -> list[Any]:
-    """The transpose of a scan whose carry holds values too: they are computed forwards first, and their rows kept."""
-    where = [i for i, a in enumerate(args) if type(a) is Linear]
-
-    def fun(*given: Any) -> list[Any]:
-        values = list(args)
-        for i, value in zip(where, given):
-            values[i] = value
-        return scan_p.bind(*values, **params)
-
-    # Where a function is linear its derivative is the same at all points, also at zero.
-    _, tape = linearize_flat(fun, [hooks.zeros(args[i].aval) for i in where])
-    found = dict(zip(where, backward(tape, cts)))
-    return [None if type(found.get(i, Zero)) in (Zero, type) else found[i] for i in range(len(args))]
-
-
 # --- batching, dead code ----------------------------------------------------------------------
 
 
@@ -529,7 +524,9 @@ scan_p = Primitive(
     transpose=_transpose,
     batch=_batch,
     effects=_effects,
+    taylor=_taylor,
     dce=_dce,
+    partial=divided_scan,
     multiple_results=True,
 )
 scan_p.eager = eager_by_program(scan_p, "jaxpr")

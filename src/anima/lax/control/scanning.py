@@ -25,9 +25,9 @@ from anima.lax.control.bodies import (
     traced_body,
 )
 from anima.lax.control.carries import check_carry, promoted
+from anima.lax.control.forwarding import scanned
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
-from anima.lax.control.scan_primitive import scan_p
 from anima.lax.joining import concatenate
 from anima.lax.shape import expand_dims, reshape
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -88,16 +88,8 @@ def scan(
             body.checked = True
             break
         leaves = changed
-    results = scan_p.bind(
-        *body.consts,
-        *leaves,
-        *rows,
-        jaxpr=body.closed,
-        length=count,
-        num_consts=len(body.consts),
-        num_carry=len(leaves),
-        reverse=bool(reverse),
-        unroll=factor,
+    results = scanned(
+        body.closed, body.consts, leaves, rows, length=count, reverse=bool(reverse), unroll=factor
     )
     carry, ys = tree_unflatten(body.out_tree, results)
     return carry, ys
@@ -145,6 +137,8 @@ def _length(what: str, rows: Sequence[Any], tree: PyTreeDef, length: Any) -> int
             )
         sizes.append(shape[0])
     if length is not None:
+        if isinstance(length, float) and length.is_integer():
+            length = int(length)
         if isinstance(length, bool) or not hasattr(length, "__index__"):
             raise TypeError(f"{what}: length must be an integer that is known while tracing, got {length!r}")
         if length < 0:
@@ -227,16 +221,7 @@ def _mapped(
         refuse_float0("map", "xs", tree)
         refuse_float0("map", f"the result of {body.name}", body.out_tree)
         body.checked = True
-    outs = scan_p.bind(
-        *body.consts,
-        *rows,
-        jaxpr=body.closed,
-        length=count,
-        num_consts=len(body.consts),
-        num_carry=0,
-        reverse=False,
-        unroll=1,
-    )
+    outs = scanned(body.closed, body.consts, [], rows, length=count, reverse=False, unroll=1)
     return tree_unflatten(body.out_tree, outs)
 
 

@@ -7,16 +7,17 @@ iterations while tracing: where the condition depends on known values only, that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from anima._native import set_trace
 from anima.core.aval import ShapedArray, array_aval
-from anima.core.effects import Effects
+from anima.core.effects import Effects, happens, not_under_masks
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
+from anima.core.trace import shaped
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
@@ -38,14 +39,17 @@ from anima.lax.control.programs import (
     without_dead,
 )
 from anima.lax.control.scan_primitive import scan_p
+from anima.lax.control.series import while_series
 from anima.lax.reductions import reduce_or
 from anima.lax.selection import select_n
 from anima.lax.shape import broadcast_in_dim
 from anima.lowering.module import Context, Value
 from anima.runtime.dispatch import eager_by_program
 
+Params = dict[str, Any]
 
-class _Parts:
+
+class Parts:
     """The operands of a loop, or what belongs to them, by role."""
 
     __slots__ = ("body_consts", "carry", "cond_consts")
@@ -60,7 +64,7 @@ class _Parts:
 def _shape(
     *avals: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
 ) -> list[Any]:
-    parts = _Parts(avals, cond_nconsts, body_nconsts)
+    parts = Parts(avals, cond_nconsts, body_nconsts)
     outs = body_jaxpr.out_avals
     if len(cond_jaxpr.in_avals) != cond_nconsts + len(parts.carry) or len(outs) != len(parts.carry):
         raise TypeError(
@@ -86,40 +90,50 @@ def _lower(
     cond_nconsts: int,
     body_nconsts: int,
 ) -> list[Value]:
-    parts = _Parts(operands, cond_nconsts, body_nconsts)
-    avals = [v.aval for v in parts.carry]
-    # The regions use values from outside as they are; XLA makes them invariant elements of the loop's state.
-    cond = ctx.region(
-        avals,
-        lambda inner, carry: inner.jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, [*parts.cond_consts, *carry]),
-    )
-    body = ctx.region(
-        avals,
-        lambda inner, carry: inner.jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, [*parts.body_consts, *carry]),
-    )
-    return ctx.ops("stablehlo.while", parts.carry, avals, regions=[cond, body])
+    parts = Parts(operands, cond_nconsts, body_nconsts)
+
+    def test(inner: Context, carry: list[Value]) -> Value:
+        return inner.jaxpr(cond_jaxpr.jaxpr, cond_jaxpr.consts, [*parts.cond_consts, *carry])[0]
+
+    def step(inner: Context, carry: list[Value]) -> list[Value]:
+        return inner.jaxpr(body_jaxpr.jaxpr, body_jaxpr.consts, [*parts.body_consts, *carry])
+
+    if not happens(cond_jaxpr.effects):
+        return ctx.loop(parts.carry, test, step, body_jaxpr.effects)
+
+    def step_and_test(inner: Context, state: list[Value]) -> list[Value]:
+        carry = step(inner, state[1:])
+        return [test(inner, carry), *carry]
+
+    # XLA may copy a condition: what it does must happen in the body. So its answer is part of the loop's state.
+    state = [test(ctx, parts.carry), *parts.carry]
+    return ctx.loop(state, lambda _, args: args[0], step_and_test, cond_jaxpr.effects | body_jaxpr.effects)[
+        1:
+    ]
 
 
 # --- derivatives ------------------------------------------------------------------------------
 
 
 def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
-    count = len(params["body_jaxpr"].out_avals)
-    outs, flags = _with_tangents(primals, tangents, **params)
-    return outs[:count], spread(outs[count:], flags, params["body_jaxpr"].out_avals)
+    return pushed_forward(while_p.bind, primals, tangents, params)
 
 
-def _with_tangents(
-    primals: Any,
-    tangents: Any,
-    *,
-    cond_jaxpr: ClosedJaxpr,
-    body_jaxpr: ClosedJaxpr,
-    cond_nconsts: int,
-    body_nconsts: int,
-) -> tuple[list[Any], Flags]:
-    """The loop that carries tangents along, and for which parts of the carry it does."""
-    values, given = _Parts(primals, cond_nconsts, body_nconsts), _Parts(tangents, cond_nconsts, body_nconsts)
+def pushed_forward(
+    bind: Callable[..., list[Any]], primals: Any, tangents: Any, params: Params
+) -> tuple[list[Any], list[Any]]:
+    """The forward derivative of a loop that `bind` makes: a loop that carries tangents along."""
+    avals = params["body_jaxpr"].out_avals
+    operands, wider, flags = with_tangents(primals, tangents, params)
+    outs = bind(*operands, **wider)
+    return outs[: len(avals)], spread(outs[len(avals) :], flags, avals)
+
+
+def with_tangents(primals: Any, tangents: Any, params: Params) -> tuple[list[Any], Params, Flags]:
+    """Operands and parameters of the loop that carries tangents behind its values, and for which parts it does."""
+    cond_jaxpr, body_jaxpr = params["cond_jaxpr"], params["body_jaxpr"]
+    counts = params["cond_nconsts"], params["body_nconsts"]
+    values, given = Parts(primals, *counts), Parts(tangents, *counts)
     const_flags = nonzeros(given.body_consts)
     flags = nonzeros(given.carry)
     while True:
@@ -130,20 +144,17 @@ def _with_tangents(
     cond, body = memoized_together(
         (body_jaxpr, cond_jaxpr),
         ("jvp", const_flags, flags),
-        lambda: _tangent_programs(cond_jaxpr, body_jaxpr, body_nconsts, const_flags, flags),
+        lambda: _tangent_programs(cond_jaxpr, body_jaxpr, counts[1], const_flags, flags),
     )
-    outs = while_p.bind(
+    operands = [
         *values.cond_consts,
         *values.body_consts,
         *chosen(given.body_consts, const_flags),
         *values.carry,
         *made_real(given.carry, flags),
-        cond_jaxpr=cond,
-        body_jaxpr=body,
-        cond_nconsts=cond_nconsts,
-        body_nconsts=body_nconsts + sum(const_flags),
-    )
-    return outs, flags
+    ]
+    wider = params | {"cond_jaxpr": cond, "body_jaxpr": body, "body_nconsts": counts[1] + sum(const_flags)}
+    return operands, wider, flags
 
 
 def _tangent_programs(
@@ -161,13 +172,16 @@ def _tangent_programs(
     return wider, body
 
 
+def _taylor(primals: Any, series: Any, order: int, **params: Any) -> tuple[list[Any], list[Any]]:
+    return while_series(while_p.bind, primals, series, order, params)
+
+
 def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
     count = _known_count(primals, **params)
     if count is None:
         outs = while_p.bind(*primals, **params)
         # The tangents' loop computes the values again: only the tangents leave it, and it cannot run backwards.
-        again, flags = _with_tangents(primals, tangents, **params)
-        return outs, spread(again[len(outs) :], flags, params["body_jaxpr"].out_avals)
+        return outs, pushed_forward(while_p.bind, primals, tangents, params)[1]
     skipped = params["cond_nconsts"]
     assert scan_p.linearize is not None
     return scan_p.linearize(
@@ -191,7 +205,7 @@ def _known_count(
     body_nconsts: int,
 ) -> int | None:
     """How often the loop runs, if the values that this depends on are known."""
-    if cond_jaxpr.effects or body_jaxpr.effects:
+    if happens(cond_jaxpr.effects | body_jaxpr.effects):
         return None
     counter = memoized_together(
         (body_jaxpr, cond_jaxpr),
@@ -199,8 +213,8 @@ def _known_count(
         lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts),
     )
     known = [concrete_of(v) for v in chosen(operands, counter.inputs)]
-    if any(v is None for v in known):
-        return None
+    if any(v is None for v in known) or counter.cond.effects or counter.body.effects:
+        return None  # or the count depends on a named axis
     previous = set_trace(None)
     try:
         outs = while_p.bind(
@@ -211,11 +225,11 @@ def _known_count(
     return int(outs[-1])
 
 
-class _Reduced:
+class Reduced:
     """A loop without what neither its condition nor the wanted parts of the carry depend on.
 
     Attributes:
-      inputs: which operands it takes. outputs: which parts of the carry it has.
+      inputs: which operands it takes. outputs: which parts of the carry it has. params: its programs and their counts.
     """
 
     __slots__ = ("body", "cond", "counts", "inputs", "outputs")
@@ -233,8 +247,12 @@ class _Reduced:
         self.cond = without_dead(reordered(cond, places([*cond_consts, *carried])))
         self.body = without_dead(reordered(body, places([*body_consts, *carried]), places(carried)))
 
+    @property
+    def params(self) -> Params:
+        return {"cond_jaxpr": self.cond, "body_jaxpr": self.body, **self.counts}
 
-class _Counter(_Reduced):
+
+class _Counter(Reduced):
     """A loop without what its condition does not depend on, which counts its iterations at the end of its carry."""
 
     __slots__ = ()
@@ -256,8 +274,9 @@ class _Counter(_Reduced):
 def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
     raise ValueError(
         "reverse-mode differentiation (grad, vjp) of a while_loop, or of a fori_loop with traced bounds, needs to know "
-        "while tracing how often the loop runs, as it stores values of each iteration. Use fori_loop with bounds that "
-        "are Python integers, or scan (with a fixed length, and where for iterations that should change nothing); "
+        "while tracing how often the loop runs, as it stores values of each iteration. Give max_steps, a bound on the "
+        "iterations: the derivative then keeps some and computes the others again. Or use fori_loop with bounds that are "
+        "Python integers, or scan (with a fixed length, and where for iterations that should change nothing); "
         "differentiate without jit around it, where the values that the condition depends on are known; or use "
         "forward mode (jvp, jacfwd)."
     )
@@ -266,51 +285,53 @@ def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
 # --- batching ---------------------------------------------------------------------------------
 
 
-def _batch(
-    axis: Axis,
-    args: Any,
-    dims: Any,
-    *,
-    cond_jaxpr: ClosedJaxpr,
-    body_jaxpr: ClosedJaxpr,
-    cond_nconsts: int,
-    body_nconsts: int,
+def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
+    return batched_loop(while_p.bind, axis, args, dims, params)
+
+
+def batched_loop(
+    bind: Callable[..., list[Any]], axis: Axis, args: Any, dims: Any, params: Params
 ) -> tuple[list[Any], list[int | None]]:
-    values, given = _Parts(args, cond_nconsts, body_nconsts), _Parts(dims, cond_nconsts, body_nconsts)
+    """The batched form of a loop that `bind` makes: one that runs until the last example has ended."""
+    operands, wider, flags, separate = with_batches(axis, args, dims, params)
+    outs = _masked_loop(bind, operands, wider) if separate else bind(*operands, **wider)
+    return outs, [0 if f else None for f in flags]
+
+
+def with_batches(axis: Axis, args: Any, dims: Any, params: Params) -> tuple[list[Any], Params, Flags, bool]:
+    """Operands and parameters of a loop over several examples.
+
+    Returns them, which parts of the carry have the mapped axis (as their first), and whether the condition has it too:
+    then all parts do, for examples that end at different times need a carry each. They do also where the condition
+    gives an array already, one element for each example of an outer map.
+    """
+    cond_jaxpr, body_jaxpr = params["cond_jaxpr"], params["body_jaxpr"]
+    counts = params["cond_nconsts"], params["body_nconsts"]
+    values, given = Parts(args, *counts), Parts(dims, *counts)
     cond_dims, body_dims = tuple(given.cond_consts), tuple(given.body_consts)
-    flags = tuple([d is not None for d in given.carry])
+    separate = array_aval(cond_jaxpr.out_avals[0]).ndim > 0
+    flags = tuple([d is not None or separate for d in given.carry])
     while True:
         carry_dims = tuple([0 if f else None for f in flags])
-        _, (pred_dim,) = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims)
-        _, out_dims = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
-        # Examples whose loops end at different times need a carry each.
+        cond, (pred_dim,) = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims, separate)
+        body, out_dims = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
         wider = tuple([f or d is not None or pred_dim is not None for f, d in zip(flags, out_dims)])
         if wider == flags:
             break
         flags = wider
     carry = [to_axis(x, d, 0, axis.size) if f else x for x, d, f in zip(values.carry, given.carry, flags)]
-    cond, _ = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims)
-    body, _ = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
-    counts = {"cond_nconsts": cond_nconsts, "body_nconsts": body_nconsts}
-    if pred_dim is None:
-        outs = while_p.bind(
-            *values.cond_consts, *values.body_consts, *carry, cond_jaxpr=cond, body_jaxpr=body, **counts
-        )
-    else:
-        outs = _masked_loop(values, carry, cond, body)
-    return outs, [0 if f else None for f in flags]
+    operands = [*values.cond_consts, *values.body_consts, *carry]
+    return operands, params | {"cond_jaxpr": cond, "body_jaxpr": body}, flags, pred_dim is not None
 
 
-def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: ClosedJaxpr) -> list[Any]:
+def _masked_loop(bind: Callable[..., list[Any]], operands: list[Any], params: Params) -> list[Any]:
     """The loop that runs until the last example has ended; examples that have keep their carry.
 
     Which of them go on is carried too, so that the condition is computed once an iteration.
     """
-    if body.effects:
-        raise ValueError(
-            "while: under vmap the examples' loops end at different times, so the body runs for those that have ended "
-            f"too, but it has effects: {', '.join(sorted(map(str, body.effects)))}"
-        )
+    cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+    values = Parts(operands, params["cond_nconsts"], params["body_nconsts"])
+    refuse_effects_when_masked(body)
     num_cond = len(values.cond_consts)
 
     def build() -> tuple[ClosedJaxpr, ClosedJaxpr]:
@@ -319,11 +340,7 @@ def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: Clos
         def masked(run: Run, *args: Any) -> list[Any]:
             cond_consts, rest = args[:num_cond], args[num_cond:]
             body_consts, (active, *before) = rest[: len(values.body_consts)], rest[len(values.body_consts) :]
-            after = run(body, [*body_consts, *before])
-            kept = [
-                select_n(broadcast_in_dim(active, array_aval(a).shape, (0,)), old, new)
-                for a, old, new in zip(body.out_avals, before, after)
-            ]
+            kept = where_active(active, run(body, [*body_consts, *before]), before)
             return [*run(cond, [*cond_consts, *kept]), *kept]
 
         avals = [*cond.in_avals[:num_cond], *body.in_avals[: len(values.body_consts)], going, *body.out_avals]
@@ -333,33 +350,53 @@ def _masked_loop(values: _Parts, carry: list[Any], cond: ClosedJaxpr, body: Clos
         return any_going, staged(masked, avals, body.jaxpr.name)
 
     any_going, masked = memoized_together((body, cond), "masked", build)
-    active = perform(cond, [*values.cond_consts, *carry])
+    active = perform(cond, [*values.cond_consts, *values.carry])
     consts = [*values.cond_consts, *values.body_consts]
-    outs = while_p.bind(
-        *consts,
-        *active,
-        *carry,
-        cond_jaxpr=any_going,
-        body_jaxpr=masked,
-        cond_nconsts=0,
-        body_nconsts=len(consts),
-    )
-    return outs[1:]
+    programs = {"cond_jaxpr": any_going, "body_jaxpr": masked, "cond_nconsts": 0, "body_nconsts": len(consts)}
+    return bind(*consts, *active, *values.carry, **params | programs)[1:]
+
+
+def where_active(active: Any, after: Sequence[Any], before: Sequence[Any]) -> list[Any]:
+    """For each example what it has after an iteration, or before it if it has ended.
+
+    `active` has one element for each example; its dimensions are the first ones of all other arrays. Where it is a
+    scalar the iteration takes place for the whole, and nothing is chosen.
+    """
+    leading = tuple(range(shaped(active).ndim))
+    if not leading:
+        return list(after)
+    return [
+        select_n(broadcast_in_dim(active, shaped(new).shape, leading), old, new)
+        for new, old in zip(after, before)
+    ]
+
+
+def refuse_effects_when_masked(body: ClosedJaxpr) -> None:
+    """Raise ValueError if a body that also runs for examples that have ended has effects which must not happen for them."""
+    refused = not_under_masks(body.effects)
+    if refused:
+        raise ValueError(
+            "while: under vmap the examples' loops end at different times, so the body runs for those that have ended "
+            f"too, but it has effects: {refused}"
+        )
 
 
 # --- dead code --------------------------------------------------------------------------------
 
 
-def _dce(
-    used: Flags, *, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, cond_nconsts: int, body_nconsts: int
-) -> tuple[list[bool], list[bool], dict[str, Any]]:
-    reduced = memoized_together(
-        (body_jaxpr, cond_jaxpr),
+def _dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
+    reduced = reduced_loop(used, params)
+    return reduced.inputs, reduced.outputs, params | reduced.params
+
+
+def reduced_loop(used: Flags, params: Params) -> Reduced:
+    """The loop without what neither its condition nor the used parts of its carry depend on."""
+    cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+    return memoized_together(
+        (body, cond),
         ("dce", used),
-        lambda: _Reduced(used, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts),
+        lambda: Reduced(used, cond, body, params["cond_nconsts"], params["body_nconsts"]),
     )
-    params = {"cond_jaxpr": reduced.cond, "body_jaxpr": reduced.body, **reduced.counts}
-    return reduced.inputs, reduced.outputs, params
 
 
 while_p = Primitive(
@@ -371,6 +408,7 @@ while_p = Primitive(
     transpose=_transpose,
     batch=_batch,
     effects=_effects,
+    taylor=_taylor,
     dce=_dce,
     multiple_results=True,
 )

@@ -1,0 +1,409 @@
+"""What must hold of every program, whatever it computes.
+
+Invariant: a check compares two ways to the same numbers, within a bound that is relative to their size. A difference that
+goes away, or changes, when the arguments move by a rounding error is no failure: the program is ill-conditioned there.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import anima
+from anima import dtypes
+from anima.core.aval import ShapedArray
+from anima.core.trace import aval_of
+from anima.runtime.arrays import as_array
+from tests.transforms import interpreted, oracle
+from tests.transforms.programs import Function, Input, Program
+
+# XLA options with which a program compiles several times as fast.
+CHEAP = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+LARGEST = 1e3  # numbers beyond are not compared
+# How transformed programs are run; compiling is dear, so it comes less often.
+ROUTES = ("traced", "traced", "eager", "eager", "compiled")
+
+
+class Mismatch(AssertionError):
+    """Two ways to the same numbers gave different ones."""
+
+
+class Inconclusive(Exception):
+    """The program cannot be checked at this point: it is ill-conditioned there, or leaves the range of numbers."""
+
+
+def features() -> frozenset[str]:
+    """What this version of anima has of the structures that programs are made of."""
+    return frozenset(n for n in ("checkpoint", "custom_jvp", "custom_vjp") if hasattr(anima, n))
+
+
+def from_text(
+    inputs: Sequence[Any], text: str, *, wide: bool, mixed: bool, forward: bool, reverse: bool, order: int, choice: int
+) -> Program:
+    """The program of a text, as a failing one is printed."""
+    head, *body = textwrap.dedent(text).strip().splitlines()
+    params = head[head.index("(") + 1 : head.rindex(")")]
+    lines = tuple(textwrap.dedent("\n".join(body[:-1])).splitlines())
+    result = body[-1].strip().removeprefix("return ")
+    function = Function("f", params, lines, result)
+    return Program(tuple(inputs), function, wide, mixed, forward, reverse, order, choice)
+
+
+def updated(x: Any, index: Any, how: str, value: Any) -> Any:
+    """`x` with some elements changed."""
+    return getattr(anima.numpy.asarray(x).at[index], how)(value)
+
+
+def names(wide: bool, jit: Callable[..., Any] = anima.jit, module: Any = anima) -> dict[str, Any]:
+    """The names that programs use."""
+    np_ = module.numpy
+    public = ("vmap", "grad", "value_and_grad", "jvp", "vjp", "linearize", "jacfwd", "jacrev", "hessian")
+    optional = ("checkpoint", "custom_jvp", "custom_vjp")
+    widths = (np_.float64, np_.int64, np_.complex128), (np_.float32, np_.int32, np_.complex64)
+    (Float, Int, Complex), narrow = widths if wide else widths[::-1]
+    return dict(
+        np=np_, lax=module.lax, jit=jit, updated=updated, Float=Float, Int=Int, Complex=Complex, Narrow=narrow[0],
+        NarrowInt=narrow[1], NarrowComplex=narrow[2], **{n: getattr(module, n) for n in public},
+        **{n: getattr(module, n) for n in optional if hasattr(module, n)},
+    )  # fmt: skip
+
+
+def function(
+    program: Program, names: dict[str, Any], number: Callable[[Any], Any] = as_array
+) -> Callable[..., list[Any]]:
+    """The program as a function that returns a list of arrays; `number` makes one of a Python number."""
+    scope = dict(names)
+    exec(compile(program.source, "<program>", "exec"), scope)
+    f = scope["f"]
+
+    def listed(*args: Any) -> list[Any]:
+        out = f(*args)
+        outs = out if isinstance(out, tuple) else (out,)
+        return [number(x) if type(x) in (bool, int, float, complex) else x for x in outs]
+
+    return listed
+
+
+class Point:
+    """Where a program is checked: arguments, directions, cotangents and batches, from its number."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.rng = np.random.default_rng(program.choice)
+        self.args = [self._value(i) for i in program.inputs]
+        self.tangents = [None if v is None else v for v in map(self.direction, self.args)]
+
+    def dtype(self, given: Input) -> np.dtype[Any]:
+        """The dtype of an argument."""
+        wide = self.program.wide and given.form != "narrow"
+        kinds = {"f": "float64" if wide else "float32", "i": "int64" if wide else "int32", "b": "bool"}
+        return np.dtype({**kinds, "c": "complex128" if wide else "complex64"}[given.kind])
+
+    def _value(self, given: Input) -> Any:
+        dtype = self.dtype(given)
+        value: Any = self.rng.uniform(-1.5, 1.5, given.shape)
+        if given.kind == "c":
+            value = value + 1j * self.rng.uniform(-1.5, 1.5, given.shape)
+        elif given.kind == "i":
+            value = self.rng.integers(-3, 6, given.shape)
+        elif given.kind == "b":
+            value = self.rng.uniform(size=given.shape) < 0.5
+        value = np.asarray(value, dtype)
+        return value.item() if given.form == "number" else as_array(value)
+
+    def direction(self, like: Any) -> Any:
+        """A direction in which a value may move; None if it has no tangent."""
+        array = np.asarray(like)
+        if array.dtype.kind not in "fc":
+            return None
+        value: Any = self.rng.uniform(0.5, 1.0, array.shape) * self.rng.choice([-1.0, 1.0], array.shape)
+        if array.dtype.kind == "c":
+            value = value + 1j * self.rng.uniform(-1.0, 1.0, array.shape)
+        dtype = array.dtype
+        if isinstance(like, (float, complex)) and not self.program.wide:
+            dtype = np.dtype(np.float32 if dtype.kind == "f" else np.complex64)
+        return np.asarray(value, dtype)
+
+    def moved(self, amount: float) -> list[Any]:
+        """The arguments moved a little, each element its own way."""
+        return [
+            a if t is None else oracle.wide(a) * (1 + amount * self.rng.choice([-1.0, 1.0], np.shape(a)))
+            for a, t in zip(self.args, self.tangents)
+        ]
+
+
+class Check:
+    """The checks of one program. `route`: how its transformed forms are run."""
+
+    def __init__(self, program: Program, route: str) -> None:
+        self.program = program
+        self.route = route
+        self.exact = program.wide and not program.mixed
+        self.close = 1e-9 if self.exact else 2e-4
+        self.true = function(program, oracle.NAMES, np.asarray)
+
+    def run(self) -> None:
+        """Check everything.
+
+        Raises:
+          Mismatch: something does not hold. Inconclusive: it cannot be told here.
+        """
+        with np.errstate(all="ignore"), anima.enable_x64(self.program.wide), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.point = Point(self.program)
+            want = self._wanted() if self.program.order <= 2 else None
+            with interpreted.interpreted():
+                self.fun = function(self.program, names(self.program.wide, interpreted.jit))
+                outs = self.fun(*self.point.args)
+            self._readable(outs)
+            if want is not None:
+                self.compare("the program, run eagerly", outs, want, self._true_tolerance(), dtypes_too=False)
+            self.avals(outs)
+            jitted = anima.jit(self.fun, compiler_options=CHEAP)
+            compiled = jitted(*self.point.args)
+            self.compare("jit(f)", compiled, outs, self.close)
+            self.same_types("jit(f)", compiled, [aval_of(o) for o in outs])
+            self.derivatives(outs, jitted)
+            self.batch(jitted)
+
+    # --- values ---
+
+    def _wanted(self) -> list[Any]:
+        oracle.settings.step = 2.0**-12
+        want = self.true(*[oracle.wide(a) for a in self.point.args])
+        self._readable(want)
+        return want
+
+    def _readable(self, outs: Sequence[Any]) -> None:
+        for out in outs:
+            size = np.max(np.abs(np.asarray(out).astype(complex)), initial=0)
+            if not size < LARGEST:
+                raise Inconclusive("the program's results are large or not finite")
+
+    def _true_tolerance(self) -> float:
+        return (1e-9, 1e-9, 1e-6)[self.program.order] if self.exact else 5e-4
+
+    def compare(
+        self, what: str, got: Sequence[Any], want: Sequence[Any], tolerance: float, dtypes_too: bool = True
+    ) -> None:
+        """Raise unless two lists of arrays agree."""
+        if len(got) != len(want):
+            raise Mismatch(f"{what}: {len(got)} results, not {len(want)}")
+        for index, (g, w) in enumerate(zip(map(np.asarray, got), map(np.asarray, want))):
+            where = f"{what}, result {index}"
+            if g.shape != w.shape:
+                raise Mismatch(f"{where}: shape {g.shape}, not {w.shape}")
+            if g.dtype != w.dtype if dtypes_too else g.dtype.kind != w.dtype.kind:
+                raise Mismatch(f"{where}: dtype {g.dtype}, not {w.dtype}")
+            if not _agree(g, w, tolerance):
+                if self._sensitive(tolerance):
+                    raise Inconclusive("ill-conditioned")
+                raise Mismatch(f"{where}:\n{g}\nnot\n{w}")
+
+    def _sensitive(self, tolerance: float) -> bool:
+        """Whether the program's results or slopes change by rounding errors of the arguments, or at another step."""
+        amount = 1e-13 if self.exact else 1e-5
+        if self.program.order > 2:
+            return self._sensitive_eagerly(amount, tolerance)
+        values = []
+        for step, moved in ((2.0**-12, 0.0), (2.0**-15, 0.0), (2.0**-12, amount), (2.0**-12, -amount)):
+            oracle.settings.step, oracle.settings.roughest = step, 0.0
+            tangents = self.point.tangents
+            value, slope = oracle.along(lambda *xs: self.true(*xs), self.point.moved(moved), tangents)
+            values.append([*value, *slope])
+            if oracle.settings.roughest > 0.05:
+                return True
+        return any(
+            not _agree(np.asarray(a), np.asarray(b), tolerance) for v in values[1:] for a, b in zip(v, values[0])
+        )
+
+    def _sensitive_eagerly(self, amount: float, tolerance: float) -> bool:
+        with interpreted.interpreted():
+            values = []
+            for moved in (0.0, amount, -amount):
+                args = [
+                    m if t is None else np.asarray(m, t.dtype)
+                    for m, t in zip(self.point.moved(moved), self.point.tangents)
+                ]
+                values.append(list(map(np.asarray, self.fun(*args))))
+        return any(not _agree(a, b, tolerance) for v in values[1:] for a, b in zip(v, values[0]))
+
+    # --- types ---
+
+    def avals(self, outs: Sequence[Any]) -> None:
+        """What tracing says of the results must be what they are."""
+        shapes = anima.eval_shape(self.fun, *self.point.args)
+        self.same_types("eval_shape", outs, [ShapedArray(s.shape, s.dtype, s.weak_type) for s in shapes])
+        closed = anima.make_jaxpr(self.fun)(*self.point.args)
+        self.same_types("make_jaxpr", outs, closed.out_avals)
+
+    def same_types(self, what: str, outs: Sequence[Any], avals: Sequence[Any]) -> None:
+        """Raise unless arrays have these avals, weak types included."""
+        for index, (out, aval) in enumerate(zip(outs, avals)):
+            if aval_of(out) != aval:
+                raise Mismatch(f"{what}, result {index}: {aval}, but run eagerly {aval_of(out)}")
+
+    # --- derivatives ---
+
+    def _route(self, fun: Callable[..., list[Any]], *args: Any) -> list[Any]:
+        """The results of a transformed program: interpreted, eager or compiled."""
+        if self.route == "compiled":
+            return anima.jit(fun, compiler_options=CHEAP)(*args)
+        with interpreted.interpreted():
+            if self.route == "eager":
+                return fun(*args)
+            closed = anima.make_jaxpr(fun)(*args)
+            return interpreted.run(closed, [a for a in args if not isinstance(a, list)] + _leaves(args))
+
+    def derivatives(self, outs: Sequence[Any], jitted: Any) -> None:
+        """Forward and reverse derivatives agree with each other and with difference quotients."""
+        point, program = self.point, self.program
+        moving = [i for i, t in enumerate(point.tangents) if t is not None]
+        kept = [i for i, o in enumerate(outs) if np.asarray(o).dtype.kind in "fc"]
+        if not moving or not kept or not (program.forward or program.reverse):
+            return
+        fixed = list(point.args)
+        cotangents = [point.direction(np.asarray(outs[i])) for i in kept]
+
+        def f(*xs: Any) -> list[Any]:
+            full = list(fixed)
+            for i, x in zip(moving, xs):
+                full[i] = x
+            found = self.fun(*full)
+            return [found[i] for i in kept]
+
+        def derived(xs: list[Any], ts: list[Any], cts: list[Any]) -> list[Any]:
+            found: list[Any] = []
+            if program.forward:
+                values, pushed = anima.jvp(f, xs, ts)
+                _, linear = anima.linearize(f, *xs)
+                found += [*values, *pushed, *linear(*ts)]
+            if program.reverse:
+                values, pull = anima.vjp(f, *xs)
+                found += [*values, *pull(cts)]
+                if "checkpoint" in program.features:
+                    found += anima.vjp(anima.checkpoint(f), *xs)[1](cts)
+            return found
+
+        xs, ts = [fixed[i] for i in moving], [point.tangents[i] for i in moving]
+        found = iter(self._route(derived, xs, ts, cotangents))
+        take = lambda n: [np.asarray(next(found)) for _ in range(n)]
+        values = [outs[i] for i in kept]
+        pushed = pulled = None
+        if program.forward:
+            self.compare("the value from jvp", take(len(kept)), values, self.close)
+            pushed = take(len(kept))
+            self.compare("linearize against jvp", take(len(kept)), pushed, self.close)
+            for p, v in zip(pushed, values):
+                if p.dtype != np.asarray(v).dtype:
+                    raise Mismatch(f"a tangent has dtype {p.dtype}, its value {np.asarray(v).dtype}")
+        if program.reverse:
+            self.compare("the value from vjp", take(len(kept)), values, self.close)
+            pulled = take(len(moving))
+            for p, x in zip(pulled, xs):
+                if p.shape != np.shape(x):
+                    raise Mismatch(f"a cotangent has shape {p.shape}, its argument {np.shape(x)}")
+            if "checkpoint" in program.features:
+                self.compare("vjp of checkpoint against vjp", take(len(moving)), pulled, self.close)
+        self.pairing(pushed, pulled, ts, cotangents)
+        if pushed is not None and self.exact and program.order <= 2:
+            self.quotients(pushed, kept)
+        elif pulled is not None and pushed is None and self.exact and program.order <= 2:
+            self.pulled_quotients(pulled, ts, cotangents, kept)
+
+    def pairing(self, pushed: Any, pulled: Any, ts: Sequence[Any], cts: Sequence[Any]) -> None:
+        """<pulled cotangent, tangent> = <cotangent, pushed tangent>."""
+        if pushed is None or pulled is None:
+            return
+        left, size = _paired(pulled, ts)
+        right, other = _paired(cts, pushed)
+        if not abs(left - right) <= self.close * (1 + size + other):
+            if not np.isfinite(size + other) or self._sensitive(self.close):
+                raise Inconclusive("ill-conditioned derivatives")
+            raise Mismatch(f"<vjp, tangent> = {left}, but <cotangent, jvp> = {right}")
+
+    def _slopes(self, kept: Sequence[int]) -> list[Any]:
+        oracle.settings.step = 2.0**-12
+        _, slopes = oracle.along(
+            lambda *xs: self.true(*xs), [oracle.wide(a) for a in self.point.args], self.point.tangents
+        )
+        return [slopes[i] for i in kept]
+
+    def quotients(self, pushed: Sequence[Any], kept: Sequence[int]) -> None:
+        """jvp against difference quotients."""
+        tolerance = (1e-8, 1e-6, 1e-3)[self.program.order]
+        self.compare("jvp against difference quotients", pushed, self._slopes(kept), tolerance, dtypes_too=False)
+
+    def pulled_quotients(
+        self, pulled: Sequence[Any], ts: Sequence[Any], cts: Sequence[Any], kept: Sequence[int]
+    ) -> None:
+        """vjp against difference quotients, where there is no jvp."""
+        tolerance = (1e-8, 1e-6, 1e-3)[self.program.order]
+        (left, size), (right, other) = _paired(pulled, ts), _paired(cts, self._slopes(kept))
+        if not abs(left - right) <= tolerance * (1 + size + other):
+            if not np.isfinite(size + other) or self._sensitive(tolerance):
+                raise Inconclusive("ill-conditioned derivatives")
+            raise Mismatch(f"<vjp, tangent> = {left}, but difference quotients give {right}")
+
+    # --- batches ---
+
+    def batch(self, jitted: Any) -> None:
+        """vmap(f) = f of each example, stacked."""
+        rng, size = self.point.rng, 2
+        axes = [None if rng.random() < 0.3 else int(rng.integers(0, np.ndim(a) + 1)) for a in self.point.args]
+        examples: list[list[Any]] = []
+        for k in range(size):
+            args = []
+            for a, t, d in zip(self.point.args, self.point.tangents, axes):
+                array = np.asarray(a, t.dtype if t is not None else None)
+                if d is not None and k:
+                    array = array + np.asarray(0.3 * self.point.direction(array), array.dtype) if t is not None else array[...]
+                args.append(array if d is not None else a)
+            examples.append(args)
+        given = [
+            examples[0][i] if d is None else np.stack([e[i] for e in examples], d) for i, d in enumerate(axes)
+        ]
+        each = [jitted(*e) for e in examples]
+        for outs in each:
+            self._readable(outs)
+        outs_at = [int(rng.integers(0, np.ndim(o) + 1)) for o in each[0]]
+        want = [np.stack([np.asarray(e[i]) for e in each], d) for i, d in enumerate(outs_at)]
+        mapped = anima.vmap(self.fun, tuple(axes), outs_at, axis_size=size)
+        got = self._route(lambda xs: mapped(*xs), given)
+        self.compare(f"vmap(f, {tuple(axes)}, {outs_at})", got, want, self.close)
+
+
+def _leaves(args: Sequence[Any]) -> list[Any]:
+    return [leaf for a in args if isinstance(a, list) for leaf in a]
+
+
+def _agree(got: np.ndarray, want: np.ndarray, tolerance: float) -> bool:
+    if got.dtype.kind in "bi":
+        return bool(np.array_equal(got, want))
+    if not got.size:
+        return True
+    finite = np.isfinite(want)
+    if not np.array_equal(finite, np.isfinite(got)):
+        return False
+    wide = np.where(finite, want, 0)
+    error = np.max(np.abs(np.where(finite, got, 0).astype(wide.dtype) - wide))
+    return bool(error <= tolerance * max(1.0, float(np.max(np.abs(wide)))))
+
+
+def _paired(cotangents: Sequence[Any], tangents: Sequence[Any]) -> tuple[float, float]:
+    """The real pairing of cotangents with tangents, and the sum of its terms' sizes."""
+    terms = [np.asarray(c) * np.asarray(t) for c, t in zip(cotangents, tangents)]
+    return float(sum(np.sum(np.real(x)) for x in terms)), float(sum(np.sum(np.abs(x)) for x in terms))
+
+
+__all__ = ["Check", "Inconclusive", "Input", "Mismatch", "features", "from_text"]
+_ = dtypes
