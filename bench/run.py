@@ -22,7 +22,7 @@ from bench.case import OURS
 from bench.worker import load_program
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("dispatch", "eager", "trace_lower", "startup")
+PROGRAMS = ("dispatch", "eager", "trace_lower", "run_time", "startup")
 PEERS = ("jax", "torch", "numpy")
 
 

@@ -1,24 +1,30 @@
-"""Programs that several benchmarks measure: each builder returns a function that no cache knows yet, and its arguments.
+"""Programs that several benchmarks measure: how to make the function, and how to make its arguments.
 
-Invariant: a builder makes new function objects at every call, inner ones too, so that tracing is never skipped; and it
-uses only what the adapters offer, so that every library runs the same program.
+Invariant: a function is made of new function objects at every call, inner ones too, so that no cache knows it and tracing
+is never skipped; and it uses only what the adapters offer, so that every library runs the same program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.adapters import Adapter
 
-Workload = tuple[Callable[..., Any], tuple[Any, ...]]
+
+class Workload(NamedTuple):
+    """A program: `function(lib)` makes it anew, `arguments(lib)` what it is called with."""
+
+    function: Callable[[Adapter], Callable[..., Any]]
+    arguments: Callable[[Adapter], tuple[Any, ...]]
+
 
 LAYERS, WIDTH, HEADS, LENGTH, BATCH = 24, 64, 4, 16, 2
 SINES = 10_000
 LEAVES = 200
 
 
-def transformer(lib: Adapter) -> Workload:
+def transformer(lib: Adapter) -> Callable[..., Any]:
     """The gradient of a loss of 24 transformer blocks by their parameters."""
     np, lax, nn = lib.np, lib.lax, lib.nn
 
@@ -45,6 +51,13 @@ def transformer(lib: Adapter) -> Workload:
             x = block(layer, x)
         return ((x - y) ** 2).mean()
 
+    assert lib.grad is not None
+    return lib.grad(loss)
+
+
+def transformer_arguments(lib: Adapter) -> tuple[Any, ...]:
+    np = lib.np
+
     def layer(number: int) -> dict[str, Any]:
         def matrix(seed: int, rows: int, columns: int) -> Any:
             values = np.sin(np.arange(rows * columns) * (1.3 + 0.1 * seed + number))
@@ -56,11 +69,10 @@ def transformer(lib: Adapter) -> Workload:
         return {**square, **norms, "up": up, "bias": np.zeros(4 * WIDTH), "down": down}
 
     x = np.reshape(np.cos(np.arange(BATCH * LENGTH * WIDTH) * 0.7), (BATCH, LENGTH, WIDTH))
-    assert lib.grad is not None
-    return lib.grad(loss), ([layer(i) for i in range(LAYERS)], x, np.zeros_like(x))
+    return [layer(i) for i in range(LAYERS)], x, np.zeros_like(x)
 
 
-def chained_sines(lib: Adapter, count: int = SINES) -> Workload:
+def chained_sines(lib: Adapter, count: int = SINES) -> Callable[..., Any]:
     """The sine of the sine of ..., so many times."""
     sin = lib.np.sin
 
@@ -69,10 +81,14 @@ def chained_sines(lib: Adapter, count: int = SINES) -> Workload:
             x = sin(x)
         return x
 
-    return chain, (lib.np.ones(8),)
+    return chain
 
 
-def scan_of_scans(lib: Adapter) -> Workload:
+def chained_sines_arguments(lib: Adapter) -> tuple[Any, ...]:
+    return (lib.np.ones(8),)
+
+
+def scan_of_scans(lib: Adapter) -> Callable[..., Any]:
     """A recurrent network over the rows of sequences, in a scan over sequences, in a scan over rounds."""
     np, lax = lib.np, lib.lax
 
@@ -93,19 +109,22 @@ def scan_of_scans(lib: Adapter) -> Workload:
         (hidden, _), means = lax.scan(round_, (hidden, weights), batches)
         return hidden.sum() + means.sum()
 
-    shape = (4, 8, 16, 32)
-    rows = np.reshape(np.sin(np.arange(4 * 8 * 16 * 32) * 0.3), shape)
-    return run, (np.zeros(32), np.eye(32) * 0.5, rows)
+    return run
 
 
-def scan_of_scans_gradient(lib: Adapter) -> Workload:
+def scan_of_scans_arguments(lib: Adapter) -> tuple[Any, ...]:
+    np = lib.np
+    rows = np.reshape(np.sin(np.arange(4 * 8 * 16 * 32) * 0.3), (4, 8, 16, 32))
+    return np.zeros(32), np.eye(32) * 0.5, rows
+
+
+def scan_of_scans_gradient(lib: Adapter) -> Callable[..., Any]:
     """The gradient of `scan_of_scans` by its state and its weights."""
     assert lib.grad is not None
-    run, arguments = scan_of_scans(lib)
-    return lib.grad(run, argnums=(0, 1)), arguments
+    return lib.grad(scan_of_scans(lib), argnums=(0, 1))
 
 
-def optimiser(lib: Adapter) -> Workload:
+def optimiser(lib: Adapter) -> Callable[..., Any]:
     """One step of Adam, with gradients clipped by their norm, for 200 arrays of parameters."""
     np, tree_map, leaves = lib.np, lib.tree.map, lib.tree.leaves
 
@@ -122,16 +141,21 @@ def optimiser(lib: Adapter) -> Workload:
 
         return tree_map(moved, params, means, squares), means, squares, step
 
+    return update
+
+
+def optimiser_arguments(lib: Adapter) -> tuple[Any, ...]:
+    np = lib.np
     shapes = [(16, 16), (16,), (4, 8), (32,)]
     params = {f"layer{i}": np.ones(shapes[i % 4]) for i in range(LEAVES)}
-    zeros = tree_map(np.zeros_like, params)
-    return update, (params, params, zeros, zeros, np.zeros((), np.int32))
+    zeros = lib.tree.map(np.zeros_like, params)
+    return params, params, zeros, zeros, np.zeros((), np.int32)
 
 
-WORKLOADS: dict[str, Callable[[Adapter], Workload]] = {
-    f"gradient of {LAYERS} transformer blocks": transformer,
-    f"{SINES:,} chained sin": chained_sines,
-    "scan of scans of scans": scan_of_scans,
-    "gradient of a scan of scans of scans": scan_of_scans_gradient,
-    f"optimiser update of {LEAVES} leaves": optimiser,
+WORKLOADS: dict[str, Workload] = {
+    f"gradient of {LAYERS} transformer blocks": Workload(transformer, transformer_arguments),
+    f"{SINES:,} chained sin": Workload(chained_sines, chained_sines_arguments),
+    "scan of scans of scans": Workload(scan_of_scans, scan_of_scans_arguments),
+    "gradient of a scan of scans of scans": Workload(scan_of_scans_gradient, scan_of_scans_arguments),
+    f"optimiser update of {LEAVES} leaves": Workload(optimiser, optimiser_arguments),
 }

@@ -52,9 +52,23 @@ def split(lib: Adapter) -> Callable[[], Any]:
     return lambda: lib.random.split(key)
 
 
-@program.timed("grad(sin)(1.0)", peers=("jax", "torch"))
+@program.timed("grad(sin)(1.0)", peers=("jax", "torch"), limits={"jax": 0.25})
 def grad_sin(lib: Adapter) -> Callable[[], Any]:
     assert lib.grad is not None
     derivative = lib.grad(lib.np.sin)
     x = 1.0 if lib.name != "torch" else lib.np.ones(())
     return lambda: derivative(x)
+
+
+@program.timed("vmap(sin)(x), 10 elements", limits={"jax": 0.25})
+def vmap_sin(lib: Adapter) -> Callable[[], Any]:
+    assert lib.vmap is not None
+    mapped, x = lib.vmap(lib.np.sin), lib.np.arange(10.0)
+    return lambda: mapped(x)
+
+
+@program.timed("jvp(sin, (x,), (t,)), 10 elements", limits={"jax": 0.25})
+def jvp_sin(lib: Adapter) -> Callable[[], Any]:
+    assert lib.jvp is not None
+    jvp, sin, x, t = lib.jvp, lib.np.sin, lib.np.arange(10.0), lib.np.ones(10)
+    return lambda: jvp(sin, (x,), (t,))

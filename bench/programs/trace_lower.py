@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from bench.adapters import Adapter
+from bench.adapters import Adapter, load
 from bench.case import Program
+from bench.workloads import WORKLOADS, Workload, chained_sines
 
 program = Program("Tracing and lowering")
 
@@ -48,3 +51,36 @@ def forward(lib: Adapter) -> Callable[[], Any]:
         lib.jit(mlp_loss(lib)).lower(*arguments)
 
     return lower
+
+
+def _declare(name: str, work: Workload) -> None:
+    def prepare(lib: Adapter) -> Callable[[], Any]:
+        arguments = work.arguments(lib)
+
+        def lower() -> None:
+            lib.jit(work.function(lib)).lower(*arguments)
+
+        return lower
+
+    program.timed(f"jit(f).lower(...), {name}", limits={"jax": 0.4})(prepare)
+
+
+for _name, _work in WORKLOADS.items():
+    _declare(_name, _work)
+
+
+@program.measured("time for 100,000 chained sin, over that for 1,000, over 100", unit="", at_most=1.5)
+def growth(lib: str, scratch: Path) -> float:
+    """How far from linear tracing and lowering are; the best of three of each."""
+    adapter = load(lib)
+
+    def took(count: int) -> float:
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            adapter.jit(chained_sines(adapter, count)).lower(adapter.np.ones(8))
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    took(1_000)
+    return took(100_000) / took(1_000) / 100

@@ -7,8 +7,6 @@
 namespace anima {
 namespace {
 
-void release_object(void* object) { Py_DECREF(static_cast<PyObject*>(object)); }
-
 // The device reads the array's own memory; the array turns read-only and lives until the device is done.
 BufferRef share_array(PyArrayObject* array, const DenseArray& dense, Device* device) {
   BlockRef block = block_of(array);
@@ -17,7 +15,7 @@ BufferRef share_array(PyArrayObject* array, const DenseArray& dense, Device* dev
     done = [block] {};
   } else {
     PyObject* owner = Py_NewRef(as_object(array));
-    done = [owner] { defer_release(release_object, owner); };
+    done = [owner] { defer_decref(owner); };
   }
   BufferRef buffer = device->client->from_host(dense.data, dense.type, dense.dims, device,
                                                HostSemantics::kZeroCopy, std::move(done));

@@ -6,6 +6,7 @@
 
 #include "array/array_type.h"
 #include "call/plan.h"
+#include "common/deferred.h"
 
 namespace anima {
 namespace {
@@ -215,6 +216,15 @@ void check_outputs(PlanObject* plan, const BufferRef* results) {
   plan->checked = true;
 }
 
+// What the program calls has to live until it has run, even if the plan is dropped before.
+void keep_until_ready(const PlanObject* plan, const BufferRef* results, size_t count) {
+  if (plan->keepalive == Py_None) return;
+  for (size_t i = 0; i < count; ++i) {
+    PyObject* kept = Py_NewRef(plan->keepalive);
+    results[i]->on_ready([kept] { defer_decref(kept); });
+  }
+}
+
 PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* results, size_t index) {
   if (!output.sharding) {
     return PyRef::steal(make_array(output.aval, std::move(results[index]), plan->committed));
@@ -276,6 +286,7 @@ bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   SmallVector<BufferRef, 16> results;
   results.extend_to(plan->num_computed * plan->devices.size());
   execute(plan, run, results.data());
+  keep_until_ready(plan, results.data(), plan->num_computed * plan->devices.size());
   plan->calls++;
   if (!plan->checked) check_outputs(plan, results.data());
   outputs.reserve(plan->outputs.size());

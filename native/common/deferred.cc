@@ -1,7 +1,5 @@
 #include "common/deferred.h"
 
-#include <Python.h>
-
 #include <atomic>
 #include <mutex>
 #include <utility>
@@ -41,6 +39,10 @@ void defer_release(void (*release)(void*), void* object) {
   }
   // The interpreter's list of pending calls is short and may be full; the next transfer then runs the queue.
   if (first && Py_IsInitialized()) Py_AddPendingCall(run_pending, nullptr);
+}
+
+void defer_decref(PyObject* object) {
+  defer_release([](void* held) { Py_DECREF(static_cast<PyObject*>(held)); }, object);
 }
 
 void run_deferred_releases() {

@@ -26,13 +26,11 @@ thread_local ThreadState state = {nullptr, kNoKey, kInherit};
 std::atomic<int64_t> default_options_key{0};
 std::atomic<bool> default_x64{false};
 
-void release_object(void* object) { Py_DECREF(static_cast<PyObject*>(object)); }
-
 // Gives the trace back when the thread ends, which may be after it has given up the GIL for good.
 struct TraceKeeper {
   bool armed = false;
   ~TraceKeeper() {
-    if (PyObject* trace = std::exchange(state.trace, nullptr)) defer_release(release_object, trace);
+    if (PyObject* trace = std::exchange(state.trace, nullptr)) defer_decref(trace);
   }
 };
 thread_local TraceKeeper keeper;

@@ -40,14 +40,24 @@ bool Buffer::deleted() const {
   return args.is_deleted;
 }
 
+PJRT_Event* Buffer::ready_event() {
+  Padded<PJRT_Buffer_ReadyEvent_Args> args;
+  args.buffer = raw_;
+  owner_->check(owner_->api()->PJRT_Buffer_ReadyEvent(&args));
+  return args.event;
+}
+
+void Buffer::on_ready(std::function<void()> done) {
+  Client::Use use(owner_);
+  check_live();
+  when_ready(*owner_, ready_event(), [done = std::move(done)](bool) { done(); });
+}
+
 void Buffer::await_ready() {
   Client::Use use(owner_);
   check_live();
   if (ready_.load(std::memory_order_acquire)) return;
-  Padded<PJRT_Buffer_ReadyEvent_Args> args;
-  args.buffer = raw_;
-  owner_->check(owner_->api()->PJRT_Buffer_ReadyEvent(&args));
-  await_event(*owner_, args.event);
+  await_event(*owner_, ready_event());
   ready_.store(true, std::memory_order_release);
 }
 
@@ -55,13 +65,10 @@ bool Buffer::is_ready() {
   Client::Use use(owner_);
   check_live();
   if (ready_.load(std::memory_order_acquire)) return true;
-  Padded<PJRT_Buffer_ReadyEvent_Args> args;
-  args.buffer = raw_;
-  owner_->check(owner_->api()->PJRT_Buffer_ReadyEvent(&args));
   Padded<PJRT_Event_IsReady_Args> query;
-  query.event = args.event;
+  query.event = ready_event();
   PJRT_Error* error = owner_->api()->PJRT_Event_IsReady(&query);
-  destroy_event(owner_->api(), args.event);
+  destroy_event(owner_->api(), query.event);
   owner_->check(error);
   return query.is_ready;
 }

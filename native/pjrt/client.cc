@@ -213,7 +213,9 @@ ExecutableRef Client::load_serialized(std::string_view payload, const std::strin
     args.overridden_serialized_compile_options_size = options.size();
   }
   check(api_->PJRT_Executable_DeserializeAndLoad(&args));
-  return adopt(args.loaded_executable);
+  ExecutableRef executable = adopt(args.loaded_executable);
+  executable->loaded_from_ = payload;
+  return executable;
 }
 
 // ---- transfers in ----

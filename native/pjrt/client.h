@@ -127,6 +127,8 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   Device* device() const { return device_; }
   void await_ready();  // [blocking] throws the error that the producing computation ended with
   bool is_ready();     // true also if that computation failed
+  // `done` runs once the buffer is ready, or known never to be, on any thread, perhaps before this returns.
+  void on_ready(std::function<void()> done);
   // True once await_ready() has succeeded; it then never waits again.
   bool known_ready() const { return ready_.load(std::memory_order_acquire); }
   void remove();         // frees the device memory; later use throws. Idempotent.
@@ -151,6 +153,7 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   Remains surrender() noexcept override;
   void check_live() const;                        // to be called inside a Client::Use
   PJRT_Event* copy_out(void* out, size_t bytes);  // likewise
+  PJRT_Event* ready_event();                      // likewise
 
   Device* device_;
   PJRT_Buffer* raw_;  // null once the client has taken it down
@@ -249,6 +252,7 @@ class Executable final : private Handle {
   PJRT_Executable* facts_ = nullptr;  // the part that answers questions
   std::vector<Device*> devices_;
   size_t num_outputs_ = 0;
+  std::string loaded_from_;  // XLA cannot serialise again what it has loaded
   std::atomic<uint64_t> executions_{0};
   std::mutex mutex_;  // guards what follows
   std::map<Client*, std::shared_ptr<Executable>> twins_;

@@ -165,6 +165,7 @@ std::string Executable::fingerprint() const {
 
 std::string Executable::serialize() const {
   Client::Use use(owner_);
+  if (!loaded_from_.empty()) return seal(*owner_, loaded_from_.data(), loaded_from_.size());
   Padded<PJRT_Executable_Serialize_Args> args;
   args.executable = facts_;
   owner_->check(owner_->api()->PJRT_Executable_Serialize(&args));

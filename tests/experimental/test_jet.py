@@ -1,5 +1,6 @@
 """Taylor mode against exact series by mpmath, closed forms, and nested forward derivatives of every operation."""
 
+import gc
 import math
 from functools import reduce
 
@@ -302,6 +303,24 @@ def test_leaked_tracers_are_reported():
     jet(lambda x: kept.append(x) or x, (1.0,), ((1.0,),))
     with pytest.raises(errors.UnexpectedTracerError, match="TaylorTrace"):
         np.sin(kept[0])
+    with anima.checking_leaks(), pytest.raises(errors.UnexpectedTracerError, match="leaked 1 traced value"):
+        jet(lambda x: kept.append(np.sin(x)) or x, (1.0,), ((1.0,),))
+
+
+def test_nothing_is_kept():
+    x = np.ones((64, 64))
+    run = lambda: jet(lambda x: np.tanh(x @ x) / (2 + np.cos(x)), (x,), ([x] * 3,))
+    result = run()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(anima.live_arrays())
+        for _ in range(3):
+            result = run()
+        assert len(anima.live_arrays()) == before
+    finally:
+        gc.enable()
+    del result
 
 
 def test_costs_are_polynomial_in_the_order():

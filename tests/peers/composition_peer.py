@@ -14,8 +14,15 @@ import jax.numpy  # noqa: F401  (programs use it)
 import numpy as np
 
 import anima
-from tests.transforms.checking import CHEAP, Inconclusive, Mismatch, Point, function, names
+from tests.transforms import checking
+from tests.transforms.checking import Inconclusive, Mismatch, Point, function, names
+from tests.transforms.composition import CHEAP
 from tests.transforms.programs import Program
+
+
+def features() -> frozenset[str]:
+    """The structures that both libraries have."""
+    return checking.features() & checking.features(jax)
 
 
 def updated(x: Any, index: Any, how: str, value: Any) -> Any:

@@ -308,8 +308,9 @@ def documented() -> list[str]:
 
 @difference("scan-effects")
 def scan_effects(run_python, tmp_path) -> None:
-    import anima.experimental
     import jax.experimental
+
+    import anima.experimental
 
     def happened(lib) -> list[int]:
         seen: list[int] = []
@@ -470,6 +471,104 @@ def unravel_shape(run_python, tmp_path) -> None:
     for tree, vector in (([1.0, 2.0], column), ([], more)):
         with pytest.raises(ValueError, match="must have shape"):
             unravelled(anima, tree, vector)
+
+
+@difference("numbers-out")
+def numbers_out(run_python, tmp_path) -> None:
+    assert type(jax.jvp(lambda x: 3.0, (1.0,), (1.0,))[0]) is float
+    assert isinstance(anima.jvp(lambda x: 3.0, (1.0,), (1.0,))[0], anima.Array)
+
+
+@difference("float0-jacobians")
+def float0_jacobians(run_python, tmp_path) -> None:
+    ints, floats = numpy.arange(3), numpy.arange(3.0, dtype="f")
+    for lib, dtype in ((jax, numpy.dtype("int32")), (anima, anima.dtypes.float0)):
+        assert lib.jacrev(lambda x: x * 2.0, allow_int=True)(ints).dtype == dtype
+        assert lib.jacfwd(lambda x: (x * 2).astype(int))(floats).dtype == dtype
+
+
+@difference("argnums")
+def argnums(run_python, tmp_path) -> None:
+    assert float(jax.grad(lambda x, y: x * y, True)(3.0, 4.0)) == 3
+    with pytest.raises(ValueError):
+        jax.grad(lambda x: x, ())(3.0)
+    with pytest.raises(TypeError, match="integer"):
+        anima.grad(lambda x, y: x * y, True)
+    assert anima.grad(lambda x: x, ())(3.0) == ()
+
+
+@difference("linear-calls")
+def linear_calls(run_python, tmp_path) -> None:
+    for lib, error in ((jax, (NotImplementedError, AssertionError)), (anima, None)):
+        call = lib.custom_derivatives.linear_call
+        divide = lambda x, d, call=call: call(lambda d, x: x / d, lambda d, t: t / d, d, x)
+        runs = (
+            lambda: lib.vmap(divide, (0, None))(numpy.ones(2, "f"), 2.0)[0],
+            lambda: -lib.grad(divide, 1)(2.0, 2.0),
+        )
+        for run in runs:
+            if error is None:
+                assert float(run()) == 0.5
+            else:
+                with pytest.raises(error):
+                    run()
+
+
+def mapped_sine(lib, rule):
+    f = lib.custom_batching.custom_vmap(lambda x, y: lib.numpy.sin(x) * y)
+    f.def_vmap(rule)
+    return f
+
+
+@difference("custom-vmap-gradients")
+def custom_vmap_gradients(run_python, tmp_path) -> None:
+    with pytest.raises(ValueError):
+        jax.grad(mapped_sine(jax, lambda *args: None))(1.0, 2.0)
+    assert float(anima.grad(mapped_sine(anima, lambda *args: None))(0.0, 2.0)) == 2
+
+
+@difference("custom-vmap-tangents")
+def custom_vmap_tangents(run_python, tmp_path) -> None:
+    for lib, shape in ((jax, (3, 3)), (anima, (3,))):
+        f = mapped_sine(lib, lambda size, mapped, x, y, lib=lib: (lib.numpy.sin(x) * y, True))
+        x = numpy.ones(3, "f")
+        assert lib.vmap(lambda x, y: lib.jvp(f, (x, y), (x, 1.0)))(x, x)[0].shape == shape
+
+
+@difference("custom-vmap-types")
+def custom_vmap_types(run_python, tmp_path) -> None:
+    rule = lambda size, mapped, x, y: (x[:2].astype(int), True)
+    x = numpy.ones(3, "f")
+    assert jax.vmap(mapped_sine(jax, rule))(x, x).shape == (2,)
+    with pytest.raises(ValueError, match="must be float32"):
+        anima.vmap(mapped_sine(anima, rule))(x, x)
+
+
+@difference("jet")
+def taylor_mode(run_python, tmp_path) -> None:
+    for lib, known in ((jax, False), (anima, True)):
+        jet = importlib.import_module(f"{lib.__name__}.experimental.jet").jet
+        programs = (
+            lambda x, lib=lib: lib.lax.cond(x > 0, lib.numpy.sin, lib.numpy.cos, x),
+            lambda x, lib=lib: lib.nn.relu(x),
+            lambda x, lib=lib: lib.lax.lgamma(x),
+        )
+        for program in programs:
+            if known:
+                assert len(jet(program, (1.5,), ((1.0, 0.0),))[1]) == 2
+            else:
+                with pytest.raises((KeyError, jax.errors.UnexpectedTracerError)):
+                    jet(program, (1.5,), ((1.0, 0.0),))
+        tree = lambda: jet(lambda d: d["a"], ({"a": 1.0},), ({"a": [1.0]},))
+        integer = lambda: jet(lambda n: n * 2.0, (3,), ((1.0,),))
+        if known:
+            assert float(tree()[1][0]) == 1
+            with pytest.raises(TypeError, match="float0"):
+                integer()
+        else:
+            assert float(integer()[1][0]) == 2
+            with pytest.raises(ValueError):
+                tree()
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:

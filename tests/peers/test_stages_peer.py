@@ -39,7 +39,9 @@ def described(lib: Any, stage: Any) -> dict[str, Any]:
     return {
         "in_tree": str(stage.in_tree),
         "out_tree": str(stage.out_tree),
-        "args_info": [arg(x) for x in lib.tree.leaves(stage.args_info, is_leaf=lambda x: hasattr(x, "donated"))],
+        "args_info": [
+            arg(x) for x in lib.tree.leaves(stage.args_info, is_leaf=lambda x: hasattr(x, "donated"))
+        ],
         "in_avals": flat(stage.in_avals),
         "out_info": flat(stage.out_info),
         "donate_argnums": tuple(stage.donate_argnums),
@@ -55,7 +57,9 @@ def test_every_stage_tells_the_same() -> None:
     for name in ("input_shardings", "output_shardings"):
         a, b = (lib.tree.leaves(getattr(s[2], name)) for lib, s in zip(LIBRARIES, (ours, theirs)))
         assert kinds(a) == kinds(b)
-    orders = lambda lib, f: [x.layout.major_to_minor for x in lib.tree.leaves(f, is_leaf=lambda x: hasattr(x, "layout"))]
+    orders = lambda lib, f: [
+        x.layout.major_to_minor for x in lib.tree.leaves(f, is_leaf=lambda x: hasattr(x, "layout"))
+    ]
     for name in ("input_formats", "output_formats"):
         assert orders(anima, getattr(ours[2], name)) == orders(jax, getattr(theirs[2], name))
 
@@ -67,9 +71,16 @@ def test_the_same_attributes_and_parameters() -> None:
         missing = {n for n in dir(theirs) if not n.startswith("_")} - set(dir(ours)) - deliberate
         missing -= {"jaxpr"} if name == "Traced" else set()  # ours is an attribute of instances
         assert not missing, (name, missing)
-    for owner, method in (("Traced", "lower"), ("Lowered", "as_text"), ("Lowered", "compile"), ("Compiled", "as_text")):
+    for owner, method in (
+        ("Traced", "lower"),
+        ("Lowered", "as_text"),
+        ("Lowered", "compile"),
+        ("Compiled", "as_text"),
+    ):
         ours, theirs = (inspect.signature(getattr(getattr(lib.stages, owner), method)) for lib in LIBRARIES)
-        public = lambda s: [(p.name, p.kind, p.default) for p in s.parameters.values() if not p.name.startswith("_")]
+        public = lambda s: [
+            (p.name, p.kind, p.default) for p in s.parameters.values() if not p.name.startswith("_")
+        ]
         assert public(ours) == public(theirs), (owner, method)
     names = lambda lib: {n for n in dir(lib.stages) if not n.startswith("_")}
     assert names(anima) >= names(jax)
@@ -224,11 +235,15 @@ def struct_cases(lib: Any) -> dict[str, Any]:
         "no dtype": lambda: make((2,), None),
         "bad sharding": lambda: make((2,), np.float32, sharding=3),
         "frozen": lambda: setattr(s, "shape", (1,)),
-        "eval": lambda: repr(lib.eval_shape(lambda x, y: {"a": x @ y, "b": 1.0}, s, np.ones((3, 4), np.float32))),
+        "eval": lambda: repr(
+            lib.eval_shape(lambda x, y: {"a": x @ y, "b": 1.0}, s, np.ones((3, 4), np.float32))
+        ),
         "eval number": lambda: repr(lib.eval_shape(lambda x: x, 3)),
         "eval text": lambda: lib.eval_shape(lambda x: x, "a"),
         "eval None": lambda: lib.eval_shape(lambda x: x, None),
-        "static": lambda: len(lib.make_jaxpr(lambda x, n: x * len(n), static_argnums=-1)(2.0, "abc").in_avals),
+        "static": lambda: len(
+            lib.make_jaxpr(lambda x, n: x * len(n), static_argnums=-1)(2.0, "abc").in_avals
+        ),
         "static range": lambda: lib.make_jaxpr(lambda x: x, static_argnums=4)(2.0),
         "shape": lambda: repr(lib.make_jaxpr(lambda x: {"a": x}, return_shape=True)(2.0)[1]),
     }
@@ -241,7 +256,9 @@ def test_structs_and_shapes(name: str) -> None:
         try:
             outcomes.append(struct_cases(lib)[name]())
         except (TypeError, ValueError, RuntimeError) as error:
-            outcomes.append(next(c for c in type(error).__mro__ if c in (TypeError, ValueError, RuntimeError)))
+            outcomes.append(
+                next(c for c in type(error).__mro__ if c in (TypeError, ValueError, RuntimeError))
+            )
     assert outcomes[0] == outcomes[1]
 
 

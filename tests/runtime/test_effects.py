@@ -244,7 +244,6 @@ def test_programs_over_several_devices(run_python: Any) -> None:
     source = """
 import anima, anima.numpy as np, numpy as onp
 anima.config.update("jax_num_cpu_devices", 4)
-anima.config.update("jax_enable_compilation_cache", False)
 from anima import jit, lax, pure_callback
 from anima.experimental import io_callback
 from anima.sharding import NamedSharding, PartitionSpec as P, SingleDeviceSharding
@@ -257,7 +256,7 @@ def host(v):
     return onp.asarray(v) * 10
 def check(f, *expected, result=None):
     seen.clear()
-    out = jit(f)(xs)
+    out = anima.block_until_ready(jit(f)(xs))
     anima.effects_barrier()
     assert seen == list(expected), seen
     if result is not None:

@@ -6,9 +6,11 @@ goes away, or changes, when the arguments move by a rounding error is no failure
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,18 +21,17 @@ from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.runtime.arrays import as_array
 from tests.transforms import interpreted, oracle
+from tests.transforms.composition import CHEAP
 from tests.transforms.programs import Function, Input, Program
 
-# XLA options with which a program compiles several times as fast.
-CHEAP = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
 LARGEST = 1e3  # numbers beyond are not compared
-# How transformed programs are run; compiling is dear, so it comes less often.
-ROUTES = ("traced", "traced", "eager", "eager", "compiled")
+# How programs and their transformed forms are run: "plain" is as users do it; as it compiles most, it comes seldom.
+ROUTES = ("traced", "traced", "traced", "eager", "eager", "eager", "compiled", "compiled", "plain")
+
+
+OPTIONAL = (
+    "checkpoint", "custom_jvp", "custom_vjp", "custom_gradient", "closure_convert", "custom_vmap", "sequential_vmap",
+)  # fmt: skip
 
 
 class Mismatch(AssertionError):
@@ -41,9 +42,14 @@ class Inconclusive(Exception):
     """The program cannot be checked at this point: it is ill-conditioned there, or leaves the range of numbers."""
 
 
-def features() -> frozenset[str]:
-    """What this version of anima has of the structures that programs are made of."""
-    return frozenset(n for n in ("checkpoint", "custom_jvp", "custom_vjp") if hasattr(anima, n))
+def features(module: Any = anima) -> frozenset[str]:
+    """What a library has of the structures that programs are made of."""
+    lax, batching = module.lax, getattr(module, "custom_batching", None)
+    found = {n for n in OPTIONAL if hasattr(module, n) or hasattr(batching, n)}
+    found |= {n for n in ("custom_linear_solve", "custom_root", "ppermute") if hasattr(lax, n)}
+    found |= {"collectives"} if hasattr(lax, "psum") else set()
+    steps = module is anima and "max_steps" in inspect.signature(lax.while_loop).parameters
+    return frozenset(found | ({"max_steps"} if steps else set()))
 
 
 def from_text(
@@ -67,13 +73,14 @@ def names(wide: bool, jit: Callable[..., Any] = anima.jit, module: Any = anima) 
     """The names that programs use."""
     np_ = module.numpy
     public = ("vmap", "grad", "value_and_grad", "jvp", "vjp", "linearize", "jacfwd", "jacrev", "hessian")
-    optional = ("checkpoint", "custom_jvp", "custom_vjp")
+    batching = getattr(module, "custom_batching", None)
+    optional = {n: getattr(module, n, None) or getattr(batching, n, None) for n in OPTIONAL}
     widths = (np_.float64, np_.int64, np_.complex128), (np_.float32, np_.int32, np_.complex64)
     (Float, Int, Complex), narrow = widths if wide else widths[::-1]
     return dict(
         np=np_, lax=module.lax, jit=jit, updated=updated, Float=Float, Int=Int, Complex=Complex, Narrow=narrow[0],
         NarrowInt=narrow[1], NarrowComplex=narrow[2], **{n: getattr(module, n) for n in public},
-        **{n: getattr(module, n) for n in optional if hasattr(module, n)},
+        **optional, checkpoint_policies=getattr(module, "checkpoint_policies", None),
     )  # fmt: skip
 
 
@@ -161,8 +168,9 @@ class Check:
             warnings.simplefilter("ignore")
             self.point = Point(self.program)
             want = self._wanted() if self.program.order <= 2 else None
-            with interpreted.interpreted():
-                self.fun = function(self.program, names(self.program.wide, interpreted.jit))
+            jit = anima.jit if self.route == "plain" else interpreted.jit
+            self.fun = function(self.program, names(self.program.wide, jit))
+            with self.cheaply():
                 outs = self.fun(*self.point.args)
             self._readable(outs)
             if want is not None:
@@ -174,6 +182,10 @@ class Check:
             self.same_types("jit(f)", compiled, [aval_of(o) for o in outs])
             self.derivatives(outs, jitted)
             self.batch(jitted)
+
+    def cheaply(self) -> AbstractContextManager[None]:
+        """Without compiling control flow, unless the program is to be run as users do it."""
+        return nullcontext() if self.route == "plain" else interpreted.interpreted()
 
     # --- values ---
 
@@ -227,15 +239,28 @@ class Check:
         )
 
     def _sensitive_eagerly(self, amount: float, tolerance: float) -> bool:
-        with interpreted.interpreted():
-            values = []
-            for moved in (0.0, amount, -amount):
-                args = [
-                    m if t is None else np.asarray(m, t.dtype)
-                    for m, t in zip(self.point.moved(moved), self.point.tangents)
-                ]
-                values.append(list(map(np.asarray, self.fun(*args))))
-        return any(not _agree(a, b, tolerance) for v in values[1:] for a, b in zip(v, values[0]))
+        """The same for programs that NumPy cannot follow, by their own values: also along the direction of the slopes."""
+        moves = [self.point.moved(m) for m in (0.0, amount, -amount)]
+        args = [
+            [m if t is None else np.asarray(m, t.dtype) for m, t in zip(moved, self.point.tangents)]
+            for moved in moves
+        ]
+        with self.cheaply():
+            values = [list(map(np.asarray, self.fun(*a))) for a in args]
+            steps = [2.0**-9 * m for m in (-2, -1, 1, 2)] if self.exact else []
+            at = [list(map(np.asarray, self.fun(*self._moved_along(m)))) for m in steps]
+        if any(not _agree(a, b, tolerance) for v in values[1:] for a, b in zip(v, values[0])):
+            return True
+        for far_left, left, right, far_right, centre in zip(*at, values[0]) if at else ():
+            if centre.dtype.kind not in "fc":
+                if not np.array_equal(far_left, far_right):
+                    return True
+                continue
+            # A kink or a jump shows as second differences that do not shrink with the square of the step.
+            near, far = right - 2 * centre + left, far_right - 2 * centre + far_left
+            if not _agree(near * 4, far, 1e-4):
+                return True
+        return False
 
     # --- types ---
 
@@ -258,8 +283,8 @@ class Check:
         """The results of a transformed program: interpreted, eager or compiled."""
         if self.route == "compiled":
             return anima.jit(fun, compiler_options=CHEAP)(*args)
-        with interpreted.interpreted():
-            if self.route == "eager":
+        with self.cheaply():
+            if self.route != "traced":
                 return fun(*args)
             closed = anima.make_jaxpr(fun)(*args)
             return interpreted.run(closed, [a for a in args if not isinstance(a, list)] + _leaves(args))
@@ -315,10 +340,10 @@ class Check:
             if "checkpoint" in program.features:
                 self.compare("vjp of checkpoint against vjp", take(len(moving)), pulled, self.close)
         self.pairing(pushed, pulled, ts, cotangents)
-        if pushed is not None and self.exact and program.order <= 2:
-            self.quotients(pushed, kept)
-        elif pulled is not None and pushed is None and self.exact and program.order <= 2:
-            self.pulled_quotients(pulled, ts, cotangents, kept)
+        if self.exact and pushed is not None:
+            self.quotients(pushed, kept, jitted)
+        elif self.exact and pulled is not None:
+            self.pulled_quotients(pulled, ts, cotangents, kept, jitted)
 
     def pairing(self, pushed: Any, pulled: Any, ts: Sequence[Any], cts: Sequence[Any]) -> None:
         """<pulled cotangent, tangent> = <cotangent, pushed tangent>."""
@@ -331,24 +356,35 @@ class Check:
                 raise Inconclusive("ill-conditioned derivatives")
             raise Mismatch(f"<vjp, tangent> = {left}, but <cotangent, jvp> = {right}")
 
-    def _slopes(self, kept: Sequence[int]) -> list[Any]:
-        oracle.settings.step = 2.0**-12
-        _, slopes = oracle.along(
-            lambda *xs: self.true(*xs), [oracle.wide(a) for a in self.point.args], self.point.tangents
-        )
-        return [slopes[i] for i in kept]
+    def _slopes(self, kept: Sequence[int], jitted: Any) -> tuple[list[Any], float]:
+        """Difference quotients, of what NumPy computes if it can, and how exact they are."""
+        point, order = self.point, self.program.order
+        if order <= 2:
+            oracle.settings.step = 2.0**-12
+            wide = [oracle.wide(a) for a in point.args]
+            _, slopes = oracle.along(lambda *xs: self.true(*xs), wide, point.tangents)
+            return [slopes[i] for i in kept], (1e-8, 1e-6, 1e-3)[order]
+        at = {m: [np.asarray(o) for o in jitted(*self._moved_along(m * 2.0**-9))] for m in (-2, -1, 1, 2)}
+        slopes = [(8 * (at[1][i] - at[-1][i]) - (at[2][i] - at[-2][i])) / (12 * 2.0**-9) for i in kept]
+        return slopes, 1e-6
 
-    def quotients(self, pushed: Sequence[Any], kept: Sequence[int]) -> None:
+    def _moved_along(self, amount: float) -> list[Any]:
+        return [
+            a if t is None else np.asarray(np.asarray(a) + amount * t, t.dtype)
+            for a, t in zip(self.point.args, self.point.tangents)
+        ]
+
+    def quotients(self, pushed: Sequence[Any], kept: Sequence[int], jitted: Any) -> None:
         """jvp against difference quotients."""
-        tolerance = (1e-8, 1e-6, 1e-3)[self.program.order]
-        self.compare("jvp against difference quotients", pushed, self._slopes(kept), tolerance, dtypes_too=False)
+        slopes, tolerance = self._slopes(kept, jitted)
+        self.compare("jvp against difference quotients", pushed, slopes, tolerance, dtypes_too=False)
 
     def pulled_quotients(
-        self, pulled: Sequence[Any], ts: Sequence[Any], cts: Sequence[Any], kept: Sequence[int]
+        self, pulled: Sequence[Any], ts: Sequence[Any], cts: Sequence[Any], kept: Sequence[int], jitted: Any
     ) -> None:
         """vjp against difference quotients, where there is no jvp."""
-        tolerance = (1e-8, 1e-6, 1e-3)[self.program.order]
-        (left, size), (right, other) = _paired(pulled, ts), _paired(cts, self._slopes(kept))
+        slopes, tolerance = self._slopes(kept, jitted)
+        (left, size), (right, other) = _paired(pulled, ts), _paired(cts, slopes)
         if not abs(left - right) <= tolerance * (1 + size + other):
             if not np.isfinite(size + other) or self._sensitive(tolerance):
                 raise Inconclusive("ill-conditioned derivatives")

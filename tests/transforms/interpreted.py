@@ -87,11 +87,16 @@ def _scan(
     return [*carry, *[_placed(y, a) for y, a in zip(ys, y_avals)]]
 
 
+def _bounded(*args: Any, max_steps: int, **loop: Any) -> list[Any]:
+    return _while(*args, **loop)
+
+
 ROADS: dict[str, Callable[..., list[Any]]] = {
     "jit": _jit,
     "checkpoint": _jit,
     "cond": _cond,
     "while": _while,
+    "bounded_while": _bounded,
     "scan": _scan,
 }
 

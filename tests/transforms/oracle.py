@@ -182,11 +182,23 @@ class _Custom:
 
     def defvjp(self, forward: Any, backward: Any) -> None: ...
 
+    def def_vmap(self, rule: Any) -> None: ...
+
+
+def custom_linear_solve(matvec: Any, b: Any, solve: Any, transpose_solve: Any = None, symmetric: bool = False) -> Any:
+    return solve(matvec, b)
+
+
+def custom_root(f: Any, initial_guess: Any, solve: Any, tangent_solve: Any) -> Any:
+    return solve(f, initial_guess)
+
 
 # --- batching and control flow ------------------------------------------------------------------
 
 
-def vmap(fun: Any, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None) -> Any:
+def vmap(
+    fun: Any, in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None, axis_name: str = ""
+) -> Any:
     def mapped(*args: Any) -> Any:
         axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
         sizes = [np.shape(a)[d] for a, d in zip(args, axes) if d is not None]
@@ -335,7 +347,7 @@ def integer_pow(x: Any, y: int) -> Any:
 
 lax = SimpleNamespace(
     scan=scan, cond=cond, switch=switch, fori_loop=fori_loop, while_loop=while_loop, map=map_,
-    associative_scan=associative_scan, dot_general=dot_general, integer_pow=integer_pow,
+    associative_scan=associative_scan, custom_linear_solve=custom_linear_solve, custom_root=custom_root, dot_general=dot_general, integer_pow=integer_pow,
     dynamic_slice_in_dim=dynamic_slice_in_dim, dynamic_index_in_dim=dynamic_index_in_dim,
     dynamic_update_slice=dynamic_update_slice, dynamic_update_index_in_dim=dynamic_update_index_in_dim,
     cummax=_along(np.maximum), cummin=_along(np.minimum), cumsum=_along(np.add), cumlogsumexp=_along(np.logaddexp),
@@ -370,9 +382,18 @@ class _NumPy:
         return np.where(x < xp[0], fp[0], np.where(x > xp[-1], fp[-1], inside))
 
 
+class _Anything:
+    """Has every attribute."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
 NAMES: dict[str, Any] = dict(
     np=_NumPy(), lax=lax, Float=FLOAT, Int=INT, Complex=COMPLEX, Narrow=FLOAT, NarrowInt=INT, NarrowComplex=COMPLEX,
     updated=updated, jit=lambda f, **how: f, checkpoint=lambda f, **how: f, vmap=vmap, grad=grad,
     value_and_grad=value_and_grad, jvp=jvp, vjp=vjp, linearize=linearize, jacfwd=jacobian, jacrev=jacobian,
-    hessian=hessian, custom_jvp=_Custom, custom_vjp=_Custom,
+    hessian=hessian, custom_jvp=_Custom, custom_vjp=_Custom, custom_vmap=_Custom, sequential_vmap=lambda f: f,
+    custom_gradient=lambda f: lambda *args: f(*args)[0], closure_convert=lambda f, *args: (f, []),
+    checkpoint_policies=_Anything(),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from hypothesis import Phase
 
 from tests.transforms.checking import ROUTES, features
 from tests.transforms.programs import Maker, Program, Rejected
+from tests.transforms.structures import STRUCTURES
 
 _numbers: dict[int, Any] = {}
 
@@ -37,10 +38,10 @@ def _number(draw: Callable[[Any], int]) -> Callable[[int], int]:
 
 
 @st.composite
-def cases(draw: Any) -> Case:
-    """A program with a route."""
+def cases(draw: Any, available: frozenset[str] | None = None) -> Case:
+    """A program with a route, made of the structures that are available (None: all that anima has)."""
     number = _number(draw)
-    maker = Maker(number, features())
+    maker = Maker(number, features() if available is None else available, STRUCTURES)
     try:
         program = maker.program()
     except Rejected:

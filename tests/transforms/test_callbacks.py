@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +14,8 @@ import pytest
 import anima
 import anima.numpy as np
 from anima import errors, grad, jit, jvp, lax, pure_callback, vmap
-from anima.config import enable_compilation_cache, enable_x64
+from anima.config import enable_x64
 from anima.experimental import io_callback
-from anima.transforms import callback_primitives
 
 F32 = anima.ShapeDtypeStruct((), np.float32)
 METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized")
@@ -45,8 +46,7 @@ def test_values_arguments_and_structure(call: Any, run: Any) -> None:
         return {"s": onp.asarray(np.sum(np.asarray(tree["a"]) * scale)), "n": (number,)}
 
     shape = {"s": F32, "n": (anima.ShapeDtypeStruct((), np.int32),)}
-    with enable_compilation_cache(False):
-        out = run(lambda a: call(fun, shape, {"a": a}, 7, scale=3.0))(np.ones(4))
+    out = run(lambda a: call(fun, shape, {"a": a}, 7, scale=3.0))(np.ones(4))
     assert float(out["s"]) == 12.0 and int(out["n"][0]) == 7 and out["n"][0].dtype == np.int32
     assert not out["n"][0].weak_type
     [(a, number, scale)] = seen
@@ -262,15 +262,19 @@ def test_the_number_of_the_callback_is_not_in_the_text() -> None:
     onp.testing.assert_array_equal(y, 2 * onp.ones(3, np.float32))
 
 
-def test_eager_calls_leave_nothing_behind() -> None:
-    def run() -> Any:
-        return io_callback(lambda v: v, 1.0, 1.0)
+@both
+def test_eager_calls_leave_nothing_behind(call: Any) -> None:
+    def run() -> weakref.ref[Any]:
+        def host(v: Any) -> Any:
+            return v
 
-    run()
-    before = callback_primitives.io_callback_p.eager
-    for _ in range(3):
-        run()
-    assert callback_primitives.io_callback_p.eager is before
+        call(host, F32, 1.0)
+        vmap(lambda x: pure_callback(host, x, x, vmap_method="sequential"))(np.ones(2))
+        return weakref.ref(host)
+
+    gone = run()
+    gc.collect()
+    assert gone() is None
 
 
 def test_arrays_of_callbacks_outlive_the_call() -> None:
@@ -285,22 +289,50 @@ def test_arrays_of_callbacks_outlive_the_call() -> None:
 
 def test_callbacks_that_run_programs_with_callbacks() -> None:
     seen: list[Any] = []
-    with enable_compilation_cache(False):
-        big = np.ones((600, 600))
+    big = np.ones((600, 600))
 
-        @jit
-        def inner(x: Any, b: Any) -> Any:
-            io_callback(lambda v: seen.append(float(v)), None, x + 0 * (b @ b)[0, 0], ordered=True)
-            return x * 2
+    @jit
+    def inner(x: Any, b: Any) -> Any:
+        io_callback(lambda v: seen.append(float(v)), None, x + 0 * (b @ b)[0, 0], ordered=True)
+        return x * 2
 
-        @jit
-        def outer(x: Any, b: Any) -> Any:
-            def fun(v: Any) -> Any:
-                y = inner(v, big)
-                anima.effects_barrier()
-                return y
+    @jit
+    def outer(x: Any, b: Any) -> Any:
+        def fun(v: Any) -> Any:
+            y = inner(v, big)
+            anima.effects_barrier()
+            return y
 
-            return io_callback(fun, F32, x + 0 * (b @ b)[0, 0], ordered=True)
+        return io_callback(fun, F32, x + 0 * (b @ b)[0, 0], ordered=True)
 
-        assert [float(outer(float(n), big)) for n in range(3)] == [0, 2, 4]
+    assert [float(outer(float(n), big)) for n in range(3)] == [0, 2, 4]
     assert seen == [0, 1, 2]
+
+
+FROM_THE_CACHE = """
+import numpy, anima, anima.numpy as np
+from anima import _native
+def host(v):
+    return numpy.asarray(np.sin(v) + np.sin(v))
+f = anima.jit(lambda b: anima.pure_callback(host, anima.ShapeDtypeStruct((), np.float32), (b @ b)[0, 0]))
+print(float(f(np.ones((600, 600)))), _native.compile_count())
+"""
+
+
+@pytest.mark.cpu
+def test_programs_from_the_cache_run_inside_callbacks(run_python: Any, tmp_path: Any) -> None:
+    """Such a program runs on a twin of the client, which gets a copy of the executable."""
+    runs = [run_python(FROM_THE_CACHE, env={"ANIMA_COMPILATION_CACHE_DIR": str(tmp_path)}) for _ in range(2)]
+    (first, compiled), (second, loaded) = [run.stdout.split() for run in runs]
+    assert first == second and float(first) == pytest.approx(2 * onp.sin(600.0), rel=1e-5)
+    assert int(compiled) > 0 == int(loaded)
+
+
+def test_a_callback_outlives_its_function_until_its_program_has_run() -> None:
+    def started() -> Any:
+        f = jit(lambda b: pure_callback(lambda v: onp.asarray(v) * 2, F32, (b @ b @ b @ b)[0, 0]))
+        return f(np.ones((1000, 1000)))
+
+    result = started()
+    gc.collect()
+    assert float(result) == 2e9

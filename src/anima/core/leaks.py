@@ -101,7 +101,7 @@ def _name(referrer: Any, value: Any) -> str | None:
     if isinstance(referrer, dict):
         return _name_of_namespace(referrer, value)
     if isinstance(referrer, FunctionType):
-        if referrer.__module__.partition(".")[0] == _OWN:
+        if _is_own(referrer.__module__):
             return None
         return f"the function {referrer.__qualname__}, through {_of_function(referrer, value)}"
     if isinstance(referrer, GeneratorType):
@@ -109,7 +109,7 @@ def _name(referrer: Any, value: Any) -> str | None:
     if isinstance(referrer, (type, ModuleType)) or _passes_on(referrer):
         return None
     kind = type(referrer)
-    if kind.__module__.partition(".")[0] in (_OWN, "builtins", "functools", "weakref"):
+    if _is_own(kind.__module__) or kind.__module__ in ("builtins", "functools", "weakref"):
         return None
     return _attribute(referrer, getattr(referrer, "__dict__", {}), value)
 
@@ -131,8 +131,8 @@ def _name_of_namespace(namespace: dict[Any, Any], value: Any) -> str | None:
     return None
 
 
-def _is_own(module: str) -> bool:
-    return module.partition(".")[0] == _OWN
+def _is_own(module: str | None) -> bool:
+    return module is not None and module.partition(".")[0] == _OWN
 
 
 def _of_function(function: FunctionType, value: Any) -> str:

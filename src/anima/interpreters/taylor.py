@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from anima._native import get_trace, set_trace
+from anima.config import check_tracer_leaks
 from anima.core import hooks
 from anima.core.aval import AbstractValue
 from anima.core.jaxpr import ClosedJaxpr
+from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero, primitives
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
@@ -43,6 +45,8 @@ class TaylorTracer(Tracer):
         self.terms = terms  # the value, then its derivatives
         self.source = source  # gives further ones
         self._slope: Any = None
+        if source is not None:
+            trace.unfinished.append(self)
 
     @property
     def aval(self) -> AbstractValue:
@@ -79,6 +83,12 @@ class TaylorTracer(Tracer):
             self.source.extend()
         return self.terms[order]
 
+    def finish(self) -> None:
+        """Let go of where derivatives came from: sources know their results, and such cycles would keep arrays for long."""
+        if isinstance(self.source, _Operation):
+            self.source.formula = None
+        self.source = self.slope = None
+
     def __repr__(self) -> str:
         return f"Traced<{self.aval}>with<TaylorTrace> with primal = {self.terms[0]!r}"
 
@@ -86,13 +96,14 @@ class TaylorTracer(Tracer):
 class TaylorTrace(Trace):
     """Carries derivatives up to `order` through each operation."""
 
-    __slots__ = ("_known", "_running", "order")
+    __slots__ = ("_known", "_running", "order", "unfinished")
 
     def __init__(self, parent: Trace | None, order: int) -> None:
         self.parent = parent
         self.order = order
         self._running: _Operation | None = None  # the operation whose rule runs
         self._known: dict[Any, _Operation] = {}  # the operations that rules performed, by their operands
+        self.unfinished: list[TaylorTracer] = []  # what has a source
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         if not any([self.is_own(a) for a in args]):
@@ -127,6 +138,9 @@ class TaylorTrace(Trace):
             terms = [[out.term(k) for k in range(self.order + 1)] for out in outs]
         finally:
             self._known.clear()
+            for tracer in self.unfinished:
+                tracer.finish()
+            self.unfinished.clear()
         return [self.wrap(value, series) for value, *series in terms]
 
     def operation(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> _Operation:
@@ -212,10 +226,11 @@ def _slope_of(value: TaylorTracer) -> Any:
 class _Operation(_Source):
     """An operation on values that carry derivatives. The values of its results are found at once.
 
-    `_next` gives the results' derivatives of an order, if all lower ones are known. `_series` is what a program found last.
+    `formula` gives the results' derivatives of an order, if all lower ones are known. `_found` is the order up to which a
+    program was run last, and the series that it found.
     """
 
-    __slots__ = ("_next", "_series", "args", "outs", "params", "primitive", "trace")
+    __slots__ = ("_found", "args", "formula", "outs", "params", "primitive", "trace")
 
     def __init__(
         self, trace: TaylorTrace, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]
@@ -224,8 +239,8 @@ class _Operation(_Source):
         self.primitive = primitive
         self.args = args
         self.params = params
-        self._next: Callable[[int], list[Any]] | None = None
-        self._series: list[Series] | None = None
+        self.formula: Callable[[int], list[Any]] | None = None
+        self._found: tuple[int, Sequence[Series]] = (0, ())
         previous = set_trace(trace.parent)
         try:
             self.outs = [TaylorTracer(trace, [value], self) for value in self._apply(self._values())]
@@ -235,7 +250,7 @@ class _Operation(_Source):
     def differentiate(self) -> None:
         """Find the slopes of the results, and with them a formula for all their derivatives."""
         if self.primitive.taylor is not None:
-            self._next = self._by_program
+            self.formula = self._by_program
             for out, term in zip(self.outs, self._by_program(1)):
                 out.terms.append(term)
             for out in self.outs:
@@ -249,13 +264,13 @@ class _Operation(_Source):
             found = trace.run_rule(self, slopes)
         for out, slope in zip(self.outs, found):
             out.slope = slope  # before the formula is looked for, which may ask for it
-        self._next = self._formula(slopes, found)
+        self.formula = self._find_formula(slopes, found)
 
     def extend(self) -> None:
         order = len(self.outs[0].terms)
-        if self._next is None:
+        if self.formula is None:
             self.differentiate()
-        assert self._next is not None
+        assert self.formula is not None
         if len(self.outs[0].terms) > order:  # differentiating has found it
             return
         if order == 1:  # the slopes' values are known
@@ -263,7 +278,7 @@ class _Operation(_Source):
         else:
             previous = set_trace(self.trace.parent)
             try:
-                terms = self._next(order)
+                terms = self.formula(order)
             finally:
                 set_trace(previous)
         for out, term in zip(self.outs, terms):
@@ -271,7 +286,7 @@ class _Operation(_Source):
 
     # --- formulas ---
 
-    def _formula(self, slopes: list[Any], found: list[Any]) -> Callable[[int], list[Any]]:
+    def _find_formula(self, slopes: list[Any], found: list[Any]) -> Callable[[int], list[Any]]:
         """How to find the results' derivatives; the slope of a quotient is replaced by another form of it."""
         active = [i for i, s in enumerate(slopes) if type(s) is not Zero]
         operands = self._linear_in(slopes, active, found)
@@ -361,7 +376,7 @@ class _Operation(_Source):
         """By the rule of an operation with programs inside, which gives all derivatives up to some order."""
         trace, rule = self.trace, self.primitive.taylor
         assert rule is not None
-        if self._series is None or len(next((s for s in self._series if s is not None), ())) < order:
+        if self._found[0] < order:
             # One run is enough, unless an operand depends on results: its derivatives of higher order are not known then.
             known = all([a.source is None for a in self.args if trace.is_own(a)])
             last = trace.order if known else order
@@ -371,10 +386,10 @@ class _Operation(_Source):
                 else None
                 for a in self.args
             ]
-            _, self._series = rule(self._values(), series, last, **self.params)
+            self._found = last, rule(self._values(), series, last, **self.params)[1]
         return [
             zero_of(out.terms[0]) if terms is None else terms[order - 1]
-            for out, terms in zip(self.outs, self._series or ())
+            for out, terms in zip(self.outs, self._found[1])
         ]
 
     # --- help ---
@@ -437,6 +452,9 @@ def taylor_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
+    if check_tracer_leaks.value:
+        del inputs, outputs
+        check_leaks(trace)
     return [p for p, _ in pairs], [s for _, s in pairs]
 
 

@@ -58,7 +58,9 @@ def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
     try:
         found: Sequence[Any] = eqn.primitive.transpose(given, *args, **eqn.params)
     except NonlinearError as error:
-        error.add_note(f"The operation is '{eqn.primitive.name}'" + (f" at {eqn.source}." if eqn.source else "."))
+        error.add_note(
+            f"The operation is '{eqn.primitive.name}'" + (f" at {eqn.source}." if eqn.source else ".")
+        )
         raise
     return found
 

@@ -143,6 +143,22 @@ from anima.lax.convert import (
     reduce_precision as reduce_precision,
     reduce_precision_p as reduce_precision_p,
 )
+from anima.lax.convolution import (
+    conv as conv,
+    conv_general_dilated as conv_general_dilated,
+    conv_transpose as conv_transpose,
+    conv_with_general_padding as conv_with_general_padding,
+)
+from anima.lax.convolution_numbers import (
+    ConvDimensionNumbers as ConvDimensionNumbers,
+    ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers,
+    conv_dimension_numbers as conv_dimension_numbers,
+    conv_general_permutations as conv_general_permutations,
+    conv_general_shape_tuple as conv_general_shape_tuple,
+    conv_shape_tuple as conv_shape_tuple,
+    conv_transpose_shape_tuple as conv_transpose_shape_tuple,
+)
+from anima.lax.convolution_rules import conv_general_dilated_p as conv_general_dilated_p
 from anima.lax.create import (
     broadcasted_iota as broadcasted_iota,
     empty as empty,
@@ -250,6 +266,10 @@ from anima.lax.joining import (
     tile_p as tile_p,
     unstack as unstack,
     unstack_p as unstack_p,
+)
+from anima.lax.patches import (
+    conv_general_dilated_local as conv_general_dilated_local,
+    conv_general_dilated_patches as conv_general_dilated_patches,
 )
 from anima.lax.powers import (
     cbrt as cbrt,
@@ -380,6 +400,20 @@ from anima.lax.trigonometric import (
     sin_p as sin_p,
     tan as tan,
     tan_p as tan_p,
+)
+from anima.lax.window_selection import (
+    select_and_gather_add_p as select_and_gather_add_p,
+    select_and_scatter_add_p as select_and_scatter_add_p,
+    select_and_scatter_p as select_and_scatter_p,
+)
+from anima.lax.window_shapes import padtype_to_pads as padtype_to_pads
+from anima.lax.windows import (
+    reduce_window as reduce_window,
+    reduce_window_max_p as reduce_window_max_p,
+    reduce_window_min_p as reduce_window_min_p,
+    reduce_window_p as reduce_window_p,
+    reduce_window_shape_tuple as reduce_window_shape_tuple,
+    reduce_window_sum_p as reduce_window_sum_p,
 )
 
 __all__ = [

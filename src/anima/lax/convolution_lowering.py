@@ -28,13 +28,21 @@ from anima.lax.convert import convert_element_type
 from anima.lax.convolution_numbers import Geometry, placed
 from anima.lax.declare import FLOAT8, comparison, lowered_by
 from anima.lax.joining import pad
-from anima.lax.precision import (CanonicalPrecision, DotAlgorithm, DotAlgorithmPreset, Precision, precision_attributes)
+from anima.lax.precision import (
+    CanonicalPrecision,
+    DotAlgorithm,
+    DotAlgorithmPreset,
+    Precision,
+    precision_attributes,
+)
 from anima.lax.shape import broadcast_in_dim, dtype_of, reshape, shape_of, transpose
 from anima.lax.slicing import dynamic_slice, dynamic_update_slice, index_in_dim, slice
+from anima.lax.window_shapes import pads_attribute
 from anima.lowering.module import Context, Value
 from anima.lowering.types import bool_array, i64_array
 
 _UNROLLED = 64  # places of a window that a depthwise convolution is written out for
+_MANY_GROUPS = 8  # from here on products are faster than one operation
 
 
 def lower_convolution(
@@ -49,15 +57,32 @@ def lower_convolution(
     """The lowering rule."""
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
+    lhs, g = _without_negative_padding(ctx, lhs, Geometry(**geometry))
     if out.size == 0 or math.prod(lhs.shape) == 0 or math.prod(rhs.shape) == 0:
         return ctx.full(0, out)
     entering, returned = _computed_in(lhs.dtype, out.dtype, ctx.module.platform)
     lhs, rhs = _cast(ctx, lhs, entering), _cast(ctx, rhs, entering)
     pair = _plain_precision(precision)
-    result = _of_numbers(ctx, lhs, rhs, ShapedArray(out.shape, returned), Geometry(**geometry), pair)
+    result = _of_numbers(ctx, lhs, rhs, ShapedArray(out.shape, returned), g, pair)
     if dtypes.is_bool(out.dtype):
         return lowered_by(lambda v: ne(v, returned.type(0)))(ctx, result)
     return _cast(ctx, result, out.dtype)
+
+
+def _without_negative_padding(ctx: Context, lhs: Value, g: Geometry) -> tuple[Value, Geometry]:
+    """The same convolution of what negative padding leaves: XLA's convolution for CPUs gets it wrong."""
+    if all(lo >= 0 and hi >= 0 for lo, hi in g.padding):
+        return lhs, g
+    starts, limits = [0] * lhs.ndim, list(lhs.shape)
+    pads = []
+    for d, (lo, hi), step in zip(g.dimension_numbers.lhs_spec[2:], g.padding, g.lhs_dilation):
+        front, back = (
+            max(-edge + step - 1, 0) // step for edge in (lo, hi)
+        )  # elements; the holes behind them stay
+        starts[d] = min(front, lhs.shape[d])
+        limits[d] = max(lhs.shape[d] - back, starts[d])
+        pads.append((lo + front * step, hi + back * step))
+    return lowered_by(lambda x: slice(x, starts, limits))(ctx, lhs), g._replace(padding=tuple(pads))
 
 
 def _computed_in(given: Any, out: Any, platform: str) -> tuple[Any, Any]:
@@ -100,19 +125,32 @@ def _of_numbers(
     """The convolution of operands that are not empty; the dtypes fit."""
     if dtypes.is_complex(out.dtype):
         return _of_complex(ctx, lhs, rhs, out, g, precision)
-    features = lhs.shape[g.dimension_numbers.lhs_spec[1]]
-    windows, places = (
-        math.prod(sizes)
-        for sizes in ([rhs.shape[d] for d in g.dimension_numbers.rhs_spec[2:]], g.places(lhs.shape, rhs.shape))
-    )
-    if ctx.module.platform == "cpu":
-        if 1 < features == g.feature_group_count and windows <= _UNROLLED:
-            ctx.out_avals = [out]
-            return lowered_by(lambda x, w: _depthwise(x, w, out.dtype, g))(ctx, lhs, rhs)
-        native = out.dtype == np.float32 and (g.groups == 1 or (g.batch_group_count == 1 and windows <= places))
-    else:
+    batch, features = (lhs.shape[d] for d in g.dimension_numbers.lhs_spec[:2])
+    windows = math.prod([rhs.shape[d] for d in g.dimension_numbers.rhs_spec[2:]])
+    if ctx.module.platform != "cpu":
         native = not dtypes.is_int(out.dtype)
+    elif 1 < features == g.feature_group_count and windows <= _UNROLLED:
+        return lowered_by(lambda x, w: _depthwise(x, w, out.dtype, g))(ctx, lhs, rhs)
+    else:
+        few = g.batch_group_count == 1 and (
+            g.groups == 1
+            or (g.groups < _MANY_GROUPS and windows <= math.prod(g.places(lhs.shape, rhs.shape)))
+        )
+        native = out.dtype == np.float32 and (few or g.batch_group_count == batch)
+    native = native and not _is_misread(lhs.shape, rhs.shape, g)
     return (_native if native else _by_products)(ctx, lhs, rhs, out, g, precision)
+
+
+def _is_misread(lhs_shape: tuple[int, ...], rhs_shape: tuple[int, ...], g: Geometry) -> bool:
+    """Whether XLA's simplifier may abort the process: it exchanges operand and kernel where the kernel is larger, but keeps
+    a dimension that looks as if it stood for groups, which is wrong unless both have the same size there."""
+    lhs_spec, rhs_spec, _ = g.dimension_numbers
+    sizes = [(lhs_shape[d], rhs_shape[k]) for d, k in zip(lhs_spec[2:], rhs_spec[2:])]
+    like_groups = [
+        base == window == stride + 1 and pads == (0, 0) and step == 1 and size != window
+        for (size, window), stride, pads, base, step in zip(sizes, *g[:4])
+    ]
+    return any(like_groups) and any(window > size for size, window in sizes)
 
 
 def _of_complex(
@@ -123,7 +161,6 @@ def _of_complex(
     a, b, c, d = parts(ctx, lhs, rhs)
     aval = ShapedArray(out.shape, a.dtype)
     products = [_of_numbers(ctx, x, y, aval, g, precision) for x, y in ((a, c), (b, d), (a, d), (b, c))]
-    ctx.out_avals = [out]
     return lowered_by(lambda ac, bd, ad, bc: complex(sub(ac, bd), add(ad, bc)))(ctx, *products)
 
 
@@ -135,10 +172,9 @@ def _native(
 ) -> Value:
     lhs_spec, rhs_spec, out_spec = g.dimension_numbers
     rank = len(g.padding)
-    pads = "[" + ", ".join(f"[{lo}, {hi}]" for lo, hi in g.padding) + "]" if rank else ""
     numbers = f"{_dims(lhs_spec, 'b', 'f')}x{_dims(rhs_spec, 'o', 'i')}->{_dims(out_spec, 'b', 'f')}"
     attrs = (
-        f"window_strides = {i64_array(g.window_strides)}, padding = dense<{pads}> : tensor<{rank}x2xi64>, "
+        f"window_strides = {i64_array(g.window_strides)}, padding = {pads_attribute(g.padding)}, "
         f"lhs_dilation = {i64_array(g.lhs_dilation)}, rhs_dilation = {i64_array(g.rhs_dilation)}, "
         f"window_reversal = {bool_array([False] * rank)}, dimension_numbers = #stablehlo.conv<{numbers}>, "
         f"feature_group_count = {g.feature_group_count} : i64, batch_group_count = {g.batch_group_count} : i64"
@@ -165,7 +201,7 @@ def _spread(x: Any, g: Geometry, spatial: Sequence[int]) -> Any:
 def _depthwise(x: Any, w: Any, dtype: Any, g: Geometry) -> Any:
     """A convolution in which each input feature has kernels of its own: shifted products, which the compiler fuses."""
     lhs_spec, rhs_spec, out_spec = g.dimension_numbers
-    batch, feature, *spatial = lhs_spec
+    feature, spatial = lhs_spec[1], lhs_spec[2:]
     windows = tuple(shape_of(w)[d] for d in rhs_spec[2:])
     places = g.places(shape_of(x), shape_of(w))
     count, each = shape_of(x)[feature], shape_of(w)[rhs_spec[0]] // shape_of(x)[feature]
@@ -196,7 +232,9 @@ def _by_products(
     places = g.places(lhs.shape, rhs.shape)
     rank = len(windows)
     x = lowered_by(lambda v: _grouped_operand(v, g))(ctx, lhs)  # (group, batch, spatial ..., input feature)
-    w = lowered_by(lambda v: _grouped_kernel(v, g))(ctx, rhs)  # (group, spatial ..., input feature, output feature)
+    w = lowered_by(lambda v: _grouped_kernel(v, g))(
+        ctx, rhs
+    )  # (group, spatial ..., input feature, output feature)
     ends = (x.shape[0], x.shape[1], w.shape[-1])
     params = {"precision": precision, "preferred_element_type": out.dtype}
 
@@ -227,7 +265,6 @@ def _by_products(
         total = reshape(transpose(total, order), (ends[1], *places, ends[0] * ends[2]))
         return transpose(total, placed((0, rank + 1, *range(1, rank + 1)), g.dimension_numbers.out_spec))
 
-    ctx.out_avals = [out]
     return lowered_by(finish)(ctx, total)
 
 
@@ -260,22 +297,24 @@ def _place(index: Any, sizes: Sequence[int]) -> list[Any]:
 
 
 def _window(
-    x: Any, place: Sequence[Any], steps: Sequence[int], sizes: Sequence[int], strides: Sequence[int], first: int = 2
+    x: Any,
+    place: Sequence[Any],
+    steps: Sequence[int],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    first: int = 2,
 ) -> Any:
     """The elements at `place[d] * steps[d] + i * strides[d]` for `i < sizes[d]`, in the dimensions from `first` on."""
     shape = shape_of(x)
     starts = [np.int32(0)] * len(shape)
-    whole, picked = list(shape), list(shape)
-    jumps = [1] * len(shape)
+    whole, jumps = list(shape), [1] * len(shape)
     for d, (at, step, n, stride) in enumerate(zip(place, steps, sizes, strides), first):
         starts[d] = mul(at, np.int32(step))
         whole[d], jumps[d] = (n - 1) * stride + 1, stride
     return slice(dynamic_slice(x, starts, whole), [0] * len(shape), whole, jumps)
 
 
-def _loop(
-    ctx: Context, count: int, state: ShapedArray, step: Callable[..., Any], *operands: Value
-) -> Value:
+def _loop(ctx: Context, count: int, state: ShapedArray, step: Callable[..., Any], *operands: Value) -> Value:
     """The state, zeros at first, after `step(index, state, *operands)` for each index below `count`."""
     number = ShapedArray((), np.dtype(np.int32))
     run = lowered_by(step)
@@ -285,7 +324,12 @@ def _loop(
 
     def condition(c: Context, values: list[Value]) -> Value:
         end = c.constant(np.int32(count), number)
-        return c.op("stablehlo.compare", (values[0], end), ShapedArray((), np.dtype(bool)), comparison("LT", number.dtype))
+        return c.op(
+            "stablehlo.compare",
+            (values[0], end),
+            ShapedArray((), np.dtype(bool)),
+            comparison("LT", number.dtype),
+        )
 
     def body(c: Context, values: list[Value]) -> list[Value]:
         following = c.op("stablehlo.add", (values[0], c.constant(np.int32(1), number)), number)

@@ -28,8 +28,9 @@ class ConvDimensionNumbers(NamedTuple):
 
 
 ConvGeneralDilatedDimensionNumbers: TypeAlias = (
-    None | ConvDimensionNumbers | tuple[str, str, str] | tuple[Sequence[int], Sequence[int], Sequence[int]]
+    ConvDimensionNumbers | tuple[str, str, str] | tuple[Sequence[int], Sequence[int], Sequence[int]] | None
 )
+
 
 class Geometry(NamedTuple):
     """Which elements of the operand and the kernel meet in which element of the result.
@@ -105,7 +106,9 @@ def conv_dimension_numbers(
             f"got {dimension_numbers!r}"
         )
     if len(dimension_numbers) != 3:
-        raise TypeError(f"{_WORD} must have three elements, for lhs, rhs and the result, got {len(dimension_numbers)}")
+        raise TypeError(
+            f"{_WORD} must have three elements, for lhs, rhs and the result, got {len(dimension_numbers)}"
+        )
     specs: Any = dimension_numbers
     named = any(isinstance(spec, str) for spec in specs)
     found = conv_general_permutations(specs) if named else _permutations(specs)
@@ -124,7 +127,9 @@ def _permutations(specs: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
         try:
             dims = integers("convolution", f"dimension_numbers[{place}]", spec, least=0)
         except TypeError as error:
-            raise TypeError(f"{_WORD} must be three strings or three permutations, got {tuple(specs)}") from error
+            raise TypeError(
+                f"{_WORD} must be three strings or three permutations, got {tuple(specs)}"
+            ) from error
         if sorted(dims) != list(range(len(dims))):
             raise TypeError(f"{_WORD}[{place}] must be a permutation of the dimensions, got {dims}")
         found.append(dims)
@@ -147,19 +152,21 @@ def conv_general_permutations(
     """
     specs = tuple(dimension_numbers)
     if len(specs) != 3 or not all(isinstance(spec, str) for spec in specs):
-        raise TypeError(f"{_WORD} must be three strings such as ('NHWC', 'HWIO', 'NHWC'), got {dimension_numbers!r}")
+        raise TypeError(
+            f"{_WORD} must be three strings such as ('NHWC', 'HWIO', 'NHWC'), got {dimension_numbers!r}"
+        )
     special = ("NC", "OI", "NC")
     for place, (spec, (first, second)) in enumerate(zip(specs, special)):
         if spec.count(first) != 1 or spec.count(second) != 1:
-            raise TypeError(f"{_WORD}[{place}] must contain {first!r} and {second!r} exactly once, got {spec!r}")
+            raise TypeError(
+                f"{_WORD}[{place}] must contain {first!r} and {second!r} exactly once, got {spec!r}"
+            )
         if len(set(spec)) != len(spec):
             raise TypeError(f"{_WORD}[{place}] must not repeat a character, got {spec!r}")
     spatial = [c for c in specs[1] if c not in "OI"]  # the kernel's order is everyone's
     if any({*spec} - {*pair} != {*spatial} for spec, pair in zip(specs, special)):
         raise TypeError(f"{_WORD} must each name the same spatial dimensions, got {specs}")
-    lhs, rhs, out = (
-        tuple(spec.index(c) for c in (*pair, *spatial)) for spec, pair in zip(specs, special)
-    )
+    lhs, rhs, out = (tuple(spec.index(c) for c in (*pair, *spatial)) for spec, pair in zip(specs, special))
     return lhs, rhs, out
 
 
@@ -203,7 +210,11 @@ def transposed_pads(
 
 
 def conv_shape_tuple(
-    lhs_shape: Sequence[int], rhs_shape: Sequence[int], strides: Sequence[int], pads: Any, batch_group_count: int = 1
+    lhs_shape: Sequence[int],
+    rhs_shape: Sequence[int],
+    strides: Sequence[int],
+    pads: Any,
+    batch_group_count: int = 1,
 ) -> tuple[int, ...]:
     """The shape of a convolution of arrays in the order (N, C, spatial ...) and (O, I, spatial ...).
 
@@ -224,7 +235,9 @@ def conv_shape_tuple(
     steps = integers(name, "strides", strides, len(windows))
     pairs = convolution_pads(name, sizes, windows, steps, pads)
     if batch_group_count <= 0 or lhs_shape[0] % batch_group_count:
-        raise ValueError(f"{name}: batch_group_count {batch_group_count} must divide the batch size {lhs_shape[0]}")
+        raise ValueError(
+            f"{name}: batch_group_count {batch_group_count} must divide the batch size {lhs_shape[0]}"
+        )
     padded = padded_sizes(name, sizes, pairs)
     places = tuple(max((n - w) // s + 1, 0) for n, w, s in zip(padded, windows, steps))
     return (lhs_shape[0] // batch_group_count, rhs_shape[0], *places)
@@ -262,7 +275,9 @@ def conv_general_shape_tuple(
     (1, 6, 6, 5)
     """
     lhs_perm, rhs_perm, out_perm = conv_general_permutations(dimension_numbers)
-    lhs, rhs = (tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm)))
+    lhs, rhs = (
+        tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm))
+    )
     return placed(conv_shape_tuple(lhs, rhs, window_strides, padding), out_perm)
 
 
@@ -288,7 +303,9 @@ def conv_transpose_shape_tuple(
     """
     name = "conv_transpose_shape_tuple"
     lhs_perm, rhs_perm, out_perm = conv_general_permutations(dimension_numbers)
-    lhs, rhs = (tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm)))
+    lhs, rhs = (
+        tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm))
+    )
     steps = integers(name, "window_strides", window_strides, len(rhs) - 2)
     pads = transposed_pads(name, rhs[2:], steps, padding)
     if isinstance(pads, str):

@@ -15,17 +15,17 @@ from typing import Any
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray
-from anima.core.primitive import Linear, Zero
+from anima.core.aval import ShapedArray, array_aval
+from anima.core.primitive import Zero
 from anima.core.trace import aval_of
-from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.batch import Axis, without_axis
 from anima.interpreters.zeros import add as add_zeros
 from anima.lax.convert import convert_element_type
 from anima.lax.convolution_lowering import lower_convolution
 from anima.lax.convolution_numbers import ConvDimensionNumbers, Geometry, placed
-from anima.lax.declare import ANY, check_dtype, declare, is_linear
+from anima.lax.declare import ANY, SUBBYTE, check_dtype, declare, is_linear, widening
 from anima.lax.precision import swapped
-from anima.lax.shape import dtype_of, reshape, rev, shape_of, transpose
+from anima.lax.shape import dtype_of, reshape, rev, shape_of
 from anima.lax.window_shapes import dilated
 
 _NAME = "conv_general_dilated"
@@ -87,19 +87,30 @@ def _check_groups(lhs_shape: tuple[int, ...], rhs_shape: tuple[int, ...], g: Geo
 
 
 def _check_preferred(given: Any, preferred: Any) -> None:
-    name = f"{_NAME}: preferred_element_type {dtypes.dtype_name(preferred)}"
+    if dtypes.is_bool(given):
+        return
     kinds = [
-        "integer" if dtypes.is_int(d) or dtypes.is_bool(d) else "float" if dtypes.is_float(d) else "complex"
+        "integer"
+        if dtypes.is_int(d)
+        else "float"
+        if dtypes.is_float(d)
+        else "complex"
+        if dtypes.is_complex(d)
+        else "bool"
         for d in (given, preferred)
     ]
+    names = dtypes.dtype_name(preferred), dtypes.dtype_name(given)
+    word = f"{_NAME}: preferred_element_type {names[0]}"
     if kinds[0] != kinds[1] and kinds != ["integer", "float"]:
-        raise TypeError(f"{name} does not hold sums of {dtypes.dtype_name(given)}: give one of the same kind")
-    if kinds[0] != kinds[1] or dtypes.is_bool(given):
-        return
-    if kinds[0] == "integer" and dtypes.is_signed_int(given) != dtypes.is_signed_int(preferred):
-        raise TypeError(f"{name} must be signed if and only if {dtypes.dtype_name(given)} is")
-    if dtypes.itemsize_bits(preferred) < dtypes.itemsize_bits(given):
-        raise TypeError(f"{name} must not be narrower than {dtypes.dtype_name(given)}")
+        raise TypeError(f"{word} does not hold sums of {names[1]}; give a dtype of the same kind")
+    if (
+        kinds == ["integer", "integer"]
+        and dtypes.is_signed_int(given)
+        and not dtypes.is_signed_int(preferred)
+    ):
+        raise TypeError(f"{word} must be signed, as {names[1]} is")
+    if preferred.itemsize < given.itemsize:
+        raise TypeError(f"{word} must not be narrower than {names[1]}")
 
 
 # --- derivatives ------------------------------------------------------------------------------
@@ -211,9 +222,13 @@ def _conv_batch(
     lhs, rhs = args
     lhs_dim, rhs_dim = dims
     size = axis.size
+    if size == 0:
+        avals = [array_aval(aval_of(x)) for x in args]
+        one = _conv_shape(
+            *(a if d is None else without_axis(a, d) for a, d in zip(avals, dims)), **geometry | more
+        )
+        return hooks.zeros(one.update(shape=(0, *one.shape))), 0
     if lhs_dim is not None and rhs_dim is not None:  # further groups
-        if size == 0:
-            return _no_examples(lhs, rhs, dims, geometry | more), 0
         batched = g.batch_group_count > 1
         lhs = _merged(lhs, lhs_dim, lhs_spec[0 if batched else 1], 1)
         rhs = _merged(rhs, rhs_dim, rhs_spec[0], 1)
@@ -245,9 +260,20 @@ def _merged(x: Any, dim: int, target: int, groups: int) -> Any:
 def _unmerged(x: Any, size: int, place: int, groups: int) -> tuple[Any, int]:
     """The inverse of `_merged`, and where the mapped axis is."""
     shape = shape_of(x)
-    inner = shape[place] // (size * groups) if size else 0
+    inner = shape[place] // (size * groups)
     if groups == 1:
         return reshape(x, (*shape[:place], size, inner, *shape[place + 1 :])), place
     x = reshape(x, (*shape[:place], groups, size, inner, *shape[place + 1 :]))
     x = hooks.move_axis(x, place + 1, place)
     return reshape(x, (*shape[:place], size, groups * inner, *shape[place + 1 :])), place
+
+
+conv_general_dilated_p = declare(
+    "conv_general_dilated",
+    shape=_conv_shape,
+    lower=widening(SUBBYTE, lower_convolution),
+    jvp=_conv_jvp,
+    transpose=_conv_transpose,
+    batch=_conv_batch,
+    dtypes=ANY,
+)

@@ -184,12 +184,11 @@ _zero_scalars: dict[Any, Any] = {}
 
 def zeros(aval: ShapedArray) -> Any:
     """An array of zeros of the given aval; `float0` ones are NumPy arrays, having no contents."""
-    dtype = aval.dtype
+    dtype: Any = aval.dtype
     if dtype == dtypes.float0:
         return np.zeros(aval.shape, dtype)
-    if (
-        dtypes.canonical(dtype) is not dtype
-    ):  # of 64 bits, outside 64-bit mode: a NumPy scalar would lose them
+    if dtypes.canonical(dtype) != dtype:
+        # It has 64 bits, outside 64-bit mode: a NumPy scalar would lose them.
         with enable_x64(True):
             return zeros(aval)
     zero = _zero_scalars.get(dtype)

@@ -162,12 +162,12 @@ def reduce(
     xs = [as_operand(x) for x in leaves]
     inits = [_init(x, as_operand(init)) for x, init in zip(xs, init_leaves)]
     axes = check_axes("reduce", dimensions, len(shape_of(xs[0])), "dimensions")
-    jaxpr = _trace_computation(computation, structure, [aval_of(x) for x in xs])
-    operation = _monoid(jaxpr.jaxpr, xs)
+    jaxpr = scalar_program("reduce", computation, structure, [aval_of(x) for x in xs])
+    operation = monoid_of(jaxpr.jaxpr, xs)
     if operation is None:
         return tree.unflatten(structure, reduce_p.bind(*xs, *inits, jaxpr=jaxpr, dimensions=axes))
     result = primitives[_MONOIDS[operation]].bind(xs[0], axes=axes)
-    if not _is_identity(operation, inits[0]):
+    if not is_identity(operation, inits[0]):
         shape = shape_of(result)
         start = broadcast_in_dim(inits[0], shape, ()) if shape else inits[0]
         result = primitives[operation].bind(start, result)
@@ -184,9 +184,14 @@ def _init(x: Any, init: Any) -> Any:
     return init
 
 
-def _trace_computation(
-    computation: Callable[[Any, Any], Any], structure: Any, avals: Sequence[Any]
+def scalar_program(
+    name: str, computation: Callable[[Any, Any], Any], structure: Any, avals: Sequence[Any]
 ) -> ClosedJaxpr:
+    """The program of the argument `computation` of the operation `name`, on scalars of the operands' dtypes.
+
+    Raises:
+      TypeError: it does not return what it must.
+    """
     scalars = [ShapedArray((), a.dtype) for a in avals]
 
     def flat(*xs: Any) -> Sequence[Any]:
@@ -194,20 +199,20 @@ def _trace_computation(
         leaves, out_structure = tree.flatten(computation(a, b))
         if out_structure != structure:
             raise TypeError(
-                f"reduce: computation must return the structure of its arguments, {structure}, got {out_structure}"
+                f"{name}: computation must return the structure of its arguments, {structure}, got {out_structure}"
             )
         return [as_operand(leaf) for leaf in leaves]
 
-    program = inner_program("reduce", "computation", computation, flat, [*scalars, *scalars], structure)
+    program = inner_program(name, "computation", computation, flat, [*scalars, *scalars], structure)
     for out, scalar in zip(program.out_avals, scalars):
         if out.shape or out.dtype != scalar.dtype:  # type: ignore[attr-defined]
             raise TypeError(
-                f"reduce: computation must return scalars of the operands' dtypes, got {out} for {scalar}"
+                f"{name}: computation must return scalars of the operands' dtypes, got {out} for {scalar}"
             )
     return program
 
 
-def _monoid(jaxpr: Jaxpr, xs: Sequence[Any]) -> str | None:
+def monoid_of(jaxpr: Jaxpr, xs: Sequence[Any]) -> str | None:
     """The operation whose reduction this is, if it is one of those that have derivatives and lowerings of their own."""
     if len(xs) != 1 or len(jaxpr.eqns) != 1:
         return None
@@ -224,8 +229,10 @@ def _monoid(jaxpr: Jaxpr, xs: Sequence[Any]) -> str | None:
     return name if dtype_of(xs[0]).name in (primitives[_MONOIDS[name]].dtypes or ()) else None
 
 
-def _is_identity(operation: str, init: Any) -> bool:
+def is_identity(operation: str, init: Any) -> bool:
+    """Whether an initial value is known to change nothing when combined by an operation."""
     if isinstance(init, Tracer):
         return False
-    dtype = dtype_of(init)
-    return bool(np.asarray(init) == np.asarray(identity(operation, dtype)).astype(dtype))
+    value = np.asarray(init)
+    neutral = np.asarray(identity(operation, value.dtype)).astype(value.dtype)
+    return bool(value == neutral or (value != value and neutral != neutral))  # float8_e8m0fnu has no 0

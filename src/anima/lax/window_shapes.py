@@ -16,6 +16,12 @@ from anima.errors import ShapeConcretizationError
 Pads = tuple[tuple[int, int], ...]
 
 
+def pads_attribute(pads: Pads) -> str:
+    """The pairs as StableHLO spells them."""
+    text = ", ".join(f"[{lo}, {hi}]" for lo, hi in pads)
+    return f"dense<{f'[{text}]' if text else ''}> : tensor<{len(pads)}x2xi64>"
+
+
 def dilated(size: int, step: int) -> int:
     """The size with `step - 1` holes between neighbours."""
     return (size - 1) * step + 1 if size else 0
@@ -50,12 +56,32 @@ class Windows(NamedTuple):
         plain = (1, 1, (0, 0), 1, 1)
         return Windows(*((*field[:dim], one, *field[dim:]) for field, one in zip(self, plain)))  # type: ignore[arg-type]
 
+    def along(self, dim: int) -> Windows:
+        """How they lie along one dimension."""
+        return Windows(*((field[dim],) for field in self))  # type: ignore[arg-type]
+
+    def only(self, chosen: Sequence[bool]) -> Windows:
+        """The same windows along the chosen dimensions, and of one place along the others."""
+        plain = (1, 1, (0, 0), 1, 1)
+        return Windows(
+            *(tuple(v if c else one for v, c in zip(field, chosen)) for field, one in zip(self, plain))  # type: ignore[arg-type]
+        )
+
     @property
-    def is_dilated(self) -> bool:
-        return any(d != 1 for d in (*self.base_dilation, *self.window_dilation))
+    def inside(self) -> Windows:
+        """The same windows on the array that has its padding and holes already."""
+        rank = len(self.padding)
+        return self._replace(padding=((0, 0),) * rank, base_dilation=(1,) * rank)
+
+    @property
+    def are_elements(self) -> bool:
+        """Whether there is one window for each element, which has nothing else."""
+        return all(lie == (1, 1, (0, 0), 1, 1) for lie in zip(*self))
 
 
-def integers(name: str, argument: str, values: Any, count: int | None = None, least: int = 1) -> tuple[int, ...]:
+def integers(
+    name: str, argument: str, values: Any, count: int | None = None, least: int = 1
+) -> tuple[int, ...]:
     """`values` as a tuple of `count` integers, each at least `least`; None stands for ones.
 
     Raises:
@@ -97,7 +123,9 @@ def explicit_pads(name: str, padding: Any, count: int) -> Pads:
     return tuple(zip(low, integers(name, "padding", [p[1] for p in pairs], least=-(2**62))))
 
 
-def named_pads(sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int], padding: str, name: str) -> Pads:
+def named_pads(
+    sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int], padding: str, name: str
+) -> Pads:
     """The pairs that a padding's name stands for, for these sizes (after dilation) and strides.
 
     Raises:

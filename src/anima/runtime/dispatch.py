@@ -25,6 +25,7 @@ from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
 from anima.runtime.effects import Plan, kept_by_caller, make_plan, plans_of
+from anima.runtime.transfers import TRANSFER, settled
 
 
 class Program:
@@ -72,6 +73,9 @@ class Program:
         self.closed = ClosedJaxpr(pruned, [c for c, u in zip(closed.consts, used_consts) if u])
         self._attributes = self._aliasing()
         self.lowered = self.lower()
+        if TRANSFER in self.lowered.text:
+            self.closed = settled(self.closed)
+            self.lowered = self.lower()
 
     def lower(self, debug_info: bool = False) -> LoweredModule:
         """The program's text; with `debug_info` one to read."""

@@ -11,6 +11,7 @@ from anima._native import tree_flatten, tree_unflatten
 from anima.core.primitive import Missing, Primitive, Zero
 from anima.interpreters.batch import Axis
 from anima.lowering.module import Context, Value
+from anima.runtime.transfers import TRANSFER
 from anima.transforms.arguments import check_inputs
 
 MEMORY_KINDS = ("device", "pinned_host", "unpinned_host")
@@ -39,10 +40,11 @@ name_p = Primitive(
 
 
 def _transfer_lower(ctx: Context, x: Value, *, memory_kind: str) -> Value:
-    if ctx.module.platform == "cpu":  # the host's memory is the device's
+    # On a CPU both are one memory; XLA's partitioner does not know transfers.
+    if ctx.module.platform == "cpu" or ctx.module.partitions > 1:
         return x
     attrs = (
-        'call_target_name = "annotate_device_placement", has_side_effect = true, '
+        f'call_target_name = "{TRANSFER}", has_side_effect = true, '
         f'mhlo.frontend_attributes = {{_xla_buffer_placement = "{memory_kind}"}}'
     )
     return ctx.op("stablehlo.custom_call", (x,), attrs=attrs)

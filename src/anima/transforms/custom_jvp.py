@@ -37,6 +37,7 @@ from anima.transforms.custom_rules import (
     OutDims,
     Signature,
     UserFunction,
+    WithoutCaptured,
     called,
     capture_traced,
     check_captured,
@@ -252,8 +253,11 @@ def _stage(
         captured = Captured()
         jaxpr, consts = staged(call_jaxpr, avals, name)
         places = captured.add(consts)
+        rule = jvp
         if has_tracers(consts) or capture_traced(jvp.users):
             jvp = _staged_rule(jvp, avals, captured)
+        if jvp is rule and captured.values:
+            jvp = WithoutCaptured(rule)
         call_jaxpr = captured.closed(jaxpr, places)
         num_consts = len(captured.values)
         args = (*captured.values, *args)

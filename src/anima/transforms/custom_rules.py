@@ -400,6 +400,23 @@ class Captured:
         )
 
 
+class WithoutCaptured:
+    """A rule that stayed as it was while its function became a program: it knows nothing of what that one captured."""
+
+    __slots__ = ("__name__", "rule")
+
+    def __init__(self, rule: Any) -> None:
+        self.rule = rule
+        self.__name__ = rule.__name__
+
+    def __call__(self, consts: Sequence[Any], *args: Any) -> Any:
+        return self.rule((), *args)
+
+    @property
+    def users(self) -> Iterator[Any]:
+        yield from self.rule.users
+
+
 def capture_traced(functions: Iterator[Any]) -> bool:
     """Whether functions captured values of the traces around, as far as their closures show."""
     here = get_trace()
@@ -502,12 +519,12 @@ class BatchedFunction:
         return outs
 
 
-def uses_axis(axis: Axis, function: Any) -> bool:
-    """Whether a function may depend on the mapped axis though its arguments do not have it."""
+def uses_axis(axis: Axis, function: Function, users: Iterator[Any]) -> bool:
+    """Whether a function may depend on the mapped axis though its arguments do not have it; `users`: what users gave for it."""
     if isinstance(function, ClosedJaxpr):
         return axis.effect is not None and axis.effect in function.effects
     with ambient(BatchTrace(get_trace(), axis)):
-        return axis.name is not None or capture_traced(function.users)
+        return axis.name is not None or capture_traced(users)
 
 
 def with_outputs(closed: ClosedJaxpr, used: tuple[bool, ...]) -> ClosedJaxpr:

@@ -34,6 +34,7 @@ from anima.transforms.custom_rules import (
     OutDims,
     Signature,
     UserFunction,
+    WithoutCaptured,
     capture_traced,
     check_captured,
     forwarded,
@@ -143,6 +144,8 @@ def _stage(args: tuple[Any, ...], **params: Any) -> tuple[tuple[Any, ...], dict[
     places = captured.add(consts)
     if has_tracers(consts) or capture_traced(fwd.users) or capture_traced(bwd.users):
         fwd, bwd = staged_rules(fwd, bwd, avals, captured)
+    if fwd is params["fwd"] and captured.values:
+        fwd = WithoutCaptured(fwd)
     changed = {
         "call_jaxpr": captured.closed(jaxpr, places),
         "fwd": fwd,

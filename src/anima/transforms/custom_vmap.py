@@ -9,7 +9,7 @@ operation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import PyTreeDef, get_trace, tree_flatten, tree_unflatten
@@ -19,8 +19,9 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import ambient, aval_of
 from anima.core.validate import same_type
-from anima.interpreters.batch import Axis, BatchTrace, batch_flat, to_axis, without_axis
+from anima.interpreters.batch import Axis, BatchTrace, batch_flat, batch_jaxpr, to_axis, without_axis
 from anima.interpreters.jvp import jvp_flat
+from anima.interpreters.partial import Division, divided_call
 from anima.interpreters.taylor import Series, changing, flat_terms, grouped, taylor_flat, taylor_jaxpr
 from anima.interpreters.zeros import zero_of
 from anima.lax.control.bodies import leaf_path
@@ -36,6 +37,7 @@ from anima.transforms.custom_rules import (
     Signature,
     UserFunction,
     called,
+    capture_traced,
     forwarded,
     perform,
     staged,
@@ -160,9 +162,12 @@ class _SeriesCall:
         self.out_flags = tuple([has_tangent(aval_of(o)) for o in outs])
         return [*outs, *flat_terms(outs, series, self.out_flags, self.order)]
 
-    @property
-    def users(self) -> Iterator[Any]:
-        yield from self.fun.users
+
+def _user_function(call: Any) -> Any:
+    """What the user gave as the function of a call."""
+    while isinstance(call, (UserFunction, _SeriesCall)):
+        call = call.fun
+    return call
 
 
 # ---------------------------------------------------------------------------------------------
@@ -211,7 +216,7 @@ def _taylor(
         derived: Function = taylor_jaxpr(call, flags, order, wanted)[0]
     else:
         derived = _SeriesCall(call, flags, order)
-    rule = _SeriesRule(params["rule"], flags[num_consts:], order)
+    rule = params["rule"] and _SeriesRule(params["rule"], flags[num_consts:], order)
     operands = [*primals, *flat_terms(primals, series, flags, order)]
     outs = custom_vmap_call_p.bind(*operands, **params | {"call": derived, "rule": rule})
     out_flags = derived.out_flags if isinstance(derived, _SeriesCall) else wanted
@@ -241,8 +246,11 @@ def _transpose(cts: Any, *args: Any, name: str, call: ClosedJaxpr, **params: Any
 
 def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
     call, num_consts = params["call"], params["num_consts"]
-    if all([d is None for d in dims]):
-        return _unmapped(axis, args, params)
+    if params["rule"] is None:
+        program, places = batch_jaxpr(call, axis, tuple(dims))
+        return custom_vmap_call_p.bind(*args, **params | {"call": program}), list(places)
+    if all([d is None for d in dims[num_consts:]]):
+        return _unmapped(axis, args, dims, params)
     if any([d is not None for d in dims[:num_consts]]):
         raise ValueError(
             f"custom_vmap function {params['name']} captured a value that is mapped by vmap. Its rule says what to do with "
@@ -259,13 +267,19 @@ def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], 
     return outs, [0 if flag else None for flag in mapped]
 
 
-def _unmapped(axis: Axis, args: Any, params: dict[str, Any]) -> tuple[list[Any], list[int | None]]:
+def _unmapped(axis: Axis, args: Any, dims: Any, params: dict[str, Any]) -> tuple[list[Any], list[int | None]]:
     """Of a call whose arguments are not mapped: captured values may be, and named axes may be used."""
     call = params["call"]
-    if uses_axis(axis, call):
-        return batch_flat(lambda *xs: perform(call, xs), axis, args, [None] * len(args))
+    captured = any([d is not None for d in dims])
+    if captured or uses_axis(axis, call, iter([_user_function(call)])):
+        return batch_flat(lambda *xs: perform(call, xs), axis, args, dims)
     outs = custom_vmap_call_p.bind(*args, **params)
     return outs, [None] * len(outs)
+
+
+def _partial(unknown: Flags, *, call: ClosedJaxpr, **params: Any) -> Division:
+    """The rule is for the whole: each half is batched operation by operation, as reverse derivatives are."""
+    return divided_call(call, unknown, params | {"call": call, "rule": None, "num_consts": 0}, "call")
 
 
 custom_vmap_call_p = Primitive(
@@ -279,6 +293,7 @@ custom_vmap_call_p = Primitive(
     effects=_effects,
     taylor=_taylor,
     stage=_stage,
+    partial=_partial,
     multiple_results=True,
 )
 custom_vmap_call_p.eager = _eager
@@ -344,13 +359,16 @@ class custom_vmap:
         args = self._signature.positional(args, kwargs)
         given, leaves = taken_apart("custom_vmap", self.fun, args, ())
         outcome = Outcome()
-        outs = custom_vmap_call_p.bind(
-            *leaves,
-            name=name_of(self.fun),
-            call=UserFunction(self.fun, given, outcome),
-            rule=_Rule(self.vmap_rule, self.fun, given, outcome),
-            num_consts=0,
-        )
+        operands: tuple[Any, ...] = tuple(leaves)
+        params = {
+            "name": name_of(self.fun),
+            "call": UserFunction(self.fun, given, outcome),
+            "rule": _Rule(self.vmap_rule, self.fun, given, outcome),
+            "num_consts": 0,
+        }
+        if get_trace() is not None and capture_traced(iter([self.fun])):
+            operands, params = _stage(operands, **params)  # what it captured becomes operands
+        outs = custom_vmap_call_p.bind(*operands, **params)
         return tree_unflatten(outcome.tree, outs)
 
 

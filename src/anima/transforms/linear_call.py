@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from anima._native import PyTreeDef, tree_flatten, tree_unflatten
+from anima._native import PyTreeDef, get_trace, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.aval import array_aval, has_tangent
 from anima.core.effects import Effects, no_effects
@@ -32,6 +32,7 @@ from anima.transforms.custom_rules import (
     Function,
     as_operand,
     called,
+    capture_traced,
     perform,
     staged,
     uses_axis,
@@ -80,11 +81,6 @@ class _Forward:
     def __name__(self) -> str:
         return name_of(self.call.fun)
 
-    @property
-    def users(self) -> Iterator[Any]:
-        """What the user gave, which may have captured traced values."""
-        yield self.call.fun
-
     def __call__(self, *values: Any) -> list[Any]:
         call = self.call
         rest = values[call.res_tree.num_leaves :]
@@ -110,10 +106,6 @@ class _Backward:
     @property
     def __name__(self) -> str:
         return name_of(self.call.transpose)
-
-    @property
-    def users(self) -> Iterator[Any]:
-        yield self.call.transpose
 
     def __call__(self, *values: Any) -> list[Any]:
         call = self.call
@@ -154,10 +146,6 @@ class _Inexact:
     def __call__(self, *values: Any) -> list[Any]:
         return [out for out in self.fun(*values) if has_tangent(aval_of(out))]
 
-    @property
-    def users(self) -> Iterator[Any]:
-        yield from self.fun.users
-
 
 class _Failed:
     """In place of a function that could not be traced: raises the error when it is asked for, which may be never."""
@@ -170,10 +158,6 @@ class _Failed:
 
     def __call__(self, *values: Any) -> list[Any]:
         raise self.error
-
-    @property
-    def users(self) -> Iterator[Any]:
-        yield from ()
 
 
 class _Batched:
@@ -191,10 +175,6 @@ class _Batched:
         dims = (*self.dims, *[0] * (len(values) - len(self.dims)))
         outs, places = batch_flat(self.fun, self.axis, values, dims)
         return [to_axis(o, d, 0, self.axis.size) for o, d in zip(outs, places)]
-
-    @property
-    def users(self) -> Iterator[Any]:
-        yield from self.fun.users
 
 
 # ---------------------------------------------------------------------------------------------
@@ -282,7 +262,9 @@ def _with_inexact_results(function: Function) -> Function:
 
 def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
     callee, transpose, num_res = params["callee"], params["transpose"], params["num_res"]
-    if all([d is None for d in dims]) and not uses_axis(axis, callee) and not uses_axis(axis, transpose):
+    if all([d is None for d in dims]) and not any(
+        [uses_axis(axis, f, _users(f)) for f in (callee, transpose)]
+    ):
         outs = linear_call_p.bind(*args, **params)
         return outs, [None] * len(outs)
     places = tuple(dims[:num_res])
@@ -296,6 +278,16 @@ def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], 
         num_res=num_res,
     )
     return outs, [0] * len(outs)
+
+
+def _users(function: Any) -> Iterator[Any]:
+    """What the user gave for a function."""
+    while isinstance(function, (_Inexact, _Batched)):
+        function = function.fun
+    if isinstance(function, _Forward):
+        yield function.call.fun
+    if isinstance(function, _Backward):
+        yield function.call.transpose
 
 
 def _batched(function: Any, axis: Axis, dims: Dims) -> Any:
@@ -354,14 +346,15 @@ def linear_call(
     call = _Call(fun, fun_transpose, res_tree, lin_tree, avals)
     fixed = [x for x, a in zip(leaves, avals) if not has_tangent(a)]
     linear = [x for x, a in zip(leaves, avals) if has_tangent(a)]
-    outs = linear_call_p.bind(
-        *residuals,
-        *fixed,
-        *linear,
-        callee=_Forward(call),
-        transpose=_Backward(call),
-        num_res=len(residuals) + len(fixed),
-    )
+    operands: tuple[Any, ...] = (*residuals, *fixed, *linear)
+    params: dict[str, Any] = {
+        "callee": _Forward(call),
+        "transpose": _Backward(call),
+        "num_res": len(residuals) + len(fixed),
+    }
+    if get_trace() is not None and capture_traced(iter([fun, fun_transpose])):
+        operands, params = _stage(operands, **params)  # what they captured becomes residuals
+    outs = linear_call_p.bind(*operands, **params)
     return tree_unflatten(call.out_tree, outs)
 
 

@@ -141,6 +141,18 @@ def test_only_the_chosen_branch_runs() -> None:
     assert float(anima.jit(lambda p, x: lax.cond(p, forever, lambda x: -x, x))(False, 1.0)) == -1.0
 
 
+def test_a_choice_for_all_examples_stays_a_choice() -> None:
+    fun = lambda p, w, x: loss(chosen)(p, w, x)
+    mapped = lambda f: anima.vmap(f, (None, None, 0))
+    for transformed in (
+        mapped(fun),
+        mapped(anima.grad(fun, (1, 2))),
+        anima.grad(lambda *a: mapped(fun)(*a).sum(), 1),
+    ):
+        text = anima.jit(transformed).lower(np.asarray(True), W, onp.stack([X, X])).as_text()
+        assert text.count("stablehlo.case") >= 1 and "stablehlo.select" not in text
+
+
 def test_shared_captures_are_one_operand() -> None:
     def f(w: Any, x: Any) -> Any:
         return lax.cond(x[0] > 0, lambda: w * x, lambda: w + 1.0)

@@ -12,10 +12,12 @@ import anima
 import anima.numpy as np
 from anima import lax, random
 from anima.core.aval import array_aval
+from anima.core.effects import Effect
 from anima.core.jaxpr import ClosedJaxpr, subjaxprs
-from anima.core.primitive import primitives
+from anima.core.primitive import Missing, Primitive, primitives
 from anima.core.trace import aval_of
 from anima.errors import MaxStepsError
+from anima.experimental.jet import jet
 from anima.interpreters.dce import dce_jaxpr
 from anima.interpreters.linearize import linearize_jaxpr
 from anima.interpreters.transpose import backward, tape_of
@@ -291,6 +293,59 @@ def test_nested_loops_and_scans() -> None:
     assert_trees_close(anima.jit(grads(scanned))(W, xs), want, 1e-3)
 
 
+def test_checkpoints_and_functions_with_rules() -> None:
+    @anima.custom_jvp
+    def sine(x: Any) -> Any:
+        return np.sin(x)
+
+    sine.defjvp(lambda primals, tangents: (sine(primals[0]), np.cos(primals[0]) * tangents[0]))
+
+    @anima.custom_vjp
+    def other_sine(x: Any) -> Any:
+        return np.sin(x)
+
+    other_sine.defvjp(lambda x: (np.sin(x), np.cos(x)), lambda c, ct: (c * ct,))
+
+    def loop(sin: Any, wrap: Any = lambda f: f) -> Any:
+        def fun(w: Any, x: Any) -> Any:
+            step = wrap(lambda c: c * w + 0.1 * sin(c) * x)
+            return lax.while_loop(lambda c: (c * c).sum() < 5e4, step, x, max_steps=100).sum()
+
+        return fun
+
+    remat = anima.checkpoint
+    want = grads(growing_plain)(W, X)
+    for fun in (
+        loop(sine),
+        loop(other_sine),
+        loop(np.sin, remat),
+        remat(loop(np.sin)),
+        remat(loop(sine, remat)),
+    ):
+        assert_trees_close(grads(fun)(W, X), want, 1e-4)
+        assert_trees_close(anima.jit(grads(fun))(W, X), want, 1e-4)
+        batched = anima.vmap(grads(fun), (None, 0))(W, onp.stack([X, X * 5]))
+        assert_trees_close([g[0] for g in batched], list(want), 1e-4)
+
+    def scanned(w: Any, x: Any) -> Any:
+        step = remat(lambda c, _: (loop(np.sin)(w, c * 0.1) * x / 50, None))
+        return lax.scan(step, x, None, length=2)[0].sum()
+
+    def scanned_plain(w: Any, x: Any) -> Any:
+        c = growing_plain(w, x * 0.1) * x / 50
+        return (growing_plain(w, c * 0.1) * x / 50).sum()
+
+    assert_trees_close(anima.jit(grads(scanned))(W, X), grads(scanned_plain)(W, X), 1e-3)
+
+
+def test_taylor_mode() -> None:
+    along = lambda f: lambda t: f(W, X * t)
+    gradient = lambda f: lambda t: sum(g.sum() for g in grads(f)(W, X * t))
+    for curve in (along, gradient):
+        ours, theirs = (jet(curve(f), (1.0,), ((1.0, 0.0, 0.0),)) for f in (growing, growing_plain))
+        assert_trees_close(ours, theirs, 1e-3)
+
+
 def test_only_what_the_derivative_needs_is_kept() -> None:
     def loop(x: Any) -> Any:
         def step(s: Any) -> Any:
@@ -349,6 +404,7 @@ class Calls:
         return lax.while_loop(lambda s: s[0] < n, step, (0, x), max_steps=max_steps)[1]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 200, 256, 1000, 5000])
 def test_iterations_are_computed_in_proportion_to_those_that_take_place(n: int) -> None:
     calls = Calls()
@@ -370,6 +426,7 @@ def test_one_program_serves_all_numbers_of_iterations() -> None:
     assert compilations(lambda: [gradient(W, X * factor) for factor in (0.5, 2.0, 900.0)]) == 0
 
 
+@pytest.mark.cpu
 def test_slots_are_written_in_place() -> None:
     """A step costs no more with a thousand times the slots' size behind it: no copy of them is made on the way."""
     text = anima.jit(grads(growing), static_argnums=()).lower(W, X).compile().as_text()
@@ -404,6 +461,7 @@ def test_the_value_never_stops_at_the_bound() -> None:
     assert_trees_close(push(X), anima.jvp(lambda x: growing_plain(W, x), (X,), (X,))[1], 1e-4)
 
 
+@pytest.mark.cpu
 def test_the_gradient_of_a_longer_loop_raises() -> None:
     steps = lambda w, x, n, bound: lax.fori_loop(
         0, n, lambda i, c: c * w + np.sin(c), x, max_steps=bound
@@ -421,6 +479,7 @@ def test_the_gradient_of_a_longer_loop_raises() -> None:
             anima.block_until_ready(call(18))
 
 
+@pytest.mark.cpu
 def test_programs_that_cannot_raise_give_nan(run_python: Any) -> None:
     code = """
         import numpy as onp
@@ -434,9 +493,27 @@ def test_programs_that_cannot_raise_give_nan(run_python: Any) -> None:
             return lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, np.sin(s[1])), (0, x), max_steps=3)[1].sum()
         gradient = anima.jit(anima.grad(loss))
         print(onp.isnan(onp.asarray(gradient(x, 3))).any(), onp.isnan(onp.asarray(gradient(x, 4))).all())
+        rows = anima.jit(anima.vmap(anima.grad(loss), (None, 0)))(x, np.array([3, 4, 0]))
+        print(*onp.isnan(onp.asarray(rows)).all(1), *onp.isnan(onp.asarray(rows)).any(1))
     """
     result = run_python(textwrap.dedent(code), env={"XLA_FLAGS": "--xla_force_host_platform_device_count=2"})
-    assert result.stdout.split() == ["False", "True"]
+    assert result.stdout.split() == ["False", "True", *["False", "True", "False"] * 2]
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_nan_for_the_examples_that_run_for_longer() -> None:
+    loss = lambda x, n: lax.fori_loop(0, n, lambda i, c: np.sin(c), x, max_steps=20)
+    rows = onp.asarray(anima.vmap(anima.grad(loss), (None, 0))(0.5, np.array([3, 40, 0, 20])))
+    assert onp.isnan(rows).tolist() == [False, True, False, False]
+    assert_trees_close(rows[3], anima.grad(lambda x: loss(x, 20))(0.5))
+
+
+@pytest.mark.cpu
+def test_programs_for_other_platforms_call_nothing() -> None:
+    traced = anima.jit(grads(growing)).trace(W, X)
+    assert "custom_call" in traced.lower(lowering_platforms=("cpu",)).as_text()
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "custom_call" not in text and "0x7FC00000" in text  # NaN
 
 
 WRONG: list[tuple[Any, type[Exception], str]] = [
@@ -464,6 +541,37 @@ def test_other_misuse() -> None:
         anima.jit(lambda n: lax.while_loop(lambda x: x < 3, lambda x: x + 1, 0, max_steps=n))(3)
     with pytest.raises(TypeError, match="positional"):
         lax.while_loop(lambda x: x < 3, lambda x: x + 1, 0, 5)  # type: ignore[misc]
+
+
+class Noise(Effect):
+    """An effect for a test."""
+
+
+def test_effects_happen_once_or_are_refused() -> None:
+    same = lambda x: x
+    noisy = Primitive(
+        "noise in a loop",
+        shape=same,
+        lower=lambda ctx, x: x,
+        jvp=lambda ps, ts: (noisy.bind(*ps), ts[0]),
+        transpose=Missing("it is only a test"),
+        batch=lambda axis, args, dims: (noisy.bind(*args), dims[0]),
+        effects=lambda x: frozenset([Noise()]),
+    )
+    try:
+        fun = lambda x: lax.while_loop(lambda c: c < 9.0, lambda c: noisy.bind(c) * x, x, max_steps=20)
+        assert float(fun(2.0)) == 16.0
+        assert anima.make_jaxpr(fun)(2.0).jaxpr.effects == {Noise()}
+        assert float(anima.jvp(fun, (2.0,), (1.0,))[1]) == 4 * 2.0**3
+        for transform in (
+            anima.grad,
+            lambda f: lambda x: anima.vjp(f, x),
+            lambda f: anima.jit(anima.grad(f)),
+        ):
+            with pytest.raises(ValueError, match=r"effects Noise, and its derivative in reverse mode.*jvp"):
+                transform(fun)(2.0)
+    finally:
+        del primitives["noise in a loop"]
 
 
 def test_numpy_integers_and_known_arrays_are_bounds() -> None:

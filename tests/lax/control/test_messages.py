@@ -56,6 +56,24 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         r"fori_loop: body_fun .*float32\[2\]",
     ),
+    (
+        lambda: lax.scan(
+            lambda c, x: ((c[0].astype(int), {"k": c[1]["k"][:1]}), x), (1.0, {"k": ROWS}), ROWS
+        ),
+        TypeError,
+        r"identical types:\n  leaf \[0\] of the carry is float32\[\] but the body returns int32\[\]\. Convert .*\n"
+        r"  leaf \[1\]\['k'\] of the carry is float32\[3\] but the body returns float32\[1\]\. Return an array of shape",
+    ),
+    (
+        lambda: lax.scan(lambda c, x: ([v[:1] for v in c], x), [ROWS] * 12, ROWS),
+        TypeError,
+        r"leaf \[9\] of the carry .*\n  and 2 more$",
+    ),
+    (
+        lambda: lax.scan(lambda c, x: ({"a": 1.0, "b": (1, 2)}, x), {"a": (1.0, 2), "b": 2.0}, ROWS),
+        TypeError,
+        r"at init\['a'\] there is a tuple of length 2, but .* there is a leaf.*; at init\['b'\] there is a leaf",
+    ),
     # what scan loops over
     (lambda: lax.scan(lambda c, x: c, np.zeros(3), ROWS), TypeError, "must return a pair.*returns an array"),
     (lambda: lax.scan(lambda c, x: (c, x, x), 0.0, ROWS), TypeError, "must return a pair"),
@@ -148,6 +166,17 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: lax.switch(0, [lambda: 1, lambda: 2.0]),
         TypeError,
         r"branches\[0\] .*int32.*branches\[1\] .*float32",
+    ),
+    (
+        lambda: lax.cond(True, lambda x: (x, {"a": x}), lambda x: (x.astype(int), {"a": x[0]}), ROWS),
+        TypeError,
+        r"identical types:\n  result\[0\] of true_fun .* is float32\[3\], of false_fun .* int32\[3\]\. Convert .*\n"
+        r"  result\[1\]\['a'\] of true_fun .* is float32\[3\], of false_fun .* float32\[\]\. Broadcast",
+    ),
+    (
+        lambda: lax.switch(0, [lambda x: x, lambda x: x.astype(int), lambda x: x, lambda x: x[0]], ROWS),
+        TypeError,
+        r"of branches\[0\] .*, of branches\[1\] .*\n.* of branches\[0\] .*, of branches\[3\] ",
     ),
     (lambda: lax.switch(0, lambda: 1), TypeError, "branches must be a sequence"),
     (lambda: lax.switch(0, []), ValueError, "branches is empty"),

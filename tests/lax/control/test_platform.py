@@ -31,19 +31,23 @@ TRANSFORMS: dict[str, Any] = {
     "value": lambda f: f,
     "grad": lambda f: anima.grad(lambda x, s=2.0: f(x, s).sum(), (0, 1)),
     "vmap of grad": lambda f: anima.vmap(anima.grad(f), (0, None)),
-    "jvp of grad": lambda f: lambda x, s: anima.jvp(
-        lambda x: anima.grad(lambda x: f(x, s).sum())(x), (x,), (x,)
+    "jvp of grad": lambda f: (
+        lambda x, s: anima.jvp(lambda x: anima.grad(lambda x: f(x, s).sum())(x), (x,), (x,))
     ),
     "vmap": lambda f: anima.vmap(f, (None, 0)),
     "linearize": lambda f: lambda x, s: anima.linearize(lambda x: f(x, s), x)[1](x),
-    "scan": lambda f: lambda x, s: anima.grad(
-        lambda x: lax.scan(lambda c, _: (f(c, s), None), x, None, length=3)[0].sum()
-    )(x),
+    "scan": lambda f: (
+        lambda x, s: anima.grad(lambda x: lax.scan(lambda c, _: (f(c, s), None), x, None, length=3)[0].sum())(
+            x
+        )
+    ),
     "cond": lambda f: lambda x, s: lax.cond(x[0] > 0, lambda x: f(x, s), lambda x: x, x),
     "grad of jit": lambda f: anima.grad(lambda x, s: anima.jit(f)(x, s).sum()),
-    "while": lambda f: lambda x, s: anima.grad(
-        lambda x: lax.fori_loop(0, np.asarray(4), lambda i, c: f(c, s) + 1, x, max_steps=20).sum()
-    )(x),
+    "while": lambda f: (
+        lambda x, s: anima.grad(
+            lambda x: lax.fori_loop(0, np.asarray(4), lambda i, c: f(c, s) + 1, x, max_steps=20).sum()
+        )(x)
+    ),
 }
 
 
@@ -78,7 +82,9 @@ def test_all_branches_are_in_the_jaxpr_and_only_one_is_called_eagerly() -> None:
     def branch(name: str) -> Any:
         return lambda x: (called.append(name), x)[1]
 
-    call = lambda x: lax.platform_dependent(x, tpu=branch("tpu"), cpu=branch("cpu"), default=branch("default"))
+    call = lambda x: lax.platform_dependent(
+        x, tpu=branch("tpu"), cpu=branch("cpu"), default=branch("default")
+    )
     assert float(call(1.0)) == 1.0 and called == ["cpu"]
     called.clear()
     [eqn] = anima.make_jaxpr(call)(1.0).eqns
@@ -90,7 +96,9 @@ def test_all_branches_are_in_the_jaxpr_and_only_one_is_called_eagerly() -> None:
 def test_misuse() -> None:
     missing = lambda x: lax.platform_dependent(x, tpu=lambda x: x, rocm=lambda x: x)
     for call in (missing, anima.jit(missing), anima.grad(missing)):
-        with pytest.raises(MissingRuleError, match=r"no branch for the platform cpu; .* tpu, rocm\. Give cpu="):
+        with pytest.raises(
+            MissingRuleError, match=r"no branch for the platform cpu; .* tpu, rocm\. Give cpu="
+        ):
             call(1.0)
     with pytest.raises(NotImplementedError, match="no function was given"):
         anima.jit(lambda x: lax.platform_dependent(x))(1.0)

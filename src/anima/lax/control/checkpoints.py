@@ -1,14 +1,15 @@
 """Which steps of a loop of unknown length are kept, so that it can be walked backwards.
 
 Invariant: a step's slot depends on its number in base 16 alone: on how many zeros that ends with, and on the digit before
-them. A step overwrites an earlier one of the same slot, and so, when step t has been written, the slots hold step 0 and
-every step that one gets from t by making a digit smaller, but not zero, and all later digits zero. The step before any
-of those is at most some steps ahead of one that is kept: `replay_start` says of which one.
+them. A step overwrites an earlier one of the same slot. So, when step 0x352 has been written, the slots hold 0x352 and 0x351,
+then 0x350, 0x340, ... 0x310, then 0x300, 0x200, 0x100, and 0. A walk backwards reads a step from its slot if it is there.
+Else the step is the last one before one that was there, such as 0x34f: then all steps from 0x340 on are computed again, and
+stored, and the walk goes on.
 
-For a bound of N steps there are at most 15 slots for each digit of N. A loop that takes n steps is walked backwards with at
-most 15/16 n steps of replaying for each digit of n after the first: none up to 16, less than n up to 256, less than 2n up to
-4096. Base 2 would need fewer slots (4 for 15), but four times as much replaying; a square root of N slots would save
-at most the replaying beyond n, and take 30 times as many for a million.
+For a bound of N steps there are at most 15 slots for each digit of N. Of a loop that takes n steps, each is computed again
+at most 15/16 times on average for each digit of n after the first: never up to 16 steps, less than once up to 256, less than
+twice up to 4096. Base 2 would need a quarter of the slots and, for long loops, 2.5 times the computation; about 2 sqrt(N) slots
+would do with one computation, but they are 26 times as many for a million steps.
 """
 
 from __future__ import annotations

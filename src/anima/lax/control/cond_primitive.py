@@ -80,10 +80,7 @@ def _lower(
         branches = (branches[branch_for(ctx.module.platform, branches_platforms)],)
     if len(branches) == 1:
         return ctx.jaxpr(branches[0].jaxpr, branches[0].consts, operands)
-    emitters = [
-        lambda inner, b=branch: inner.jaxpr(b.jaxpr, b.consts, operands)
-        for branch in branches
-    ]
+    emitters = [lambda inner, b=branch: inner.jaxpr(b.jaxpr, b.consts, operands) for branch in branches]
     return ctx.case(index, outs, emitters, _effects(branches=branches))
 
 
@@ -215,7 +212,9 @@ def _transposed(branches: Branches, linear: Flags, ct_flags: Flags) -> tuple[Bra
 # --- batching ---------------------------------------------------------------------------------
 
 
-def _batch(axis: Axis, args: Any, dims: Any, *, branches: Branches, **how: Any) -> tuple[list[Any], list[int | None]]:
+def _batch(
+    axis: Axis, args: Any, dims: Any, *, branches: Branches, **how: Any
+) -> tuple[list[Any], list[int | None]]:
     index_dim, *rest = dims
     operand_dims = tuple(rest)
     if index_dim is not None:
