@@ -96,7 +96,7 @@ def together(part: PartialJaxpr, args: Any, unknown: Any, outputs: Any) -> list[
     return [next(later) if flag else out for out, flag in zip(whole, outputs)]
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: getattr(policy, "__name__", repr(policy)))
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_halves_compute_what_the_whole_does(program: Any, policy: Any) -> None:
     args = (W, X, S)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy  # noqa: F401  (programs use it)
+import jax.numpy
 import numpy as np
 
 import anima
@@ -39,7 +39,9 @@ def compare(program: Program, values: bool | None = None) -> None:
     with anima.enable_x64(program.wide), jax.enable_x64(program.wide), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         args = Point(program).args
-        given = [a if isinstance(a, (int, float, complex)) else jax.numpy.asarray(np.asarray(a)) for a in args]
+        given = [
+            a if isinstance(a, (int, float, complex)) else jax.numpy.asarray(np.asarray(a)) for a in args
+        ]
         ours, theirs = _function(program, anima), _function(program, jax)
         shapes = anima.eval_shape(ours, *args)
         try:
@@ -71,6 +73,8 @@ def _compare_values(program: Program, ours: Any, theirs: Any, args: list[Any], g
         finite = np.isfinite(b)
         scale = np.max(np.abs(np.where(finite, b, 0)), initial=1)
         with np.errstate(all="ignore"):
-            good = np.abs(np.where(finite, a.astype(b.dtype), 0) - np.where(finite, b, 0)) <= tolerance * scale
+            good = (
+                np.abs(np.where(finite, a.astype(b.dtype), 0) - np.where(finite, b, 0)) <= tolerance * scale
+            )
         if not np.all(good) and b.dtype.kind != "b":
             raise Mismatch(f"result {index}:\n{a}\nin JAX\n{b}")

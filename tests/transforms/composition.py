@@ -85,7 +85,9 @@ def run_chunk(seed: int, chunk: int, count: int, shrink: bool, peer: bool) -> Re
         check()
     except Exception as error:
         case = failed[-1]
-        report.failure = f"seed {seed}, chunk {chunk}, route {case.route}:\n{case.program}\n{_shortened(error)}"
+        report.failure = (
+            f"seed {seed}, chunk {chunk}, route {case.route}:\n{case.program}\n{_shortened(error)}"
+        )
     report.seconds = time.process_time() - start
     return report
 
@@ -157,7 +159,12 @@ def main(arguments: list[str]) -> int:
                 failures += 1
                 print(f"\n{'=' * 100}\n{report.failure}", flush=True)
             elapsed = time.perf_counter() - start
-            print(_bar(checked, chosen.programs, checked / elapsed, failures), end="", file=sys.stderr, flush=True)
+            print(
+                _bar(checked, chosen.programs, checked / elapsed, failures),
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
             if failures >= chosen.failures:
                 break
     finally:

@@ -74,9 +74,7 @@ def _scan(
 ) -> list[Any]:
     consts, rows = args[:num_consts], [np.asarray(x) for x in args[num_consts + num_carry :]]
     row_avals = jaxpr.in_avals[num_consts + num_carry :]
-    carry = [
-        _as_declared(x, a) for x, a in zip(args[num_consts : num_consts + num_carry], jaxpr.out_avals)
-    ]
+    carry = [_as_declared(x, a) for x, a in zip(args[num_consts : num_consts + num_carry], jaxpr.out_avals)]
     y_avals: Any = jaxpr.out_avals[num_carry:]
     ys = [np.zeros((length, *a.shape), a.dtype) for a in y_avals]
     for i in range(length)[:: -1 if reverse else 1]:

@@ -185,7 +185,9 @@ class _Custom:
     def def_vmap(self, rule: Any) -> None: ...
 
 
-def custom_linear_solve(matvec: Any, b: Any, solve: Any, transpose_solve: Any = None, symmetric: bool = False) -> Any:
+def custom_linear_solve(
+    matvec: Any, b: Any, solve: Any, transpose_solve: Any = None, symmetric: bool = False
+) -> Any:
     return solve(matvec, b)
 
 

@@ -331,7 +331,11 @@ class Maker:
         if not self.scope:
             return self.let(f"np.full({shape}, {dict(f=0.3, c='0.3j', i=1, b=True)[kind]})")
         v = self.pick()
-        fits = len(v.shape) <= len(shape) and np.broadcast_shapes(v.shape, shape) == shape if _broadcast(v.shape, shape) else False
+        fits = (
+            len(v.shape) <= len(shape) and np.broadcast_shapes(v.shape, shape) == shape
+            if _broadcast(v.shape, shape)
+            else False
+        )
         value = v.name if fits else f"np.sum({v.name})"
         if kind in "fib" and v.kind == "c":
             value = f"np.real({value})"

@@ -183,7 +183,9 @@ def _jvp(m: Maker) -> None:
     primals = tuple_always([v.name for v in args])
     tangents = tuple_always([f"np.cos({v.name})" for v in args])
     pattern = tuple_text(["{}"] * len(results))
-    m.bind([*_types(results), *_types(results)], f"jvp({name}, {primals}, {tangents})", f"{pattern}, {pattern}")
+    m.bind(
+        [*_types(results), *_types(results)], f"jvp({name}, {primals}, {tangents})", f"{pattern}, {pattern}"
+    )
 
 
 @structure(when=lambda m: m.order < 3 and m.forward)
@@ -340,7 +342,9 @@ def _while(m: Maker) -> None:
 
     name = m.define([("i", ()), *_types([v for v, _ in carry])], result, head)
     steps = m.choose((", max_steps=4", ", max_steps=3")) if bounded else ""
-    call = f"lax.while_loop(lambda state: {test}, {name}, {tuple_always(['0', *[t for _, t in carry]])}{steps})"
+    call = (
+        f"lax.while_loop(lambda state: {test}, {name}, {tuple_always(['0', *[t for _, t in carry]])}{steps})"
+    )
     m.bind(
         [("i", ()), *_types([v for v, _ in carry])],
         call,
@@ -379,7 +383,10 @@ def _custom_jvp(m: Maker) -> None:
     if not m.forward:
         raise Rejected
     made = f"custom{m.functions}"
-    m.body += [f"{made} = custom_jvp({name})", f"{made}.defjvp(lambda primals, tangents: jvp({name}, primals, tangents))"]
+    m.body += [
+        f"{made} = custom_jvp({name})",
+        f"{made}.defjvp(lambda primals, tangents: jvp({name}, primals, tangents))",
+    ]
     m.bind(_types(results), f"{made}({_names(args)})")
 
 

@@ -245,7 +245,7 @@ ARGUMENTS = ["f32[4,4] from the argument w", "f32[4] from the argument x", "f32[
         ),
         (lambda primitive, *_, **__: primitive.name == "tanh", ["f32[4] output of tanh"]),
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__name__", repr(value)),
 )
 def test_what_a_policy_keeps(policy: Any, more: list[str]) -> None:
     assert kept(checkpoint(layers, policy=policy), W, X, XS) == ARGUMENTS + more

@@ -141,7 +141,8 @@ class Context:
     """Emits the operations of one function or region."""
 
     __slots__ = (
-        "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals", "scope", "token",
+        "_constant_places", "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals",
+        "scope", "token",
     )  # fmt: skip
 
     def __init__(self, module: ModuleBuilder, outer: Context | None = None, scope: str = "") -> None:
@@ -154,6 +155,7 @@ class Context:
         self._literals: dict[Any, Value] = {}
         self.constants: list[Any] = []  # of the root: large constants, taken as parameters
         self.constant_params: list[Value] = []
+        self._constant_places: dict[int, int] = {}  # by the value's id
         self.out_avals: Sequence[AbstractValue] = ()
 
     def text(self) -> str:
@@ -377,10 +379,12 @@ class Context:
 
     def _constant_param(self, value: Any, aval: AbstractValue) -> Value:
         root = self._root
-        for known, param in zip(root.constants, root.constant_params):
-            if known is value:
-                return param
+        # The list keeps the values alive, so that their ids stay their own.
+        known = root._constant_places.get(id(value))
+        if known is not None:
+            return root.constant_params[known]
         param = self.new(aval)
+        root._constant_places[id(value)] = len(root.constants)
         root.constants.append(value)
         root.constant_params.append(param)
         return param

@@ -495,7 +495,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     n, m = shape_of(a)[-2:]
     size = builtins.max(builtins.min(n + builtins.min(offset, 0), m - builtins.max(offset, 0)), 0)
     if size == 0:  # nor has a gather anything to take its elements from
-        return a[..., :0, 0] if m else a[..., 0, :0] if n else a[..., 0]
+        return a[..., :0, :0].reshape((*shape_of(a)[:-2], 0))
     places = np.arange(size)
     return a[..., places - builtins.min(offset, 0), places + builtins.max(offset, 0)]
 

@@ -21,7 +21,7 @@ from anima.core.trace import ambient, aval_of
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, BatchTrace, batch_flat, batch_jaxpr, to_axis, without_axis
 from anima.interpreters.jvp import jvp_flat
-from anima.interpreters.partial import Division, divided_call
+from anima.interpreters.partial import Division, divided_call, unknown_outputs
 from anima.interpreters.taylor import Series, changing, flat_terms, grouped, taylor_flat, taylor_jaxpr
 from anima.interpreters.zeros import zero_of
 from anima.lax.control.bodies import leaf_path
@@ -107,12 +107,13 @@ class _Rule:
 class _SeriesRule:
     """A rule that carries derivatives along: a value and its derivatives are mapped together."""
 
-    __slots__ = ("flags", "order", "rule")
+    __slots__ = ("flags", "order", "out_flags", "rule")
 
-    def __init__(self, rule: Any, flags: Flags, order: int) -> None:
+    def __init__(self, rule: Any, flags: Flags, order: int, out_flags: Flags | None) -> None:
         self.rule = rule
         self.flags = flags  # which arguments have derivatives
         self.order = order
+        self.out_flags = out_flags  # which outputs have (None: all that can)
 
     def __call__(self, size: int, mapped: Flags, values: Sequence[Any]) -> tuple[list[Any], list[bool]]:
         count = len(self.flags)
@@ -134,7 +135,7 @@ class _SeriesRule:
             return outs
 
         outs, series = taylor_flat(run, primals, grouped(terms, self.flags, self.order), self.order)
-        out_flags = [has_tangent(aval_of(o)) for o in outs]
+        out_flags = self.out_flags or tuple([has_tangent(aval_of(o)) for o in outs])
         of_outs = [m for m, f in zip(found, out_flags) if f for _ in range(self.order)]
         return [*outs, *flat_terms(outs, series, out_flags, self.order)], [*found, *of_outs]
 
@@ -211,15 +212,21 @@ def _taylor(
     if any(flags[:num_consts]):
         # The rule does not take captured values, so there is none for the derivative by them.
         return taylor_flat(lambda *xs: perform(call, xs), primals, series, order)
+    derived: Function
+    wanted: Flags | None = None
     if isinstance(call, ClosedJaxpr):
-        wanted = tuple([has_tangent(a) for a in call.out_avals])
-        derived: Function = taylor_jaxpr(call, flags, order, wanted)[0]
+        # By the program an output may depend on nothing that changes; the rule does not say so.
+        dependent = zip(unknown_outputs(call, flags), call.out_avals)
+        derived, wanted = taylor_jaxpr(
+            call, flags, order, tuple([d and has_tangent(a) for d, a in dependent])
+        )
     else:
         derived = _SeriesCall(call, flags, order)
-    rule = params["rule"] and _SeriesRule(params["rule"], flags[num_consts:], order)
+    rule = params["rule"] and _SeriesRule(params["rule"], flags[num_consts:], order, wanted)
     operands = [*primals, *flat_terms(primals, series, flags, order)]
     outs = custom_vmap_call_p.bind(*operands, **params | {"call": derived, "rule": rule})
     out_flags = derived.out_flags if isinstance(derived, _SeriesCall) else wanted
+    assert out_flags is not None
     count = len(out_flags)
     return outs[:count], grouped(outs[count:], out_flags, order)
 
