@@ -45,6 +45,7 @@ def test_values_of_all_frames(run: Any) -> None:
     assert replies[5] == "1.0"
 
 
+@pytest.mark.cpu
 def test_commands() -> None:
     text = stop_in(
         jit,

@@ -102,6 +102,7 @@ def test_options_without_a_format(capsys: Any) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.cpu
 @how
 def test_callback_arguments(run: Any) -> None:
     seen: list[Any] = []

@@ -250,6 +250,7 @@ def test_an_initial_value_takes_part_once() -> None:
         assert np.array_equal(lax.reduce(x, 5.0, lax.add, (0,)), [5 + size] * 2)
 
 
+@pytest.mark.cpu
 def test_precision_of_products() -> None:
     def text(**kwargs: Any) -> str:
         return str(anima.jit(lambda x, y: lax.dot(x, y, **kwargs)).lower(X, X.T).as_text())

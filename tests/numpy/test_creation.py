@@ -94,6 +94,7 @@ def test_constant_fill() -> None:
     assert float(large.sum()) == 90000
 
 
+@pytest.mark.cpu
 def test_fill_without_compiling() -> None:
     np.zeros(3), np.arange(4), np.eye(2), np.array([1, 2])
     count = _native.compile_count()

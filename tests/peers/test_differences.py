@@ -15,11 +15,12 @@ import pytest
 
 import anima
 from anima.config import threefry_partitionable
+from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 
 pytestmark = pytest.mark.peers
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
-CHECKS: dict[str, Callable[..., None]] = {}
+CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS}
 
 
 def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

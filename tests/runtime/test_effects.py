@@ -75,6 +75,7 @@ def started(f: Any, *args: Any) -> Any:
     return out
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ordered", [False, True])
 def test_errors_without_results_surface_at_the_barrier(big: Any, ordered: bool) -> None:
     f = jit(lambda b, i: anima.debug.callback(fail, later(b, i), ordered=ordered))
@@ -85,6 +86,7 @@ def test_errors_without_results_surface_at_the_barrier(big: Any, ordered: bool) 
     anima.effects_barrier()  # reported once
 
 
+@pytest.mark.cpu
 def test_errors_surface_where_a_result_is_used(big: Any) -> None:
     f = jit(lambda b, i: (io_callback(fail, None, later(b, i)), b + i)[1])
     y = started(f, big, 2.0)
@@ -95,6 +97,7 @@ def test_errors_surface_where_a_result_is_used(big: Any) -> None:
         anima.effects_barrier()
 
 
+@pytest.mark.cpu
 def test_several_errors_are_counted(big: Any) -> None:
     f = jit(lambda b, i: anima.debug.callback(fail, later(b, i)))
     started(lambda: [f(big, float(i)) for i in range(3)])
@@ -103,6 +106,7 @@ def test_several_errors_are_counted(big: Any) -> None:
     assert "2 more of the programs with effects failed." in info.value.__notes__
 
 
+@pytest.mark.cpu
 def test_ordered_programs_go_on_after_a_failure(big: Any) -> None:
     seen: list[float] = []
     bad = jit(lambda b, i: io_callback(fail, None, later(b, i), ordered=True))
@@ -115,6 +119,7 @@ def test_ordered_programs_go_on_after_a_failure(big: Any) -> None:
     assert seen == [2, 3]
 
 
+@pytest.mark.cpu
 def test_signals_of_ended_programs_are_forgotten_but_not_their_errors(big: Any) -> None:
     f = jit(lambda b, i: anima.debug.callback(lambda x: None if float(x) > 0 else fail(x), later(b, i)))
     quick = jit(lambda i: anima.debug.callback(lambda x: None, i))
@@ -221,6 +226,7 @@ def test_donation_and_unused_arguments_with_effects() -> None:
     assert seen == [4]
 
 
+@pytest.mark.cpu
 def test_what_is_pending_at_exit_happens_and_errors_are_shown(run_python: Any) -> None:
     source = """
 import threading

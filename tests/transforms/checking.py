@@ -11,6 +11,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -311,54 +312,48 @@ class Check:
         kept = [i for i, o in enumerate(outs) if np.asarray(o).dtype.kind in "fc"]
         if not moving or not kept or not (program.forward or program.reverse):
             return
-        fixed = list(point.args)
-        cotangents = [point.direction(np.asarray(outs[i])) for i in kept]
-
-        def f(*xs: Any) -> list[Any]:
-            full = list(fixed)
-            for i, x in zip(moving, xs):
-                full[i] = x
-            found = self.fun(*full)
-            return [found[i] for i in kept]
-
-        def derived(xs: list[Any], ts: list[Any], cts: list[Any]) -> list[Any]:
-            found: list[Any] = []
-            if program.forward:
-                values, pushed = anima.jvp(f, xs, ts)
-                _, linear = anima.linearize(f, *xs)
-                found += [*values, *pushed, *linear(*ts)]
-            if program.reverse:
-                values, pull = anima.vjp(f, *xs)
-                found += [*values, *pull(cts)]
-                if "checkpoint" in program.features:
-                    found += anima.vjp(anima.checkpoint(f), *xs)[1](cts)
-            return found
-
-        xs, ts = [fixed[i] for i in moving], [point.tangents[i] for i in moving]
-        found = iter(self._route(derived, xs, ts, cotangents))
+        ts, values = [point.tangents[i] for i in moving], [outs[i] for i in kept]
+        cts = [point.direction(np.asarray(value)) for value in values]
+        derive = partial(self._derive, moving, kept)
+        found = iter(self._route(derive, point.args, ts, cts))
         take = lambda n: [np.asarray(next(found)) for _ in range(n)]
-        values = [outs[i] for i in kept]
         pushed = pulled = None
         if program.forward:
             self.compare("the value from jvp", take(len(kept)), values, self.close)
             pushed = take(len(kept))
             self.compare("linearize against jvp", take(len(kept)), pushed, self.close)
-            for p, v in zip(pushed, values):
-                if p.dtype != np.asarray(v).dtype:
-                    raise Mismatch(f"a tangent has dtype {p.dtype}, its value {np.asarray(v).dtype}")
+            _same_kind("tangent", pushed, values)
         if program.reverse:
             self.compare("the value from vjp", take(len(kept)), values, self.close)
             pulled = take(len(moving))
-            for p, x in zip(pulled, xs):
-                if p.shape != np.shape(x):
-                    raise Mismatch(f"a cotangent has shape {p.shape}, its argument {np.shape(x)}")
-            if "checkpoint" in program.features:
-                self.compare("vjp of checkpoint against vjp", take(len(moving)), pulled, self.close)
-        self.pairing(pushed, pulled, ts, cotangents)
+            self.compare("vjp of checkpoint against vjp", take(len(moving)), pulled, self.close)
+            _same_kind("cotangent", pulled, ts)
+        self.pairing(pushed, pulled, ts, cts)
         if self.exact and pushed is not None:
             self.quotients(pushed, kept, jitted)
         elif self.exact and pulled is not None:
-            self.pulled_quotients(pulled, ts, cotangents, kept, jitted)
+            self.pulled_quotients(pulled, ts, cts, kept, jitted)
+
+    def _derive(self, moving: list[int], kept: list[int], args: Any, ts: Any, cts: Any) -> list[Any]:
+        """Values and derivatives of the inexact results by the inexact arguments; those of others are `float0`."""
+        tangents = [np.zeros(np.shape(x), anima.dtypes.float0) for x in args]
+        for i, t in zip(moving, ts):
+            tangents[i] = t
+        found: list[Any] = []
+        if self.program.forward:
+            values, pushed = anima.jvp(self.fun, args, tangents)
+            _, linear = anima.linearize(self.fun, *args)
+            found += [of[i] for of in (values, pushed, linear(*tangents)) for i in kept]
+        if self.program.reverse:
+            for fun in (self.fun, anima.checkpoint(self.fun)):
+                values, pull = anima.vjp(fun, *args)
+                given = [np.zeros(np.shape(v), anima.dtypes.float0) for v in values]
+                for i, ct in zip(kept, cts):
+                    given[i] = ct
+                pulled = pull(given)
+                found += [values[i] for i in kept] if fun is self.fun else []
+                found += [pulled[i] for i in moving]
+        return found
 
     def pairing(self, pushed: Any, pulled: Any, ts: Sequence[Any], cts: Sequence[Any]) -> None:
         """<pulled cotangent, tangent> = <cotangent, pushed tangent>."""
@@ -455,6 +450,12 @@ def _agree(got: np.ndarray, want: np.ndarray, tolerance: float) -> bool:
     wide = np.where(finite, want, 0)
     error = np.max(np.abs(np.where(finite, got, 0).astype(wide.dtype) - wide))
     return bool(error <= tolerance * max(1.0, float(np.max(np.abs(wide)))))
+
+
+def _same_kind(what: str, found: Sequence[Any], values: Sequence[Any]) -> None:
+    for f, v in zip(found, values):
+        if (f.shape, f.dtype) != (np.shape(v), np.asarray(v).dtype):
+            raise Mismatch(f"a {what} has shape {f.shape} and dtype {f.dtype}, its value {v!r}")
 
 
 def _paired(cotangents: Sequence[Any], tangents: Sequence[Any]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import string
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,6 @@ class Program:
     reverse: bool
     order: int
     choice: int
-    features: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def source(self) -> str:
@@ -398,7 +397,7 @@ class Maker:
         function = Function("f", ", ".join(i.name for i in inputs), tuple(self.body), result)
         return Program(
             tuple(inputs), function, self.wide, self.mixed, self.forward, self.reverse, self.highest,
-            self.number(10_000), self.features,
+            self.number(10_000),
         )  # fmt: skip
 
 

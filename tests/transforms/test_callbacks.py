@@ -36,6 +36,7 @@ def call(x, method=None):
     return pure_callback(host, anima.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method=method)
 
 
+@pytest.mark.cpu
 @both
 @how
 def test_values_arguments_and_structure(call: Any, run: Any) -> None:

@@ -95,6 +95,24 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=False, order=1, choice=0,
     ),
+    # The value of a custom_vmap function that calls jit was a tracer of the linearisation, leaked.
+    "seed 31, chunk 5": from_text(
+        [Input("a", "f", (2,), "array")],
+        """
+        def f(a):
+            def f1(c):
+                def f0(d):
+                    e = -d
+                    return e
+                g = jit(f0)(c)
+                return g
+            custom2 = custom_vmap(f1)
+            custom2.def_vmap(lambda size, mapped, *args: (vmap(f1, tuple(0 if m else None for m in mapped))(*args), True))
+            h = custom2(a)
+            return h
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

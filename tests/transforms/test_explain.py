@@ -36,6 +36,7 @@ def make() -> Any:
 W = {"w": np.ones(3)}
 
 
+@pytest.mark.cpu
 def test_what_differed(said: Any) -> None:
     f = make()
     f(W, 1.0)

@@ -178,6 +178,7 @@ def test_compiler_options() -> None:
         lowered.compile(device_assignment=(anima.devices()[0],) * 2)
 
 
+@pytest.mark.cpu
 def test_lowering_for_another_platform() -> None:
     traced = jit(lambda x: anima.lax.sort(x)).trace(np.ones(1000))
     here, there = traced.lower(), traced.lower(lowering_platforms=("cuda",))

@@ -232,6 +232,7 @@ else:
 """
 
 
+@pytest.mark.cpu
 def test_the_mapped_axis_over_a_mesh(run_python):
     run_python(MESHES, env={"JAX_NUM_CPU_DEVICES": "4"})
 

@@ -102,7 +102,7 @@ def _cast(ctx: Context, x: Value, dtype: Any) -> Value:
     return primitives["convert_element_type"].lower(ctx, x, new_dtype=dtype, weak_type=False)
 
 
-def _computed_in(common: Any, out: Any) -> tuple[Any, Any]:
+def _computed_in(common: Any, out: Any, platform: str) -> tuple[Any, Any]:
     """The dtype in which the operands enter XLA's dot, and the one in which it accumulates and returns."""
     if dtypes.is_bool(common):  # whether any pair is True: sums of zeros and ones cannot cancel
         return (np.dtype(np.float32),) * 2 if dtypes.is_bool(out) else (out, out)
@@ -112,7 +112,8 @@ def _computed_in(common: Any, out: Any) -> tuple[Any, Any]:
         if out.itemsize == 8:
             return out, out
         # XLA's CPU product of small integers is 100 times faster when it accumulates in 32 bits, which wraps the same.
-        narrow = dtypes.itemsize_bits(common) <= 8 and dtypes.is_signed_int(common)
+        # Its GPU products of 8-bit integers come out doubled for some sizes (seen with JAX 0.11.2's plugin, in JAX, too).
+        narrow = platform == "cpu" and dtypes.itemsize_bits(common) <= 8 and dtypes.is_signed_int(common)
         return np.dtype(np.int8) if narrow else np.dtype(np.int32), np.dtype(np.int32)
     if dtypes.is_float(common):
         if dtypes.is_complex(out):
@@ -134,7 +135,7 @@ def _dot_lower(
 ) -> Value:
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
-    entering, returned = _computed_in(promoted_dtype(lhs.dtype, rhs.dtype), out.dtype)
+    entering, returned = _computed_in(promoted_dtype(lhs.dtype, rhs.dtype), out.dtype, ctx.module.platform)
     algorithm = algorithm_of(precision)
     if algorithm is not None:
         entering, returned = algorithm.operand_dtype(entering), algorithm.result_dtype(returned)

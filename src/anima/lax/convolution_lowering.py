@@ -26,7 +26,7 @@ from anima.lax.complex_parts import complex, imag, real
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
 from anima.lax.convolution_numbers import Geometry, placed
-from anima.lax.declare import FLOAT8, comparison, lowered_by
+from anima.lax.declare import comparison, lowered_by
 from anima.lax.joining import pad
 from anima.lax.precision import (
     CanonicalPrecision,
@@ -76,9 +76,8 @@ def _without_negative_padding(ctx: Context, lhs: Value, g: Geometry) -> tuple[Va
     starts, limits = [0] * lhs.ndim, list(lhs.shape)
     pads = []
     for d, (lo, hi), step in zip(g.dimension_numbers.lhs_spec[2:], g.padding, g.lhs_dilation):
-        front, back = (
-            max(-edge + step - 1, 0) // step for edge in (lo, hi)
-        )  # elements; the holes behind them stay
+        # So many elements go; the holes behind the last of them stay, as padding.
+        front, back = (max(step - 1 - edge, 0) // step for edge in (lo, hi))
         starts[d] = min(front, lhs.shape[d])
         limits[d] = max(lhs.shape[d] - back, starts[d])
         pads.append((lo + front * step, hi + back * step))
@@ -92,12 +91,14 @@ def _computed_in(given: Any, out: Any, platform: str) -> tuple[Any, Any]:
     if dtypes.is_int(out):
         bits = dtypes.itemsize_bits(out)
         wide = np.dtype(np.int64 if bits == 64 else np.int32)  # they wrap as the narrower ones do
-        narrow = dtypes.is_signed_int(given) and dtypes.itemsize_bits(given) <= 8 and bits <= 32
+        # XLA's products of int8 are fast on CPUs; on GPUs, added up in a loop, they came out doubled.
+        narrow = dtypes.is_signed_int(given) and given.itemsize == 1 and bits <= 32 and platform == "cpu"
         return np.dtype(np.int8) if narrow else wide, wide
     if dtypes.is_float(out):
         entering = given if dtypes.is_float(given) else out
-        # One program in float32 is what the compiler makes of narrow ones on CPUs, but its sums are rounded once only.
-        if entering.name in FLOAT8 or (platform == "cpu" and dtypes.itemsize_bits(entering) < 32):
+        # On CPUs the compiler makes float32 of narrow ones too, but rounds in between.
+        mixed = entering != out and dtypes.itemsize_bits(entering) == dtypes.itemsize_bits(out)
+        if mixed or (platform == "cpu" and dtypes.itemsize_bits(entering) < 32):
             entering = np.dtype(np.float32)
         return entering, out if dtypes.itemsize_bits(out) >= dtypes.itemsize_bits(entering) else entering
     return out, out
@@ -231,26 +232,26 @@ def _by_products(
     windows = tuple(rhs.shape[d] for d in g.dimension_numbers.rhs_spec[2:])
     places = g.places(lhs.shape, rhs.shape)
     rank = len(windows)
-    x = lowered_by(lambda v: _grouped_operand(v, g))(ctx, lhs)  # (group, batch, spatial ..., input feature)
-    w = lowered_by(lambda v: _grouped_kernel(v, g))(
-        ctx, rhs
-    )  # (group, spatial ..., input feature, output feature)
-    ends = (x.shape[0], x.shape[1], w.shape[-1])
+    by_window = math.prod(windows) <= math.prod(places)
+    x = lowered_by(lambda v: _grouped_operand(v, g, by_window))(ctx, lhs)
+    w = lowered_by(lambda v: _grouped_kernel(v, g, by_window))(ctx, rhs)
+    ends = (g.groups, x.shape[1 if by_window else -1], w.shape[-1])
     params = {"precision": precision, "preferred_element_type": out.dtype}
+    summed = tuple(range(1, rank + 2))  # by places of the result: the features and the places of the window
 
     def of_window(index: Any, total: Any, x: Any, w: Any) -> Any:
         part = _window(x, _place(index, windows), g.rhs_dilation, places, g.window_strides)
-        kernel = _window(w, _place(index, windows), (1,) * rank, (1,) * rank, (1,) * rank, first=1)
+        ones = (1,) * rank
+        kernel = _window(w, _place(index, windows), ones, ones, ones, first=1)
         kernel = reshape(kernel, (ends[0], *shape_of(w)[-2:]))
         return add(total, dot_general(part, kernel, (((rank + 2,), (1,)), ((0,), (0,))), **params))
 
     def of_result(index: Any, total: Any, x: Any, w: Any) -> Any:
         part = _window(x, _place(index, places), g.window_strides, windows, g.rhs_dilation)
-        summed = (tuple(range(2, rank + 3)), tuple(range(1, rank + 2)))
-        product = reshape(dot_general(part, w, (summed, ((0,), (0,))), **params), (1, *ends))
-        return dynamic_update_slice(total, product, (index, *[np.int32(0)] * 3))
+        product = dot_general(part, w, ((summed, summed), ((0,), (0,))), **params)
+        return dynamic_update_slice(total, reshape(product, (1, *ends)), (index, *[np.int32(0)] * 3))
 
-    if math.prod(windows) <= math.prod(places):
+    if by_window:
         state = ShapedArray((*ends[:2], *places, ends[2]), out.dtype)
         total = _loop(ctx, math.prod(windows), state, of_window, x, w)
         order = (1, *range(2, rank + 2), 0, rank + 2)
@@ -260,7 +261,7 @@ def _by_products(
         order = (rank + 1, *range(rank), rank, rank + 2)
 
     def finish(total: Any) -> Any:
-        if len(shape_of(total)) != rank + 3:
+        if not by_window:
             total = reshape(total, (*places, *ends))
         total = reshape(transpose(total, order), (ends[1], *places, ends[0] * ends[2]))
         return transpose(total, placed((0, rank + 1, *range(1, rank + 1)), g.dimension_numbers.out_spec))
@@ -268,23 +269,27 @@ def _by_products(
     return lowered_by(finish)(ctx, total)
 
 
-def _grouped_operand(x: Any, g: Geometry) -> Any:
+def _grouped_operand(x: Any, g: Geometry, by_window: bool) -> Any:
+    """The operand in the order (group, batch, spatial ..., feature), or with what is summed in front: batch last."""
     batch, feature, *spatial = g.dimension_numbers.lhs_spec
-    rank = len(spatial)
-    x = _spread(transpose(x, (batch, *spatial, feature)), g, range(1, rank + 1))
-    n, *sizes, c = shape_of(x)
-    if g.feature_group_count == 1:
-        return reshape(x, (g.groups, n // g.groups, *sizes, c))
-    x = reshape(x, (n, *sizes, g.groups, c // g.groups))
-    return transpose(x, (rank + 1, *range(rank + 1), rank + 2))
+    first, last = (batch, feature) if by_window else (feature, batch)
+    x = _spread(transpose(x, (first, *spatial, last)), g, range(1, len(spatial) + 1))
+    divided = feature if g.feature_group_count > 1 else batch
+    return _groups_first(x, 0 if divided == first else len(spatial) + 1, g.groups)
 
 
-def _grouped_kernel(w: Any, g: Geometry) -> Any:
+def _grouped_kernel(w: Any, g: Geometry, by_window: bool) -> Any:
+    """The kernel in the order (group, spatial ..., input feature, output feature), or input features in front."""
     feature, summed, *spatial = g.dimension_numbers.rhs_spec
-    rank = len(spatial)
-    *sizes, i, o = shape_of(transpose(w, (*spatial, summed, feature)))
-    w = reshape(transpose(w, (*spatial, summed, feature)), (*sizes, i, g.groups, o // g.groups))
-    return transpose(w, (rank + 1, *range(rank + 1), rank + 2))
+    order = (*spatial, summed, feature) if by_window else (summed, *spatial, feature)
+    return _groups_first(transpose(w, order), len(order) - 1, g.groups)
+
+
+def _groups_first(x: Any, dim: int, groups: int) -> Any:
+    """`x` with the groups that a dimension consists of as a new dimension in front."""
+    shape = shape_of(x)
+    x = reshape(x, (*shape[:dim], groups, shape[dim] // groups, *shape[dim + 1 :]))
+    return transpose(x, (dim, *(d for d in range(len(shape) + 1) if d != dim)))
 
 
 def _place(index: Any, sizes: Sequence[int]) -> list[Any]:

@@ -155,7 +155,7 @@ def conv_general_permutations(
         raise TypeError(
             f"{_WORD} must be three strings such as ('NHWC', 'HWIO', 'NHWC'), got {dimension_numbers!r}"
         )
-    special = ("NC", "OI", "NC")
+    special = (("N", "C"), ("O", "I"), ("N", "C"))
     for place, (spec, (first, second)) in enumerate(zip(specs, special)):
         if spec.count(first) != 1 or spec.count(second) != 1:
             raise TypeError(

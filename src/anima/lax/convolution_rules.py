@@ -23,8 +23,7 @@ from anima.interpreters.zeros import add as add_zeros
 from anima.lax.convert import convert_element_type
 from anima.lax.convolution_lowering import lower_convolution
 from anima.lax.convolution_numbers import ConvDimensionNumbers, Geometry, placed
-from anima.lax.declare import ANY, SUBBYTE, check_dtype, declare, is_linear, widening
-from anima.lax.precision import swapped
+from anima.lax.declare import ANY, FLOAT8, SUBBYTE, check_dtype, declare, is_linear, widening
 from anima.lax.shape import dtype_of, reshape, rev, shape_of
 from anima.lax.window_shapes import dilated
 
@@ -195,7 +194,7 @@ def _rhs_cotangent(ct: Any, shape: tuple[int, ...], lhs: Any, g: Geometry, preci
         g.batch_group_count,
         g.feature_group_count,
     )
-    return _convolved(lhs, ct, inner, swapped(precision))
+    return _convolved(lhs, ct, inner, precision)
 
 
 def _moved_groups(x: Any, groups: int, source: int, target: int) -> Any:
@@ -223,10 +222,9 @@ def _conv_batch(
     lhs_dim, rhs_dim = dims
     size = axis.size
     if size == 0:
-        avals = [array_aval(aval_of(x)) for x in args]
-        one = _conv_shape(
-            *(a if d is None else without_axis(a, d) for a, d in zip(avals, dims)), **geometry | more
-        )
+        given = [aval_of(x) for x in args]
+        avals = [array_aval(a if d is None else without_axis(a, d)) for a, d in zip(given, dims)]
+        one = _conv_shape(*avals, **geometry | more)
         return hooks.zeros(one.update(shape=(0, *one.shape))), 0
     if lhs_dim is not None and rhs_dim is not None:  # further groups
         batched = g.batch_group_count > 1
@@ -271,7 +269,7 @@ def _unmerged(x: Any, size: int, place: int, groups: int) -> tuple[Any, int]:
 conv_general_dilated_p = declare(
     "conv_general_dilated",
     shape=_conv_shape,
-    lower=widening(SUBBYTE, lower_convolution),
+    lower=widening((*SUBBYTE, *FLOAT8), lower_convolution),
     jvp=_conv_jvp,
     transpose=_conv_transpose,
     batch=_conv_batch,

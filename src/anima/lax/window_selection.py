@@ -99,12 +99,16 @@ def _gather_lower(t: Any, x: Any, *, select_prim: Primitive, **params: Any) -> A
     return fold_windows(pair, windows, _selecting(select_prim), overlapping=True)[1]
 
 
+def _gather_transpose(ct: Any, t: Any, x: Any, **params: Any) -> list[Any]:
+    return [select_and_scatter_add_p.bind(ct, x, **params), None]
+
+
 # The value beside what each window of an operand selects; `select_prim` is `ge_p` (the maximum) or `le_p`.
-select_and_gather_add_p = _additive(
+select_and_gather_add_p: Primitive = _additive(
     "select_and_gather_add",
     shape=_gather_shape,
     lower=widening((*SUBBYTE, *NO_ZERO), _gather_lower),
-    transpose=lambda ct, t, x, **params: [select_and_scatter_add_p.bind(ct, x, **params), None],
+    transpose=_gather_transpose,
 )
 
 # --- select_and_scatter_add -------------------------------------------------------------------
@@ -168,12 +172,16 @@ def _placed(source: Any, x: Any, windows: Windows, select_prim: Primitive) -> An
     return source
 
 
+def _scatter_transpose(ct: Any, source: Any, x: Any, **params: Any) -> list[Any]:
+    return [select_and_gather_add_p.bind(ct, x, **params), None]
+
+
 # Zeros, to which each value of the source is added where its window of an operand selects.
-select_and_scatter_add_p = _additive(
+select_and_scatter_add_p: Primitive = _additive(
     "select_and_scatter_add",
     shape=_scatter_shape,
     lower=widening((*SUBBYTE, *NO_ZERO), _scatter_lower),
-    transpose=lambda ct, source, x, **params: [select_and_gather_add_p.bind(ct, x, **params), None],
+    transpose=_scatter_transpose,
 )
 
 # --- select_and_scatter -----------------------------------------------------------------------
@@ -208,17 +216,17 @@ def _by_function_lower(
     padding: Any,
 ) -> Value:
     out = ctx.out_avals[0]
-    regions = [
-        ctx.region(
-            jaxpr.in_avals, lambda inner, args, jaxpr=jaxpr: inner.jaxpr(jaxpr.jaxpr, jaxpr.consts, args)
-        )
-        for jaxpr in (select_jaxpr, scatter_jaxpr)
-    ]
+
+    def region(closed: ClosedJaxpr) -> str:
+        return ctx.region(closed.in_avals, lambda inner, xs: inner.jaxpr(closed.jaxpr, closed.consts, xs))
+
     attrs = (
         f"window_dimensions = {i64_array(window_dimensions)}, window_strides = {i64_array(window_strides)}, "
         f"padding = {pads_attribute(padding)}"
     )
-    return ctx.op("stablehlo.select_and_scatter", operands, out, attrs, regions)
+    return ctx.op(
+        "stablehlo.select_and_scatter", operands, out, attrs, [region(select_jaxpr), region(scatter_jaxpr)]
+    )
 
 
 def _by_function_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:

@@ -192,7 +192,11 @@ def _reduced_views(jaxpr: ClosedJaxpr, windows: Windows, operands: Sequence[Any]
     for x, init in zip(xs, inits):
         x = spread(x, init, windows)
         for d, count in enumerate(counts):
-            size, stride, _, _, step = (field[d] for field in windows)
+            size, stride, step = (
+                windows.window_dimensions[d],
+                windows.window_strides[d],
+                windows.window_dilation[d],
+            )
             # Its dimensions are the places in windows so far, those of windows so far, the others.
             x = windows_along(x, 2 * d, d, size, count, stride, step)
         views.append(x)

@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from anima.core.aval import AbstractToken, AbstractValue, ShapedArray, physical_aval
+from anima.core.aval import AbstractToken, AbstractValue, ShapedArray, array_aval, physical_aval
 
 _ELEMENT: dict[np.dtype[Any], str] = {
     np.dtype(bool): "i1",
@@ -49,6 +49,23 @@ def element_type(dtype: Any) -> str:
 def tensor_type(shape: Sequence[int], dtype: Any) -> str:
     """`tensor<2x3xf32>` for a shape and a NumPy dtype."""
     return f"tensor<{''.join([f'{d}x' for d in shape])}{element_type(dtype)}>"
+
+
+def row_major(operands: Sequence[AbstractValue], results: Sequence[AbstractValue]) -> str:
+    """Attributes of a custom call that reads memory: its arrays in row-major order, which a compiler may change otherwise.
+
+    Empty where no array has an order: compilers for GPUs lay out matrices as the operations around prefer.
+    """
+    ranks = [[physical_aval(array_aval(a)).ndim for a in avals] for avals in (operands, results)]
+    if max([0, *ranks[0], *ranks[1]]) < 2:
+        return ""
+    lists = [", ".join([_layout(rank) for rank in side]) for side in ranks]
+    return f"operand_layouts = [{lists[0]}], result_layouts = [{lists[1]}]"
+
+
+def _layout(rank: int) -> str:
+    order = ", ".join(map(str, reversed(range(rank))))
+    return f"dense<{f'[{order}]' if rank else ''}> : tensor<{rank}xindex>"
 
 
 _types: dict[AbstractValue, str] = {}

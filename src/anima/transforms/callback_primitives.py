@@ -23,6 +23,7 @@ from anima.errors import MissingRuleError, XlaRuntimeError
 from anima.interpreters.batch import Axis, without_axis
 from anima.interpreters.jvp import stage_closed
 from anima.lowering.module import TOKEN, Context, Value
+from anima.lowering.types import row_major
 from anima.runtime.devices import backends, client, default_device
 from anima.runtime.dispatch import check_operand, device_of
 from anima.runtime.effects import wait_for_ordered
@@ -203,12 +204,14 @@ def _emit(
     ]
     tokens = [ctx.latest_token()] if ordered else []
     given = [number, *tokens, *operands]
+    outs = [*[TOKEN] * ordered, *result_avals]
+    attrs.append(row_major([v.aval for v in given], outs))
     if place == _MANUAL:
         given = [_on_each_device(ctx, v) for v in given]
     results = ctx.ops(
         "stablehlo.custom_call",
         given,
-        [*[TOKEN] * ordered, *result_avals],
+        outs,
         ", ".join(filter(None, attrs)),
     )
     if place and place != _MANUAL:

@@ -91,6 +91,8 @@ WRONG_ON_GPU: dict[str, tuple[str, ...]] = {"int2": ("cummax",), "float8_e8m0fnu
 
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
 ELSEWHERE: dict[str, str] = {
+    "debug_callback": "transforms/test_effects.py",
+    "io_callback": "transforms/test_callbacks.py",
     "all_gather": "lax/test_collectives.py",
     "all_to_all": "lax/test_collectives.py",
     "axis_index": "lax/test_collectives.py",

@@ -27,6 +27,7 @@ from anima.lax.reductions import reduce_or
 from anima.lax.selection import select_n
 from anima.lax.shape import broadcast_in_dim
 from anima.lowering.module import Context, Value
+from anima.lowering.types import row_major
 from anima.runtime.devices import client
 
 _NUMBER = ShapedArray((), np.dtype(np.uint64))
@@ -67,8 +68,11 @@ def _lower(ctx: Context, count: Value, limit: Value) -> Value:
         return count
     _native.register_python_callback_target(client("cpu"))
     number = ctx.runtime_operand(_check.number, _NUMBER, _check)
-    attrs = 'call_target_name = "anima_python_callback", api_version = 4 : i32, backend_config = {}'
-    return ctx.op("stablehlo.custom_call", (number, count, limit), attrs=attrs)
+    attrs = [
+        'call_target_name = "anima_python_callback", api_version = 4 : i32, backend_config = {}',
+        row_major([number.aval, count.aval, limit.aval], [count.aval]),
+    ]
+    return ctx.op("stablehlo.custom_call", (number, count, limit), attrs=", ".join(filter(None, attrs)))
 
 
 def _batch(axis: Axis, args: Any, dims: Any) -> tuple[Any, int | None]:

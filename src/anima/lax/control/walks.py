@@ -222,11 +222,18 @@ def saving_program(
     def test(run: Run, *args: Any) -> Any:
         return _any(Parts(args, *counts).carry[1])
 
+    def kept_rows(step: Any, count: Any, slots: Sequence[Any], rows: list[Any]) -> list[Any]:
+        """What to store. Where examples go in step, one that runs too long must not overwrite what others need."""
+        if not shaped(count).ndim:
+            return rows
+        inside = lt(step, np.int32(max_steps))
+        return [select_n(inside, old, row) for old, row in zip(loaded(slots, slot_of(step)), rows)]
+
     def body(run: Run, *args: Any) -> list[Any]:
         parts = Parts(args, *counts)
         step, going, count, *rest = parts.carry
         before, slots = rest[:num_carry], rest[num_carry:]
-        slots = stored(slots, slot_of(step), chosen(before, saved))
+        slots = stored(slots, slot_of(step), kept_rows(step, count, slots, chosen(before, saved)))
         after = where_active(going, run(body_jaxpr, [*parts.body_consts, *before]), before)
         count = add(minimum(count, _MOST), convert_element_type(going, np.int32))
         further = run(cond_jaxpr, [*parts.cond_consts, *after])
