@@ -36,9 +36,16 @@ $(VENV)/.created $(PEERS)/.created:
 	@$(PYTHON) -m venv --clear $(@D) || { echo 'this Python cannot make virtual environments: install its venv package'; exit 1; }
 	@touch $@
 
-%/.built: %/.created $(BUILD_INPUTS)
+$(VENV)/.built: $(VENV)/.created $(BUILD_INPUTS)
 	@echo "building anima into $(@D)"
 	@$(@D)/bin/python $(PIP) install --editable .
+	@touch $@
+
+# Beside the peers anima is installed as users install it, and as they are: an editable one starts more slowly.
+$(PEERS)/.built: $(PEERS)/.created $(BUILD_INPUTS) $(shell find src -name '*.py')
+	@echo "building anima into $(@D)"
+	@$(@D)/bin/python $(PIP) install --force-reinstall --no-deps .
+	@$(@D)/bin/python $(PIP) install .
 	@touch $@
 
 # The requirements of an extra without the package: installing `.[test]` would build the package again.

@@ -25,10 +25,10 @@ from tests.transforms.composition import CHEAP
 from tests.transforms.programs import Function, Input, Program
 
 LARGEST = 1e3  # numbers beyond are not compared
-# How programs and their transformed forms are run: "plain" is as users do it; as it compiles most, it comes seldom.
+# How programs and their transformed forms are run, as often as they stand here: transformed while tracing, the trace run
+# operation by operation; eagerly, operation by operation; traced and compiled; "plain": eagerly, as users do it, with all
+# that this compiles.
 ROUTES = ("traced", "traced", "traced", "eager", "eager", "eager", "compiled", "compiled", "plain")
-
-
 OPTIONAL = (
     "checkpoint", "custom_jvp", "custom_vjp", "custom_gradient", "closure_convert", "custom_vmap", "sequential_vmap",
 )  # fmt: skip
@@ -115,7 +115,7 @@ class Point:
         self.program = program
         self.rng = np.random.default_rng(program.choice)
         self.args = [self._value(i) for i in program.inputs]
-        self.tangents = [None if v is None else v for v in map(self.direction, self.args)]
+        self.tangents = [self.direction(a) for a in self.args]  # None where there can be none
 
     def dtype(self, given: Input) -> np.dtype[Any]:
         """The dtype of an argument."""

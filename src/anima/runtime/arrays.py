@@ -45,15 +45,16 @@ class Array(metaclass=_ArrayMeta):
 
 
 def _scalar_rule(dtype: Any, weak: bool) -> Any:
-    # One aval for each setting of the 64-bit option; the look-up is on the tracing path.
+    # One aval for each setting of the 64-bit option, asked of the native module: the look-up is on the tracing path.
     def rule(value: Any) -> AbstractValue:
-        canonical = dtype()
-        known = avals.get(canonical)
+        wide = x64_enabled()
+        known = avals.get(wide)
         if known is None:
-            known = avals[canonical] = ShapedArray((), canonical, weak)
+            known = avals[wide] = ShapedArray((), dtype(), weak)
         return known
 
-    avals: dict[Any, ShapedArray] = {}
+    avals: dict[bool, ShapedArray] = {}
+    x64_enabled = _native.x64_enabled
     return rule
 
 
