@@ -33,7 +33,7 @@ def run(closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
 
 def _as_declared(value: Any, aval: Any) -> ArrayImpl:
     found = aval_of(value)
-    assert (found.shape, found.dtype) == (aval.shape, aval.dtype), f"{found} where {aval} is declared"  # type: ignore[attr-defined]
+    assert (found.shape, found.dtype) == (aval.shape, aval.dtype), f"{found} where {aval} is declared"
     array: ArrayImpl = as_array(value)
     return array if array.weak_type == aval.weak_type else _native.array_with(array, weak_type=aval.weak_type)
 

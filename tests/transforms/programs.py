@@ -132,7 +132,7 @@ class Maker:
         self.scope: list[Var] = []
         self.start = 0  # where the variables of the present function begin
         self.body: list[str | Function] = []
-        self.axes: tuple[str, ...] = ()  # names of mapped axes around here
+        self.axes: tuple[tuple[str, int], ...] = ()  # names and sizes of mapped axes around here
         self.under_forward = self.under_reverse = False
         self.forward = self.reverse = True  # whether the whole program may be differentiated so
         self.mixed = number(8) == 7
@@ -249,7 +249,7 @@ class Maker:
             self.structures -= 1
             known = len(self.scope)
             try:
-                return self.choose([s for s in self.available if s.possible(self)]).draw(self)  # type: ignore[no-any-return]
+                return self.choose([s for s in self.available if s.possible(self)]).draw(self)
             except Rejected:
                 del self.scope[known:]  # functions that were defined for it stay: they do no harm
         self.plain()
@@ -270,7 +270,7 @@ class Maker:
           result: called when its statements are there; gives the text of what it returns.
           head: from the parameters' names to the text of the parameter list and the first statements.
           context: `sealed`: it uses nothing from outside. `forward`, `reverse`: it is differentiated so. `order`: how many
-            derivatives that are. `axis`: the name of the axis over which it is mapped.
+            derivatives that are. `axis`: name and size of the axis over which it is mapped.
         """
         with self.inside(**context):
             variables = [self.fresh(*p) for p in params]
@@ -294,7 +294,7 @@ class Maker:
         forward: bool = False,
         reverse: bool = False,
         order: int = 0,
-        axis: str = "",
+        axis: tuple[str, int] | None = None,
     ) -> Iterator[None]:
         names = ("scope", "body", "start", "depth", "order", "under_forward", "under_reverse", "axes")
         saved = {name: getattr(self, name) for name in names}
@@ -326,7 +326,7 @@ class Maker:
         """A variable of this kind and shape: a recent one of this function, or one made from what is there."""
         own = [v for v in reversed(self.scope[self.start :]) if v.kind == kind and v.shape == shape]
         if own and not self.maybe(4):
-            return self.choose(own[:2])  # type: ignore[no-any-return]
+            return self.choose(own[:2])
         if not self.scope:
             return self.let(f"np.full({shape}, {dict(f=0.3, c='0.3j', i=1, b=True)[kind]})")
         v = self.pick()

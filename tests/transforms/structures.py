@@ -104,7 +104,7 @@ def _vmap(m: Maker) -> None:
         return tuple_text([v.name for v in results])
 
     axis = f"axis{m.depth}" if "collectives" in m.features and m.maybe(4) else ""
-    name = m.define(types, result, axis=axis)
+    name = m.define(types, result, axis=(axis, size) if axis else None)
     outs = [m.number(len(v.shape) + 1) for v in results]
     shown = [i - len(v.shape) - 1 if m.maybe(4) else i for i, v in zip(outs, results)]
     in_axes = f"in_axes={tuple_always(axes)}"
@@ -134,8 +134,11 @@ def _collective(m: Maker) -> None:
     a = m.pick(kinds)
     if "ppermute" in text and "ppermute" not in m.features:
         raise Rejected
+    name, size = m.choose(m.axes[::-1])
+    if "ppermute" in text and size != 2:
+        raise Rejected
     m.highest = 3  # NumPy cannot follow
-    m.bind(_types([a]), text.format(a=a.name, axis=f'"{m.choose(m.axes[::-1])}"'))
+    m.bind(_types([a]), text.format(a=a.name, axis=f'"{name}"'))
 
 
 def _scalar(m: Maker) -> str:
@@ -419,7 +422,8 @@ def _custom_vmap(m: Maker) -> None:
     args = _arguments(m, "fc")
     name, results = _returning(m, args, sealed=True)
     if m.maybe(2):
-        return m.bind(_types(results), f"sequential_vmap({name})({_names(args)})") and None
+        m.bind(_types(results), f"sequential_vmap({name})({_names(args)})")
+        return
     made = f"custom{m.functions}"
     batched = tuple_text(["True"] * len(results))
     m.body += [

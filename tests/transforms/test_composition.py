@@ -20,6 +20,7 @@ from tests.transforms.checking import Check, Inconclusive, Mismatch, from_text
 from tests.transforms.programs import Input, Program
 from tests.transforms.strategy import Case, cases, phases
 
+pytestmark = pytest.mark.cpu  # compiled with options of the CPU plugin that make compilation cheap
 SETTINGS = hypothesis.settings(
     max_examples=8,
     database=None,

@@ -11,6 +11,8 @@ import pytest
 from tests.transforms.checking import ROUTES, Check, from_text
 from tests.transforms.programs import Input, Program
 
+pytestmark = pytest.mark.cpu
+
 # Found while the generator was being written, when a seed was one program.
 EARLY = {
     # The index of a loop whose upper bound is traced was strongly typed, and weakly typed if the bound was known.
@@ -112,6 +114,46 @@ FOUND = {
             return h
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
+    # A custom_vmap function inside another one was not a program yet when its rule for tangents was asked to divide it.
+    "seed 0, chunk 32": from_text(
+        [Input("a", "f", (), "array")],
+        """
+        def f(a):
+            def f1(d):
+                def f0(e):
+                    g = -e
+                    return g
+                custom1 = custom_vmap(f0)
+                custom1.def_vmap(lambda size, mapped, *args: (vmap(f0, tuple(0 if m else None for m in mapped))(*args), True))
+                h = custom1(d)
+                return h
+            custom2 = custom_vmap(f1)
+            custom2.def_vmap(lambda size, mapped, *args: (vmap(f1, tuple(0 if m else None for m in mapped))(*args), True))
+            i = custom2(a)
+            return i
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
+    "seed 0, chunk 52": from_text(
+        [Input("a", "f", (2, 2, 0), "array")],
+        """
+        def f(a):
+            def f1(b):
+                c = np.linspace(0, 1, 2) * np.sum(b)
+                def f0(d):
+                    g = -d
+                    return g
+                custom1 = custom_vmap(f0)
+                custom1.def_vmap(lambda size, mapped, *args: (vmap(f0, tuple(0 if m else None for m in mapped))(*args), True))
+                h = custom1(c)
+                return h
+            custom2 = custom_jvp(f1)
+            custom2.defjvp(lambda primals, tangents: jvp(f1, primals, tangents))
+            i = custom2(a)
+            return i * i
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=2,
     ),
 }  # fmt: skip
 

@@ -184,8 +184,7 @@ AXES = {
         lax.reduce_max({a}, ({axis},))
         np.interp({a}, np.array([-0.9, 0.1, 1.2]), np.array([0.3, -0.2, 0.8]))
         np.searchsorted(np.array([-0.9, 0.1, 1.2]), {a})
-        np.linalg.norm({a} + 3)
-        np.linalg.norm(np.ravel({a}) + 3)
+        np.linalg.norm(np.append({a}, 3.0))
     """,
     "i": """
         np.sum({a}, axis={axis}) % 5

@@ -288,8 +288,10 @@ def _unmapped(axis: Axis, args: Any, dims: Any, params: dict[str, Any]) -> tuple
     return outs, [None] * len(outs)
 
 
-def _partial(unknown: Flags, *, call: ClosedJaxpr, **params: Any) -> Division:
+def _partial(unknown: Flags, *, call: Function, **params: Any) -> Division | None:
     """The rule is for the whole: each half is batched operation by operation, as reverse derivatives are."""
+    if not isinstance(call, ClosedJaxpr):
+        return None
     return divided_call(call, unknown, params | {"call": call, "rule": None, "num_consts": 0}, "call")
 
 
