@@ -28,7 +28,6 @@ from anima.lax.control.carries import type_text
 from anima.lowering.module import Context, Value
 from anima.transforms.arguments import check_callable, flatten_for_program, is_float0, name_of
 from anima.transforms.custom_rules import (
-    Arguments,
     BatchedFunction,
     Captured,
     Dims,
@@ -37,6 +36,7 @@ from anima.transforms.custom_rules import (
     OutDims,
     Signature,
     UserFunction,
+    UserRule,
     WithoutCaptured,
     called,
     capture_traced,
@@ -65,25 +65,10 @@ Pair = tuple[list[Any], list[Any]]
 # Rules: callables of (captured values, primals, tangents) that return outputs and their tangents.
 
 
-class JvpRule:
+class JvpRule(UserRule):
     """A user's rule on the differentiated leaves of a call."""
 
-    __slots__ = ("__name__", "arguments", "function", "outcome", "rule", "symbolic_zeros")
-
-    def __init__(
-        self,
-        rule: Callable[..., Any],
-        function: str,
-        arguments: Arguments,
-        outcome: Outcome,
-        symbolic_zeros: bool,
-    ) -> None:
-        self.rule = rule
-        self.__name__ = name_of(rule)
-        self.function = function
-        self.arguments = arguments
-        self.outcome = outcome
-        self.symbolic_zeros = symbolic_zeros
+    __slots__ = ()
 
     def __call__(self, consts: Sequence[Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Pair:
         tree = self.arguments.in_tree
@@ -130,12 +115,6 @@ class JvpRule:
                 )
             found.append(checked)
         return found
-
-    @property
-    def users(self) -> Iterator[Any]:
-        """What the user gave: functions and arguments that may hold traced values."""
-        yield self.rule
-        yield from self.arguments.nondiff.values()
 
 
 class BatchedRule:

@@ -328,6 +328,33 @@ class UserFunction:
         return outs
 
 
+class UserRule:
+    """A user's rule for the differentiated leaves of a call, of the function named `function`."""
+
+    __slots__ = ("__name__", "arguments", "function", "outcome", "rule", "symbolic_zeros")
+
+    def __init__(
+        self,
+        rule: Callable[..., Any],
+        function: str,
+        arguments: Arguments,
+        outcome: Outcome,
+        symbolic_zeros: bool,
+    ) -> None:
+        self.rule = rule
+        self.__name__ = name_of(rule)
+        self.function = function
+        self.arguments = arguments
+        self.outcome = outcome
+        self.symbolic_zeros = symbolic_zeros
+
+    @property
+    def users(self) -> Iterator[Any]:
+        """What the user gave: functions and arguments that may hold traced values."""
+        yield self.rule
+        yield from self.arguments.nondiff.values()
+
+
 Function = Callable[..., list[Any]] | ClosedJaxpr
 
 

@@ -8,7 +8,7 @@ all outputs), returns a cotangent or None for each primal. They are made, batche
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from anima import dtypes
@@ -24,14 +24,13 @@ from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
 from anima.lax.convert import convert_element_type
 from anima.lax.reductions import reduce_sum
-from anima.transforms.arguments import check_outputs, flatten_for_program, is_float0, name_of
+from anima.transforms.arguments import check_outputs, flatten_for_program, is_float0
 from anima.transforms.custom_rules import (
-    Arguments,
     Captured,
     Dims,
-    Outcome,
     OutDims,
     SymbolicZero,
+    UserRule,
     as_operand,
     as_value,
     called,
@@ -86,25 +85,10 @@ class Link(NamedTuple):
     primals: tuple[Any, ...]
 
 
-class ForwardRule:
+class ForwardRule(UserRule):
     """A user's forward rule on the differentiated leaves of a call."""
 
-    __slots__ = ("__name__", "arguments", "function", "outcome", "rule", "symbolic_zeros")
-
-    def __init__(
-        self,
-        rule: Callable[..., Any],
-        function: str,
-        arguments: Arguments,
-        outcome: Outcome,
-        symbolic_zeros: bool,
-    ) -> None:
-        self.rule = rule
-        self.__name__ = name_of(rule)
-        self.function = function
-        self.arguments = arguments
-        self.outcome = outcome
-        self.symbolic_zeros = symbolic_zeros
+    __slots__ = ()
 
     def __call__(self, consts: Values, primals: Values, perturbed: Flags) -> Forward:
         given: Sequence[Any] = primals
@@ -127,32 +111,11 @@ class ForwardRule:
                 ) from None
         return outs, leaves, Link(residual_tree, tuple([aval_of(p) for p in primals]))
 
-    @property
-    def users(self) -> Iterator[Any]:
-        """What the user gave: functions and arguments that may hold traced values."""
-        yield self.rule
-        yield from self.arguments.nondiff.values()
 
-
-class BackwardRule:
+class BackwardRule(UserRule):
     """A user's backward rule on flat residuals and cotangents."""
 
-    __slots__ = ("__name__", "arguments", "function", "outcome", "rule", "symbolic_zeros")
-
-    def __init__(
-        self,
-        rule: Callable[..., Any],
-        function: str,
-        arguments: Arguments,
-        outcome: Outcome,
-        symbolic_zeros: bool,
-    ) -> None:
-        self.rule = rule
-        self.__name__ = name_of(rule)
-        self.function = function
-        self.arguments = arguments
-        self.outcome = outcome
-        self.symbolic_zeros = symbolic_zeros
+    __slots__ = ()
 
     def __call__(self, link: Link, residuals: Values, cts: Values) -> list[Any]:
         result = called(
@@ -191,11 +154,6 @@ class BackwardRule:
             )
         value = as_value(ct)
         return value if aval.dtype == expected.dtype else convert_element_type(value, expected.dtype)
-
-    @property
-    def users(self) -> Iterator[Any]:
-        yield self.rule
-        yield from self.arguments.nondiff.values()
 
 
 def _aval_or_none(value: Any) -> ShapedArray | None:
