@@ -297,6 +297,11 @@ def test_derivatives_at_special_places() -> None:
     assert float(anima.grad(np.sinc)(0.0)) == 0.0
     assert float(anima.grad(anima.grad(np.sinc))(0.0)) == pytest.approx(-(numpy.pi**2) / 3, rel=1e-5)
     assert float(anima.grad(np.logaddexp)(INF, INF)) in (0.5, 1.0)
+    for equal in (0.7, -0.7, 30.0):  # smooth where both operands are equal
+        assert float(anima.hessian(np.logaddexp)(equal, equal)) == pytest.approx(0.25, rel=1e-5)
+        assert float(anima.hessian(np.logaddexp2)(equal, equal)) == pytest.approx(numpy.log(2) / 4, rel=1e-5)
+        assert float(anima.hessian(np.hypot)(equal, equal)) == pytest.approx(8**-0.5 / abs(equal), rel=1e-5)
+    assert float(anima.hessian(np.hypot)(0.0, 0.7)) == pytest.approx(1 / 0.7, rel=1e-5)
     assert float(anima.grad(lambda x: x**2)(0.0)) == 0.0
     assert float(anima.grad(lambda x: np.where(x > 0, x, 0.0))(-1.0)) == 0.0
 

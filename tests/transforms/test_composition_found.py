@@ -155,6 +155,124 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=1, choice=2,
     ),
+    # Under a map over no examples a gather took slices of one example from none; so did scatters write them.
+    "seed 0, chunk 10": from_text(
+        [Input("a", "i", (0, 2, 2), "array")],
+        """
+        def f(a):
+            b = a[:, 0]
+            def f1(c):
+                d = c % 5
+                return d[d % 2]
+            e = vmap(f1, in_axes=(0,), out_axes=0)(b)
+            return e
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
+    "seed 0, chunk 59": from_text(
+        [Input("a", "i", (2, 2, 0), "array"), Input("b", "f", (0, 2), "array")],
+        """
+        def f(a, b):
+            def f0(c):
+                d = np.bincount(np.ravel(np.abs(c)) % 3, length=3)
+                return d
+            e = vmap(f0, in_axes=(2,), out_axes=0)(a)
+            def f1(g, h):
+                i = updated(h, g % 2, 'multiply', 2)
+                return i[g % 2]
+            j = vmap(f1, in_axes=(0, 0))(np.sum(a, axis=0).T, b)
+            return (e, j)
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
+    # A tangent made while tracing was strongly typed where the same one, made eagerly, was weakly typed as its primal.
+    "seed 0, chunk 107": from_text(
+        [Input('a', 'f', (), 'number')],
+        """
+        def f(a):
+            def f1(b):
+                def f0(c):
+                    d = np.power(np.square(c) + 0.5, np.sin(c))
+                    return d
+                e = jit(f0)(b)
+                return e
+            f_, g = jvp(f1, (a,), (np.cos(a),))
+            return g
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
+    # The second derivative of logaddexp was 0 where both operands are equal.
+    "seed 0, chunk 151": from_text(
+        [Input('a', 'f', (1,), 'array')],
+        """
+        def f(a):
+            b = lax.custom_linear_solve(lambda v: (1.5 + np.square(np.asarray(a, Float))) * v, np.asarray(a, Float), lambda matvec, r: r / (1.5 + np.square(np.asarray(a, Float))), symmetric=True)
+            c = -b
+            def f1(d):
+                def f0(e, f_):
+                    g = np.logaddexp(f_, e)
+                    return g
+                h = vmap(f0, in_axes=(0, 0,), out_axes=0)(a, d)
+                return np.sum(h)
+            i = hessian(f1)(a)
+            return i
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=2, choice=0,
+    ),
+    # A custom_vmap function inside another one was differentiated forwards, and gave a tangent of zeros that was an array.
+    "seed 0, chunk 178": from_text(
+        [Input('a', 'f', (2,), 'array'), Input('b', 'f', (2, 2), 'array')],
+        """
+        def f(a, b):
+            def f3(c):
+                def f2(d):
+                    def f1(e):
+                        def f0(f_):
+                            g = -f_
+                            return np.sum(g)
+                        h = grad(f0)(e)
+                        return h
+                    custom2 = custom_vmap(f1)
+                    custom2.def_vmap(lambda size, mapped, *args: (vmap(f1, tuple(0 if m else None for m in mapped))(*args), True))
+                    i = custom2(c)
+                    return i
+                j = vmap(f2, in_axes=(0,), out_axes=0)(c)
+                return j
+            custom4 = custom_vmap(f3)
+            custom4.def_vmap(lambda size, mapped, *args: (vmap(f3, tuple(0 if m else None for m in mapped))(*args), True))
+            k = custom4(b)
+            return k
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
+    # A custom_vmap function was differentiated forwards where only its reverse derivative was wanted, so custom_vjp failed.
+    "seed 0, chunk 190": from_text(
+        [Input('a', 'f', (2,), 'array')],
+        """
+        def f(a):
+            def f3(b):
+                def f2(c):
+                    def f1(d, carry):
+                        (e,) = carry
+                        f_ = -e
+                        def f0(g):
+                            h = -g
+                            return h
+                        custom1 = custom_vjp(f0)
+                        custom1.defvjp(lambda *args: (f0(*args), args), lambda args, cotangent: vjp(f0, *args)[1](cotangent))
+                        i = custom1(e)
+                        return (i,)
+                    (j,) = lax.fori_loop(0, 2, f1, (c,))
+                    return j
+                k = jit(f2)(b)
+                return k
+            custom4 = custom_vmap(f3)
+            custom4.def_vmap(lambda size, mapped, *args: (vmap(f3, tuple(0 if m else None for m in mapped))(*args), True))
+            l = custom4(a)
+            return l
+        """,
+        wide=True, mixed=False, forward=False, reverse=True, order=1, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

@@ -225,6 +225,21 @@ class Tape:
         return [out if type(out) is Zero else env[out] for out in self.outputs]
 
 
+def linearize_onto(
+    tape: TapeTrace, fun: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Outputs of `fun` (flat to flat) and their tangents, for tangents of a tape, which is ambient: what a function does inside
+    a `linearize` rule, it does as if it were called outside."""
+    trace = LinearizeTrace(tape.parent, tape)
+    set_trace(trace)
+    try:
+        outputs = fun(*[trace.pair(p, t) for p, t in zip(primals, tangents)])
+    finally:
+        set_trace(tape)
+    pairs = [trace.split(out) for out in outputs]
+    return [p for p, _ in pairs], [t for _, t in pairs]
+
+
 def linearize_flat(
     fun: Callable[..., Sequence[Any]], primals: Sequence[Any], nonzeros: Sequence[bool] | None = None
 ) -> tuple[list[Any], Tape]:

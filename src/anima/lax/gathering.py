@@ -286,7 +286,7 @@ def _gather_batch(
     offset_dims = _later(offset_dims)
     if x_dim is not None:
         collapsed, index_map, x_batch = _later(collapsed), _later(index_map), _later(x_batch)
-        slice_sizes = (axis.size if index_dim is None else 1, *slice_sizes)
+        slice_sizes = (axis.size if index_dim is None else min(1, axis.size), *slice_sizes)
     if index_dim is not None:
         index_batch = _later(index_batch)
     if index_dim is None:

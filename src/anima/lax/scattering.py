@@ -84,18 +84,19 @@ def _check_numbers(
             f"{name}: updates of shape {updates.shape} with update_window_dims {window_dims} have shape {batch} "
             f"outside the windows; indices of shape {indices.shape} want {indices.shape[:-1]}"
         )
-    window = window_sizes(updates.shape, numbers, x.ndim)
+    window = window_sizes(updates.shape, numbers, x.shape)
     if any(size > n for size, n in zip(window, x.shape)):
         raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
 
 
 def window_sizes(
-    updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, rank: int
+    updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, shape: Sequence[int]
 ) -> tuple[int, ...]:
-    """The size of an update's window in each dimension of the operand."""
-    gone = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
-    sizes = iter([updates_shape[d] for d in numbers.update_window_dims])
-    return tuple(1 if d in gone else next(sizes) for d in range(rank))
+    """The size of an update's window in each dimension of the operand, which has this shape: 0 for a batch of nothing."""
+    sizes = dict.fromkeys(numbers.inserted_window_dims, 1)
+    sizes |= {d: min(1, shape[d]) for d in numbers.operand_batching_dims}
+    others = iter([updates_shape[d] for d in numbers.update_window_dims])
+    return tuple(sizes[d] if d in sizes else next(others) for d in range(len(shape)))
 
 
 def _attributes(x: Value, indices: Value, updates: Value, **params: Any) -> str:
@@ -149,7 +150,7 @@ def _clipped(
     ctx: Context, x: Value, indices: Value, updates: Value, numbers: ScatterDimensionNumbers
 ) -> Value:
     """The indices moved to where the windows fit."""
-    window = window_sizes(updates.shape, numbers, x.ndim)
+    window = window_sizes(updates.shape, numbers, x.shape)
     top = int(np.iinfo(indices.dtype).max)
     limits = [min(x.shape[d] - window[d], top) for d in numbers.scatter_dims_to_operand_dims]
     aval = indices.aval
@@ -194,7 +195,7 @@ def gather_at(x: Any, indices: Any, window: tuple[int, ...], fill: Any, params: 
 def update_window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ...]:
     """The size of an update's window in each dimension of `x`, for operands of a scatter with these parameters."""
     shapes = [v.shape if is_linear(v) else shape_of(v) for v in (x, updates)]
-    return window_sizes(shapes[1], params["dimension_numbers"], len(shapes[0]))
+    return window_sizes(shapes[1], params["dimension_numbers"], shapes[0])
 
 
 def scatter_operation(

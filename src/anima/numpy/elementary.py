@@ -19,6 +19,7 @@ from anima.lax import (
     atan2_p,
     atan_p,
     atanh_p,
+    bitwise_and,
     bitwise_or,
     cbrt_p,
     cos_p,
@@ -28,12 +29,13 @@ from anima.lax import (
     exp2_p,
     exp_p,
     expm1_p,
+    ge,
     imag,
     log1p_p,
     log_p,
     max,
-    min,
     mul,
+    ne,
     real,
     select,
     sin_p,
@@ -461,15 +463,17 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     5.0
     """
     x1, x2 = _real_pair("hypot", x1, x2)
-    x1, x2 = lax_abs(x1), lax_abs(x2)
-    larger = max(x1, x2)
+    # A choice and no maximum: the formula is smooth where both are equal.
+    first = ge(lax_abs(x1), lax_abs(x2))
+    larger, smaller = select(first, x1, x2), select(first, x2, x1)
     zero = filled(0, larger)
-    ratio = div(min(x1, x2), select(eq(larger, zero), filled(1, larger), larger))
-    length = mul(larger, sqrt_p.bind(add(mul(ratio, ratio), constant(1, ratio))))
+    ratio = div(smaller, select(eq(larger, zero), filled(1, larger), larger))
+    length = mul(lax_abs(larger), sqrt_p.bind(add(mul(ratio, ratio), constant(1, ratio))))
     # An infinite leg makes the length infinite, also if the other is NaN or infinite; two zeros have length 0 exactly.
     infinite = filled(math.inf, larger)
-    length = select(eq(larger, zero), zero, length)
-    return select(bitwise_or(eq(x1, infinite), eq(x2, infinite)), infinite, length)
+    length = select(bitwise_and(eq(larger, zero), eq(smaller, zero)), zero, length)
+    some = bitwise_or(eq(lax_abs(x1), infinite), eq(lax_abs(x2), infinite))
+    return select(some, infinite, length)
 
 
 @function
@@ -500,11 +504,13 @@ def _log_of_sum(x: Any, y: Any, unit: float) -> Any:
     """`log(exp(x*unit) + exp(y*unit)) / unit`."""
     shape = shape_of(x) or shape_of(y)
     x, y = stretch(x, shape_of(x), shape), stretch(y, shape_of(y), shape)
-    larger = max(x, y)
-    difference = sub(min(x, y), larger)
+    # A choice and no maximum: the formula is smooth where both are equal.
+    first = eq(max(x, y), x) if dtypes.is_complex(dtype_of(x)) else ge(x, y)
+    larger, smaller = select(first, x, y), select(first, y, x)
+    difference = sub(smaller, larger)
     # Two equal infinities differ by NaN; the sum is that infinity.
-    equal = eq(x, y)
-    safe = select(equal, filled(0, difference), difference)
+    undefined = bitwise_and(eq(x, y), ne(difference, difference))
+    safe = select(undefined, filled(0, difference), difference)
     scale = constant(unit, larger)
     return add(larger, div(log1p_p.bind(exp_p.bind(mul(safe, scale))), scale))
 

@@ -73,9 +73,7 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     outs, out_tangents = jvp_flat(flat, leaves, directions)
     outs, aux = flat.split(outs)
     value = tree_unflatten(flat.out_tree, outs)
-    results = [
-        typed_like(finished(t, aval_of(o)), shaped(o), traced=False) for t, o in zip(out_tangents, outs)
-    ]
+    results = [typed_like(finished(t, aval_of(o)), shaped(o)) for t, o in zip(out_tangents, outs)]
     tangent = tree_unflatten(flat.out_tree, results)
     return (value, tangent, aux) if has_aux else (value, tangent)
 

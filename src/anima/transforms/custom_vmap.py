@@ -20,11 +20,9 @@ from anima.core.primitive import Primitive, Zero
 from anima.core.trace import ambient, aval_of
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, BatchTrace, batch_flat, batch_jaxpr, to_axis, without_axis
-from anima.interpreters.jvp import jvp_flat
-from anima.interpreters.linearize import TapeTrace
+from anima.interpreters.linearize import TapeTrace, linearize_onto
 from anima.interpreters.partial import Division, divided_call, unknown_outputs
 from anima.interpreters.taylor import Series, changing, flat_terms, grouped, taylor_flat, taylor_jaxpr
-from anima.interpreters.user_rules import under_tape
 from anima.interpreters.zeros import zero_of
 from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
@@ -242,8 +240,7 @@ def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[An
 def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
     tape = get_trace()
     assert type(tape) is TapeTrace
-    derive = lambda: jvp_flat(lambda *xs: perform(params["call"], xs), primals, tangents)
-    outs, found = under_tape(derive, tape, f"custom_vmap function {params['name']}")
+    outs, found = linearize_onto(tape, lambda *xs: perform(params["call"], xs), primals, tangents)
     if tape.parent is not None:  # which may map the call
         outs = custom_vmap_call_p.bind(*primals, **params)
     return outs, found

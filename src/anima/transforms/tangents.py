@@ -33,13 +33,13 @@ def finished(tangent: Any, aval: Any) -> Any:
     return instantiate(tangent) if has_tangent(aval) else np.zeros(aval.shape, dtypes.float0)
 
 
-def typed_like(tangent: Any, aval: ShapedArray, traced: bool = True) -> Any:
-    """A finished (co)tangent with the weak type of its primal; if not `traced`, only where it is concrete."""
+def typed_like(tangent: Any, aval: ShapedArray) -> Any:
+    """A finished (co)tangent with the weak type of its primal."""
     if is_float0(tangent) or shaped(tangent).weak_type == aval.weak_type:
         return tangent
     if type(tangent) is ArrayImpl:
         return array_with(tangent, weak_type=aval.weak_type)
-    return convert_element_type(tangent, aval.dtype, aval.weak_type) if traced else tangent
+    return convert_element_type(tangent, aval.dtype, aval.weak_type)
 
 
 class TangentCheck:
