@@ -6,6 +6,7 @@
 #include "common/py.h"
 #include "ffi/callback.h"
 #include "ffi/handler.h"
+#include "kernels/kernel.h"
 
 namespace nb = nanobind;
 
@@ -87,6 +88,21 @@ void bind_ffi(nb::module_& m) {
       "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
       "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises "
       "PluginError.");
+  m.def(
+      "register_kernel",
+      [](nb::handle client_or_plugin, const std::string& name) {
+        const kernels::Kernel* kernel = kernels::find_kernel(name);
+        if (kernel == nullptr) {
+          throw_python(PyExc_KeyError, "register_kernel: there is no kernel of the name '%s'", name.c_str());
+        }
+        Plugin& plugin = plugin_of(client_or_plugin);
+        if (plugin.platform() != "cpu") throw PluginError("kernels run on CPU devices only");
+        ffi::register_handler(plugin, name, "Host", {nullptr, nullptr, nullptr, kernel->handler});
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"),
+      "Register the custom call of a kernel of this library. Raises KeyError if there is none of this name, "
+      "PluginError "
+      "unless the devices are CPUs.");
   m.def(
       "register_python_callback_target",
       [](nb::handle client_or_plugin) { ffi::register_python_callback(plugin_of(client_or_plugin)); },

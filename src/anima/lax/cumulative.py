@@ -42,6 +42,7 @@ from anima.lax.shape import broadcast_in_dim, check_axes, dtype_of, reshape, sha
 from anima.lax.slicing import index_in_dim, slice_in_dim
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 # A running reduction is done in blocks of this size, then over the blocks' totals, and so on: XLA evaluates a window as
 # many times as it is long. Blocks of 16 were best or near it on CPU for 100 to 1M elements, alone and in rows.
@@ -223,6 +224,9 @@ def _by_steps(ctx: Context, a: Value, b: Value, axis: int, reverse: bool) -> Val
     size = a.shape[axis]
     if aval.size == 0 or size == 1:
         return b
+    if ctx.module.kernels_allowed:
+        attributes = {"axis": axis, "reverse": reverse}
+        return call_kernel(ctx, "anima_linear_recurrence", (a, b), [aval], attributes)[0]
     if size <= _LOOP_STEPS or aval.size // size >= _LOOP_LANES:
         return _loop(ctx, a, b, axis, reverse)[0]
     a_blocks = lowered_by(lambda v: _split_blocks(v, axis, reverse, _LOOP_STEPS, 1))(ctx, a)

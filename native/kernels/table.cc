@@ -1,0 +1,28 @@
+// The table of all kernels.
+//
+// A file of kernels ends with a list of them; here the lists are named.
+#include <cstring>
+
+#include "kernels/kernel.h"
+
+namespace anima::kernels {
+
+// Each ends with an entry without a name.
+extern const Kernel kScanKernels[];
+
+namespace {
+
+constexpr const Kernel* kLists[] = {kScanKernels};
+
+}  // namespace
+
+const Kernel* find_kernel(const std::string& name) {
+  for (const Kernel* list : kLists) {
+    for (const Kernel* kernel = list; kernel->name != nullptr; ++kernel) {
+      if (name == kernel->name) return kernel;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace anima::kernels

@@ -1,0 +1,44 @@
+"""Calls of this library's own kernels for CPU devices, which stand in `native/kernels`.
+
+Invariant: a rule calls a kernel only where `Context.module.kernels_allowed` says that the program may; elsewhere, and for dtypes
+without a kernel, it lowers to XLA's operations, and both give the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from anima import _native
+from anima.core.aval import AbstractValue
+from anima.lowering.module import Context, Value
+from anima.lowering.types import row_major
+from anima.runtime.devices import client
+
+
+def call_kernel(
+    ctx: Context,
+    name: str,
+    operands: Sequence[Value],
+    results: Sequence[AbstractValue],
+    attributes: Mapping[str, int | bool] | None = None,
+) -> list[Value]:
+    """Emit a call of a kernel.
+
+    Args:
+      ctx: where; its module must allow kernels.
+      name: that of the kernel in its table in `native/kernels`.
+      operands: what it is given, in row-major order.
+      results: the avals of what it writes.
+      attributes: its scalar parameters: 64-bit integers and truth values, by name.
+    """
+    _native.register_kernel(client("cpu"), name)
+    written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
+    attrs = [
+        f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}',
+        row_major([v.aval for v in operands], results),
+    ]
+    return ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
+
+
+def _attribute(value: int | bool) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else f"{value} : i64"
