@@ -74,35 +74,7 @@ std::string registry_platform(const std::string& platform) {
   return platform;
 }
 
-}  // namespace
-
-void bind_ffi(nb::module_& m) {
-  m.def(
-      "register_ffi_handler",
-      [](nb::handle client_or_plugin, const std::string& name, nb::handle handler,
-         const std::string& platform) {
-        ffi::register_handler(plugin_of(client_or_plugin), name, registry_platform(platform),
-                              read_bundle(handler));
-      },
-      nb::arg("client_or_plugin"), nb::arg("name"), nb::arg("handler"), nb::arg("platform"),
-      "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
-      "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises "
-      "PluginError.");
-  m.def(
-      "register_kernel",
-      [](nb::handle client_or_plugin, const std::string& name) {
-        const kernels::Kernel* kernel = kernels::find_kernel(name);
-        if (kernel == nullptr) {
-          throw_python(PyExc_KeyError, "register_kernel: there is no kernel of the name '%s'", name.c_str());
-        }
-        Plugin& plugin = plugin_of(client_or_plugin);
-        if (plugin.platform() != "cpu") throw PluginError("kernels run on CPU devices only");
-        ffi::register_handler(plugin, name, "Host", {nullptr, nullptr, nullptr, kernel->handler});
-      },
-      nb::arg("client_or_plugin"), nb::arg("name"),
-      "Register the custom call of a kernel of this library. Raises KeyError if there is none of this name, "
-      "PluginError "
-      "unless the devices are CPUs.");
+void bind_callbacks(nb::module_& m) {
   m.def(
       "register_python_callback_target",
       [](nb::handle client_or_plugin) { ffi::register_python_callback(plugin_of(client_or_plugin)); },
@@ -135,6 +107,38 @@ void bind_ffi(nb::module_& m) {
       nb::arg("message") = "",
       "The exception that a callback raised and that `message`, its execution's error, speaks of; the "
       "newest if `message` is empty; else None. Each is handed out once.");
+}
+
+}  // namespace
+
+void bind_ffi(nb::module_& m) {
+  m.def(
+      "register_ffi_handler",
+      [](nb::handle client_or_plugin, const std::string& name, nb::handle handler,
+         const std::string& platform) {
+        ffi::register_handler(plugin_of(client_or_plugin), name, registry_platform(platform),
+                              read_bundle(handler));
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"), nb::arg("handler"), nb::arg("platform"),
+      "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
+      "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises "
+      "PluginError.");
+  m.def(
+      "register_kernel",
+      [](nb::handle client_or_plugin, const std::string& name) {
+        const kernels::Kernel* kernel = kernels::find_kernel(name);
+        if (kernel == nullptr) {
+          throw_python(PyExc_KeyError, "register_kernel: there is no kernel of the name '%s'", name.c_str());
+        }
+        Plugin& plugin = plugin_of(client_or_plugin);
+        if (plugin.platform() != "cpu") throw PluginError("kernels run on CPU devices only");
+        ffi::register_handler(plugin, name, "Host", {nullptr, nullptr, nullptr, kernel->handler});
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"),
+      "Register the custom call of a kernel of this library. Raises KeyError if there is none of this name, "
+      "PluginError "
+      "unless the devices are CPUs.");
+  bind_callbacks(m);
 }
 
 }  // namespace anima
