@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/spin_lock.h"
 #include "pjrt_c_api.h"
 
 namespace anima {
@@ -105,7 +106,7 @@ class Handle {
  protected:
   explicit Handle(Client* client);
   ~Handle() = default;
-  // Gives up what the handle owns; runs under the client's mutex, so it may not call XLA.
+  // Gives up what the handle owns; runs under the client's lock, so it may not call XLA.
   virtual Remains surrender() noexcept = 0;
   Client* const owner_;
 
@@ -318,7 +319,7 @@ class Client : public std::enable_shared_from_this<Client> {
   ExecutableRef adopt(PJRT_LoadedExecutable* raw);
   ExecutableRef load_serialized(std::string_view payload, const std::string& options);
   void link(Handle* handle);
-  void unlink(Handle* handle) noexcept;  // under mutex_
+  void unlink(Handle* handle) noexcept;  // under handles_lock_
   // Ends a handle: destroys what it owns, or leaves that to a close() under way.
   void retire(Handle* handle) noexcept;
   void destroy(const Remains& remains) const noexcept;
@@ -344,11 +345,12 @@ class Client : public std::enable_shared_from_this<Client> {
   std::atomic<int64_t> in_use_{0};
   std::atomic<bool> closing_{false};
   std::atomic<bool> stuck_{false};
-  std::mutex mutex_;  // guards what follows
+  SpinLock handles_lock_;  // guards the two that follow
+  Handle* live_ = nullptr;
+  std::vector<Remains> orphans_;  // of handles that died while close() was under way
+  std::mutex mutex_;              // guards what follows
   std::condition_variable changed_;
   bool destroyed_ = false;
-  Handle* live_ = nullptr;
-  std::vector<Remains> orphans_;     // of handles that died while close() was under way
   std::vector<Client*> twins_;       // all that were made
   std::vector<Client*> idle_twins_;  // those that no callback uses
 };

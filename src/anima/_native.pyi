@@ -289,6 +289,8 @@ class CallPlan:
     def out_tree(self) -> PyTreeDef | None: ...
     def execute(self, leaves: Sequence[Any], /) -> Any: ...
 
+bind_operation: Callable[..., Any]  # the method `Primitive.bind(self, *args, **params)`
+
 @final
 class CompiledCall:
     spec: Any
