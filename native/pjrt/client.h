@@ -220,9 +220,10 @@ class Executable final : private Handle {
   const std::vector<Device*>& devices() const { return devices_; }  // one a partition
   const std::shared_ptr<Client>& client() const;
   std::string name() const;
-  std::string fingerprint() const;                      // empty if the plugin has none
-  std::string serialize() const;                        // [blocking] for Client::deserialize
-  std::string optimized_program() const;                // [blocking] serialised HloModuleProto
+  std::string fingerprint() const;        // empty if the plugin has none
+  std::string serialize() const;          // [blocking] for Client::deserialize
+  std::string optimized_program() const;  // [blocking] serialised HloModuleProto
+  std::string config() const;  // [blocking] serialised HloModuleConfigProto; empty if it is not told
   std::map<std::string, double> cost_analysis() const;  // empty if the plugin has none
   std::map<std::string, int64_t> memory_stats() const;  // empty if the plugin has none
   // args[d * num_args + i] is argument i of device d; outs likewise, filled with num_outputs each.
@@ -241,6 +242,7 @@ class Executable final : private Handle {
   friend class Client;
   Remains surrender() noexcept override;
   void load_facts();
+  std::string description(bool& with_config) const;  // what the plugin tells of the optimised program
   void launch(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
               BufferRef* outs);
   void run_on_twin(Client* twin, Buffer* const* args, size_t num_args, BufferRef* outs);
