@@ -223,6 +223,11 @@ from anima.lax.exponential import (
     logistic as logistic,
     logistic_p as logistic_p,
 )
+from anima.lax.fft import (
+    FftType as FftType,
+    fft as fft,
+    fft_p as fft_p,
+)
 from anima.lax.fold import (
     reduce as reduce,
     reduce_p as reduce_p,
