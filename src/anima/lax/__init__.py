@@ -13,6 +13,11 @@ from anima.lax.apply_at import (
     scatter_apply as scatter_apply,
     scatter_apply_p as scatter_apply_p,
 )
+from anima.lax.approximate import (
+    approx_max_k as approx_max_k,
+    approx_min_k as approx_min_k,
+    approx_top_k_p as approx_top_k_p,
+)
 from anima.lax.arithmetic import (
     abs as abs,
     abs_p as abs_p,
@@ -239,6 +244,13 @@ from anima.lax.gathering import (
     gather as gather,
     gather_p as gather_p,
 )
+from anima.lax.generators import (
+    RandomAlgorithm as RandomAlgorithm,
+    rng_bit_generator as rng_bit_generator,
+    rng_bit_generator_p as rng_bit_generator_p,
+    rng_uniform as rng_uniform,
+    rng_uniform_p as rng_uniform_p,
+)
 from anima.lax.hyperbolic import (
     acosh as acosh,
     acosh_p as acosh_p,
@@ -296,6 +308,11 @@ from anima.lax.precision import (
     DotAlgorithmPreset as DotAlgorithmPreset,
     Precision as Precision,
     PrecisionLike as PrecisionLike,
+)
+from anima.lax.ragged import (
+    RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,
+    ragged_dot as ragged_dot,
+    ragged_dot_general as ragged_dot_general,
 )
 from anima.lax.reductions import (
     argmax as argmax,
