@@ -1,9 +1,11 @@
 """Operations: a file a family, each operation one declaration with all its rules.
 
-Invariant: a name is public by being imported here as itself, and only by that.
+Invariant: a name is public by being imported here as itself, or by standing in `_ABOVE`, and only by that.
 """
 
+import importlib as _importlib
 from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 from anima.lax.accuracy import (
     AccuracyMode as AccuracyMode,
@@ -49,6 +51,8 @@ from anima.lax.axis_names import (
     axis_size as axis_size,
 )
 from anima.lax.barrier import (
+    dce_sink as dce_sink,
+    dce_sink_p as dce_sink_p,
     optimization_barrier as optimization_barrier,
     optimization_barrier_p as optimization_barrier_p,
 )
@@ -111,6 +115,7 @@ from anima.lax.complex_parts import (
     real as real,
     real_p as real_p,
 )
+from anima.lax.composite import composite as composite
 from anima.lax.contraction import (
     DotDimensionNumbers as DotDimensionNumbers,
     batch_matmul as batch_matmul,
@@ -267,6 +272,8 @@ from anima.lax.hyperbolic import (
 )
 from anima.lax.identity import (
     copy_p as copy_p,
+    stage as stage,
+    stage_p as stage_p,
     stop_gradient as stop_gradient,
     stop_gradient_p as stop_gradient_p,
 )
@@ -345,6 +352,7 @@ from anima.lax.rounding import (
     round as round,
     round_p as round_p,
 )
+from anima.lax.scaled import scaled_dot as scaled_dot
 from anima.lax.scattering import (
     scatter as scatter,
     scatter_add as scatter_add,
@@ -380,6 +388,7 @@ from anima.lax.shape import (
     reshape_p as reshape_p,
     rev as rev,
     rev_p as rev_p,
+    shape_as_value as shape_as_value,
     squeeze as squeeze,
     squeeze_p as squeeze_p,
     transpose as transpose,
@@ -406,6 +415,12 @@ from anima.lax.sorting import (
     sort_p as sort_p,
     top_k as top_k,
     top_k_p as top_k_p,
+)
+from anima.lax.tokens import (
+    after_all as after_all,
+    after_all_p as after_all_p,
+    create_token as create_token,
+    create_token_p as create_token_p,
 )
 from anima.lax.trigonometric import (
     acos as acos,
@@ -438,6 +453,28 @@ from anima.lax.windows import (
     reduce_window_sum_p as reduce_window_sum_p,
 )
 
+# Operations of a higher layer, loaded when first asked for.
+_ABOVE = {
+    "device_put_p": "anima.transforms.placement_primitive",
+    "sharding_constraint_p": "anima.transforms.placement_primitive",
+    "with_sharding_constraint": "anima.transforms.sharding_constraint",
+}
+
 __all__ = [
-    name for name, value in list(globals().items()) if name[0] != "_" and not isinstance(value, _ModuleType)
+    *(
+        name
+        for name, value in list(globals().items())
+        if name[0] != "_" and not isinstance(value, _ModuleType)
+    ),
+    *_ABOVE,
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ABOVE:
+        return getattr(_importlib.import_module(_ABOVE[name]), name)
+    raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

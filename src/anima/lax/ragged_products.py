@@ -46,7 +46,10 @@ _INT = np.dtype(np.int32)
 _MOST_ROWS = {"cpu": 128}  # of a tile; on other platforms, where each step costs more
 _MOST_ROWS_ELSEWHERE = 512
 _FEWEST_ROWS = 8
-_WITHOUT_ZEROS_OR_BYTES = (*SUBBYTE, "float8_e8m0fnu")  # which the compiler does not select from, or which lack 0
+_WITHOUT_ZEROS_OR_BYTES = (
+    *SUBBYTE,
+    "float8_e8m0fnu",
+)  # which the compiler does not select from, or which lack 0
 _LEAST_WORK = (
     1 << 15
 )  # multiplications of all rows by one matrix, below which a loop costs more than it saves
