@@ -28,20 +28,17 @@ _ROW = 128  # elements that a TPU handles together
 
 def _candidates(size: int, k: int, recall_target: float, override: int) -> int:
     """How many elements contain the `k` best with the wanted probability, if each is the best of its share."""
-    if size <= _ROW:
+    if size <= _ROW or recall_target == 1.0:
         return size
-    whole = override if override >= 0 else size
     if k == 1:
-        fewest = _ROW
-    elif recall_target == 1.0:
-        return size
-    else:
-        fewest = min(max(int((1 - k) / math.log(recall_target)), _ROW), whole)
+        return _ROW
+    whole = override if override >= 0 else size
+    fewest = min(max(int((1 - k) / math.log(recall_target)), _ROW), whole)
     halvings = (whole // fewest).bit_length() - 1
     if halvings <= 0:
         return size
     rows = -(-size // _ROW)
-    return -(-rows // (1 << halvings)) * _ROW
+    return min(-(-rows // (1 << halvings)) * _ROW, size)
 
 
 def _shape(

@@ -26,7 +26,7 @@ from anima.numpy.arithmetic import divide
 from anima.numpy.calls import function, plain
 from anima.numpy.creation import asarray, put_on
 from anima.numpy.flipping import roll
-from anima.numpy.promotion import array_like, dtype_of, shape_of
+from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
 
 _MOST_AT_ONCE = 3
 _OTHER_NORM = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -125,6 +125,8 @@ def _transform(name: str, kind: FftType, a: Any, s: Any, axes: Any, norm: str | 
         raise ValueError(f"fft.{name}: axes must be distinct, got {tuple(axes)}")
     sizes = _sizes(name, kind, s, [shape_of(x)[i] for i in places])
     factor = _factor(name, kind, norm, math.prod(sizes))
+    if not sizes and kind is FftType.RFFT:
+        return inexact(f"fft.{name}", x)
     order = [*(i for i in range(rank) if i not in places), *places]
     x = transpose(x, order)
     if sizes:
