@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.dlpack
 import numpy as np
 import pytest
 
@@ -131,3 +132,10 @@ def tokens(run_python: Any, tmp_path: Any) -> None:
     with pytest.raises(AttributeError):
         jax.vmap(lambda x: jax.lax.create_token())(np.zeros(2))
     assert anima.vmap(lambda x: anima.lax.create_token())(np.zeros(2)).shape == (2,)
+
+
+@difference("dlpack-dtypes")
+def narrow_floats_through_dlpack(run_python: Any, tmp_path: Any) -> None:
+    jax.numpy.zeros(2, "float8_e5m2").__dlpack__()
+    assert not jax.dlpack.is_supported_dtype("float8_e5m2")
+    assert anima.dlpack.is_supported_dtype("float8_e5m2")
