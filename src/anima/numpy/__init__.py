@@ -10,6 +10,9 @@ tracers their methods.
 
 from __future__ import annotations
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from anima.dtypes import (
     isdtype as isdtype,
     issubdtype as issubdtype,
@@ -486,3 +489,15 @@ from anima.numpy.windows import (
 )
 
 _install_methods()
+
+_ON_DEMAND = ("fft",)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _importlib.import_module(f"anima.numpy.{name}")
+    raise AttributeError(f"module 'anima.numpy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND})
