@@ -1,7 +1,7 @@
 // The largest elements along one dimension, and their places.
 #include <algorithm>
-#include <deque>
-#include <memory>
+#include <cmath>
+#include <functional>
 #include <vector>
 
 #include "kernels/kernel.h"
@@ -12,18 +12,9 @@
 namespace anima::kernels {
 namespace {
 
-constexpr int64_t kBlock = 64;       // elements that are compared with the threshold together
-constexpr int64_t kGrain = 1 << 13;  // elements that are worth a thread
-
-// An element that may be among the largest: larger ones come first, of equal ones the first.
-template <typename R>
-struct Candidate {
-  R rank;
-  int32_t place;
-  bool operator<(const Candidate& other) const {
-    return rank != other.rank ? rank > other.rank : place < other.place;
-  }
-};
+constexpr int64_t kGrain = 1 << 14;   // elements that are worth a thread
+constexpr int64_t kShared = 1 << 18;  // a row of which is worth several
+constexpr int64_t kFewest = 32;       // so many are kept in order while the row is read
 
 // Ranks as signed integers, which processors compare more readily in numbers: the order that tells zeros and
 // NaNs apart.
@@ -50,133 +41,172 @@ struct Descending {
   Key operator()(Key x) const { return static_cast<Key>(~(static_cast<Key>(order(x)) ^ kSign<Key>)); }
 };
 
-// The best of a stream of elements.
-template <typename Order>
-class Selection {
+// Calls `visit(rank, place)` for the elements of a row for which `wanted(rank)` may hold; it is asked for
+// many elements together, which the processor does in few steps.
+template <typename Order, typename Wanted, typename Visit>
+void scan(const TopOrder<Order>& order, const typename Order::Key* row, int64_t begin, int64_t end,
+          const Wanted& wanted, const Visit& visit) {
+  constexpr int64_t many = 128, few = 16;
+  const auto any = [&](int64_t from, int64_t to) {
+    int found = 0;
+    for (int64_t i = from; i < to; ++i) found |= wanted(order(row[i]));
+    return found != 0;
+  };
+  for (int64_t at = begin; at < end; at += many) {
+    const int64_t stop = std::min(end, at + many);
+    if (!any(at, stop)) continue;
+    for (int64_t from = at; from < stop; from += few) {
+      const int64_t to = std::min(stop, from + few);
+      if (!any(from, to)) continue;
+      for (int64_t i = from; i < to; ++i) visit(order(row[i]), static_cast<int32_t>(i));
+    }
+  }
+}
+
+// The best so far, at most `kFewest`, the largest first.
+template <typename Rank>
+class Leaders {
  public:
-  using K = typename Order::Key;
-  using Rank = typename TopOrder<Order>::Rank;
+  explicit Leaders(int64_t k) : k_(k) {}
 
-  Selection(const TopOrder<Order>& order, int64_t k)
-      : order_(order), k_(k), room_(2 * k + 2 * kBlock), found_(new Candidate<Rank>[room_]) {}
+  int64_t count() const { return count_; }
+  Rank rank(int64_t i) const { return ranks_[i]; }
+  int32_t place(int64_t i) const { return places_[i]; }
+  bool full() const { return count_ == k_; }
+  Rank last() const { return ranks_[k_ - 1]; }
 
-  // Elements of one row, in order of their places, from `begin` to `end`.
-  void take(const K* row, int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end; at += kBlock) {
-      const int64_t stop = std::min(end, at + kBlock);
-      if (full_ && !any_larger(row + at, stop - at)) continue;
-      if (count_ + kBlock > room_) shrink();
-      for (int64_t i = at; i < stop; ++i) {
-        const Rank rank = order_(row[i]);
-        found_[count_] = {rank, static_cast<int32_t>(i)};
-        count_ += !full_ || rank > threshold_;
-      }
+  // Of equal ones those that are added first come first.
+  void add(Rank rank, int32_t place) {
+    if (full()) {
+      if (rank <= last()) return;
+      --count_;
     }
-  }
-
-  void take(const Selection& other) {
-    for (int64_t i = 0; i < other.count_; ++i) {
-      if (count_ == room_) shrink();
-      found_[count_++] = other.found_[i];
+    int64_t i = count_++;
+    for (; i > 0 && ranks_[i - 1] < rank; --i) {
+      ranks_[i] = ranks_[i - 1];
+      places_[i] = places_[i - 1];
     }
+    ranks_[i] = rank;
+    places_[i] = place;
   }
 
-  // The largest, in order.
-  const Candidate<Rank>* sorted() {
-    if (count_ > k_) shrink();
-    std::sort(found_.get(), found_.get() + count_);
-    return found_.get();
-  }
-
-  // For another row.
-  void clear() {
-    count_ = 0;
-    full_ = false;
+  // Elements of one row.
+  template <typename Order>
+  void take(const TopOrder<Order>& order, const typename Order::Key* row, int64_t begin, int64_t end) {
+    for (; begin < end && !full(); ++begin) add(order(row[begin]), static_cast<int32_t>(begin));
+    scan(
+        order, row, begin, end, [this](Rank rank) { return rank > last(); },
+        [this](Rank rank, int32_t place) { add(rank, place); });
   }
 
  private:
-  bool any_larger(const K* keys, int64_t n) const {
-    Rank larger = 0;
-    for (int64_t i = 0; i < n; ++i) larger |= static_cast<Rank>(-(order_(keys[i]) > threshold_));
-    return larger != 0;
-  }
-
-  // Keeps the largest `k`. Later elements that equal the last of these come after it.
-  void shrink() {
-    std::nth_element(found_.get(), found_.get() + k_ - 1, found_.get() + count_);
-    threshold_ = found_[k_ - 1].rank;
-    count_ = k_;
-    full_ = true;
-  }
-
-  const TopOrder<Order> order_;
-  const int64_t k_, room_;
-  const std::unique_ptr<Candidate<Rank>[]> found_;
+  const int64_t k_;
   int64_t count_ = 0;
-  bool full_ = false;  // whether a threshold is known
-  Rank threshold_ = 0;
+  Rank ranks_[kFewest];
+  int32_t places_[kFewest];
 };
 
-// Finds the largest in rows whose elements lie together.
+// Finds the largest in rows whose elements lie together. With a frame, several threads may work on a row.
 template <typename Order>
 class RowTop {
  public:
   using K = typename Order::Key;
+  using Rank = typename TopOrder<Order>::Rank;
 
-  RowTop(const Order& order, int64_t n, int64_t k)
-      : order_{order},
-        n_(n),
-        k_(k),
-        by_sorting_(n > kShort && k > n / 16),
-        selection_(order_, by_sorting_ ? 1 : k) {
-    if (by_sorting_) {
-      keys_.reset(new K[2 * n]);
-      places_.reset(new int32_t[2 * n]);
-    }
-  }
+  RowTop(const Order& order, int64_t n, int64_t k, ffi::CallFrame* frame = nullptr)
+      : order_{order}, n_(n), k_(k), frame_(frame), parts_(frame == nullptr ? 1 : threads_of(*frame)) {}
 
-  // With a frame, several threads may work on the row.
-  void find(const K* row, K* values, int32_t* places, ffi::CallFrame* frame = nullptr) {
-    if (by_sorting_) {
-      const Target<K, int32_t> result{keys_.get(), places_.get()};
-      const Target<K, int32_t> spare{keys_.get() + n_, places_.get() + n_};
-      sort_row(Descending<Order>{order_}, Source<K, int32_t>{row, nullptr}, result, spare, n_, frame);
-      std::copy_n(result.keys, k_, values);
-      std::copy_n(result.values, k_, places);
-      return;
-    }
-    selection_.clear();
-    if (frame == nullptr) {
-      selection_.take(row, 0, n_);
-    } else {
-      take_in_parts(row, *frame);
-    }
-    const auto* best = selection_.sorted();
-    for (int64_t i = 0; i < k_; ++i) {
-      places[i] = best[i].place;
-      values[i] = row[best[i].place];
+  void find(const K* row, K* values, int32_t* places) {
+    if (k_ <= kFewest) return by_reading(row, values, places);
+    if (k_ > n_ / 8 || !by_sample(row, values, places)) {
+      by_sorting(Source<K, int32_t>{row, nullptr}, n_, values, places);
     }
   }
 
  private:
-  void take_in_parts(const K* row, ffi::CallFrame& frame) {
-    const int64_t parts = threads_of(frame), size = (n_ + parts - 1) / parts;
-    std::deque<Selection<Order>> found;
-    for (int64_t i = 0; i < parts; ++i) found.emplace_back(order_, k_);
-    parallel_for(frame, parts, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        found[i].take(row, std::min(n_, i * size), std::min(n_, (i + 1) * size));
-      }
+  template <typename Body>
+  void in_parts(const Body& body) const {
+    const int64_t size = (n_ + parts_ - 1) / parts_;
+    const auto part = [&](int64_t i) { body(i, std::min(n_, i * size), std::min(n_, (i + 1) * size)); };
+    if (frame_ == nullptr) return part(0);
+    parallel_for(*frame_, parts_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) part(i);
     });
-    for (const auto& part : found) selection_.take(part);
+  }
+
+  void by_reading(const K* row, K* values, int32_t* places) {
+    std::vector<Leaders<Rank>> leaders(parts_, Leaders<Rank>(k_));
+    in_parts([&](int64_t i, int64_t begin, int64_t end) { leaders[i].take(order_, row, begin, end); });
+    Leaders<Rank>& best = leaders[0];
+    for (int64_t i = 1; i < parts_; ++i) {
+      for (int64_t j = 0; j < leaders[i].count(); ++j) best.add(leaders[i].rank(j), leaders[i].place(j));
+    }
+    for (int64_t i = 0; i < k_; ++i) {
+      places[i] = best.place(i);
+      values[i] = row[best.place(i)];
+    }
+  }
+
+  // A number that a little more than the wanted elements are probably not less than.
+  Rank threshold(const K* row) {
+    constexpr int64_t together = 16;
+    const int64_t size = std::min<int64_t>(n_ / 8, 4096), blocks = std::max<int64_t>(size / together, 1);
+    std::vector<Rank> sample;
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t at = i * (n_ / blocks);
+      for (int64_t j = at; j < std::min(n_, at + together); ++j) sample.push_back(order_(row[j]));
+    }
+    const auto count = static_cast<int64_t>(sample.size());
+    const double expected = static_cast<double>(count) * k_ / n_;
+    const auto place = std::min(count - 1, static_cast<int64_t>(expected + 3 * std::sqrt(expected) + 2));
+    std::nth_element(sample.begin(), sample.begin() + place, sample.end(), std::greater<Rank>());
+    return sample[place];
+  }
+
+  // Sorts only what is not less than a threshold. False if that was less than is wanted.
+  bool by_sample(const K* row, K* values, int32_t* places) {
+    const Rank least = threshold(row);
+    struct Found {
+      std::vector<K> keys;
+      std::vector<int32_t> places;
+      int64_t equal = 0;
+    };
+    std::vector<Found> found(parts_);
+    in_parts([&](int64_t i, int64_t begin, int64_t end) {
+      Found& own = found[i];
+      const auto visit = [&](Rank rank, int32_t place) {
+        if (rank < least || (rank == least && ++own.equal > k_)) return;  // of equal ones the first
+        own.keys.push_back(row[place]);
+        own.places.push_back(place);
+      };
+      scan(order_, row, begin, end, [least](Rank rank) { return rank >= least; }, visit);
+    });
+    Found& all = found[0];
+    for (int64_t i = 1; i < parts_; ++i) {
+      all.keys.insert(all.keys.end(), found[i].keys.begin(), found[i].keys.end());
+      all.places.insert(all.places.end(), found[i].places.begin(), found[i].places.end());
+    }
+    const auto count = static_cast<int64_t>(all.keys.size());
+    if (count < k_) return false;
+    by_sorting(Source<K, int32_t>{all.keys.data(), all.places.data()}, count, values, places);
+    return true;
+  }
+
+  void by_sorting(const Source<K, int32_t>& from, int64_t n, K* values, int32_t* places) {
+    keys_.resize(2 * n);
+    places_.resize(2 * n);
+    const Target<K, int32_t> result{keys_.data(), places_.data()}, spare{&keys_[n], &places_[n]};
+    sort_row(Descending<Order>{order_}, from, result, spare, n, frame_);
+    std::copy_n(result.keys, k_, values);
+    std::copy_n(result.values, k_, places);
   }
 
   const TopOrder<Order> order_;
   const int64_t n_, k_;
-  const bool by_sorting_;  // where many are wanted
-  Selection<Order> selection_;
-  std::unique_ptr<K[]> keys_;
-  std::unique_ptr<int32_t[]> places_;
+  ffi::CallFrame* const frame_;
+  const int64_t parts_;
+  std::vector<K> keys_;
+  std::vector<int32_t> places_;
 };
 
 template <typename Order>
@@ -187,11 +217,9 @@ void top_of(const Call& call, const Order& order, const Shape3& shape, int64_t k
   auto* places = data<int32_t>(call.result(1));
   const int64_t n = shape.length, inner = shape.inner;
   if (inner == 1) {
-    if (n >= kLong && shape.outer < threads_of(call.frame())) {
-      RowTop<Order> top(order, n, k);
-      for (int64_t i = 0; i < shape.outer; ++i) {
-        top.find(x + i * n, values + i * k, places + i * k, &call.frame());
-      }
+    if (n >= kShared && shape.outer < threads_of(call.frame())) {
+      RowTop<Order> top(order, n, k, &call.frame());
+      for (int64_t i = 0; i < shape.outer; ++i) top.find(x + i * n, values + i * k, places + i * k);
       return;
     }
     return parallel_for(call.frame(), shape.outer, kGrain / n + 1, [&](int64_t begin, int64_t end) {
