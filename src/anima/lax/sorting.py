@@ -2,6 +2,7 @@
 
 Invariant: the order is total. Floating-point numbers are ordered by value with the two zeros equal and all NaNs equal
 and last; complex ones by real part, then by imaginary part. `top_k` alone tells the zeros and the signs of NaNs apart.
+On CPU devices kernels of our own do the work (`native/kernels/sort.cc`, `top.cc`), and every sort is stable.
 """
 
 from __future__ import annotations
