@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "kernels/kernel.h"
@@ -67,18 +68,18 @@ void scan(const TopOrder<Order>& order, const typename Order::Key* row, int64_t 
 template <typename Rank>
 class Leaders {
  public:
-  explicit Leaders(int64_t k) : k_(k) {}
+  // Only elements of this rank or more are of interest.
+  explicit Leaders(int64_t k, Rank least = std::numeric_limits<Rank>::min()) : k_(k), least_(least) {}
 
   int64_t count() const { return count_; }
   Rank rank(int64_t i) const { return ranks_[i]; }
   int32_t place(int64_t i) const { return places_[i]; }
-  bool full() const { return count_ == k_; }
-  Rank last() const { return ranks_[k_ - 1]; }
+  bool wants(Rank rank) const { return rank >= least_; }
 
   // Of equal ones those that are added first come first.
   void add(Rank rank, int32_t place) {
-    if (full()) {
-      if (rank <= last()) return;
+    if (count_ == k_) {
+      if (rank <= ranks_[k_ - 1]) return;
       --count_;
     }
     int64_t i = count_++;
@@ -88,19 +89,15 @@ class Leaders {
     }
     ranks_[i] = rank;
     places_[i] = place;
-  }
-
-  // Elements of one row.
-  template <typename Order>
-  void take(const TopOrder<Order>& order, const typename Order::Key* row, int64_t begin, int64_t end) {
-    for (; begin < end && !full(); ++begin) add(order(row[begin]), static_cast<int32_t>(begin));
-    scan(
-        order, row, begin, end, [this](Rank rank) { return rank > last(); },
-        [this](Rank rank, int32_t place) { add(rank, place); });
+    if (count_ == k_) {
+      const Rank last = ranks_[k_ - 1];
+      least_ = last == std::numeric_limits<Rank>::max() ? last : static_cast<Rank>(last + 1);
+    }
   }
 
  private:
-  const int64_t k_;
+  int64_t k_;
+  Rank least_;
   int64_t count_ = 0;
   Rank ranks_[kFewest];
   int32_t places_[kFewest];
@@ -134,12 +131,35 @@ class RowTop {
     });
   }
 
+  // Calls `visit(rank)` for some elements from all over the row.
+  template <typename Visit>
+  void sample(const K* row, int64_t size, const Visit& visit) const {
+    constexpr int64_t together = 16;
+    const int64_t blocks = std::max<int64_t>(size / together, 1);
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t at = i * (n_ / blocks);
+      for (int64_t j = at; j < std::min(n_, at + together); ++j) visit(order_(row[j]));
+    }
+  }
+
   void by_reading(const K* row, K* values, int32_t* places) {
-    std::vector<Leaders<Rank>> leaders(parts_, Leaders<Rank>(k_));
-    in_parts([&](int64_t i, int64_t begin, int64_t end) { leaders[i].take(order_, row, begin, end); });
-    Leaders<Rank>& best = leaders[0];
-    for (int64_t i = 1; i < parts_; ++i) {
-      for (int64_t j = 0; j < leaders[i].count(); ++j) best.add(leaders[i].rank(j), leaders[i].place(j));
+    Leaders<Rank> best(k_);
+    if (n_ >=
+        kLong) {  // some of a row show what is of no interest, lest every element of a rising one be added
+      sample(row, 1024, [&](Rank rank) { best.add(rank, 0); });
+      best = Leaders<Rank>(k_, best.rank(k_ - 1));
+    }
+    std::vector<Leaders<Rank>> leaders(parts_, best);
+    in_parts([&](int64_t i, int64_t begin, int64_t end) {
+      Leaders<Rank> own = best;  // in memory of this thread
+      const auto add = [&](Rank rank, int32_t place) {
+        if (own.wants(rank)) own.add(rank, place);
+      };
+      scan(order_, row, begin, end, [&](Rank rank) { return own.wants(rank); }, add);
+      leaders[i] = own;
+    });
+    for (const Leaders<Rank>& part : leaders) {
+      for (int64_t i = 0; i < part.count(); ++i) best.add(part.rank(i), part.place(i));
     }
     for (int64_t i = 0; i < k_; ++i) {
       places[i] = best.place(i);
@@ -149,18 +169,13 @@ class RowTop {
 
   // A number that a little more than the wanted elements are probably not less than.
   Rank threshold(const K* row) {
-    constexpr int64_t together = 16;
-    const int64_t size = std::min<int64_t>(n_ / 8, 4096), blocks = std::max<int64_t>(size / together, 1);
-    std::vector<Rank> sample;
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t at = i * (n_ / blocks);
-      for (int64_t j = at; j < std::min(n_, at + together); ++j) sample.push_back(order_(row[j]));
-    }
-    const auto count = static_cast<int64_t>(sample.size());
+    std::vector<Rank> found;
+    sample(row, std::min<int64_t>(n_ / 8, 4096), [&](Rank rank) { found.push_back(rank); });
+    const auto count = static_cast<int64_t>(found.size());
     const double expected = static_cast<double>(count) * k_ / n_;
     const auto place = std::min(count - 1, static_cast<int64_t>(expected + 3 * std::sqrt(expected) + 2));
-    std::nth_element(sample.begin(), sample.begin() + place, sample.end(), std::greater<Rank>());
-    return sample[place];
+    std::nth_element(found.begin(), found.begin() + place, found.end(), std::greater<Rank>());
+    return found[place];
   }
 
   // Sorts only what is not less than a threshold. False if that was less than is wanted.
