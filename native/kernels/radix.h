@@ -3,10 +3,12 @@
 // Least significant digits first: each pass distributes the elements by one digit of their ranks and keeps
 // their order. Passes on which all elements agree are left out, and a row that is sorted is only copied.
 //
-// Invariant: the source, the result and the spare room do not overlap; a row has fewer than 2**31 elements.
+// Invariant: the source, the result and the spare room do not overlap, but a source that need not be kept may
+// be the spare room of a sort in one thread; a row has fewer than 2**31 elements.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -29,6 +31,7 @@ struct Target {
   K* keys;
   V* values;
   Source<K, V> source() const { return {keys, values}; }
+  Target from(int64_t place) const { return {keys + place, values == nullptr ? nullptr : values + place}; }
 };
 
 template <typename V>
@@ -37,7 +40,7 @@ constexpr bool kHasValues = !std::is_same_v<V, Nothing>;
 constexpr int64_t kShort = 32;           // rows that are sorted by insertion
 constexpr int64_t kManyCounters = 4096;  // rows from here on are worth larger digits,
 constexpr int64_t kManyPages = 1 << 18;  // but not where each element written would miss the TLB
-constexpr int64_t kLong = 1 << 16;       // rows that are worth several threads
+constexpr int64_t kLong = 1 << 17;       // rows that are worth several threads
 
 template <typename K, typename V>
 void copy_row(const Source<K, V>& from, const Target<K, V>& to, int64_t n) {
@@ -47,6 +50,32 @@ void copy_row(const Source<K, V>& from, const Target<K, V>& to, int64_t n) {
       std::copy_n(from.values, n, to.values);
     } else {
       for (int64_t i = 0; i < n; ++i) to.values[i] = static_cast<V>(i);
+    }
+  }
+}
+
+// Insertion sort of ranks together with their places.
+template <typename Order, typename V>
+void sort_short(const Order& order, const Source<typename Order::Key, V>& from,
+                const Target<typename Order::Key, V>& to, int64_t n) {
+  using K = typename Order::Key;
+  K ranks[kShort];
+  uint8_t places[kShort];
+  for (int64_t i = 0; i < n; ++i) {
+    const K rank = order(from.keys[i]);
+    int64_t j = i;
+    for (; j > 0 && ranks[j - 1] > rank; --j) {
+      ranks[j] = ranks[j - 1];
+      places[j] = places[j - 1];
+    }
+    ranks[j] = rank;
+    places[j] = static_cast<uint8_t>(i);
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t place = places[i];
+    to.keys[i] = from.keys[place];
+    if constexpr (kHasValues<V>) {
+      to.values[i] = from.values != nullptr ? from.values[place] : static_cast<V>(place);
     }
   }
 }
@@ -68,10 +97,14 @@ class RadixSort {
   void run() {
     Counts counts[kPasses];
     std::memset(counts, 0, sizeof(counts));
-    if (count_all(0, n_, counts)) return copy_row(source_, result_, n_);
+    if (count_all(counts)) return copy_row(source_, result_, n_);
     int passes[kPasses];
     const int needed = choose(counts, passes);
     Source<K, V> from = source_;
+    if (needed % 2 == 0 && source_.keys == spare_.keys) {  // the first pass would write where it reads
+      copy_row(source_, result_, n_);
+      from = result_.source();
+    }
     for (int i = 0; i < needed; ++i) {
       Counts& offsets = counts[passes[i]];
       uint32_t total = 0;
@@ -84,42 +117,94 @@ class RadixSort {
 
   // In several threads, each with a part of the row.
   void run(ffi::CallFrame& frame, int64_t parts) {
-    std::vector<uint32_t> room(parts * kPasses * kBuckets);
-    auto* counts = reinterpret_cast<Counts*>(room.data());  // for each part, for each pass
-    std::vector<char> sorted(parts);
-    in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) {
-      sorted[part] = count_all(begin, end, counts + part * kPasses);
-    });
-    if (std::count(sorted.begin(), sorted.end(), 1) == parts) return copy_row(source_, result_, n_);
-    std::vector<uint32_t> sums(kPasses * kBuckets);
-    for (size_t i = 0; i < room.size(); ++i) sums[i % sums.size()] += room[i];
-    int passes[kPasses];
-    const int needed = choose(reinterpret_cast<const Counts*>(sums.data()), passes);
+    std::vector<Look> looks(parts);
+    in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) { looks[part] = look(begin, end); });
+    Look all;
+    for (const Look& own : looks)
+      all = {static_cast<K>(all.different | own.different), all.sorted && own.sorted};
+    if (all.sorted) return copy_row(source_, result_, n_);
+    int passes[kPasses], needed = 0;
+    for (int pass = 0; pass < kPasses; ++pass) {
+      if ((all.different >> (pass * Bits)) & (kBuckets - 1)) passes[needed++] = pass;
+    }
+    std::vector<uint32_t> room(parts * kBuckets);
+    auto* counts = reinterpret_cast<Counts*>(room.data());  // for each part
+    if (needed > 1) {
+      const int top = passes[needed - 1];
+      count_in_parts(frame, parts, source_, top, counts);
+      std::vector<uint32_t> sizes(kBuckets);
+      for (size_t i = 0; i < room.size(); ++i) sizes[i % kBuckets] += room[i];
+      if (*std::max_element(sizes.begin(), sizes.end()) <= n_ / parts) {
+        return by_buckets(frame, parts, counts, top, sizes);
+      }
+    }
     Source<K, V> from = source_;
     for (int i = 0; i < needed; ++i) {
-      const int pass = passes[i];
-      if (i > 0) {
-        in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) {
-          Counts& own = counts[part * kPasses + pass];
-          std::memset(own, 0, sizeof(own));
-          for (int64_t j = begin; j < end; ++j) ++own[digit(from.keys[j], pass)];
-        });
-      }
-      uint32_t total = 0;
-      for (int bucket = 0; bucket < kBuckets; ++bucket) {
-        for (int64_t part = 0; part < parts; ++part) {
-          total += std::exchange(counts[part * kPasses + pass][bucket], total);
-        }
-      }
       const Target<K, V>& to = target(needed - i);
-      in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) {
-        distribute(from, to, begin, end, pass, counts[part * kPasses + pass]);
-      });
+      count_in_parts(frame, parts, from, passes[i], counts);
+      distribute_in_parts(frame, parts, from, to, passes[i], counts);
       from = to.source();
     }
   }
 
  private:
+  // What a part of the source shows at a glance.
+  struct Look {
+    K different = 0;     // the bits of ranks that differ from those of the first one
+    bool sorted = true;  // and not less than what is before it
+  };
+
+  Look look(int64_t begin, int64_t end) const {
+    Look found;
+    const K first = order_(source_.keys[0]);
+    for (int64_t i = std::max<int64_t>(begin, 1); i < end; ++i) {
+      const K rank = order_(source_.keys[i]);
+      found.different |= rank ^ first;
+      found.sorted &= order_(source_.keys[i - 1]) <= rank;
+    }
+    return found;
+  }
+
+  // By the most significant digit on which elements differ, after which each bucket is a row of its own.
+  void by_buckets(ffi::CallFrame& frame, int64_t parts, Counts* counts, int pass,
+                  const std::vector<uint32_t>& sizes) const {
+    distribute_in_parts(frame, parts, source_, spare_, pass, counts);
+    std::vector<int64_t> begins(kBuckets);
+    for (int i = 1; i < kBuckets; ++i) begins[i] = begins[i - 1] + sizes[i - 1];
+    const auto sort_bucket = [&](int bucket) {
+      const int64_t begin = begins[bucket], size = sizes[bucket];
+      const Target<K, V> from = spare_.from(begin), to = result_.from(begin);
+      if (size <= kShort) return sort_short(order_, from.source(), to, size);
+      RadixSort(order_, from.source(), to, from, size).run();
+    };
+    std::atomic<int> next{0};  // the buckets of some size tend to be neighbours
+    parallel_for(frame, parts, 1, [&](int64_t, int64_t) {
+      for (int bucket = next++; bucket < kBuckets; bucket = next++) sort_bucket(bucket);
+    });
+  }
+
+  void count_in_parts(ffi::CallFrame& frame, int64_t parts, const Source<K, V>& from, int pass,
+                      Counts* counts) const {
+    in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) {
+      Counts& own = counts[part];
+      std::memset(own, 0, sizeof(own));
+      for (int64_t i = begin; i < end; ++i) ++own[digit(from.keys[i], pass)];
+    });
+  }
+
+  void distribute_in_parts(ffi::CallFrame& frame, int64_t parts, const Source<K, V>& from,
+                           const Target<K, V>& to, int pass, Counts* counts) const {
+    uint32_t total = 0;
+    for (int bucket = 0; bucket < kBuckets; ++bucket) {
+      for (int64_t part = 0; part < parts; ++part) {
+        total += std::exchange(counts[part][bucket], total);
+      }
+    }
+    in_parts(frame, parts, [&](int64_t part, int64_t begin, int64_t end) {
+      distribute(from, to, begin, end, pass, counts[part]);
+    });
+  }
+
   // Where the pass writes after which `left` - 1 are left: the last one to the result.
   const Target<K, V>& target(int left) const { return left % 2 == 1 ? result_ : spare_; }
 
@@ -137,13 +222,11 @@ class RadixSort {
     });
   }
 
-  // Counts the digits of every pass; whether this part of the source is sorted, and comes after what is
-  // before it.
-  bool count_all(int64_t begin, int64_t end, Counts* counts) const {
-    if (begin == end) return true;
-    K last = order_(source_.keys[begin == 0 ? 0 : begin - 1]);
+  // Counts the digits of every pass; whether the source is sorted.
+  bool count_all(Counts* counts) const {
+    K last = order_(source_.keys[0]);
     bool sorted = true;
-    for (int64_t i = begin; i < end; ++i) {
+    for (int64_t i = 0; i < n_; ++i) {
       const K rank = order_(source_.keys[i]);
       sorted &= last <= rank;
       last = rank;
@@ -180,32 +263,6 @@ class RadixSort {
   const Target<K, V> result_, spare_;
   const int64_t n_;
 };
-
-// Insertion sort of ranks together with their places.
-template <typename Order, typename V>
-void sort_short(const Order& order, const Source<typename Order::Key, V>& from,
-                const Target<typename Order::Key, V>& to, int64_t n) {
-  using K = typename Order::Key;
-  K ranks[kShort];
-  uint8_t places[kShort];
-  for (int64_t i = 0; i < n; ++i) {
-    const K rank = order(from.keys[i]);
-    int64_t j = i;
-    for (; j > 0 && ranks[j - 1] > rank; --j) {
-      ranks[j] = ranks[j - 1];
-      places[j] = places[j - 1];
-    }
-    ranks[j] = rank;
-    places[j] = static_cast<uint8_t>(i);
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t place = places[i];
-    to.keys[i] = from.keys[place];
-    if constexpr (kHasValues<V>) {
-      to.values[i] = from.values != nullptr ? from.values[place] : static_cast<V>(place);
-    }
-  }
-}
 
 // Sorts a row; `spare` has room for as many elements, unless the row is short. With a frame, several threads
 // may work on it.

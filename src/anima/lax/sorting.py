@@ -2,7 +2,8 @@
 
 Invariant: the order is total. Floating-point numbers are ordered by value with the two zeros equal and all NaNs equal
 and last; complex ones by real part, then by imaginary part. `top_k` alone tells the zeros and the signs of NaNs apart.
-On CPU devices kernels of our own do the work (`native/kernels/sort.cc`, `top.cc`), and every sort is stable.
+The 8-bit formats without a negative zero have their one NaN where XLA has it: first, and in `top_k` last. On CPU devices
+kernels of our own do the work (`native/kernels/sort.cc`, `top.cc`), and every sort is stable.
 """
 
 from __future__ import annotations
