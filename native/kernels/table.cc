@@ -9,10 +9,12 @@ namespace anima::kernels {
 
 // Each ends with an entry without a name.
 extern const Kernel kScanKernels[];
+extern const Kernel kSortKernels[];
+extern const Kernel kTopKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kSortKernels, kTopKernels};
 
 }  // namespace
 
