@@ -13,7 +13,7 @@ import pytest
 import anima
 from anima import dtypes, errors, lax
 from anima.core.aval import ShapedArray
-from anima.core.primitive import Primitive
+from anima.core.primitive import Missing, Primitive
 from anima.interpreters.jvp import stage_closed
 from anima.lax.declare import ANY, declare
 from anima.lowering.module import host_kernels, lower_module
@@ -265,9 +265,12 @@ def called(
     def lower(ctx: Any, *xs: Any) -> Any:
         return call_kernel(ctx, kernel, xs[:operands], ctx.out_avals, attributes)[0]
 
-    return declare(f"malformed_{kernel}", shape=shape, lower=lower, dtypes=ANY)
+    return declare(
+        f"malformed_{kernel}", shape=shape, lower=lower, jvp=NONE, transpose=NONE, batch=NONE, dtypes=ANY
+    )
 
 
+NONE = Missing("it is only run")
 GOOD = {"axis": 0, "reverse": False}
 
 
