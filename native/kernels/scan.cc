@@ -91,7 +91,7 @@ struct Cuts {
   int64_t step() const { return reverse ? -rows.inner : rows.inner; }
 };
 
-constexpr int64_t kLanes = 4, kBlock = 256;
+constexpr int64_t kLanes = 4, kBlock = 256, kFew = 8, kSkipping = 64;
 constexpr int64_t kSpan = 1 << 12;  // elements of a chunk
 
 // The number of chunks follows from the shape alone: a result must not depend on the number of threads.
@@ -147,10 +147,9 @@ ANIMA_CLONES void run_lanes(const typename Op::T* __restrict x, typename Op::T* 
 template <typename Op, bool kWrite>
 ANIMA_CLONES void run_skipping(const typename Op::T* __restrict x, typename Op::T* __restrict y,
                                int64_t length, int64_t step, Op* state) {
-  constexpr int64_t kTogether = 64;
   Op op = *state;
-  for (int64_t i = 0; i < length; i += kTogether) {
-    const int64_t count = std::min(kTogether, length - i), at = i * step;
+  for (int64_t i = 0; i < length; i += kSkipping) {
+    const int64_t count = std::min(kSkipping, length - i), at = i * step;
     const int64_t low = step < 0 ? at - count + 1 : at;
     Op block;
     for (int64_t j = low; j < low + count; ++j) block.add(x[j]);
@@ -167,6 +166,15 @@ ANIMA_CLONES void run_skipping(const typename Op::T* __restrict x, typename Op::
     op = next;
   }
   *state = op;
+}
+
+// A few columns that lie together, in which loops over columns would be too short to be vectors.
+template <typename Op, bool kWrite>
+void run_few_columns(const typename Op::T* x, typename Op::T* y, int64_t length, int64_t step,
+                     int64_t columns, Op* state) {
+  int64_t j = 0;
+  for (; j + kLanes <= columns; j += kLanes) run_lanes<Op, kWrite>(x + j, y + j, length, step, 1, state + j);
+  for (; j < columns; ++j) run_one<Op, kWrite>(x + j, y + j, length, step, state + j);
 }
 
 // Runs through all chunks from their states: to write the results, or only to see them to the end. Without
@@ -188,7 +196,8 @@ void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* 
         const int64_t at = cuts.start(row, chunk) + column;
         Op anew[kBlock];
         Op* state = states != nullptr ? states + sequence * rows.inner + column : anew;
-        run_columns<Op, kWrite>(x + at, y + at, length, cuts.step(), columns, state);
+        const auto run = columns < kFew ? run_few_columns<Op, kWrite> : run_columns<Op, kWrite>;
+        run(x + at, y + at, length, cuts.step(), columns, state);
       }
     });
   }
@@ -203,7 +212,8 @@ void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* 
       const int64_t apart = rows_side_by_side ? rows.length : cuts.start(row, chunk + 1) - at;
       const auto length = [&](int64_t lane) { return cuts.length(rows_side_by_side ? 0 : chunk + lane); };
       const int64_t count = std::min(kLanes, sequences - first);
-      if (!Op::kSkips && count == kLanes && length(kLanes - 1) == length(0)) {
+      const bool skips = Op::kSkips && length(0) >= kSkipping;
+      if (!skips && count == kLanes && length(kLanes - 1) == length(0)) {
         run_lanes<Op, kWrite>(x + at, y + at, length(0), cuts.step(), apart, state);
         continue;
       }

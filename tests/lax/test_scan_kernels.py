@@ -254,6 +254,10 @@ def test_products_of_many_factors() -> None:
 # ---- malformed calls ------------------------------------------------------------------------------------------------
 
 
+NONE = Missing("it is only run")
+GOOD = {"axis": 0, "reverse": False}
+
+
 def called(
     kernel: str, operands: int = 1, out: Any = None, attributes: dict[str, Any] | None = None
 ) -> Primitive:
@@ -268,10 +272,6 @@ def called(
     return declare(
         f"malformed_{kernel}", shape=shape, lower=lower, jvp=NONE, transpose=NONE, batch=NONE, dtypes=ANY
     )
-
-
-NONE = Missing("it is only run")
-GOOD = {"axis": 0, "reverse": False}
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "linear_recurrence"])
