@@ -12,10 +12,11 @@ extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
+extern const Kernel kTransposeKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kPoolKernels, kScanKernels, kSortKernels, kTopKernels};
+constexpr const Kernel* kLists[] = {kPoolKernels, kScanKernels, kSortKernels, kTopKernels, kTransposeKernels};
 
 }  // namespace
 

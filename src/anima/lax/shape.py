@@ -23,6 +23,7 @@ from anima.interpreters.batch import Axis
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 
 def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
@@ -374,7 +375,39 @@ def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int
     return transpose_p.bind(args[0], permutation=order), 0
 
 
+def _swapped_groups(shape: Sequence[int], permutation: Sequence[int]) -> tuple[int, int, int, int] | None:
+    """The sizes `(outer, a, b, inner)` of an array that the permutation takes to `(outer, b, a, inner)`, if it does so."""
+    kept = [d for d, n in enumerate(shape) if n != 1]
+    order = [kept.index(p) for p in permutation if shape[p] != 1]
+    sizes = [shape[d] for d in kept]
+    start = next((i for i, p in enumerate(order) if p != i), None)
+    if start is None:
+        return None
+    middle = order[start]  # where the second group begins, and is as long as the first can be
+    end = next(i for i in reversed(range(len(order))) if order[i] != i) + 1
+    if order[start:end] != [*range(middle, end), *range(start, middle)]:
+        return None
+    groups = (sizes[:start], sizes[start:middle], sizes[middle:end], sizes[end:])
+    outer, a, b, inner = (math.prod(group) for group in groups)
+    return outer, a, b, inner
+
+
+# From so many bytes on a transpose by the kernel is quicker.
+_TRANSPOSE_BYTES = 1 << 16
+
+
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
+    # Only where it is the whole program: inside others XLA joins it to what is before and after it.
+    if ctx.module.kernels_allowed and ctx.module.alone is transpose_p and not inner_shape(x):
+        groups = _swapped_groups(x.shape, permutation)
+        bits = dtypes.itemsize_bits(x.dtype)
+        if (
+            groups is not None
+            and math.prod(groups) * bits >= 8 * _TRANSPOSE_BYTES
+            and (groups[3] == 1 or groups[3] * bits >= 128)
+        ):
+            attributes = dict(zip(("outer", "a", "b", "inner"), groups))
+            return call_kernel(ctx, "anima_transpose", (x,), ctx.out_avals, attributes)[0]
     inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 
