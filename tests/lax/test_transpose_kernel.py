@@ -40,7 +40,7 @@ def text(fun: Any, shape: tuple[int, ...], dtype: Any = F32, **how: Any) -> str:
         ((3, 40, 24), (0, 2, 1)),
         ((2, 9, 7, 40), (0, 3, 1, 2)),
         ((2, 40, 9, 7), (0, 2, 3, 1)),
-        ((2, 13, 11, 8), (0, 2, 1, 3)),
+        ((2, 13, 11, 80), (0, 2, 1, 3)),
         ((13, 1, 300), (2, 1, 0)),
     ],
 )
@@ -48,6 +48,7 @@ def test_groups_of_dimensions_change_places(
     shape: tuple[int, ...], order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shapes, "_TRANSPOSE_BYTES", 1)
+    monkeypatch.setattr(shapes, "_TRANSPOSE_APART", 1)
     fun = lambda x: lax.transpose(x, order)
     with anima.enable_x64(True):
         for dtype in (
@@ -60,7 +61,7 @@ def test_groups_of_dimensions_change_places(
             ml_dtypes.float8_e5m2,
         ):
             x = random.randint(-9, 9, shape).astype(dtype)
-            if shape[-1] != 8 or np.dtype(dtype).itemsize >= 2:
+            if shape[-1] != 80 or np.dtype(dtype).itemsize >= 2:
                 assert "anima_transpose" in text(fun, shape, dtype)
             got = np.asarray(fun(x))
             assert got.dtype == x.dtype and np.array_equal(got, x.transpose(order))
@@ -70,6 +71,9 @@ def test_only_large_transposes_alone_call_the_kernel() -> None:
     turn, shape = lambda x: lax.transpose(x, (1, 0)), (256, 64)
     assert "anima_transpose" in text(turn, shape)
     assert "anima_transpose" not in text(turn, (255, 64))
+    assert "anima_transpose" not in text(turn, (0, 64))
+    assert "anima_transpose" not in text(turn, (257, 129))
+    assert "anima_transpose" in text(turn, (129, 256))
     assert "anima_transpose" not in text(lambda x: turn(x) + 1, shape)
     assert "anima_transpose" not in text(anima.jit(lambda x: turn(x) + 1), shape)
     for how in ({"exported": True}, {"partitions": 2}):

@@ -392,22 +392,31 @@ def _swapped_groups(shape: Sequence[int], permutation: Sequence[int]) -> tuple[i
     return outer, a, b, inner
 
 
-# From so many bytes on a transpose by the kernel is quicker.
-_TRANSPOSE_BYTES = 1 << 16
+# A transpose by the kernel gains from so many bytes on, where rows lie a multiple of so many bytes apart: these share places
+# in the caches, and loops over columns drive them from there.
+_TRANSPOSE_BYTES, _TRANSPOSE_APART = 1 << 16, 512
+
+
+def _turned_by_kernel(ctx: Context, x: Value, permutation: tuple[int, ...]) -> Value | None:
+    groups = _swapped_groups(x.shape, permutation)
+    if groups is None or not math.prod(groups):
+        return None
+    outer, a, b, inner = groups
+    block = inner * (dtypes.itemsize_bits(x.dtype) // 8)
+    if outer * a * b * block < _TRANSPOSE_BYTES or (inner > 1 and block < 128):
+        return None
+    if a * block % _TRANSPOSE_APART and b * block % _TRANSPOSE_APART:
+        return None
+    attributes = {"outer": outer, "a": a, "b": b, "inner": inner}
+    return call_kernel(ctx, "anima_transpose", (x,), ctx.out_avals, attributes)[0]
 
 
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
     # Only where it is the whole program: inside others XLA joins it to what is before and after it.
     if ctx.module.kernels_allowed and ctx.module.alone is transpose_p and not inner_shape(x):
-        groups = _swapped_groups(x.shape, permutation)
-        bits = dtypes.itemsize_bits(x.dtype)
-        if (
-            groups is not None
-            and math.prod(groups) * bits >= 8 * _TRANSPOSE_BYTES
-            and (groups[3] == 1 or groups[3] * bits >= 128)
-        ):
-            attributes = dict(zip(("outer", "a", "b", "inner"), groups))
-            return call_kernel(ctx, "anima_transpose", (x,), ctx.out_avals, attributes)[0]
+        turned = _turned_by_kernel(ctx, x, permutation)
+        if turned is not None:
+            return turned
     inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 
