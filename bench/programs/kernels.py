@@ -106,18 +106,20 @@ def convolution(
     def arguments() -> tuple[Any, ...]:
         return numbers(*images), numbers(*filters, seed=1)
 
-    def channels_first() -> tuple[Any, ...]:
-        x, w = arguments()
-        return numpy.ascontiguousarray(x.transpose(0, 3, 1, 2)), numpy.ascontiguousarray(
-            w.transpose(3, 2, 0, 1)
-        )
+    def with_cotangent() -> tuple[Any, ...]:
+        places = (size + 2 * pad - kernel) // stride + 1
+        return *arguments(), numbers(batch, places, places, out or count, seed=2)
+
+    def channels_first(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        orders = (0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)
+        return tuple(numpy.ascontiguousarray(x.transpose(order)) for x, order in zip(values, orders))
 
     def forward(lib: Adapter) -> Function:
         def convolve(x: Any, w: Any) -> Any:
-            numbers_of = ("NHWC", "HWIO", "NHWC")
+            layout = ("NHWC", "HWIO", "NHWC")
             pads = [(pad, pad)] * 2
             return lib.lax.conv_general_dilated(
-                x, w, (stride, stride), pads, dimension_numbers=numbers_of, feature_group_count=groups
+                x, w, (stride, stride), pads, dimension_numbers=layout, feature_group_count=groups
             )
 
         return convolve
@@ -126,26 +128,30 @@ def convolution(
         assert lib.grad is not None
         convolve = forward(lib)
         # Linear in each, so that only the derivatives are computed.
-        return lib.grad(lambda x, w: convolve(x, w).sum(), argnums=(0, 1))
+        return lib.grad(lambda x, w, cotangent: (convolve(x, w) * cotangent).sum(), argnums=(0, 1))
 
     def torch_forward(torch: Any) -> Function:
         return lambda x, w: torch.nn.functional.conv2d(x, w, None, stride, pad, 1, groups)
 
     def torch_backward(torch: Any) -> Function:
-        places = (size + 2 * pad - kernel) // stride + 1
-        ones = torch.ones(batch, out or count, places, places)
         strides, pads, steps = [stride] * 2, [pad] * 2, [1, 1]
-        return lambda x, w: torch.ops.aten.convolution_backward(
-            ones, x, w, None, strides, pads, steps, False, [0, 0], groups, [True, True, False]
+        return lambda x, w, cotangent: torch.ops.aten.convolution_backward(
+            cotangent, x, w, None, strides, pads, steps, False, [0, 0], groups, [True, True, False]
         )
 
-    row(f"convolution, {name}", arguments, forward, torch_forward, torch_arguments=channels_first)
+    row(
+        f"convolution, {name}",
+        arguments,
+        forward,
+        torch_forward,
+        torch_arguments=lambda: channels_first(arguments()),
+    )
     row(
         f"convolution's gradients, {name}",
-        arguments,
+        with_cotangent,
         backward,
         torch_backward,
-        torch_arguments=channels_first,
+        torch_arguments=lambda: channels_first(with_cotangent()),
     )
 
 

@@ -188,14 +188,15 @@ void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* 
     const int64_t block = (rows.inner + blocks - 1) / blocks;
     const int64_t grain = kGrain / (cuts.span * block) + 1;
     return parallel_for(frame, rows.outer * cuts.chunks * blocks, grain, [&](int64_t begin, int64_t end) {
+      std::vector<Op> anew(states == nullptr ? block : 0);
       for (int64_t i = begin; i < end; ++i) {
         const int64_t sequence = i / blocks, column = i % blocks * block;
         const int64_t row = sequence / cuts.chunks, chunk = sequence % cuts.chunks;
         const int64_t columns = std::min(block, rows.inner - column), length = cuts.length(chunk);
         if (columns <= 0 || length == 0) continue;
         const int64_t at = cuts.start(row, chunk) + column;
-        Op anew[kBlock];
-        Op* state = states != nullptr ? states + sequence * rows.inner + column : anew;
+        Op* state = states == nullptr ? anew.data() : states + sequence * rows.inner + column;
+        if (states == nullptr) std::fill_n(state, columns, Op());
         const auto run = columns < kFew ? run_few_columns<Op, kWrite> : run_columns<Op, kWrite>;
         run(x + at, y + at, length, cuts.step(), columns, state);
       }
