@@ -74,22 +74,20 @@ def row(
 
 # ---- products -------------------------------------------------------------------------------------------------------
 
-for _name, _left, _right, _dtype in (
-    ("matmul, float32, 1024", (1024, 1024), (1024, 1024), numpy.float32),
-    ("matmul, bfloat16, 512", (512, 512), (512, 512), ml_dtypes.bfloat16),
-    ("matmul, 64 of 128", (64, 128, 128), (64, 128, 128), numpy.float32),
-    ("matmul, (65536, 32) by (32, 32)", (65536, 32), (32, 32), numpy.float32),
-):
+
+def product(name: str, left: tuple[int, ...], right: tuple[int, ...], dtype: Any = numpy.float32) -> None:
     row(
-        _name,
-        lambda left=_left, right=_right, dtype=_dtype: (
-            numbers(*left).astype(dtype),
-            numbers(*right, seed=1).astype(dtype),
-        ),
+        f"matmul, {name}",
+        lambda: (numbers(*left).astype(dtype), numbers(*right, seed=1).astype(dtype)),
         lambda lib: lib.np.matmul,
         lambda torch: torch.matmul,
     )
 
+
+product("float32, 1024", (1024, 1024), (1024, 1024))
+product("bfloat16, 512", (512, 512), (512, 512), ml_dtypes.bfloat16)
+product("64 of 128", (64, 128, 128), (64, 128, 128))
+product("(65536, 32) by (32, 32)", (65536, 32), (32, 32))
 
 # ---- convolutions ---------------------------------------------------------------------------------------------------
 
@@ -199,34 +197,28 @@ def torch_max_gradient(torch: Any) -> Function:
     return gradient
 
 
-for _first in (False, True):
-    _shape, _where = (FIRST, "channels first") if _first else (LAST, "channels last")
-    _images = lambda shape=_shape: (numbers(*shape),)
-    _torch_images = lambda: (numbers(*FIRST),)
-    row(
-        f"3x3 max pooling, {_where}",
-        _images,
-        lambda lib, first=_first: pooled(lib, "max", first),
-        lambda torch: lambda x: torch.nn.functional.max_pool2d(x, 3, 2, 1),
-        {"jax": 0.3, "torch": 1.1},
-        _torch_images,
+def pooling(where: str, first: bool) -> None:
+    arguments = lambda: (numbers(*(FIRST if first else LAST)),)
+    torch_arguments = lambda: (numbers(*FIRST),)
+    kinds: tuple[tuple[str, Callable[[Adapter], Function], Callable[[Any], Function]], ...] = (
+        (
+            "3x3 max pooling",
+            lambda lib: pooled(lib, "max", first),
+            lambda torch: lambda x: torch.nn.functional.max_pool2d(x, 3, 2, 1),
+        ),
+        (
+            "3x3 average pooling",
+            lambda lib: averaged(lib, first),
+            lambda torch: lambda x: torch.nn.functional.avg_pool2d(x, 3, 2, 1),
+        ),
+        ("3x3 max pooling's gradient", lambda lib: max_gradient(lib, first), torch_max_gradient),
     )
-    row(
-        f"3x3 average pooling, {_where}",
-        _images,
-        lambda lib, first=_first: averaged(lib, first),
-        lambda torch: lambda x: torch.nn.functional.avg_pool2d(x, 3, 2, 1),
-        {"jax": 0.3, "torch": 1.1},
-        _torch_images,
-    )
-    row(
-        f"3x3 max pooling's gradient, {_where}",
-        _images,
-        lambda lib, first=_first: max_gradient(lib, first),
-        torch_max_gradient,
-        {"jax": 0.3, "torch": 1.1},
-        _torch_images,
-    )
+    for name, ours, theirs in kinds:
+        row(f"{name}, {where}", arguments, ours, theirs, {"jax": 0.3, "torch": 1.1}, torch_arguments)
+
+
+pooling("channels last", first=False)
+pooling("channels first", first=True)
 
 # ---- layers of networks ---------------------------------------------------------------------------------------------
 
@@ -277,13 +269,19 @@ row(
 
 # ---- along dimensions -----------------------------------------------------------------------------------------------
 
-for _axis, _of in ((None, "all"), (0, "columns"), (1, "rows")):
+
+def summed(of: str, axis: int | None) -> None:
     row(
-        f"sum of {_of}, (2048, 2048)",
+        f"sum of {of}, (2048, 2048)",
         lambda: (numbers(2048, 2048),),
-        lambda lib, axis=_axis: lambda x: lib.np.sum(x, axis=axis),
-        lambda torch, axis=_axis: lambda x: torch.sum(x) if axis is None else torch.sum(x, axis),
+        lambda lib: lambda x: lib.np.sum(x, axis=axis),
+        lambda torch: torch.sum if axis is None else lambda x: torch.sum(x, axis),
     )
+
+
+summed("all", None)
+summed("columns", 0)
+summed("rows", 1)
 
 SORTED = {"jax": 0.1, "torch": 1.1}
 MILLION: Callable[[], tuple[Any, ...]] = lambda: (numbers(1_000_000),)
@@ -326,14 +324,20 @@ row(
     lambda torch: lambda x: torch.logcumsumexp(x, 0),
     RUNNING,
 )
-for _axis, _of in ((0, "columns"), (1, "rows")):
+
+
+def summed_so_far(of: str, axis: int) -> None:
     row(
-        f"cumsum of {_of}, (1024, 1024)",
+        f"cumsum of {of}, (1024, 1024)",
         lambda: (numbers(1024, 1024),),
-        lambda lib, axis=_axis: lambda x: lib.np.cumsum(x, axis=axis),
-        lambda torch, axis=_axis: lambda x: torch.cumsum(x, axis),
+        lambda lib: lambda x: lib.np.cumsum(x, axis=axis),
+        lambda torch: lambda x: torch.cumsum(x, axis),
         RUNNING,
     )
+
+
+summed_so_far("columns", 0)
+summed_so_far("rows", 1)
 
 # ---- at places ------------------------------------------------------------------------------------------------------
 
@@ -352,17 +356,19 @@ row(
 
 # ---- transposes -----------------------------------------------------------------------------------------------------
 
-for _name, _shape, _axes in (
-    ("(4096, 1024)", (4096, 1024), (1, 0)),
-    ("channels last to first", LAST, (0, 3, 1, 2)),
-    ("channels first to last", FIRST, (0, 2, 3, 1)),
-):
+
+def turned(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
     row(
-        f"transpose, {_name}",
-        lambda shape=_shape: (numbers(*shape),),
-        lambda lib, axes=_axes: lambda x: lib.np.transpose(x, axes),
-        lambda torch, axes=_axes: lambda x: x.permute(axes).contiguous(),
+        f"transpose, {name}",
+        lambda: (numbers(*shape),),
+        lambda lib: lambda x: lib.np.transpose(x, axes),
+        lambda torch: lambda x: x.permute(axes).contiguous(),
     )
+
+
+turned("(4096, 1024)", (4096, 1024), (1, 0))
+turned("channels last to first", LAST, (0, 3, 1, 2))
+turned("channels first to last", FIRST, (0, 2, 3, 1))
 
 # ---- Fourier transforms, linear algebra -----------------------------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 Invariant: in the reverse direction everything runs from the last element to the first; "previous" below means previous in
 the direction of running. Derivatives are exact also where elements are zero or tie.
+
+On CPUs kernels run them (`native/kernels/scan.cc`): sums and products of float32 numbers and narrower ones in double precision, so
+that each is rounded once, those of float64 numbers with the sum of their rounding errors beside them.
 """
 
 from __future__ import annotations

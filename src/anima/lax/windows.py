@@ -111,7 +111,7 @@ def _gains(shape: Sequence[int], windows: Windows) -> bool:
 
 def _by_kernel(ctx: Context, x: Value, operation: str, windows: Windows) -> Value:
     out = ShapedArray(windows.counts(x.shape), x.dtype)
-    attributes = {}
+    attributes: dict[str, int | bool] = {}
     for d, (size, stride, (low, _), base, step) in enumerate(zip(*windows)):
         lie = {"size": size, "stride": stride, "low": low, "base": base, "step": step}
         attributes |= {f"{name}{d}": value for name, value in lie.items()}
