@@ -8,13 +8,15 @@
 namespace anima::kernels {
 
 // Each ends with an entry without a name.
+extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
+extern const Kernel kTransposeKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kSortKernels, kTopKernels};
+constexpr const Kernel* kLists[] = {kPoolKernels, kScanKernels, kSortKernels, kTopKernels, kTransposeKernels};
 
 }  // namespace
 
