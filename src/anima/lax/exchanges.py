@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from anima import tree
-from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core import hooks, variance
+from anima.core.aval import Axes, ShapedArray, array_aval
 from anima.core.axes import uses
 from anima.core.effects import Effects
 from anima.core.primitive import Primitive
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax import across
 from anima.lax.axis_names import (
     Groups,
     Names,
@@ -32,13 +33,25 @@ from anima.lax.axis_names import (
     for_members,
     group_size,
     index_along,
-    refuse,
     sizes_of,
     take_rows,
+    tracked,
+    varying,
 )
 from anima.lax.compare import eq
 from anima.lax.create import full_like
-from anima.lax.declare import ANY, NUMERIC, check_dtype, declare, jvp_linear, operand
+from anima.lax.declare import (
+    ANY,
+    BOOL,
+    NUMERIC,
+    SUBBYTE,
+    check_dtype,
+    declare,
+    jvp_linear,
+    lowered_by,
+    operand,
+    widening,
+)
 from anima.lax.reductions import reduce_sum
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_axis, expand_dims, reshape, shape_of, squeeze
@@ -51,12 +64,22 @@ Joint = Callable[..., tuple[Any, int | None]]
 
 
 def _exchange(
-    name: str, *, shape: Any, transpose: Any, joint: Joint, dims: tuple[str, ...] = (), accepts: Any = ANY
+    name: str,
+    *,
+    shape: Any,
+    lower: Any,
+    transpose: Any,
+    joint: Joint,
+    dims: tuple[str, ...] = (),
+    accepts: Any = ANY,
 ) -> Primitive:
     """An exchange over the axes of the parameters `axis_name` and `axis_sizes`.
 
+    A parameter `invariant` says that the result is typed as the same for all members.
+
     Args:
       shape: of the operand's shape and the parameters.
+      lower: the rule between devices.
       joint: what it does, on all members at once.
       dims: the parameters that are dimensions.
     """
@@ -64,7 +87,11 @@ def _exchange(
     def shape_rule(x: ShapedArray, **params: Any) -> ShapedArray:
         if accepts is not ANY:
             check_dtype(name, x, accepts)
-        return x.update(shape=shape(x.shape, **params))
+        axes = frozenset(params["axis_name"] if params.get("invariant") else ())
+        return x.update(shape=shape(x.shape, **params), varying=x.varying - axes)
+
+    def axes_of_operand(x: ShapedArray, **params: Any) -> list[Axes]:
+        return [x.varying.union(params["axis_name"] if params.get("invariant") else ())]
 
     def batch(axis: Axis, args: Any, places: Any, **params: Any) -> tuple[Any, int | None]:
         (x,), (d,) = args, places
@@ -79,18 +106,16 @@ def _exchange(
     def effects(*avals: Any, axis_name: Names, **params: Any) -> Effects:
         return uses(axis_name)
 
-    def lower(ctx: Context, x: Value, *, axis_name: Names, **params: Any) -> Value:
-        refuse(axis_name)
-
     primitive = declare(
         name,
         shape=shape_rule,
-        lower=lower,
+        lower=widening((*BOOL, *SUBBYTE), lower),
         jvp=jvp_linear,
         transpose=transpose,
         batch=batch,
         effects=effects,
         dtypes=accepts,
+        varying=axes_of_operand,
     )
     return primitive
 
@@ -114,10 +139,10 @@ def _with_other_axes(
     return dynamic_index_in_dim(out, own, 1, keepdims=False, allow_negative_indices=False), 0
 
 
-def _per_leaf(x: Any, fun: Callable[[Any], Any]) -> Any:
-    """`fun` of each leaf of a pytree, as an operand."""
+def _per_leaf(x: Any, names: Names, fun: Callable[[Any], Any]) -> Any:
+    """`fun` of each leaf of a pytree, as an operand that may vary along the axes."""
     leaves, structure = tree.flatten(x)
-    return tree.unflatten(structure, [fun(operand(leaf)) for leaf in leaves])
+    return tree.unflatten(structure, [fun(varying(operand(leaf), names)) for leaf in leaves])
 
 
 def _resized(shape: tuple[int, ...], dim: int, size: int) -> tuple[int, ...]:
@@ -165,10 +190,39 @@ def _gather_joint(
     return for_members(rows, axis_index_groups), 0
 
 
+def _gather_lower(
+    ctx: Context,
+    x: Value,
+    *,
+    all_gather_dimension: int,
+    axis_index_groups: Groups | None,
+    axis_name: Names,
+    **how: Any,
+) -> Value:
+    return across.all_gather(
+        ctx, x, axis_name, all_gather_dimension, axis_index_groups, array_aval(ctx.out_avals[0])
+    )
+
+
 def _gather_transpose(
-    ct: Any, x: Any, *, all_gather_dimension: int, axis_index_groups: Any, axis_name: Names, axis_sizes: Any
+    ct: Any,
+    x: Any,
+    *,
+    all_gather_dimension: int,
+    axis_index_groups: Any,
+    axis_name: Names,
+    axis_sizes: Any,
+    invariant: bool,
 ) -> list[Any]:
-    return [_scatter(ct, axis_name, axis_sizes, all_gather_dimension, axis_index_groups)]
+    if not invariant:
+        return [_scatter(ct, axis_name, axis_sizes, all_gather_dimension, axis_index_groups)]
+    # All members have one result with one cotangent, of which each has its own part.
+    ct = variance.vary(ct, frozenset(axis_name))
+    parts = _cut(ct, all_gather_dimension, math.prod(axis_sizes))
+    own = index_along(axis_name, axis_sizes, axis_name)
+    return [
+        dynamic_index_in_dim(parts, own, all_gather_dimension, keepdims=False, allow_negative_indices=False)
+    ]
 
 
 all_gather_p = _exchange(
@@ -176,19 +230,28 @@ all_gather_p = _exchange(
     shape=lambda shape, *, all_gather_dimension, axis_index_groups, axis_sizes, **_: _resized(
         shape, all_gather_dimension, shape[all_gather_dimension] * group_size(axis_index_groups, axis_sizes)
     ),
+    lower=_gather_lower,
     transpose=_gather_transpose,
     joint=_gather_joint,
     dims=("all_gather_dimension",),
 )
 
 
-def _gather(x: Any, names: Names, sizes: Sequence[int], dim: int, groups: Groups | None = None) -> Any:
+def _gather(
+    x: Any,
+    names: Names,
+    sizes: Sequence[int],
+    dim: int,
+    groups: Groups | None = None,
+    invariant: bool = False,
+) -> Any:
     return all_gather_p.bind(
         x,
         axis_name=names,
         axis_sizes=tuple(sizes),
         all_gather_dimension=dim,
         axis_index_groups=groups,
+        invariant=invariant,
     )
 
 
@@ -212,7 +275,8 @@ def all_gather(
       axis_index_groups: lists of indices, each in one of them: who gathers from whom. All of one size.
       axis: the dimension of the result along which the values lie; negative ones count from the end.
       tiled: whether they are concatenated along that dimension of `x`, rather than stacked along a new one.
-      to: kinds other than "varying" exist for the axes of `shard_map` only.
+      to: "varying", or, along the axes of a `shard_map` that checks what varies, "invarying": then the result's type says
+        that it is one for all, and its cotangent is, too.
     Raises:
       UnboundAxisNameError: no `vmap` or `shard_map` around binds the name. ValueError: the axis is out of range, groups do
         not fit the size of the named axis, or `to` is of a kind that it does not have.
@@ -227,15 +291,24 @@ def all_gather(
     sizes = sizes_of(names)
     if to not in _KINDS:
         raise ValueError(f"all_gather: to must be one of {', '.join(map(repr, _KINDS))}, got {to!r}")
-    if to != "varying":
-        raise ValueError(f"all_gather: to={to!r} should be used under shard_map; vmap has no such axes")
+    if to == "reduced":
+        raise ValueError(
+            "all_gather: to='reduced' should be used under shard_map with sums that the compiler puts off, which it does not "
+            "here; use to='invarying'"
+        )
+    invariant = to == "invarying"
+    if invariant and (tracked(names) != names or axis_index_groups is not None):
+        raise ValueError(
+            "all_gather: to='invarying' should be used under shard_map with check_vma=True, without axis_index_groups"
+        )
     groups = check_groups("all_gather", axis_index_groups, math.prod(sizes))
 
     def leaf(value: Any) -> Any:
         dim = check_axis("all_gather", axis, len(shape_of(value)) + (not tiled))
-        return _gather(value if tiled else expand_dims(value, (dim,)), names, sizes, dim, groups)
+        value = value if tiled else expand_dims(value, (dim,))
+        return _gather(value, names, sizes, dim, groups, invariant)
 
-    return _per_leaf(x, leaf)
+    return _per_leaf(x, names, leaf)
 
 
 # --- psum_scatter -----------------------------------------------------------------------------
@@ -249,6 +322,19 @@ def _scatter_joint(
     return by_member(hooks.move_axis(parts, scatter_dimension + 1, 1), axis_index_groups), 0
 
 
+def _scatter_lower(
+    ctx: Context,
+    x: Value,
+    *,
+    scatter_dimension: int,
+    axis_index_groups: Groups | None,
+    axis_name: Names,
+    axis_sizes: Any,
+) -> Value:
+    out = array_aval(ctx.out_avals[0])
+    return across.reduce_scatter(ctx, x, axis_name, scatter_dimension, axis_index_groups, out)
+
+
 def _scatter_transpose(
     ct: Any, x: Any, *, scatter_dimension: int, axis_index_groups: Any, axis_name: Names, axis_sizes: Any
 ) -> list[Any]:
@@ -260,6 +346,7 @@ reduce_scatter_p = _exchange(
     shape=lambda shape, *, scatter_dimension, axis_index_groups, axis_sizes, **_: _resized(
         shape, scatter_dimension, shape[scatter_dimension] // group_size(axis_index_groups, axis_sizes)
     ),
+    lower=_scatter_lower,
     transpose=_scatter_transpose,
     joint=_scatter_joint,
     dims=("scatter_dimension",),
@@ -305,7 +392,7 @@ def psum_scatter(
         part = _scatter(value, names, sizes, dim, groups)
         return part if tiled else squeeze(part, (dim,))
 
-    return _per_leaf(x, leaf)
+    return _per_leaf(x, names, leaf)
 
 
 # --- all_to_all -------------------------------------------------------------------------------
@@ -342,6 +429,20 @@ def _to_all_shape(
     return _resized(shape, concat_axis, shape[concat_axis] * parts)
 
 
+def _to_all_lower(
+    ctx: Context,
+    x: Value,
+    *,
+    split_axis: int,
+    concat_axis: int,
+    axis_index_groups: Groups | None,
+    axis_name: Names,
+    axis_sizes: Any,
+) -> Value:
+    out = array_aval(ctx.out_avals[0])
+    return across.all_to_all(ctx, x, axis_name, split_axis, concat_axis, axis_index_groups, out)
+
+
 def _to_all_transpose(ct: Any, x: Any, *, split_axis: int, concat_axis: int, **params: Any) -> list[Any]:
     return [all_to_all_p.bind(ct, split_axis=concat_axis, concat_axis=split_axis, **params)]
 
@@ -349,6 +450,7 @@ def _to_all_transpose(ct: Any, x: Any, *, split_axis: int, concat_axis: int, **p
 all_to_all_p = _exchange(
     "all_to_all",
     shape=_to_all_shape,
+    lower=_to_all_lower,
     transpose=_to_all_transpose,
     joint=_to_all_joint,
     dims=("split_axis", "concat_axis"),
@@ -411,7 +513,7 @@ def _all_to_all(
         wider = all_to_all_p.bind(expand_dims(value, (new,)), split_axis=gone, concat_axis=new, **common)
         return squeeze(wider, (gone,))
 
-    return _per_leaf(x, leaf)
+    return _per_leaf(x, names, leaf)
 
 
 def pswapaxes(x: Any, axis_name: Any, axis: int, *, axis_index_groups: Any = None) -> Any:
@@ -453,8 +555,16 @@ def _permute_transpose(ct: Any, x: Any, *, perm: Pairs, **params: Any) -> list[A
     return [ppermute_p.bind(ct, perm=tuple([(b, a) for a, b in perm]), **params)]
 
 
+def _permute_lower(ctx: Context, x: Value, *, perm: Pairs, axis_name: Names, axis_sizes: Any) -> Value:
+    return across.permute(ctx, x, axis_name, perm)
+
+
 ppermute_p = _exchange(
-    "ppermute", shape=lambda shape, **_: shape, transpose=_permute_transpose, joint=_permute_joint
+    "ppermute",
+    shape=lambda shape, **_: shape,
+    lower=_permute_lower,
+    transpose=_permute_transpose,
+    joint=_permute_joint,
 )
 
 
@@ -498,7 +608,7 @@ def ppermute(x: Any, axis_name: Any, perm: Any) -> Any:
     names = as_names("ppermute", axis_name)
     sizes = sizes_of(names)
     pairs = _check_perm("ppermute", perm, math.prod(sizes))
-    return _per_leaf(x, lambda v: ppermute_p.bind(v, axis_name=names, axis_sizes=sizes, perm=pairs))
+    return _per_leaf(x, names, lambda v: ppermute_p.bind(v, axis_name=names, axis_sizes=sizes, perm=pairs))
 
 
 def pshuffle(x: Any, axis_name: Any, perm: Any) -> Any:
@@ -540,8 +650,21 @@ def _broadcast_transpose(ct: Any, x: Any, *, source: int, axis_name: Names, axis
     return [select(broadcast_in_dim(own, shape_of(total), ()), total, full_like(total, 0))]
 
 
+def _broadcast_lower(ctx: Context, x: Value, *, source: int, axis_name: Names, axis_sizes: Any) -> Value:
+    def formula(x: Any) -> Any:
+        rows = _gather(expand_dims(x, (0,)), axis_name, axis_sizes, 0)
+        return squeeze(take_rows(rows, [source]), (0,))
+
+    found: Value = lowered_by(formula)(ctx, x)
+    return found
+
+
 pbroadcast_p = _exchange(
-    "pbroadcast", shape=lambda shape, **_: shape, transpose=_broadcast_transpose, joint=_broadcast_joint
+    "pbroadcast",
+    shape=lambda shape, **_: shape,
+    lower=_broadcast_lower,
+    transpose=_broadcast_transpose,
+    joint=_broadcast_joint,
 )
 
 
@@ -570,4 +693,4 @@ def pbroadcast(x: Any, axis_name: Any, source: int) -> Any:
         raise ValueError(
             f"pbroadcast: source {source} is out of range for an axis of size {math.prod(sizes)}"
         )
-    return _per_leaf(x, lambda v: pbroadcast_p.bind(v, axis_name=names, axis_sizes=sizes, source=index))
+    return _per_leaf(x, names, lambda v: pbroadcast_p.bind(v, axis_name=names, axis_sizes=sizes, source=index))

@@ -26,6 +26,7 @@ from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_ava
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
+from anima.lowering.manual import ManualRegion
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
 
@@ -91,6 +92,8 @@ class ModuleBuilder:
         self.partitions = partitions
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
+        self.manual: ManualRegion | None = None  # what is being lowered is for one device, on blocks of arrays
+        self._channels = 0
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}
         self._inner: dict[tuple[Any, ...], _Function] = {}
@@ -101,6 +104,11 @@ class ModuleBuilder:
     def kernels_allowed(self) -> bool:
         """Whether lowering may choose host kernels: never in partitioned or exported programs."""
         return self.platform == "cpu" and self.partitions == 1 and not self.exported and host_kernels.value
+
+    def next_channel(self) -> int:
+        """A number for a collective operation, by which its devices find each other."""
+        self._channels += 1
+        return self._channels
 
     def fresh_symbol(self, name: str) -> str:
         """`name` as a symbol not used in this module yet."""
@@ -114,7 +122,8 @@ class ModuleBuilder:
 
     def function(self, closed: ClosedJaxpr, name: str) -> _Function:
         """The function for an inner program, lowered on first use."""
-        key = (id(closed.jaxpr), tuple(map(id, closed.consts)))
+        region = None if self.manual is None else self.manual.key
+        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), region)
         done = self._inner.get(key)
         if done is None:
             self._keep.append(closed)

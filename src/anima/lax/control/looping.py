@@ -15,9 +15,10 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
+from anima.core import variance
 from anima.core.aval import ShapedArray
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import get_trace
+from anima.core.trace import aval_of, get_trace
 from anima.interpreters.jvp import concrete_of, stage_closed
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
@@ -78,9 +79,15 @@ def while_loop(
             val = body_fun(val)
         return val
     leaves, tree = operand_leaves("while_loop", "init_val", init_val)
-    body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
-    test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
-    _check_test(test)
+    while True:
+        body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
+        test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
+        _check_test(test)
+        # Where the devices leave a loop at different times, all of its carry varies.
+        axes = test.out_avals[0].varying
+        if all([aval.varying >= axes for aval in avals_of(leaves)]):
+            break
+        leaves = [variance.vary(x, axes - aval_of(x).varying) for x in leaves]
     return tree_unflatten(body.out_tree, _bind_loop(bound, test.closed, test.consts, body, leaves))
 
 
@@ -148,6 +155,7 @@ def _carried(
         changed = promoted(leaves, avals, outs) if body.out_tree == tree else None
         if changed is None:
             check_carry(what, f"body_fun ({body.name})", "init_val", tree, avals, body.out_tree, outs)
+            body.keep_varying([*before, *avals] if before else avals)
             body.checked = True
             return body, leaves
         leaves = changed
@@ -199,6 +207,9 @@ def fori_loop(
         return _python_loop(_integer(lower), _integer(upper), body_fun, init_val)
     leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
     dtype = index.dtype
+    if axes := variance.joined([aval_of(lower), aval_of(upper)]):
+        index = index.update(varying=axes)
+        leaves = [variance.vary(x, axes - aval_of(x).varying) for x in leaves]
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
     if known and bound is None and (unroll is not None or get_trace() is not None):
         first = _integer(lower)
