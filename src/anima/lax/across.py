@@ -15,9 +15,10 @@ import numpy as np
 from anima.core.aval import ShapedArray, array_aval, physical_aval
 from anima.core.axes import axis_names
 from anima.errors import UnboundAxisNameError
-from anima.lowering.manual import ManualRegion, replica_groups
+from anima.lowering.manual import ManualRegion, cut, replica_groups
 from anima.lowering.module import Context, Value
-from anima.lowering.types import dense, i64_array
+from anima.lowering.types import dense
+from anima.sharding.spec import PartitionSpec
 
 Names = Sequence[Hashable]
 Groups = tuple[tuple[int, ...], ...]
@@ -125,18 +126,14 @@ def permute(ctx: Context, x: Value, names: Names, pairs: Sequence[tuple[int, int
 # --- who one is -------------------------------------------------------------------------------
 
 
-def index(ctx: Context, names: Names) -> Value:
-    """The index along axes of the device that asks, the last one fastest, as an int32 scalar."""
-    region = region_of(ctx, names)
+def index(ctx: Context, name: Hashable) -> Value:
+    """The index along an axis of the device that asks, as an int32 scalar."""
+    region = region_of(ctx, (name,))
     scalar = ShapedArray((), np.dtype(np.int32))
-    table = np.zeros(region.ids.size, np.int32)
-    for row in region.rows(names):
-        table[row] = np.arange(len(row))
-    if not table.any():
-        return ctx.constant(table[0])
-    own = ctx.op("stablehlo.partition_id", (), ShapedArray((), np.dtype(np.uint32)))
-    sizes = f"slice_sizes = {i64_array([1])}"
-    entry = ctx.op(
-        "stablehlo.dynamic_slice", (ctx.constant(table), own), ShapedArray((1,), np.dtype(np.int32)), sizes
-    )
-    return ctx.op("stablehlo.reshape", (entry,), scalar)
+    size = region.sizes[region.names.index(name)]
+    if size == 1:
+        return ctx.constant(np.int32(0))
+    # The devices' own numbers are not known inside loops; an array that counts is, and is cut as any other.
+    count = ctx.op("stablehlo.iota", (), ShapedArray((size,), np.dtype(np.int32)), "iota_dimension = 0 : i64")
+    own = cut(ctx, count, PartitionSpec(name), ShapedArray((1,), np.dtype(np.int32)), region)
+    return ctx.op("stablehlo.reshape", (own,), scalar)

@@ -152,7 +152,7 @@ def reduced_groups(x: Any, groups: Groups, reduce: Any) -> Any:
 
 
 def _index_lower(ctx: Context, *, axis_name: Hashable, tracked: bool) -> Value:
-    return across.index(ctx, (axis_name,))
+    return across.index(ctx, axis_name)
 
 
 def _index_batch(axis: Axis, args: Any, dims: Any, *, axis_name: Hashable, tracked: bool) -> tuple[Any, int]:

@@ -356,6 +356,15 @@ def _extreme(
 # --- kinds of values over manual axes ---------------------------------------------------------
 
 
+def _vary_jvp(primals: Any, tangents: Any, *, axes: Names) -> tuple[Any, Any]:
+    (x,), (t,) = primals, tangents
+    ans = pvary_p.bind(x, axes=axes)
+    if type(t) is Zero:
+        return ans, Zero(aval_of(ans).tangent_aval())
+    # In a program that is used for an operand which varies already nothing is to be summed.
+    return ans, variance.vary(t, frozenset(axes) - aval_of(t).varying)
+
+
 def _vary_transpose(ct: Any, x: Any, *, axes: Names) -> list[Any]:
     return [psum_p.bind(ct, axes=axes, axis_index_groups=None, invariant=True)]
 
@@ -364,7 +373,7 @@ pvary_p = declare(
     "pvary",
     shape=lambda x, *, axes: x.update(varying=x.varying | frozenset(axes)),
     lower=lambda ctx, x, *, axes: x,
-    jvp=jvp_linear,
+    jvp=_vary_jvp,
     transpose=_vary_transpose,
     batch=batch_elementwise,
     effects=lambda x, *, axes: uses(axes),

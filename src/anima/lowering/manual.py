@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anima.core.aval import AbstractValue, Axes, array_aval, physical_aval
+from anima.core.aval import AbstractValue, Axes, array_aval, no_axes, physical_aval
 from anima.lowering.types import dense
 from anima.sharding.convert import from_spec
 from anima.sharding.hlo import HloSharding
@@ -81,7 +81,19 @@ def replica_groups(rows: Sequence[Sequence[int]]) -> str:
 
 def enter(ctx: Context, x: Value, spec: PartitionSpec, block: AbstractValue, region: ManualRegion) -> Value:
     """The device's own block of an array. `region`: the one that is entered; the one around is the module's."""
-    around = ctx.module.manual.manual if ctx.module.manual else frozenset()
+    around = ctx.module.manual.manual if ctx.module.manual else no_axes
+    return cut(ctx, x, spec, block, region, around)
+
+
+def cut(
+    ctx: Context,
+    x: Value,
+    spec: PartitionSpec,
+    block: AbstractValue,
+    region: ManualRegion,
+    around: Axes = no_axes,
+) -> Value:
+    """The device's own block of an array that all devices have, or have a block of along the axes of `around`."""
     ndim = physical_aval(array_aval(x.aval)).ndim
     free = _free(region, ndim)
     whole = _call(ctx, "Sharding", x, x.aval, region.sharding(spec, ndim, around), free)
@@ -91,7 +103,7 @@ def enter(ctx: Context, x: Value, spec: PartitionSpec, block: AbstractValue, reg
 
 def leave(ctx: Context, x: Value, spec: PartitionSpec, whole: AbstractValue, region: ManualRegion) -> Value:
     """The array of which the devices have the blocks `x`; the inverse of `enter`."""
-    around = ctx.module.manual.manual if ctx.module.manual else frozenset()
+    around = ctx.module.manual.manual if ctx.module.manual else no_axes
     ndim = physical_aval(array_aval(x.aval)).ndim
     free = _free(region, ndim)
     own = region.sharding(PartitionSpec(), ndim, region.manual)

@@ -26,9 +26,10 @@ from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_ava
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
-from anima.lowering.manual import ManualRegion
+from anima.lowering.manual import ManualRegion, cut
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
+from anima.sharding.spec import PartitionSpec
 
 INLINE_BYTES = 256
 # Whether programs may call host kernels at all: tests compare with the same program without them.
@@ -337,7 +338,7 @@ class Context:
         """Emit a call of an inner program's function."""
         function = self.module.function(closed, name)
         # A function's large constants become the caller's, up to main.
-        extra = [self._constant_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
+        extra = [self._root_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
         tokens = [self.latest_token()] if function.ordered else []
         operands = [*args, *tokens, *extra]
         results = [self.new(aval) for aval in (*closed.out_avals, *[TOKEN] * function.ordered)]
@@ -390,6 +391,13 @@ class Context:
         return self._constant_param(value, aval)
 
     def _constant_param(self, value: Any, aval: AbstractValue) -> Value:
+        param = self._root_param(value, aval)
+        region = self.module.manual
+        if region is None or self.module.partitions == 1:
+            return param
+        return cut(self, param, PartitionSpec(), aval, region)
+
+    def _root_param(self, value: Any, aval: AbstractValue) -> Value:
         root = self._root
         # The list keeps the values alive, so that their ids stay their own.
         known = root._constant_places.get(id(value))
@@ -448,6 +456,7 @@ def lower_module(
     platform: str,
     partitions: int = 1,
     arg_attrs: Sequence[str] = (),
+    constant_attrs: Callable[[AbstractValue], str] = lambda aval: "",
     result_attrs: Sequence[str] = (),
     exported: bool = False,
     debug_info: bool = False,
@@ -464,7 +473,8 @@ def lower_module(
     if reaches_host(closed.effects):
         outputs.append(ctx.latest_token())
     args = [*inputs, *ctx.constant_params]
-    attrs = [*arg_attrs, *[""] * (len(args) - len(arg_attrs))]
+    rest = [constant_attrs(v.aval) for v in ctx.constant_params]
+    attrs = [*arg_attrs, *[""] * (len(inputs) - len(arg_attrs)), *rest]
     outs = [*result_attrs, *[""] * (len(outputs) - len(result_attrs))]
     params = ", ".join(f"{v.name}: {v.type}" + (f" {{{a}}}" if a else "") for v, a in zip(args, attrs))
     results = ", ".join(v.type + (f" {{{a}}}" if a else "") for v, a in zip(outputs, outs))

@@ -149,6 +149,7 @@ class ShardedProgram:
             partitions=len(self.devices),
             devices=self.devices,
             arg_attrs=arg_attrs,
+            constant_attrs=lambda aval: self._attribute(_replicated(self.devices), aval),
             result_attrs=[
                 *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
                 *signal,

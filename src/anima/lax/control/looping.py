@@ -26,7 +26,7 @@ from anima.lax.control.bodies import Body, check_function, flat_call, operand_le
 from anima.lax.control.bounded_while import bounded_while_p
 from anima.lax.control.carries import check_carry, promoted, scalar_aval, type_text
 from anima.lax.control.forwarding import looped, scanned
-from anima.lax.control.programs import avals_of
+from anima.lax.control.programs import all_varying, avals_of, inputs_varying
 from anima.lax.control.while_primitive import while_p
 from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant
@@ -87,7 +87,7 @@ def while_loop(
         axes = test.out_avals[0].varying
         if all([aval.varying >= axes for aval in avals_of(leaves)]):
             break
-        leaves = [variance.vary(x, axes - aval_of(x).varying) for x in leaves]
+        leaves = all_varying(leaves, axes)
     return tree_unflatten(body.out_tree, _bind_loop(bound, test.closed, test.consts, body, leaves))
 
 
@@ -96,7 +96,11 @@ def _bind_loop(
 ) -> list[Any]:
     """The results of a loop, with the bound on its iterations if there is one."""
     primitive, extra = (while_p, {}) if bound is None else (bounded_while_p, {"max_steps": bound})
-    return looped(primitive, test, test_consts, body.closed, body.consts, carry, **extra)
+    step, consts = body.closed, body.consts
+    if axes := test.out_avals[0].varying:  # the devices leave the loop at different times: nothing inside is for all
+        test, step = inputs_varying(test, axes), inputs_varying(step, axes)
+        test_consts, consts = all_varying(test_consts, axes), all_varying(consts, axes)
+    return looped(primitive, test, test_consts, step, consts, carry, **extra)
 
 
 def _bound(what: str, max_steps: Any) -> int | None:
@@ -209,7 +213,7 @@ def fori_loop(
     dtype = index.dtype
     if axes := variance.joined([aval_of(lower), aval_of(upper)]):
         index = index.update(varying=axes)
-        leaves = [variance.vary(x, axes - aval_of(x).varying) for x in leaves]
+        leaves = all_varying(leaves, axes)
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
     if known and bound is None and (unroll is not None or get_trace() is not None):
         first = _integer(lower)

@@ -60,6 +60,26 @@ def outputs_varying(closed: ClosedJaxpr, axes: Sequence[Axes]) -> ClosedJaxpr:
     return closed.jaxpr.memoized(("varying", wanted), build)
 
 
+def inputs_varying(closed: ClosedJaxpr, axes: Axes) -> ClosedJaxpr:
+    """The same program for arguments that all vary at least along the axes."""
+    avals: list[Any] = closed.in_avals
+    wider = [a if axes <= a.varying else a.update(varying=a.varying | axes) for a in avals]
+    if all([a is b for a, b in zip(avals, wider)]):
+        return closed
+    stages: list[StageTrace] = []
+
+    def build() -> ClosedJaxpr:
+        run = lambda *args: eval_derived(closed.jaxpr, closed.consts, args, stages[0])
+        return stage_closed(run, wider, closed.jaxpr.name, stages.append)
+
+    return closed.jaxpr.memoized(("varying inputs", axes), build)
+
+
+def all_varying(values: Sequence[Any], axes: Axes) -> list[Any]:
+    """The values, varying at least along the axes."""
+    return [variance.vary(x, axes - aval_of(x).varying) for x in values]
+
+
 def apart(linear: ClosedJaxpr) -> ClosedJaxpr:
     """The linear part of a program, for a loop or a branch that holds nothing else.
 
