@@ -15,7 +15,7 @@ import numpy as np
 from anima.core.aval import ShapedArray, array_aval, physical_aval
 from anima.core.axes import axis_names
 from anima.errors import UnboundAxisNameError
-from anima.lowering.manual import ManualRegion, cut, replica_groups
+from anima.lowering.manual import ManualRegion, enter, replica_groups
 from anima.lowering.module import Context, Value
 from anima.lowering.types import dense
 from anima.sharding.spec import PartitionSpec
@@ -135,5 +135,5 @@ def index(ctx: Context, name: Hashable) -> Value:
         return ctx.constant(np.int32(0))
     # The devices' own numbers are not known inside loops; an array that counts is, and is cut as any other.
     count = ctx.op("stablehlo.iota", (), ShapedArray((size,), np.dtype(np.int32)), "iota_dimension = 0 : i64")
-    own = cut(ctx, count, PartitionSpec(name), ShapedArray((1,), np.dtype(np.int32)), region)
+    own = enter(ctx, count, PartitionSpec(name), ShapedArray((1,), np.dtype(np.int32)), region)
     return ctx.op("stablehlo.reshape", (own,), scalar)

@@ -1,9 +1,9 @@
 """The part of a program that each device performs on its own blocks of arrays, as `shard_map` has it.
 
-Invariant: a region knows the mesh as a grid of partition numbers, and which of its axes are manual; inside, values are
+Invariant: a region knows the mesh as a grid of partition numbers, and which of its axes have names; inside, values are
 blocks, and operations over named axes say which partitions speak with each other. XLA's partitioner enters a region by the
-custom call `SPMDFullToShardShape` and leaves it by `SPMDShardToFullShape`; along axes that are not manual it goes on
-partitioning what is inside.
+custom call `SPMDFullToShardShape` and leaves it by `SPMDShardToFullShape`, and leaves alone what is between them. Along axes
+without a name all devices compute the same: XLA could go on partitioning there, but ends the process where it meets a loop.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anima.core.aval import AbstractValue, Axes, array_aval, no_axes, physical_aval
+from anima.core.aval import AbstractValue, Axes, array_aval, physical_aval
 from anima.lowering.types import dense
 from anima.sharding.convert import from_spec
-from anima.sharding.hlo import HloSharding
+from anima.sharding.hlo import MANUAL, HloSharding
 from anima.sharding.spec import PartitionSpec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ManualRegion:
     Args:
       names, sizes: the axes of the mesh.
       ids: the partition at each place of the mesh, in row-major order.
-      manual: the axes along which the program inside is for one device.
+      manual: the axes that have names.
     """
 
     __slots__ = ("ids", "manual", "names", "sizes")
@@ -65,9 +65,9 @@ class ManualRegion:
             return rows
         return [[row[i] for i in group] for row in rows for group in groups]
 
-    def sharding(self, spec: PartitionSpec, ndim: int, manual: Axes) -> HloSharding:
-        """The tiling of an array of which the program inside is given blocks along the axes of `manual`."""
-        hlo = from_spec(self.names, self.sizes, spec, ndim, manual)
+    def sharding(self, spec: PartitionSpec, ndim: int) -> HloSharding:
+        """The tiling of an array of which the devices have the blocks that a spec says."""
+        hlo = from_spec(self.names, self.sizes, spec, ndim)
         ids: list[int] = self.ids.ravel().tolist()
         return hlo if ids == sorted(ids) else hlo.renumbered(ids)
 
@@ -80,46 +80,19 @@ def replica_groups(rows: Sequence[Sequence[int]]) -> str:
 
 
 def enter(ctx: Context, x: Value, spec: PartitionSpec, block: AbstractValue, region: ManualRegion) -> Value:
-    """The device's own block of an array. `region`: the one that is entered; the one around is the module's."""
-    around = ctx.module.manual.manual if ctx.module.manual else no_axes
-    return cut(ctx, x, spec, block, region, around)
-
-
-def cut(
-    ctx: Context,
-    x: Value,
-    spec: PartitionSpec,
-    block: AbstractValue,
-    region: ManualRegion,
-    around: Axes = no_axes,
-) -> Value:
-    """The device's own block of an array that all devices have, or have a block of along the axes of `around`."""
-    ndim = physical_aval(array_aval(x.aval)).ndim
-    free = _free(region, ndim)
-    whole = _call(ctx, "Sharding", x, x.aval, region.sharding(spec, ndim, around), free)
-    own = region.sharding(PartitionSpec(), ndim, region.manual)
-    return _call(ctx, "SPMDFullToShardShape", whole, block, own, free)
+    """The device's own block, of the type `block`, of an array."""
+    sharding = region.sharding(spec, physical_aval(array_aval(x.aval)).ndim)
+    whole = _call(ctx, "Sharding", x, x.aval, sharding)
+    return _call(ctx, "SPMDFullToShardShape", whole, block, MANUAL)
 
 
 def leave(ctx: Context, x: Value, spec: PartitionSpec, whole: AbstractValue, region: ManualRegion) -> Value:
-    """The array of which the devices have the blocks `x`; the inverse of `enter`."""
-    around = ctx.module.manual.manual if ctx.module.manual else no_axes
-    ndim = physical_aval(array_aval(x.aval)).ndim
-    free = _free(region, ndim)
-    own = region.sharding(PartitionSpec(), ndim, region.manual)
-    block = _call(ctx, "Sharding", x, x.aval, own, free)
-    return _call(ctx, "SPMDShardToFullShape", block, whole, region.sharding(spec, ndim, around), free)
+    """The array, of the type `whole`, of which the devices have the blocks `x`; the inverse of `enter`."""
+    sharding = region.sharding(spec, physical_aval(array_aval(x.aval)).ndim)
+    block = _call(ctx, "Sharding", x, x.aval, MANUAL)
+    return _call(ctx, "SPMDShardToFullShape", block, whole, sharding)
 
 
-def _free(region: ManualRegion, ndim: int) -> str:
-    """The dimensions that XLA may split further: all, along the axes that it still partitions."""
-    if len(region.manual) == len(region.names):
-        return ""
-    return f"unspecified_dims=[{','.join(map(str, range(ndim)))}]" if ndim else ""
-
-
-def _call(ctx: Context, target: str, x: Value, out: AbstractValue, sharding: HloSharding, free: str) -> Value:
+def _call(ctx: Context, target: str, x: Value, out: AbstractValue, sharding: HloSharding) -> Value:
     attrs = f'call_target_name = "{target}", mhlo.sharding = "{sharding}"'
-    if free:
-        attrs += f', backend_config = "{free}"'
     return ctx.op("stablehlo.custom_call", (x,), out, attrs)

@@ -26,7 +26,7 @@ from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_ava
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
-from anima.lowering.manual import ManualRegion, cut
+from anima.lowering.manual import ManualRegion, enter
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
 from anima.sharding.spec import PartitionSpec
@@ -395,7 +395,7 @@ class Context:
         region = self.module.manual
         if region is None or self.module.partitions == 1:
             return param
-        return cut(self, param, PartitionSpec(), aval, region)
+        return enter(self, param, PartitionSpec(), aval, region)
 
     def _root_param(self, value: Any, aval: AbstractValue) -> Value:
         root = self._root

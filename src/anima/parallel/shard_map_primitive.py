@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+
 from anima.core import variance
 from anima.core.aval import Axes, ShapedArray, array_aval, no_axes
 from anima.core.axes import AxisTrace, MeshEffect, NamedAxis, NamedAxisEffect
@@ -40,10 +42,14 @@ from anima.interpreters.partial import (
 from anima.interpreters.stage import StageTrace
 from anima.interpreters.taylor import Series, changing, series_of_call, taylor_jaxpr
 from anima.interpreters.transpose import transpose_jaxpr
-from anima.lax.arithmetic import div
+from anima.lax.arithmetic import div, mul
+from anima.lax.axis_names import index_along
 from anima.lax.collectives import psum_p
+from anima.lax.declare import lowered_by
+from anima.lax.exchanges import all_gather_p
 from anima.lax.operands import constant
-from anima.lax.shape import expand_dims, squeeze
+from anima.lax.shape import expand_dims, shape_of, squeeze
+from anima.lax.slicing import dynamic_slice_in_dim
 from anima.lowering.manual import ManualRegion, enter, leave
 from anima.lowering.module import TOKEN, Context, Value
 from anima.runtime.dispatch import eager_by_program
@@ -143,24 +149,59 @@ def _lower(
 ) -> list[Value]:
     outs = list(ctx.out_avals)
     region, around = _region(ctx, mesh, manual), ctx.module.manual
-    alone = ctx.module.partitions == 1
     name = f"shard_map_{jaxpr.jaxpr.name}"
-    ordered = has_ordered(jaxpr.effects)
-    blocks = list(operands)
-    if not alone:
-        blocks = [enter(ctx, x, s, a, region) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)]
-        if ordered:
-            ctx.token = enter(ctx, ctx.latest_token(), PartitionSpec(), TOKEN, region)
     ctx.module.manual = region
     try:
+        if ctx.module.partitions == 1:
+            return ctx.call(jaxpr, operands, name)
+        if around is not None:
+            blocks = [_changed(ctx, x, a, _cut, s, mesh) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)]
+            results = ctx.call(jaxpr, blocks, name)
+            return [_changed(ctx, x, a, _joined, s, mesh) for x, s, a in zip(results, out_specs, outs)]
+        ordered = has_ordered(jaxpr.effects)
+        if ordered:
+            ctx.token = enter(ctx, ctx.latest_token(), PartitionSpec(), TOKEN, region)
+        blocks = [enter(ctx, x, s, a, region) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)]
         results = ctx.call(jaxpr, blocks, name)
+        if ordered:
+            ctx.token = leave(ctx, ctx.latest_token(), PartitionSpec(), TOKEN, region)
+        return [leave(ctx, x, s, a, region) for x, s, a in zip(results, out_specs, outs)]
     finally:
         ctx.module.manual = around
-    if alone:
-        return results
-    if ordered:
-        ctx.token = leave(ctx, ctx.latest_token(), PartitionSpec(), TOKEN, region)
-    return [leave(ctx, x, s, a, region) for x, s, a in zip(results, out_specs, outs)]
+
+
+def _changed(ctx: Context, x: Value, aval: Any, how: Any, spec: PartitionSpec, mesh: Any) -> Value:
+    """A value on its way into a region inside another, or out of it."""
+    if not spec.axes():
+        return Value(x.name, aval)
+    ctx.out_avals = [aval]
+    changed: Value = lowered_by(lambda y: how(y, spec, mesh))(ctx, x)
+    return changed
+
+
+def _cut(x: Any, spec: PartitionSpec, mesh: Any) -> Any:
+    """The device's own block of what the devices along the axes of a spec share."""
+    for dim, entry in enumerate(spec):
+        if axes := entry_axes(entry):
+            size = shape_of(x)[dim] // _factor(mesh, entry)
+            own = index_along(axes, [mesh.shape[a] for a in axes])
+            x = dynamic_slice_in_dim(x, mul(own, np.int32(size)), size, dim)
+    return x
+
+
+def _joined(x: Any, spec: PartitionSpec, mesh: Any) -> Any:
+    """The inverse of `_cut`."""
+    for dim, entry in enumerate(spec):
+        if axes := entry_axes(entry):
+            x = all_gather_p.bind(
+                x,
+                axis_name=axes,
+                axis_sizes=tuple([mesh.shape[a] for a in axes]),
+                all_gather_dimension=dim,
+                axis_index_groups=None,
+                invariant=False,
+            )
+    return x
 
 
 # --- derivatives ------------------------------------------------------------------------------
