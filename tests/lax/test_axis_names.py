@@ -10,7 +10,7 @@ import pytest
 
 import anima
 from anima import grad, jit, jvp, lax, make_jaxpr, vjp, vmap
-from anima.core.axes import NamedAxisEffect, axis_names, named_axes
+from anima.core.axes import NamedAxis, NamedAxisEffect, axis_names, named_axes
 from anima.errors import UnboundAxisNameError
 from anima.interpreters.dce import dce_jaxpr
 from tests.lax.members import CASES, N, assert_close, numbers
@@ -201,7 +201,7 @@ def test_programs_are_kept_by_axis() -> None:
     for size in (4, 2, 4, 2):
         got = vmap(f, axis_name="i")(np.ones(size))
         np.testing.assert_allclose(got, 1 / size + np.arange(size))
-    assert traced == [(("i", 4),), (("i", 2),)]
+    assert traced == [(NamedAxis("i", 4),), (NamedAxis("i", 2),)]
     # Another name around, or none, is another program.
     with pytest.raises(NameError):
         vmap(f, axis_name="j")(np.ones(4))

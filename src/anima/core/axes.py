@@ -17,7 +17,6 @@ from anima.core.trace import Trace
 from anima.errors import UnboundAxisNameError
 
 
-
 class NamedAxis(NamedTuple):
     """A bound axis: its name and size, and whether types say along it which values vary (`core.variance`)."""
 

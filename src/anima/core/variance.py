@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from anima.core import hooks
 from anima.core.aval import AbstractValue, Axes, ShapedArray, no_axes
-from anima.core.trace import Tracer
+from anima.core.trace import Tracer, aval_of
 
 if TYPE_CHECKING:
     from anima.core.primitive import Primitive
@@ -60,9 +60,8 @@ def aligned(
     primitive: Primitive, args: Sequence[Any], avals: Sequence[AbstractValue], params: dict[str, Any]
 ) -> Sequence[Any] | None:
     """The operands, varying along the axes that the operation wants; None if they do already."""
-    if not any([aval.varying for aval in avals]):
-        if primitive.varying is None or not avals:
-            return None
+    if not any([aval.varying for aval in avals]) and (primitive.varying is None or not avals):
+        return None
     wanted = of_operands(primitive, avals, params)
     missing = [
         no_axes if is_literal(arg, aval) else axes - aval.varying
@@ -95,6 +94,13 @@ def _along(aval: AbstractValue, axes: Axes) -> AbstractValue:
 def vary(value: Any, axes: Axes) -> Any:
     """The value as one that may differ along further axes."""
     return hooks.vary(value, axes) if axes else value
+
+
+def together(values: Sequence[Any]) -> Sequence[Any]:
+    """The values, varying along the axes of each other: done before they are broadcast, so that the transpose sums little."""
+    avals = [aval_of(x) for x in values]
+    axes = joined(avals)
+    return [x if is_literal(x, aval) else vary(x, axes - aval.varying) for x, aval in zip(values, avals)]
 
 
 def names(axes: Axes) -> str:

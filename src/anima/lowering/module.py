@@ -93,7 +93,9 @@ class ModuleBuilder:
         self.partitions = partitions
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
-        self.manual: ManualRegion | None = None  # what is being lowered is for one device, on blocks of arrays
+        self.manual: ManualRegion | None = (
+            None  # what is being lowered is for one device, on blocks of arrays
+        )
         self._channels = 0
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}

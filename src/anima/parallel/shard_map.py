@@ -15,14 +15,22 @@ from anima.config import disable_jit
 from anima.core import variance
 from anima.core.aval import Axes, array_aval, no_axes
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import Tracer, ambient, aval_of, get_trace
+from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lax.control.bodies import leaf_path
 from anima.lax.control.programs import outputs_varying
 from anima.parallel.shard_map_primitive import Specs, block_aval, inside, shard_map_p
 from anima.runtime.layout import put_sharded
 from anima.runtime.sharded import own_sharding
-from anima.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, get_abstract_mesh, get_mesh
+from anima.sharding import (
+    AbstractMesh,
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    get_abstract_mesh,
+    get_mesh,
+)
 from anima.sharding.mesh import within_mesh
 from anima.sharding.spec import entry_axes
 from anima.transforms.arguments import (
@@ -119,8 +127,11 @@ class _Mapped:
         if mesh is not None:
             self._resolve()  # what is wrong with the specs is said where they are written
         self._compiled = jit(self._call)
+        self._inferred: dict[Any, _Mapped] = {}
 
     def __call__(self, *args: Any) -> Any:
+        if self.in_specs is Infer:
+            return self._as_they_lie(args)(*args)
         if get_trace() is not None or disable_jit.value:
             return self._call(*args)
         mesh, _, _ = self._resolve()
@@ -129,10 +140,37 @@ class _Mapped:
         args, leaves, tree = flatten_for_program(args)
         leaves = check_inputs(leaves, self.fun, "shard_map", args, {})
         placed = [  # each device gets its own block alone
-            x if isinstance(x, Tracer) or own_sharding(x) is not None else put_sharded(x, NamedSharding(mesh, spec))
+            x
+            if isinstance(x, Tracer) or own_sharding(x) is not None
+            else put_sharded(x, NamedSharding(mesh, spec))
             for x, spec in zip(leaves, self._specs_of(args, leaves, tree, mesh))
         ]
         return self._compiled(*tree_unflatten(tree, placed))
+
+    def _as_they_lie(self, args: tuple[Any, ...]) -> _Mapped:
+        """The function for arguments that are cut as they lie.
+
+        Raises:
+          TypeError: it is not known how they do.
+        """
+        mesh, _, _ = self._resolve()
+        args, leaves, tree = flatten_for_program(args)
+        specs = []
+        for index, leaf in enumerate(leaves):
+            if isinstance(leaf, Tracer):
+                name = leaf_names(self.fun, args, {})[index]
+                raise TypeError(
+                    f"shard_map of {self.name}: how argument {name} lies is not known while tracing; give its spec in in_specs"
+                )
+            specs.append(_own_spec(leaf, mesh))
+        key = (tree, tuple(specs))
+        known = self._inferred.get(key)
+        if known is None:
+            in_specs = tree_unflatten(tree, specs)
+            known = self._inferred[key] = _Mapped(
+                self.fun, self.mesh, in_specs, self.out_specs, self.axis_names, self.check
+            )
+        return known
 
     def _resolve(self) -> tuple[Any, Axes, Axes]:
         """The mesh, the axes that become manual, and those that are so already.
@@ -175,8 +213,6 @@ class _Mapped:
         Raises:
           ValueError: they do not fit.
         """
-        if self.in_specs is Infer:
-            return [_own_spec(x, mesh) for x in leaves]
         given = self.in_specs
         if isinstance(given, list):
             given = tuple(given)
@@ -200,7 +236,9 @@ class _Mapped:
         if self.check:
             variance.watch()
         avals = [block_aval(aval_of(x), spec, mesh, self.check) for x, spec in zip(leaves, specs)]
-        flat = FlatFunction(self.fun, tree_flatten((tuple(tree_unflatten(tree, leaves)), {}))[1], for_program=True)
+        flat = FlatFunction(
+            self.fun, tree_flatten((tuple(tree_unflatten(tree, leaves)), {}))[1], for_program=True
+        )
         names = lambda: leaf_names(self.fun, args, {})
         with inside(mesh, manual, self.check), within_mesh(mesh, manual | already):
             jaxpr, consts = stage(flat, avals, self.name, names)

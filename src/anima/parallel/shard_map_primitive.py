@@ -155,7 +155,9 @@ def _lower(
         if ctx.module.partitions == 1:
             return ctx.call(jaxpr, operands, name)
         if around is not None:
-            blocks = [_changed(ctx, x, a, _cut, s, mesh) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)]
+            blocks = [
+                _changed(ctx, x, a, _cut, s, mesh) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)
+            ]
             results = ctx.call(jaxpr, blocks, name)
             return [_changed(ctx, x, a, _joined, s, mesh) for x, s, a in zip(results, out_specs, outs)]
         ordered = has_ordered(jaxpr.effects)
@@ -379,7 +381,9 @@ def _shared(
             for x, spec in zip(outs, results_specs)
         ]
 
-    return _wrapped(derived, derived.in_avals, before, after, ("shared", ct_specs, results_specs, mesh, manual))
+    return _wrapped(
+        derived, derived.in_avals, before, after, ("shared", ct_specs, results_specs, mesh, manual)
+    )
 
 
 # --- batching, partial evaluation, dead code ----------------------------------------------------
@@ -489,9 +493,7 @@ def _partial(
             },
             known_inputs=inputs,
             known_outputs=outputs,
-            residuals=[
-                whole_aval(a, s, mesh, manual) for a, s in zip(known.out_avals[first:], kept.specs)
-            ],
+            residuals=[whole_aval(a, s, mesh, manual) for a, s in zip(known.out_avals[first:], kept.specs)],
             unknown={
                 "jaxpr": kept.taking(part.unknown),
                 "in_specs": tuple([specs[kind][i] for kind, i in operands]),

@@ -403,7 +403,7 @@ def use_abstract_mesh(mesh: AbstractMesh) -> Override:
 
 def within_mesh(mesh: Mesh | AbstractMesh, manual: Collection[Any]) -> Override:
     """Makes a mesh the current one for a `with` block, in which some of its axes are manual: inside a `shard_map`."""
-    types = {name: AxisType.Manual for name in manual}
+    types = dict.fromkeys(manual, AxisType.Manual)
     concrete = mesh if isinstance(mesh, Mesh) else None
     return _context((concrete, mesh.abstract_mesh.update_axis_types(types)))
 

@@ -535,7 +535,9 @@ def _lowered(
     call: CompiledCall, parts: _Call, traced: TracedProgram, signature: CallSignature, platform: str | None
 ) -> Lowered:
     spec: JitSpec = call.spec
-    if platform is None and sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
+    if platform is None and sharded.wanted(
+        spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects
+    ):
         program: Any = _sharded(call, parts, traced)
         committed = True
     else:

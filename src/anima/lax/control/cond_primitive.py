@@ -63,9 +63,7 @@ def _shape(index: Any, *avals: Any, branches: Branches, **how: Any) -> list[Any]
             raise TypeError(f"cond: {len(avals)} operands for a branch of {len(branch.in_avals)}")
     outs = zip(*[branch.out_avals for branch in branches])
     return [
-        types[0].update(
-            weak_type=all([a.weak_type for a in types]), varying=variance.joined([index, *types])
-        )
+        types[0].update(weak_type=all([a.weak_type for a in types]), varying=variance.joined([index, *types]))
         for types in outs
     ]
 

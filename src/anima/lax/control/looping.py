@@ -97,7 +97,9 @@ def _bind_loop(
     """The results of a loop, with the bound on its iterations if there is one."""
     primitive, extra = (while_p, {}) if bound is None else (bounded_while_p, {"max_steps": bound})
     step, consts = body.closed, body.consts
-    if axes := test.out_avals[0].varying:  # the devices leave the loop at different times: nothing inside is for all
+    if axes := test.out_avals[
+        0
+    ].varying:  # the devices leave the loop at different times: nothing inside is for all
         test, step = inputs_varying(test, axes), inputs_varying(step, axes)
         test_consts, consts = all_varying(test_consts, axes), all_varying(consts, axes)
     return looped(primitive, test, test_consts, step, consts, carry, **extra)

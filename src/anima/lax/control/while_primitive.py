@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from anima._native import set_trace
-from anima.core import variance
 from anima.core.aval import Axes, ShapedArray, array_aval
 from anima.core.effects import Effects, happens, not_under_masks
 from anima.core.jaxpr import ClosedJaxpr

@@ -1,0 +1,189 @@
+"""Collectives between four devices: each against NumPy on the array of all members, and its derivatives against those of `vmap`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+import anima
+import anima.numpy
+from anima import grad, jit, jvp, lax, shard_map, vmap
+from tests.lax.members import ALL, Case, N, assert_close, numbers
+from tests.parallel.several import Checks
+from tests.parallel.support import P, X, equal, line, over, raises, same
+
+checks = Checks(__name__)
+
+CASES = {name: case for name, case in ALL.items() if name != "pcast"}
+
+
+def on_devices(case: Case, check: bool) -> Any:
+    """The case on four devices: of the array of all members, to that of their results."""
+    return shard_map(
+        lambda block: anima.numpy.expand_dims(case.call(block[0], "i"), 0),
+        mesh=line(),
+        in_specs=P("i"),
+        out_specs=P("i"),
+        check_vma=check,
+    )
+
+
+@checks.each(CASES)
+def values_and_derivatives(name: str) -> None:
+    case = CASES[name]
+    x = numbers((N, *case.shape))
+    t, w = numbers(x.shape, 3), numbers(case.oracle(x).shape, 1)
+    mapped = vmap(lambda x: case.call(x, "i"), axis_name="i")
+
+    def all_of(f: Any) -> Any:
+        slope = grad(lambda x: (anima.numpy.sin(f(x)) * w).sum())
+        return jit(lambda x, t: (f(x), jvp(f, (x,), (t,))[1], slope(x)))
+
+    want = all_of(mapped)(x, t)
+    for check in (True, False):
+        got = all_of(on_devices(case, check))(x, t)
+        assert_close(got[0], case.oracle(x))
+        assert_close(got[1], np.asarray(want[1]))
+        assert_close(got[2], np.asarray(want[2]))
+
+
+DTYPES = (
+    "bool", "int2", "int4", "int8", "int32", "uint4", "uint8", "bfloat16", "float16", "complex64", "float8_e4m3fn",
+    "float8_e5m2", "float8_e8m0fnu",
+)  # fmt: skip
+
+MEMBERS = {
+    "psum": lambda a: lax.psum(a, "i"),
+    "pmax": lambda a: lax.pmax(a, "i"),
+    "pmin in groups": lambda a: lax.pmin(a, "i", axis_index_groups=[[0, 3], [1, 2]]),
+    "all_gather": lambda a: lax.all_gather(a, "i"),
+    "ppermute": lambda a: lax.ppermute(a, "i", [(0, 1), (3, 0)]),
+    "all_to_all": lambda a: lax.all_to_all(anima.numpy.tile(a, 2), "i", 0, 0, tiled=True),
+    "psum_scatter": lambda a: lax.psum_scatter(anima.numpy.tile(a, 2), "i", tiled=True),
+    "pbroadcast": lambda a: lax.pbroadcast(a, "i", 2),
+}
+
+
+@checks.each(DTYPES)
+def dtypes(name: str) -> None:
+    """Every dtype travels, in its own bits."""
+    dtype = np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name)
+    x = (np.arange(8) % 2 if name in ("bool", "int2") else np.array([1, 2, 4, 1, 1, 2, 1, 2])).astype(dtype)
+    accepted = []
+    for member in MEMBERS.values():
+        try:
+            accepted.append((member, vmap(member, axis_name="i")(x.reshape(4, 2))))
+        except TypeError:  # sums of eight-bit numbers, say
+            continue
+
+    def every(block: Any) -> Any:
+        return [anima.numpy.expand_dims(member(block), 0) for member, _ in accepted]
+
+    found = jit(shard_map(every, mesh=line(), in_specs=P("i"), out_specs=P("i")))(x)
+    assert len(accepted) >= 6
+    for got, (_, want) in zip(found, accepted):
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(np.asarray(got).view(np.uint8), np.asarray(want).view(np.uint8))
+
+
+@checks
+def several_axes() -> None:
+    a = numbers((4, 4))
+    blocks = [a[:2, :2], a[2:, :2], a[:2, 2:], a[2:, 2:]]
+    same(
+        over(lambda x: lax.psum(x, ("x", "y")), P("x", "y"), P()),
+        lambda a: a[:2, :2] + a[2:, :2] + a[:2, 2:] + a[2:, 2:],
+        a,
+    )
+    equal(over(lambda x: lax.pmax(x, ("y", "x")), P("x", "y"), P())(a), np.max(blocks, 0))
+    equal(over(lambda: lax.axis_index(("y", "x"))[None], (), P(("x", "y")))(), [0, 2, 1, 3])
+    equal(over(lambda: lax.axis_index(("x", "y"))[None], (), P(("x", "y")))(), [0, 1, 2, 3])
+    whole = over(lambda x: lax.all_gather(x, ("y", "x"), tiled=True, to="invarying"), P(("y", "x")), P())
+    same(whole, lambda x: x, X)
+    rows = over(lambda x: lax.all_gather(x, "y", tiled=True), P(("x", "y")), P("x"), check_vma=False)
+    same(rows, lambda x: x, X)
+    mixed = over(
+        lambda x: (
+            lax.psum_scatter(x, ("x", "y"), tiled=True) + lax.ppermute(x[:1], ("y", "x"), [(0, 1), (3, 2)])
+        ),
+        P(),
+        P(("x", "y")),
+    )
+    same(mixed, lambda x: 4 * x + anima.numpy.stack([x[0] * 0, x[0], x[0], x[0] * 0]), X)
+
+
+@checks
+def with_axes_of_vmap() -> None:
+    """One collective over an axis of `vmap` and one of the mesh."""
+    x = numbers((4, 3, 6))
+    f = over(lambda x: x + lax.psum(x, "b") * lax.axis_index("x"), P("x"), P("x"))
+    sums = np.concatenate([0 * x[:2], x[2:]]).sum(1, keepdims=True)
+    equal(vmap(f, 1, 1, axis_name="b")(x), x + sums)
+    inner = vmap(lambda w, x: w * x + lax.psum(x, ("x", "k")), (None, 0), axis_name="k")
+    same(
+        over(inner, (P(), P("x")), P("x")), lambda w, x: w * x + x.sum(0), np.float32(2.0), X, argnums=(0, 1)
+    )
+    gathered = vmap(lambda x: lax.all_gather(x, ("k", "i")).sum(0) + 0 * x, axis_name="k")
+    f = shard_map(gathered, mesh=line(), in_specs=P("i"), out_specs=P("i"))
+    equal(f(np.arange(8.0).reshape(8, 1)), np.full((8, 1), 28.0))
+
+
+@checks
+def devices_in_another_order() -> None:
+    """Indices are those of the mesh, whatever the program's order of devices is."""
+    devices = np.array(anima.devices())
+    turned = anima.Mesh(devices[[2, 0, 3, 1]], ("i",))
+    f = lambda x: lax.ppermute(x, "i", [(0, 1), (1, 2)]) + 10 * lax.axis_index("i")
+    want = np.array([0.0, 10.0 + 0, 20.0 + 1, 30.0])
+    x = np.arange(4, dtype=np.float32)
+    for mesh in (turned, line()):
+        g = shard_map(f, mesh=mesh, in_specs=P("i"), out_specs=P("i"))
+        equal(g(x), want)
+        for own in (turned, line()):
+            equal(g(anima.device_put(x, anima.NamedSharding(own, P("i")))), want)
+    both = lambda x: shard_map(f, mesh=turned, in_specs=P("i"), out_specs=P("i"))(
+        shard_map(f, mesh=line(), in_specs=P("i"), out_specs=P("i"))(x)
+    )
+    equal(jit(both)(x), [0, 10, 20 + 10, 30 + 0])
+
+
+@checks
+def kinds_of_values() -> None:
+    """Types say what varies: what `pcast` and `all_gather` do to them, and what they refuse."""
+    seen = []
+
+    def f(x: Any) -> Any:
+        seen.append(anima.typeof(x).varying)
+        seen.append(anima.typeof(lax.psum(x, "x")).varying)
+        seen.append(anima.typeof(lax.pcast(lax.psum(x, "x"), "x", to="varying")).varying)
+        seen.append(anima.typeof(x + 1).varying)
+        seen.append(anima.typeof(lax.all_gather(x, "x", to="invarying")).varying)
+        seen.append(anima.typeof(lax.psum(x, "x", axis_index_groups=[[0], [1]])).varying)
+        seen.append(anima.typeof(lax.axis_index("y")).varying)
+        with raises(ValueError, "pcast", "varies along 'x' already"):
+            lax.pcast(x, "x", to="varying")
+        return x
+
+    over(f, P("x"), P("x"))(X)
+    axis = frozenset({"x"})
+    assert seen == [axis, frozenset(), axis, axis, frozenset(), axis, frozenset({"y"})]
+    with raises(ValueError, "to='invarying'", "check_vma=True"):
+        over(lambda x: lax.all_gather(x, "x", to="invarying"), P("x"), P(), check_vma=False)(X)
+
+
+@checks
+def unbound_names() -> None:
+    for call in (
+        lambda x: lax.psum(x, "z"),
+        lambda x: x + lax.axis_index("z"),
+        lambda x: lax.all_gather(x, "z"),
+    ):
+        with raises(NameError, "unbound axis name: z", "x, y"):
+            over(call, P("x"), P("x"))(X)
+    with raises(NameError, "unbound axis name: y"):
+        over(lambda x: lax.psum(x, "y"), P("x"), P("x"), axis_names={"x"})(X)
+
+
+test_on_four_devices = checks.test()
