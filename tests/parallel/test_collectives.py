@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import ml_dtypes
@@ -30,21 +31,41 @@ def on_devices(case: Case, check: bool) -> Any:
     )
 
 
+def operands(case: Case) -> tuple[Any, Any, Any]:
+    """An array of all members, a tangent, and a cotangent."""
+    x = numbers((N, *case.shape))
+    return x, numbers(x.shape, 3), numbers(case.oracle(x).shape, 1)
+
+
+@functools.cache
+def results(how: str) -> dict[str, Any]:
+    """The value, tangent and gradient of every case, all from one program: a compilation each would take a minute."""
+    functions = {
+        name: vmap(lambda x, case=case: case.call(x, "i"), axis_name="i")
+        if how == "vmap"
+        else on_devices(case, how == "checked")
+        for name, case in CASES.items()
+    }
+
+    def every(given: dict[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, (x, t, w) in given.items():
+            f = functions[name]
+            slope = grad(lambda x, f=f, w=w: (anima.numpy.sin(f(x)) * w).sum())
+            found[name] = f(x), jvp(f, (x,), (t,))[1], slope(x)
+        return found
+
+    outs: dict[str, Any] = jit(every)({name: operands(case) for name, case in CASES.items()})
+    return outs
+
+
 @checks.each(CASES)
 def values_and_derivatives(name: str) -> None:
     case = CASES[name]
-    x = numbers((N, *case.shape))
-    t, w = numbers(x.shape, 3), numbers(case.oracle(x).shape, 1)
-    mapped = vmap(lambda x: case.call(x, "i"), axis_name="i")
-
-    def all_of(f: Any) -> Any:
-        slope = grad(lambda x: (anima.numpy.sin(f(x)) * w).sum())
-        return jit(lambda x, t: (f(x), jvp(f, (x,), (t,))[1], slope(x)))
-
-    want = all_of(mapped)(x, t)
-    for check in (True, False):
-        got = all_of(on_devices(case, check))(x, t)
-        assert_close(got[0], case.oracle(x))
+    want = results("vmap")[name]
+    for how in ("checked", "unchecked"):
+        got = results(how)[name]
+        assert_close(got[0], case.oracle(operands(case)[0]))
         assert_close(got[1], np.asarray(want[1]))
         assert_close(got[2], np.asarray(want[2]))
 

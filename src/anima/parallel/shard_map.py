@@ -284,7 +284,7 @@ class _Mapped:
                     f"{where} may differ between the devices along the mesh axes {axes}, but its out_specs entry {spec}, which "
                     f"does not name them, says that it is the same. Name {axes} in out_specs, to get the blocks of all devices; "
                     f"or combine them, as with lax.psum(..., ({axes},)); or, where they are equal for a reason that types do "
-                    "not show, pass check_vma=False."
+                    "not show, pass check_vma=False (check_rep=False in the older form)."
                 )
         return specs
 

@@ -42,6 +42,7 @@ from anima.interpreters.partial import (
 from anima.interpreters.stage import StageTrace
 from anima.interpreters.taylor import Series, changing, series_of_call, taylor_jaxpr
 from anima.interpreters.transpose import transpose_jaxpr
+from anima.lax import across
 from anima.lax.arithmetic import div, mul
 from anima.lax.axis_names import index_along
 from anima.lax.collectives import psum_p
@@ -166,7 +167,8 @@ def _lower(
         blocks = [enter(ctx, x, s, a, region) for x, s, a in zip(operands, in_specs, jaxpr.in_avals)]
         results = ctx.call(jaxpr, blocks, name)
         if ordered:
-            ctx.token = leave(ctx, ctx.latest_token(), PartitionSpec(), TOKEN, region)
+            met = across.met(ctx, ctx.latest_token(), region)
+            ctx.token = leave(ctx, met, PartitionSpec(), TOKEN, region)
         return [leave(ctx, x, s, a, region) for x, s, a in zip(results, out_specs, outs)]
     finally:
         ctx.module.manual = around
