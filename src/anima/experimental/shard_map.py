@@ -31,4 +31,7 @@ def shard_map(
     >>> print(total(np.arange(4.0)))
     6.0
     """
-    return _shard_map(f, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=check_rep)
+    mapped: Callable[..., Any] = _shard_map(
+        f, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=check_rep
+    )
+    return mapped
