@@ -127,7 +127,15 @@ _ON_DEMAND = (
 
 
 # Functions that are loaded when first asked for, and their modules.
-_FUNCTIONS_ON_DEMAND = {"shard_map": "anima.parallel.shard_map"}
+_FUNCTIONS_ON_DEMAND = {
+    "make_array_from_callback": "anima.parallel.arrays",
+    "make_array_from_process_local_data": "anima.parallel.arrays",
+    "make_array_from_single_device_arrays": "anima.parallel.arrays",
+    "pmap": "anima.parallel.pmap",
+    "reshard": "anima.parallel.arrays",
+    "shard_map": "anima.parallel.shard_map",
+    "smap": "anima.parallel.pmap",
+}
 
 
 def __getattr__(name: str) -> _Any:

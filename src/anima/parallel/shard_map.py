@@ -198,6 +198,10 @@ class _Mapped:
                 f"shard_map of {self.name}: the axes {variance.names(both)} of axis_names are manual already, by a shard_map around"
             )
         manual = self.axis_names or frozenset(mesh.axis_names) - already
+        if not manual:
+            raise ValueError(
+                f"shard_map of {self.name}: all axes of the mesh, {variance.names(already)}, are manual already, by a shard_map around"
+            )
         for what, specs in (("in_specs", self.in_specs), ("out_specs", self.out_specs)):
             _check_specs(self.name, what, specs, mesh, manual)
         if self.in_specs is Infer and not all([kind is AxisType.Explicit for kind in _types(mesh, manual)]):
