@@ -207,4 +207,66 @@ def unbound_names() -> None:
         over(lambda x: lax.psum(x, "y"), P("x"), P("x"), axis_names={"x"})(X)
 
 
+@checks
+def slices_of_lengths_that_differ() -> None:
+    chance = np.random.default_rng(0)
+    for per_member in (1, 2):
+        count = N * per_member
+        send = chance.integers(0, 3, (N, N, per_member))  # by sender and receiver
+        starts = (np.cumsum(send.reshape(N, count), 1) - send.reshape(N, count)).reshape(send.shape)
+        by_receiver = send.transpose(1, 0, 2).reshape(N, count)
+        places = (np.cumsum(by_receiver, 1) - by_receiver).reshape(N, N, per_member).transpose(1, 0, 2)
+        data, rest = numbers((N, 24, 2)), numbers((N, 30, 2), 5)
+        want = rest.copy()
+        for sender, receiver, k in np.ndindex(N, N, per_member):
+            first, size, place = (t[sender, receiver, k] for t in (starts, send, places))
+            want[receiver, place : place + size] = data[sender, first : first + size]
+        tables = [t.reshape(N, count).astype(np.int32) for t in (starts, send, places)]
+        tables.append(by_receiver.astype(np.int32))
+
+        def exchange(x: Any, y: Any, *tables: Any) -> Any:
+            return lax.ragged_all_to_all(x, y, *tables, axis_name="i")
+
+        def blocks(*args: Any) -> Any:
+            return exchange(*[a[0] for a in args])[None]
+
+        f = shard_map(blocks, mesh=line(), in_specs=P("i"), out_specs=P("i"))
+        assert_close(f(data, rest, *tables), want)
+        assert_close(vmap(exchange, axis_name="i")(data, rest, *tables), want)
+        slope = jit(grad(lambda x, y: (f(x, y, *tables) ** 2).sum() / 2, (0, 1)))(data, rest)
+        sent = np.zeros((N, 24, 1), bool)
+        for sender in range(N):
+            sent[sender, : send[sender].sum()] = True
+        assert_close(slope[0], np.where(sent, data, 0))
+        assert_close(slope[1], np.where(want == rest, rest, 0))
+    table = np.zeros(4, np.int32)
+    bad = {
+        "must be integers": (data[0], rest[0], table.astype(np.float32), table, table, table),
+        "multiple of 4": (data[0], rest[0], table[:3], table[:3], table[:3], table[:3]),
+        "as long as the others": (data[0], rest[0], table, np.zeros(8, np.int32), table, table),
+        "rows of one shape": (data[0], rest[0, :, :1], table, table, table, table),
+        "one dtype": (data[0], rest[0].astype(np.float16), table, table, table, table),
+    }
+    for words, args in bad.items():
+        with raises((ValueError, TypeError), "ragged_all_to_all", words):
+            vmap(lambda _, args=args: exchange(*args), axis_name="i")(np.arange(4))
+
+
+@checks
+def messages() -> None:
+    pairs = [(0, 1), (1, 2), (3, 0)]
+
+    def f(x: Any) -> Any:
+        message = lax.psend(x * 2, "i", pairs)
+        return lax.precv(message, anima.ShapeDtypeStruct(x.shape, x.dtype), "i", pairs)
+
+    x = np.arange(1.0, 5.0, dtype=np.float32)
+    equal(shard_map(f, mesh=line(), in_specs=P("i"), out_specs=P("i"))(x), [8, 2, 4, 0])
+    with raises(ValueError, "precv", "(2,)", "float32[1]"):
+        wrong = lambda x: lax.precv(
+            lax.psend(x, "i", pairs), anima.ShapeDtypeStruct((2,), x.dtype), "i", pairs
+        )
+        shard_map(wrong, mesh=line(), in_specs=P("i"), out_specs=P("i"))(x)
+
+
 test_on_four_devices = checks.test()

@@ -286,6 +286,11 @@ from anima.lax.joining import (
     unstack as unstack,
     unstack_p as unstack_p,
 )
+from anima.lax.messages import (
+    precv as precv,
+    psend as psend,
+    ragged_all_to_all as ragged_all_to_all,
+)
 from anima.lax.patches import (
     conv_general_dilated_local as conv_general_dilated_local,
     conv_general_dilated_patches as conv_general_dilated_patches,
