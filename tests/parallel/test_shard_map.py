@@ -197,6 +197,23 @@ def what_is_summed_is_small() -> None:
 
 
 @checks
+def operations_on_values_of_both_kinds() -> None:
+    """What does not compute leaves each value as it is: the same on all devices, or not."""
+
+    def f(w: Any, x: Any) -> Any:
+        w, x = lax.optimization_barrier((w, x))
+        assert anima.typeof(w).varying == frozenset() and anima.typeof(x).varying == {"x"}
+        w, x = lax.composite(lambda w, x: (w * 2, x * w), "my.both")(w, x)
+        assert anima.typeof(w).varying == frozenset() and anima.typeof(x).varying == {"x"}
+        x = lax.with_sharding_constraint(x, anima.NamedSharding(square(), P("x", "y")))
+        return w, anima.device_put(x, anima.NamedSharding(square(), P("y")))
+
+    both = over(f, (P(), P("x")), (P(), P("x")))
+    same(lambda w, x: both(w, x)[0], lambda w, x: w * 2, W, X, argnums=(0, 1))
+    same(lambda w, x: both(w, x)[1], lambda w, x: w * x, W, X, argnums=(0, 1))
+
+
+@checks
 def captured_values() -> None:
     outer = lambda w, x: over(lambda x: anp.sin(x * w) + lax.psum(x, "x"), P("x"), P("x"))(x)
     whole = lambda w, x: anp.sin(x * w) + anp.concatenate([x[:2] + x[2:]] * 2)
