@@ -309,7 +309,6 @@ def elementwise(
     derivatives: Sequence[Derivative | None] | Missing | None,
     transpose: Callable[..., Any] | Missing | None = None,
     out_dtype: OutDtype | None = None,
-    keeps_weak: bool = True,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -319,7 +318,6 @@ def elementwise(
       derivatives: one an operand, or None if the result is constant almost everywhere.
       transpose: for operations linear in some operand.
       out_dtype: the result's dtype from the operands' (default: the same).
-      keeps_weak: whether the result is weakly typed when all operands are.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -327,7 +325,7 @@ def elementwise(
         if arity > 1:
             same_dtypes(name, avals)
         check_dtype(name, first, accepts)
-        weak = keeps_weak and all([a.weak_type for a in avals])
+        weak = all([a.weak_type for a in avals])
         dims = first.shape if arity == 1 else same_shapes(name, avals)
         return ShapedArray(dims, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
 

@@ -68,7 +68,7 @@ def integer_pow(x: Any, y: int) -> Any:
 
     Args:
       x: an array of numeric dtype.
-      y: the exponent, a Python integer; negative only if `x` is not of integers.
+      y: the exponent, an integer (a float that is one will do); negative only if `x` is not of integers.
     Raises:
       TypeError: `x` is boolean, or `y` no integer, or negative for integers.
 
@@ -76,7 +76,10 @@ def integer_pow(x: Any, y: int) -> Any:
     >>> print(lax.integer_pow(2.0, -3))
     0.125
     """
-    value, exponent = operand(x), operator.index(y)
+    value, exponent = (
+        operand(x),
+        operator.index(int(y) if isinstance(y, float) and float(y).is_integer() else y),
+    )
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
     if exponent < 0 and dtypes.is_int(aval.dtype):

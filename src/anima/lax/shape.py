@@ -15,10 +15,10 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims, is_dim, physical_aval
+from anima.core.aval import ShapedArray, is_dim, physical_aval
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import Tracer, aval_of
-from anima.errors import ShapeConcretizationError
+from anima.errors import ShapeConcretizationError, TracerIntegerConversionError
 from anima.interpreters.batch import Axis
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lowering.module import Context, Value
@@ -47,6 +47,20 @@ def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ..
     if any(d < 0 for d in result):
         raise TypeError(f"{name}: {argument} must not be negative, got {result}")
     return result
+
+
+def check_integers(name: str, values: Any, argument: str) -> tuple[int, ...]:
+    """`values` as a tuple of integers.
+
+    Raises:
+      TypeError: they are no sequence, or one is no integer. TracerIntegerConversionError: one is a traced value.
+    """
+    try:
+        return tuple([operator.index(v) for v in values])
+    except TracerIntegerConversionError:
+        raise
+    except TypeError:
+        raise TypeError(f"{name}: {argument} must be a sequence of integers, got {values!r}") from None
 
 
 def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
@@ -214,7 +228,7 @@ def broadcast_in_dim(
     x = as_operand(operand)
     refuse_out_sharding("broadcast_in_dim", out_sharding)
     target = check_shape("broadcast_in_dim", shape)
-    mapped = as_dims(broadcast_dimensions)
+    mapped = check_integers("broadcast_in_dim", broadcast_dimensions, "broadcast_dimensions")
     if shape_of(x) == target and mapped == tuple(range(len(target))):
         return hooks.as_array(x)
     return broadcast_in_dim_p.bind(x, shape=target, broadcast_dimensions=mapped)
@@ -246,7 +260,7 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
       arr: an array.
       like_arr: an array.
     Raises:
-      TypeError: the shapes do not fit.
+      TypeError: the shapes do not fit. ValueError: `arr` has more dimensions.
 
     >>> from anima import lax
     >>> lax.broadcast_like(lax.iota("int32", 3), lax.full((2, 3), 0)).shape
@@ -255,6 +269,10 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
     x = as_operand(arr)
     target = shape_of(as_operand(like_arr))
     rank = len(shape_of(x))
+    if rank > len(target):
+        raise ValueError(
+            f"broadcast_like: arr of shape {shape_of(x)} has more dimensions than like_arr of shape {target}"
+        )
     return broadcast_in_dim(x, target, range(len(target) - rank, len(target)))
 
 
@@ -274,14 +292,15 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes have together under NumPy's broadcasting.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none. TypeError: one is no shape.
 
     >>> from anima import lax
     >>> lax.broadcast_shapes((2, 1), (3,))
     (2, 3)
     """
-    rank = max(map(len, shapes), default=0)
-    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    given = [check_shape("broadcast_shapes", shape, "each shape") for shape in shapes]
+    rank = max(map(len, given), default=0)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in given]
     result = tuple(next((d for d in column if d != 1), 1) for column in zip(*padded))
     if any(d not in (1, r) for shape in padded for d, r in zip(shape, result)):
         raise ValueError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
@@ -345,6 +364,8 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
       operand: an array.
       start_dimension: the first dimension that is merged.
       stop_dimension: the first that is not (default: none); negative ones count from the end.
+    Raises:
+      ValueError: the first one stands behind the last.
 
     >>> from anima import lax
     >>> lax.collapse(lax.broadcast(1.0, (2, 3, 4)), 1).shape
@@ -353,6 +374,10 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
     x = as_operand(operand)
     shape = shape_of(x)
     start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
+    if stop < start:
+        raise ValueError(
+            f"collapse: start_dimension {start_dimension} stands behind stop_dimension {stop_dimension} in shape {shape}"
+        )
     return reshape(x, (*shape[:start], math.prod(shape[start:stop]), *shape[stop:]))
 
 
@@ -444,7 +469,7 @@ def transpose(operand: Any, permutation: Sequence[int]) -> Any:
     (3, 2)
     """
     x = as_operand(operand)
-    order = as_dims(permutation)
+    order = check_integers("transpose", permutation, "permutation")
     if order == tuple(range(len(shape_of(x)))):
         return hooks.as_array(x)
     return transpose_p.bind(x, permutation=order)
@@ -556,7 +581,7 @@ def rev(operand: Any, dimensions: Sequence[int]) -> Any:
     >>> print(lax.rev(lax.iota("int32", 3), (0,)))
     [2 1 0]
     """
-    return rev_p.bind(as_operand(operand), dimensions=as_dims(dimensions))
+    return rev_p.bind(as_operand(operand), dimensions=check_integers("rev", dimensions, "dimensions"))
 
 
 # --- what batching and differentiation need ---------------------------------------------------

@@ -205,11 +205,13 @@ _REAL = BOOL + INTEGER + FLOAT
 
 
 def _top_shape(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
+    if dtypes.is_complex(x.dtype):
+        raise ValueError(f"top_k: complex numbers have no order, got operand of dtype {x.dtype}")
     check_dtype("top_k", x, _REAL)
     if k > x.shape[axis]:
         raise ValueError(f"top_k: k must be at most {x.shape[axis]}, the size of dimension {axis}, got {k}")
     shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
-    return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32))]
+    return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32), x.weak_type)]
 
 
 def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
@@ -270,7 +272,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> list[Any]:
     Returns:
       The values, and their indices as int32.
     Raises:
-      ValueError: `k` or the axis is out of range. TypeError: the operand is complex.
+      ValueError: `k` or the axis is out of range, or the operand is complex. TypeError: it is of random keys.
 
     >>> from anima import lax
     >>> values, places = lax.top_k(lax.iota("float32", 4), 2)
