@@ -55,8 +55,8 @@ def _dot_shape(
         sizes = tuple(lhs.shape[d] for d in left), tuple(rhs.shape[d] for d in right)
         if sizes[0] != sizes[1]:
             raise TypeError(
-                f"dot_general: {kind} dimensions must have the same sizes in lhs and rhs, got {sizes[0]} and {sizes[1]} "
-                f"for shapes {lhs.shape} and {rhs.shape}"
+                f"dot_general: {kind} dimensions must have the same sizes in lhs and rhs, got {sizes[0]} for dimensions "
+                f"{left} of lhs and {sizes[1]} for dimensions {right} of rhs, of shapes {lhs.shape} and {rhs.shape}"
             )
     batch_sizes = tuple(lhs.shape[d] for d in lhs_batch)
     free = [

@@ -215,6 +215,9 @@ def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> An
     >>> print(lax.reduce_precision(1.2345, 5, 3))
     1.25
     """
+    for argument, bits in (("exponent_bits", exponent_bits), ("mantissa_bits", mantissa_bits)):
+        if not hasattr(bits, "__index__"):
+            raise TypeError(f"reduce_precision: {argument} must be an integer, got {bits!r}")
     exponent, mantissa = operator.index(exponent_bits), operator.index(mantissa_bits)
     if exponent < 1:
         raise ValueError(f"reduce_precision: exponent_bits must be positive, got {exponent}")

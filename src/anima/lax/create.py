@@ -17,7 +17,7 @@ from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
 from anima.lax.convert import convert_element_type, convert_element_type_p, convert_to
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
-from anima.lax.shape import broadcast_in_dim_p, check_shape, refuse_out_sharding, shape_of
+from anima.lax.shape import broadcast_in_dim_p, check_integers, check_shape, refuse_out_sharding, shape_of
 from anima.lowering.module import Context, Value
 
 # --- iota -------------------------------------------------------------------------------------
@@ -70,7 +70,8 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
         raise ValueError("iota: dtype must be given, got None")
     sizes = check_shape("iota", shape)
     kind = dtypes.check_user_dtype_supported(dtype, "iota")
-    return iota_p.bind(dtype=kind, shape=sizes, dimension=int(dimension))
+    (axis,) = check_integers("iota", (dimension,), "dimension")
+    return iota_p.bind(dtype=kind, shape=sizes, dimension=axis)
 
 
 def iota(dtype: Any, size: int) -> Any:

@@ -24,6 +24,7 @@ from anima.lax.convert import convert_element_type
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
 from anima.lax.shape import (
     broadcast_in_dim,
+    check_inside,
     check_integers,
     check_shape,
     dtype_of,
@@ -161,8 +162,8 @@ def _gather_shape(
             f"gather: slice_sizes {slice_sizes} must have one entry for each of the {x.ndim} dimensions"
         )
     empty = 0 in indices.shape[:-1]  # slices that nobody takes may have any size
-    if any(size < 0 or (size > n and not empty) for size, n in zip(slice_sizes, x.shape)):
-        raise TypeError(f"gather: slice_sizes {slice_sizes} must lie within the operand's shape {x.shape}")
+    if not empty:
+        check_inside("gather", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     check_dims("gather", "collapsed_slice_dims", collapsed, x.ndim)
     gone = {*collapsed, *x_batch}
     if len(gone) != len(collapsed) + len(x_batch) or any(slice_sizes[d] > 1 for d in gone):

@@ -98,6 +98,20 @@ concatenate_p = declare(
 )
 
 
+def _arrays(name: str, operands: Any) -> list[Any]:
+    """The operands of an operation on several arrays.
+
+    Raises:
+      TypeError: they are no sequence. ValueError: there are none.
+    """
+    if not hasattr(operands, "__iter__"):
+        raise TypeError(f"{name}: operands must be a sequence of arrays, got {operands!r}")
+    xs = [as_operand(x) for x in operands]
+    if not xs:
+        raise ValueError(f"{name}: operands must not be empty")
+    return xs
+
+
 def concatenate(operands: Any, dimension: int) -> Any:
     """The operands one after the other along `dimension`.
 
@@ -111,13 +125,12 @@ def concatenate(operands: Any, dimension: int) -> Any:
     >>> print(lax.concatenate([lax.iota("int32", 2), lax.iota("int32", 3)], 0))
     [0 1 0 1 2]
     """
-    xs = [as_operand(x) for x in operands]
-    if not xs:
-        raise ValueError("concatenate: operands must not be empty")
+    xs = _arrays("concatenate", operands)
+    (dimension,) = check_integers("concatenate", (dimension,), "dimension")
     if len(xs) == 1:
         _concatenate_shape(aval_of(xs[0]), dimension=dimension)  # type: ignore[arg-type]
         return hooks.as_array(xs[0])
-    return concatenate_p.bind(*xs, dimension=int(dimension))
+    return concatenate_p.bind(*xs, dimension=dimension)
 
 
 # --- pad --------------------------------------------------------------------------------------
@@ -142,7 +155,11 @@ def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingCon
         raise ValueError(f"pad: interior padding must not be negative, got padding_config {padding_config}")
     shape = tuple(lo + hi + n + max(n - 1, 0) * inner for n, (lo, hi, inner) in zip(x.shape, padding_config))
     if any(n < 0 for n in shape):
-        raise ValueError(f"pad: padding_config {padding_config} takes more than there is of shape {x.shape}")
+        d = next(d for d, n in enumerate(shape) if n < 0)
+        raise ValueError(
+            f"pad: padding_config {padding_config} takes more than there is: {padding_config[d]} of size {x.shape[d]} in "
+            f"dimension {d} of shape {x.shape}"
+        )
     return ShapedArray(shape, x.dtype, x.weak_type and value.weak_type)
 
 
@@ -408,9 +425,7 @@ def stack(operands: Sequence[Any], axis: int = 0) -> Any:
     [[0 0]
      [1 1]]
     """
-    xs = [as_operand(x) for x in operands]
-    if not xs:
-        raise ValueError("stack: operands must not be empty")
+    xs = _arrays("stack", operands)
     return stack_p.bind(*xs, axis=check_axis("stack", axis, len(shape_of(xs[0])) + 1))
 
 

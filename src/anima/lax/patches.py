@@ -87,6 +87,8 @@ def _patches(
 ) -> tuple[Any, ConvDimensionNumbers]:
     """The patches in the order (batch, feature, spatial ...), and the dimension numbers."""
     shape = shape_of(x)
+    if len(shape) < 2:
+        raise TypeError(f"{name}: lhs must have a batch and a feature dimension, got shape {shape}")
     windows = integers(name, "filter_shape", filter_shape, max(len(shape) - 2, 0))
     numbers = conv_dimension_numbers(shape, shape, dimension_numbers)
     kernel = placed((1, 1, *windows), numbers.rhs_spec)

@@ -18,7 +18,7 @@ from anima.core import hooks
 from anima.core.aval import ShapedArray, is_dim, physical_aval
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import Tracer, aval_of
-from anima.errors import ShapeConcretizationError, TracerIntegerConversionError
+from anima.errors import ShapeConcretizationError
 from anima.interpreters.batch import Axis
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lowering.module import Context, Value
@@ -55,12 +55,29 @@ def check_integers(name: str, values: Any, argument: str) -> tuple[int, ...]:
     Raises:
       TypeError: they are no sequence, or one is no integer. TracerIntegerConversionError: one is a traced value.
     """
-    try:
-        return tuple([operator.index(v) for v in values])
-    except TracerIntegerConversionError:
-        raise
-    except TypeError:
-        raise TypeError(f"{name}: {argument} must be a sequence of integers, got {values!r}") from None
+    if not hasattr(values, "__iter__"):
+        raise TypeError(f"{name}: {argument} must be a sequence of integers, got {values!r}")
+    given = tuple(values)
+    for value in given:
+        if not hasattr(value, "__index__"):
+            several = "" if len(given) == 1 else f" in {given}"
+            raise TypeError(
+                f"{name}: {argument} must be {'integers' if several else 'an integer'}, got {value!r}{several}"
+            )
+    return tuple([operator.index(v) for v in given])
+
+
+def check_inside(name: str, part: str, sizes: Sequence[int], shape: Sequence[int]) -> None:
+    """Raise TypeError unless `sizes`, which the words `part` describe, are as many as `shape` has, and none is larger."""
+    if len(sizes) != len(shape):
+        raise TypeError(
+            f"{name}: {part} must have one size for each dimension of the operand's shape {tuple(shape)}"
+        )
+    for d, (size, n) in enumerate(zip(sizes, shape)):
+        if size > n:
+            raise TypeError(
+                f"{name}: {part} must fit into the operand's shape {tuple(shape)}; {size} in dimension {d} is more than {n}"
+            )
 
 
 def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
@@ -85,6 +102,8 @@ def check_axes(
     Raises:
       TypeError: one is no integer. ValueError: one is repeated or out of range.
     """
+    if not hasattr(axes, "__iter__"):
+        raise TypeError(f"{name}: {argument} must be a sequence of integers, got {axes!r}")
     given = tuple(axes)
     result = tuple(check_axis(name, axis, ndim, argument) for axis in given)
     if not negative and any(axis < 0 for axis in given):
@@ -171,9 +190,12 @@ def _broadcast_shape(
         raise TypeError(
             f"broadcast_in_dim: broadcast_dimensions {mapped} must be distinct and lie within shape {shape}"
         )
-    for size, target in zip(x.shape, mapped):
+    for d, (size, target) in enumerate(zip(x.shape, mapped)):
         if size not in (1, shape[target]):
-            raise TypeError(f"broadcast_in_dim: operand of shape {x.shape} does not fit {shape} at {mapped}")
+            raise TypeError(
+                f"broadcast_in_dim: dimension {d} of operand must have size 1 or {shape[target]}, that of dimension "
+                f"{target} of shape {shape}, got {size} in shape {x.shape}"
+            )
     return ShapedArray(shape, x.dtype, x.weak_type)
 
 
@@ -284,7 +306,8 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
     (1, 1, 2)
     """
     value = as_operand(x)
-    missing = rank - len(shape_of(value))
+    (wanted,) = check_integers("broadcast_to_rank", (rank,), "rank")
+    missing = wanted - len(shape_of(value))
     return expand_dims(value, range(missing)) if missing > 0 else hooks.as_array(value)
 
 
@@ -373,7 +396,11 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
     """
     x = as_operand(operand)
     shape = shape_of(x)
-    start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
+    (first,) = check_integers("collapse", (start_dimension,), "start_dimension")
+    last = (
+        None if stop_dimension is None else check_integers("collapse", (stop_dimension,), "stop_dimension")[0]
+    )
+    start, stop, _ = slice(first, last).indices(len(shape))
     if stop < start:
         raise ValueError(
             f"collapse: start_dimension {start_dimension} stands behind stop_dimension {stop_dimension} in shape {shape}"
@@ -535,7 +562,7 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
     (1, 3, 1)
     """
     x = as_operand(array)
-    shape, given = shape_of(x), tuple(dimensions)
+    shape, given = shape_of(x), check_integers("expand_dims", dimensions, "dimensions")
     rank = len(shape) + len(given)
     new = check_axes("expand_dims", given, rank, "dimensions", negative=True)
     old = [d for d in range(rank) if d not in new]

@@ -34,6 +34,7 @@ from anima.lax.selection import select
 from anima.lax.shape import (
     broadcast_in_dim,
     check_axis,
+    check_inside,
     check_integers,
     check_shape,
     dtype_of,
@@ -56,11 +57,12 @@ def _slice_shape(x: ShapedArray, *, start_indices: Any, limit_indices: Any, stri
     ):
         if values is not None and len(values) != x.ndim:
             raise TypeError(f"slice: {name} {values} must have one entry for each of the {x.ndim} dimensions")
-    if any(not 0 <= lo <= hi <= n for lo, hi, n in zip(start_indices, limit_indices, x.shape)):
-        raise TypeError(
-            f"slice: start_indices {start_indices} and limit_indices {limit_indices} must satisfy "
-            f"0 <= start <= limit <= size in every dimension of shape {x.shape}"
-        )
+    for d, (lo, hi, n) in enumerate(zip(start_indices, limit_indices, x.shape)):
+        if not 0 <= lo <= hi <= n:
+            raise TypeError(
+                f"slice: start_indices and limit_indices must satisfy 0 <= start <= limit <= size, got {lo} and {hi} in "
+                f"dimension {d} of size {n} (start_indices {start_indices}, limit_indices {limit_indices}, shape {x.shape})"
+            )
     steps = (1,) * x.ndim if strides is None else strides
     if any(step <= 0 for step in steps):
         raise TypeError(f"slice: strides {strides} must be positive")
@@ -182,6 +184,8 @@ def slice_in_dim(
     shape = shape_of(x)
     d = check_axis("slice_in_dim", axis, len(shape))
     size = shape[d]
+    if not hasattr(stride, "__index__"):
+        raise TypeError(f"slice_in_dim: stride must be an integer, got {stride!r}")
     ends = ((start_index, 0, "start_index"), (limit_index, size, "limit_index"))
     start, limit = (
         none if i is None else _from_front("slice_in_dim", i, size, name) for i, none, name in ends
@@ -193,7 +197,9 @@ def slice_in_dim(
 
 def _from_front(name: str, index: Any, size: int, argument: str) -> int:
     """An index of a dimension, negative ones counted from the end."""
-    (place,) = check_integers(name, (index,), argument)
+    if not hasattr(index, "__index__"):
+        raise TypeError(f"{name}: {argument} must be an integer, got {index!r}")
+    place = int(index.__index__())
     return place + size if place < 0 else place
 
 
@@ -238,10 +244,7 @@ def _check_starts(name: str, x: ShapedArray, starts: Sequence[ShapedArray]) -> N
 
 def _dynamic_slice_shape(x: ShapedArray, *starts: ShapedArray, slice_sizes: tuple[int, ...]) -> ShapedArray:
     _check_starts("dynamic_slice", x, starts)
-    if len(slice_sizes) != x.ndim or any(size > n for size, n in zip(slice_sizes, x.shape)):
-        raise TypeError(
-            f"dynamic_slice: slice_sizes {slice_sizes} must fit into the operand's shape {x.shape}"
-        )
+    check_inside("dynamic_slice", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     return ShapedArray(slice_sizes, x.dtype, x.weak_type)
 
 
@@ -311,6 +314,10 @@ def _starts(
         if start_indices.ndim != 1:
             raise TypeError(f"{name}: start_indices must be one-dimensional, got shape {start_indices.shape}")
         given = _elements(start_indices)
+    elif not hasattr(start_indices, "__iter__"):
+        raise TypeError(
+            f"{name}: start_indices must be a sequence or an array of integers, got {start_indices!r}"
+        )
     else:
         given = list(start_indices)
     if len(given) != len(shape):
@@ -449,10 +456,7 @@ def dynamic_index_in_dim(
 def _update_shape(x: ShapedArray, update: ShapedArray, *starts: ShapedArray) -> ShapedArray:
     _check_starts("dynamic_update_slice", x, starts)
     same_dtypes("dynamic_update_slice", (x, update))
-    if update.ndim != x.ndim or any(size > n for size, n in zip(update.shape, x.shape)):
-        raise TypeError(
-            f"dynamic_update_slice: update of shape {update.shape} must fit into the operand's shape {x.shape}"
-        )
+    check_inside("dynamic_update_slice", f"update of shape {update.shape}", update.shape, x.shape)
     return ShapedArray(x.shape, x.dtype, all([a.weak_type for a in (x, update, *starts)]))
 
 

@@ -42,6 +42,8 @@ def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
     shape = shape_of(x)
     dims = check_integers("index_take", axes, "axes")
     check_dims("index_take", "axes", dims, len(shape), increasing=False)
+    if not hasattr(idxs, "__iter__"):
+        raise TypeError(f"index_take: idxs must be a sequence of vectors, got {idxs!r}")
     given = [as_operand(index) for index in idxs]
     if len(given) != len(dims) or len({shape_of(index) for index in given}) > 1 or shape_of(given[0])[1:]:
         shapes = [shape_of(index) for index in given]

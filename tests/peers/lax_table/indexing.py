@@ -190,7 +190,7 @@ def gather(s: Source) -> Any:
 SCATTERS = ("scatter", "scatter_add", "scatter_sub", "scatter_mul", "scatter_min", "scatter_max")
 
 
-@entry(*SCATTERS, usual=tuple(d for d in USUAL if d != "bool"))
+@entry(*SCATTERS, ulps=8, floor=1.0, usual=tuple(d for d in USUAL if d != "bool"))
 def scatter(s: Source) -> Any:
     shape, numbers, _, places, updates = s.pick(*PATTERNS)
     numbers = s.pick(numbers, wrong=WRONG)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from anima.lax.declare import FLOAT8
 from tests.peers.lax_table.entry import Arguments, entry
 from tests.peers.lax_table.source import COMMON, Lax, Source, named, rank_of
 
@@ -38,15 +41,16 @@ def reducer(s: Source) -> Any:
     return s.pick(*(named(n) for n in ("add", "max", "min", "mul")), Lax(lambda lax: lambda a, b: lax.add(lax.mul(a, b), b), "ab + b"), wrong=(named("lt"), None))  # fmt: skip
 
 
-def numbers_fit(call: Any, ours: Any, theirs: Any) -> bool:
+def initial(call: Any, ours: Any, theirs: Any) -> bool:
     """The row `lax-scalars`: a number as the initial value takes the dtype of the arrays."""
     number = isinstance(call.args[1], (int, float)) and isinstance(theirs, TypeError)
-    return number or (
-        isinstance(ours, (TypeError, ValueError)) and isinstance(theirs, (TypeError, ValueError))
-    )
+    other_order = all(isinstance(found, (TypeError, ValueError)) for found in (ours, theirs))
+    # Over no dimensions XLA leaves the initial value out.
+    nothing = not (call.args[3] and np.ndim(call.args[0])) and isinstance(ours, tuple)
+    return number or other_order or nothing
 
 
-@entry("reduce", usual=COMMON, ulps=SUM_ULPS, floor=FLOOR, different=numbers_fit)
+@entry("reduce", usual=COMMON, ulps=SUM_ULPS, floor=FLOOR, different=initial)
 def reduce(s: Source) -> Arguments:
     shape = s.shape()
     init = s.pick(
@@ -59,6 +63,12 @@ def reduce(s: Source) -> Arguments:
     return s.array(shape, values="small"), init, reducer(s), s.axes(len(shape))
 
 
+def without_infinities(call: Any, ours: Any, theirs: Any) -> bool:
+    """JAX gives NaNs in dtypes without infinities, and takes integers until it compiles."""
+    values = isinstance(ours, tuple) and isinstance(theirs, tuple)
+    return "does not accept dtype" in str(ours) or (values and ours[0][0][0] in FLOAT8)
+
+
 @entry("cumsum", "cumprod", usual=COMMON, ulps=SUM_ULPS, floor=FLOOR)
 @entry("cummax", "cummin", usual=COMMON)
 @entry(
@@ -66,7 +76,7 @@ def reduce(s: Source) -> Arguments:
     usual=(*WIDE, *COMPLEX),
     ulps=SUM_ULPS,
     floor=FLOOR,
-    different=lambda call, ours, theirs: "cumlogsumexp does not accept" in str(ours),
+    different=without_infinities,
 )
 def running(s: Source) -> Any:
     shape = s.shape(1)
@@ -127,9 +137,9 @@ def window(s: Source, shape: tuple[int, ...]) -> tuple[Any, dict[str, Any]]:
     return sizes, {k: v for k, v in more.items() if s.pick(False, True)}
 
 
-@entry("reduce_window", usual=COMMON, ulps=SUM_ULPS, floor=FLOOR, different=numbers_fit)
+@entry("reduce_window", usual=COMMON, ulps=SUM_ULPS, floor=FLOOR, different=initial)
 def reduce_window(s: Source) -> Any:
-    shape = s.shape(0, 2)
+    shape = s.shape(1, 2)
     sizes, more = window(s, shape)
     fun = s.pick(*(named(n) for n in ("add", "max", "min", "mul")), wrong=(named("lt"), None))
     init = s.pick(

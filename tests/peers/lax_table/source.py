@@ -1,7 +1,8 @@
 """Where the arguments of a call come from: one description serves both the walk over dtypes and random draws.
 
 Invariant: an entry of the table describes its arguments by asking a `Source`; what it asks for first in each
-question is valid. `Plain` gives always the first answer, `Drawn` lets chance choose, and answers a question wrongly in a third of the calls: one each, for libraries may find several mistakes in different orders.
+question is valid. `Plain` gives always the first answer, `Drawn` lets chance choose, and answers a question wrongly in
+a third of the calls: one in each, for libraries may find several mistakes in different orders.
 """
 
 from __future__ import annotations
