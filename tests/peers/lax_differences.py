@@ -65,6 +65,14 @@ def products_of_two_dtypes_of_a_lower_kind(run_python, tmp_path) -> None:
     assert found == [4, 7]
 
 
+def a_mode_without_a_meaning(run_python, tmp_path) -> None:
+    mode = jax.lax.GatherScatterMode.ONE_HOT
+    numbers = jax.lax.GatherDimensionNumbers((), (0,), (0,))
+    with pytest.raises(AssertionError):
+        jax.lax.gather(numpy.arange(3), numpy.zeros((1, 1), int), numbers, (1,), mode=mode)
+    assert not hasattr(anima.lax.GatherScatterMode, "ONE_HOT")
+
+
 def names_of_paddings_of_transposed_convolutions(run_python, tmp_path) -> None:
     x, k = numpy.ones((1, 3, 1), "f"), numpy.array([1, 10], "f").reshape(2, 1, 1)
     found = {
@@ -89,5 +97,6 @@ LAX_CHECKS: dict[str, Callable[..., None]] = {
     "empty-dtypes": empty_arrays_of_the_mode,
     "mixed-indices": numbers_beside_index_arrays,
     "narrow-mulhi": high_halves_of_narrow_products,
+    "one-hot-mode": a_mode_without_a_meaning,
     "product-dtypes": products_of_two_dtypes_of_a_lower_kind,
 }
