@@ -411,7 +411,6 @@ from anima.lax.slicing import (
     dynamic_update_slice_in_dim as dynamic_update_slice_in_dim,
     dynamic_update_slice_p as dynamic_update_slice_p,
     index_in_dim as index_in_dim,
-    index_take as index_take,
     slice as slice,
     slice_in_dim as slice_in_dim,
     slice_p as slice_p,
@@ -423,6 +422,7 @@ from anima.lax.sorting import (
     top_k as top_k,
     top_k_p as top_k_p,
 )
+from anima.lax.taking import index_take as index_take
 from anima.lax.tokens import (
     after_all as after_all,
     after_all_p as after_all_p,
