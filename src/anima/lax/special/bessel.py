@@ -5,15 +5,17 @@ Invariant: real floating-point dtypes only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
 from anima.lax.compare import eq
 from anima.lax.declare import FLOAT, by_formula, in_float32, operand, unary
-from anima.lax.operands import filled
+from anima.lax.exponential import exp
+from anima.lax.operands import constant, filled
 from anima.lax.powers import sqrt
 from anima.lax.selection import select
-from anima.lax.special.parts import chebyshev, where
+from anima.lax.special.parts import chebyshev, polynomial, where
 from anima.lax.special.tables import I0_LARGE, I0_SMALL, I1_LARGE, I1_SMALL
 
 
@@ -27,7 +29,9 @@ def _both(x: Any, small: tuple[float, ...], large: tuple[float, ...]) -> tuple[A
 def _i0e(x: Any) -> Any:
     x = abs(x)
     near, far = _both(x, I0_SMALL, I0_LARGE)
-    return where(x <= 8, near, far)
+    quarter = where(x < 1, x * x / 4, 0)
+    least = exp(-x) * polynomial(quarter, [1 / math.factorial(k) ** 2 for k in range(12)], 0.25)  # 1 at 0
+    return where(x < 1, least, where(x <= 8, near, far))
 
 
 def _i1e(x: Any) -> Any:
@@ -52,7 +56,7 @@ def bessel_i0e(x: Any) -> Any:
     Raises:
       TypeError: `x` is of another dtype.
 
-    Chebyshev series on two intervals.
+    The power series near 0, and Chebyshev series on two intervals beyond.
 
     >>> from anima import lax
     >>> print(lax.bessel_i0e(0.0))
@@ -62,10 +66,7 @@ def bessel_i0e(x: Any) -> Any:
 
 
 def _i1e_derivative(t: Any, ans: Any, x: Any) -> Any:
-    zero = eq(x, filled(0, x))
-    # ans / x is 1/2 at 0.
-    ratio = select(zero, filled(0.5, x), div(ans, select(zero, filled(1, x), x)))
-    return mul(t, sub(bessel_i0e(x), add(mul(sign(x), ans), ratio)))
+    return mul(t, sub(bessel_i0e(x), add(mul(sign(x), ans), _over(ans, x))))
 
 
 bessel_i1e_p = unary("bessel_i1e", in_float32(by_formula(_i1e)), FLOAT, _i1e_derivative)
@@ -86,3 +87,33 @@ def bessel_i1e(x: Any) -> Any:
     0.0
     """
     return bessel_i1e_p.bind(operand(x))
+
+
+# --- without the factor, for `numpy` and `scipy` ----------------------------------------------
+
+
+def _grown(value: Any, x: Any) -> Any:
+    half = exp(abs(x) / 2)  # overflows later than the whole
+    return half * value * half
+
+
+bessel_i0_p = unary(
+    "bessel_i0",
+    in_float32(by_formula(lambda x: _grown(_i0e(x), x))),
+    FLOAT,
+    lambda t, ans, x: mul(t, bessel_i1_p.bind(x)),
+)
+
+
+def _i1_derivative(t: Any, ans: Any, x: Any) -> Any:
+    return mul(t, sub(bessel_i0_p.bind(x), _over(ans, x)))
+
+
+def _over(i1: Any, x: Any) -> Any:
+    """`i1 / x`, which at 0 has the series `(1 + x**2 / 8) / 2`."""
+    zero = eq(x, filled(0, x))
+    near = add(filled(0.5, x), mul(constant(1 / 16, x), mul(x, x)))
+    return select(zero, near, div(i1, select(zero, filled(1, x), x)))
+
+
+bessel_i1_p = unary("bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative)

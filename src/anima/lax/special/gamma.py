@@ -53,9 +53,7 @@ def gamma_formula(x: Any) -> Any:
     power = pow(big, big / 2 - 0.25)
     by_stirling = math.sqrt(2 * math.pi) * scaled_gamma(big) * power * exp(-big) * power
     from_one = where((x >= 1) & ~large, x - 1, 0)
-    positive = where(
-        large, by_stirling, where(x >= 1, 1 / reciprocal_gamma(from_one), 1 / (small * inverse))
-    )
+    positive = where(large, by_stirling, where(x >= 1, 1 / reciprocal_gamma(from_one), 1 / (small * inverse)))
     sine = sine_of_pi(where(is_pole(x), 0.5, size))
     negative = -math.pi / sine * where(large, 1 / (by_stirling * big), inverse)
     value = where(x < 0, negative, where(x == 0, 1 / x, positive))

@@ -202,12 +202,8 @@ _density_p = _operation(
     "betainc_density",
     _density,
     (
-        lambda t, ans, a, b, x, orders: mul(
-            t, _density_p.bind(a, b, x, orders=(orders[0] + 1, orders[1]))
-        ),
-        lambda t, ans, a, b, x, orders: mul(
-            t, _density_p.bind(a, b, x, orders=(orders[0], orders[1] + 1))
-        ),
+        lambda t, ans, a, b, x, orders: mul(t, _density_p.bind(a, b, x, orders=(orders[0] + 1, orders[1]))),
+        lambda t, ans, a, b, x, orders: mul(t, _density_p.bind(a, b, x, orders=(orders[0], orders[1] + 1))),
         _density_by_x,
     ),
 )

@@ -265,8 +265,8 @@ def igamma(a: Any, x: Any) -> Any:
       TypeError: dtypes or shapes differ, or they are not real floating-point.
 
     >>> from anima import lax
-    >>> print(lax.igamma(1.0, 2.0))
-    0.8646647
+    >>> print(lax.igamma(1.0, 2.0).round(4))
+    0.8647
     """
     return igamma_p.bind(*operands("igamma", a, x))
 
@@ -289,8 +289,8 @@ def igammac(a: Any, x: Any) -> Any:
       TypeError: dtypes or shapes differ, or they are not real floating-point.
 
     >>> from anima import lax
-    >>> print(lax.igammac(1.0, 2.0))
-    0.13533528
+    >>> print(lax.igammac(1.0, 2.0).round(4))
+    0.1353
     """
     return igammac_p.bind(*operands("igammac", a, x))
 
@@ -321,7 +321,7 @@ def igamma_grad_a(a: Any, x: Any) -> Any:
 
     >>> from anima import lax
     >>> print(lax.igamma_grad_a(1.0, 2.0).round(4))
-    -0.3009
+    -0.2208
     """
     return igamma_grad_a_p.bind(*operands("igamma_grad_a", a, x))
 
@@ -353,6 +353,6 @@ def random_gamma_grad(a: Any, x: Any) -> Any:
 
     >>> from anima import lax
     >>> print(lax.random_gamma_grad(1.0, 2.0).round(4))
-    2.2234
+    1.6317
     """
     return random_gamma_grad_p.bind(*operands("random_gamma_grad", a, x))

@@ -63,9 +63,7 @@ def _e1(x: Any) -> Any:
     return where(x == 0, math.inf, where(x >= 0, value, math.nan))
 
 
-exp1_p = unary(
-    "exp1", in_float32(by_formula(_e1)), FLOAT, lambda t, ans, x: neg(mul(t, div(exp(neg(x)), x)))
-)
+exp1_p = unary("exp1", in_float32(by_formula(_e1)), FLOAT, lambda t, ans, x: neg(mul(t, div(exp(neg(x)), x))))
 
 
 def _ei(x: Any) -> Any:
@@ -215,7 +213,6 @@ def _fresnel(x: Any) -> tuple[Any, Any]:
         where(near, small * small * small * chebyshev(t, FRESNEL_S), s),
         where(near, small * chebyshev(t, FRESNEL_C), c),
     )
-
 
 
 def _circle(x: Any) -> Any:
