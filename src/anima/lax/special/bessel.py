@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from anima.core.primitive import Primitive
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
 from anima.lax.compare import eq
 from anima.lax.declare import FLOAT, by_formula, in_float32, operand, unary
@@ -116,4 +117,4 @@ def _over(i1: Any, x: Any) -> Any:
     return select(zero, near, div(i1, select(zero, filled(1, x), x)))
 
 
-bessel_i1_p = unary("bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative)
+bessel_i1_p: Primitive = unary("bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from anima.core.primitive import Primitive
 from anima.lax.arithmetic import abs, mul, sub
 from anima.lax.complex_parts import complex, conj, imag, real
 from anima.lax.declare import COMPLEX, by_formula, unary
@@ -112,7 +113,7 @@ def _log_gamma_derivative(z: Any, order: int) -> Any:
     return fun(z)
 
 
-log_gamma_p = unary(
+log_gamma_p: Primitive = unary(
     "log_gamma",
     by_formula(_log_gamma_derivative),
     COMPLEX,

@@ -14,9 +14,11 @@ from anima.lax.arithmetic import abs, max, mul
 from anima.lax.declare import FLOAT, by_formula, elementwise, in_float32
 from anima.lax.exponential import exp, log, log1p
 from anima.lax.operands import filled
-from anima.lax.rounding import RoundingMethod, round
+from anima.lax.rounding import RoundingMethod, floor, round
 from anima.lax.special.gamma import gamma_p, is_pole, sine_of_pi
 from anima.lax.special.parts import derivative, epsilon, iterate, where
+
+Ratio = Callable[..., Any]
 
 _STEPS = 20_000
 
@@ -62,20 +64,30 @@ def _family(name: str, arity: int, formula: Callable[..., Any], upper: int) -> A
     return primitive
 
 
-def _sum(ratio: Callable[[Any], Any], like: Any, active: Any, lag: bool) -> Any:
-    """`1 + t1 + t2 + ...`, the `n`-th term `ratio(n)` times the one before."""
+def _sum(ratio: Ratio, parameters: tuple[Any, ...], like: Any, active: Any, lag: bool) -> Any:
+    """`1 + t1 + t2 + ...`, the `n`-th term `ratio(n, *parameters)` times the one before."""
     tolerance = epsilon(like) / (1024 if lag else 8)
+    # Where a parameter is whole the series may end, but its derivatives do not: a neighbour tells when they have converged.
+    shifted = [floor(p) + 0.5 for p in parameters] if lag else []
 
-    def step(n: Any, term: Any, total: Any) -> tuple[tuple[Any, ...], Any]:
-        factor = ratio(n)
+    def step(n: Any, term: Any, total: Any, *near: Any) -> tuple[tuple[Any, ...], Any]:
+        factor = ratio(n, *parameters)
         term = term * factor
         total = total + term
-        # While factors are above 1 terms may still grow, whatever the last one was.
-        done = (abs(term) <= tolerance * abs(total)) & (abs(factor) < 1)
-        return (term, total), done | (term != term)
+        if not lag:
+            return (term, total), _negligible(term, factor, total, tolerance)
+        factor = ratio(n, *shifted)
+        other = near[0] * factor
+        size = near[1] + abs(other)
+        return (term, total, other, size), _negligible(other, factor, size, tolerance)
 
     one = filled(1, like)
-    return iterate(step, (one, one), active, _STEPS, lag)[1]
+    return iterate(step, (one,) * (4 if lag else 2), active, _STEPS, lag)[1]
+
+
+def _negligible(term: Any, factor: Any, total: Any, tolerance: float) -> Any:
+    """A mask of the terms after which none matters: while factors are above 1 terms may still grow."""
+    return ((abs(term) <= tolerance * abs(total)) & (abs(factor) < 1)) | (term != term)
 
 
 # --- 1F1 --------------------------------------------------------------------------------------
@@ -97,7 +109,7 @@ def _kummer(a: Any, b: Any, x: Any, lag: bool) -> Any:
     pole = is_pole(b)
     below = where(pole, 1, b)
     near = where(far, 1, finite)
-    series = _sum(lambda n: (first + n - 1) / (below + n - 1) * (near / n), x, ~far & ~pole, lag)
+    series = _sum(lambda n, a, b: (a + n - 1) / (b + n - 1) * (near / n), (first, below), x, ~far & ~pole, lag)
     series = series * where(negative, exp(where(negative, -near, 0)), 1)
     asymptotic = _kummer_far(where(far, first, 1), below, where(far, finite, 50), negative, lag)
     value = where(far, asymptotic, series)
@@ -108,7 +120,7 @@ def _kummer(a: Any, b: Any, x: Any, lag: bool) -> Any:
 
 def _kummer_far(a: Any, b: Any, x: Any, negative: Any, lag: bool) -> Any:
     """The asymptotic series for large `x`, without the factor `exp(x)` where `negative`."""
-    series = _sum(lambda n: (b - a + n - 1) * (n - a) / (n * x), x, x == x, lag)
+    series = _sum(lambda n, a, b: (b - a + n - 1) * (n - a) / (n * x), (a, b), x, x == x, lag)
     growth = exp(where(negative, 0, x) + (a - b) * log(x))
     return gamma_p.bind(b) / gamma_p.bind(a) * growth * series
 
@@ -174,7 +186,7 @@ def _last(a: Any, b: Any) -> Any:
 
 
 def _gauss_series(a: Any, b: Any, c: Any, z: Any, active: Any, lag: bool) -> Any:
-    return _sum(lambda n: (a + n - 1) / (c + n - 1) * ((b + n - 1) / n) * z, z, active, lag)
+    return _sum(lambda n, a, b, c: (a + n - 1) / (c + n - 1) * ((b + n - 1) / n) * z, (a, b, c), z, active, lag)
 
 
 hyp2f1_p = _family("hyp2f1", 4, _gauss, 2)

@@ -12,12 +12,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anima.core.primitive import Primitive
 from anima.lax.arithmetic import abs, add, div, mul, sub
 from anima.lax.declare import FLOAT, by_formula, elementwise, in_float32
 from anima.lax.error_functions import digamma
 from anima.lax.exponential import exp, log
 from anima.lax.operands import constant, filled, operands
 from anima.lax.powers import sqrt
+from anima.lax.rounding import floor
 from anima.lax.special.parts import (
     LARGE,
     derivative,
@@ -87,19 +89,27 @@ def _fraction(a: Any, b: Any, x: Any, lag: bool) -> Any:
     total = a + b
     first = 1 / (1 - total * x / (a + 1))
 
-    def step(n: Any, c: Any, d: Any, value: Any) -> tuple[tuple[Any, ...], Any]:
+    def advanced(n: Any, c: Any, d: Any, value: Any, b: Any) -> tuple[Any, Any, Any, Any]:
         even, odd = a + 2 * n, (a + n) / (a + 2 * n)
         coefficient = n * ((b - n) / (even - 1)) * (x / even)
         d = 1 / (1 + coefficient * d)
         c = 1 + coefficient / c
         value = value * (c * d)
-        coefficient = -odd * ((total + n) / (even + 1)) * x
+        coefficient = -odd * ((a + b + n) / (even + 1)) * x
         d = 1 / (1 + coefficient * d)
         c = 1 + coefficient / c
-        factor = c * d
-        return (c, d, value * factor), abs(factor - 1) <= tolerance
+        return c, d, value * (c * d), abs(c * d - 1) <= tolerance
 
-    return iterate(step, (one, first, first), x == x, _STEPS, lag)[2]
+    def step(n: Any, *state: Any) -> tuple[tuple[Any, ...], Any]:
+        c, d, value, done = advanced(n, *state[:3], b)
+        if not lag:
+            return (c, d, value), done
+        # For whole `b` the fraction ends, but its derivatives do not: a neighbour tells when they have converged.
+        near = advanced(n, *state[3:], 1, floor(b) + 0.5)
+        return (c, d, value, *near[:2]), near[3]
+
+    start = (one, first, first)
+    return iterate(step, (*start, one, first) if lag else start, x == x, _STEPS, lag)[2]
 
 
 def _slope(p: _Point, a: Any, b: Any, x: Any, y: Any) -> Any:
@@ -172,7 +182,7 @@ def _density(a: Any, b: Any, x: Any, orders: tuple[int, int]) -> Any:
     value = _prefactor(p, p.a, p.b) / (p.x * p.y) * _raised(p, lambda a, b: filled(1, a), slopes, orders)
 
     def end(near: Any, far: Any) -> Any:
-        return where(near > 1, 0, where(near < 1, math.inf, far) if orders == (0, 0) else math.nan)
+        return where(near > 1, 0, where(near < 1, math.inf, far) if orders == (0, 0) else filled(math.nan, near))
 
     inside = where(p.zero | p.one, 0, value)
     value = where(x == 0, end(a, b), where(x == 1, end(b, a), inside))
@@ -198,7 +208,7 @@ def _operation(name: str, formula: Formula, derivatives: Sequence[Formula]) -> A
     return elementwise(name, in_float32(by_formula(formula)), 3, FLOAT, derivatives=derivatives)
 
 
-_density_p = _operation(
+_density_p: Primitive = _operation(
     "betainc_density",
     _density,
     (

@@ -17,12 +17,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from anima.core.primitive import Primitive
 from anima.lax.arithmetic import abs, add, div, mul, neg, sub
 from anima.lax.declare import FLOAT, by_formula, elementwise, in_float32
 from anima.lax.error_functions import digamma, polygamma
 from anima.lax.exponential import exp, expm1, log
 from anima.lax.operands import constant, filled, operands
 from anima.lax.powers import pow, sqrt
+from anima.lax.rounding import floor
 from anima.lax.special.parts import (
     LARGE,
     chebyshev,
@@ -125,19 +127,27 @@ def _fraction(p: _Point, a: Any, lag: bool) -> Any:
     active = p.upper & ~p.temme
     a, x = where(active, a, 1), where(active, p.x, 2)
     tolerance = epsilon(x)
-    first = x + 1 - a
-    inverse = 1 / first
+    inverse = 1 / (x + 1 - a)
 
-    def step(n: Any, c: Any, d: Any, value: Any) -> tuple[tuple[Any, ...], Any]:
+    def advanced(n: Any, c: Any, d: Any, a: Any) -> tuple[Any, Any, Any]:
         numerator = n * (a - n)
-        denominator = first + 2 * n
+        denominator = x + 1 - a + 2 * n
         d = 1 / (numerator * d + denominator)
         c = denominator + numerator / c
-        factor = c * d
-        return (c, d, value * factor), abs(factor - 1) <= tolerance
+        return c, d, abs(c * d - 1) <= tolerance
+
+    def step(n: Any, *state: Any) -> tuple[tuple[Any, ...], Any]:
+        c, d, done = advanced(n, *state[:2], a)
+        value = state[2] * (c * d)
+        if not lag:
+            return (c, d, value), done
+        # For whole `a` the fraction ends, but its derivatives do not: a neighbour tells when they have converged.
+        near = advanced(n, *state[3:], floor(a) + 0.5)
+        return (c, d, value, *near[:2]), near[2]
 
     large = where(active, 1 / tolerance**4, x)
-    return a * iterate(step, (large, inverse, inverse), active, _STEPS, lag)[2]
+    start = (large, inverse, inverse)
+    return a * iterate(step, (*start, large, inverse) if lag else start, active, _STEPS, lag)[2]
 
 
 def _factor(p: _Point, order: int) -> Any:
@@ -237,7 +247,7 @@ def _density_by_x(t: Any, ans: Any, a: Any, x: Any, order: int = 0) -> Any:
     return mul(t, value)
 
 
-_density_p = _operation(
+_density_p: Primitive = _operation(
     "igamma_density",
     _density,
     lambda t, ans, a, x, order=0: mul(t, _density_p.bind(a, x, order=order + 1)),
@@ -295,7 +305,7 @@ def igammac(a: Any, x: Any) -> Any:
     return igammac_p.bind(*operands("igammac", a, x))
 
 
-_higher_p = _operation(
+_higher_p: Primitive = _operation(
     "igamma_higher",
     _by_a,
     lambda t, ans, a, x, order: mul(t, _higher_p.bind(a, x, order=order + 1)),
