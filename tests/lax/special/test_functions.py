@@ -40,7 +40,7 @@ def test_expn() -> None:
 def test_poch() -> None:
     z = np.array([0.5, 3.0, 1e-3, 150.0, 2.5, -2.5, -3.0, -3.0, 4.0])
     m = np.array([2.0, 4.5, 0.1, 30.0, -1.2, 1.5, 2.0, 5.0, 0.0])
-    assert_close(special.poch(z, m), by_element(mpmath.rf, z, m), 64, "poch")
+    assert_close(special.poch(z, m), by_element(mpmath.rf, z, m), 256, "poch")
     check_derivatives(special.poch, [np.array([0.7, 2.5]), np.array([1.3, 0.4])], (0, 1))
 
 
@@ -59,7 +59,9 @@ def test_hyp1f1() -> None:
         want = float(mpmath.diff(mpmath.hyp1f1, point, orders))
         np.testing.assert_allclose(anima.grad(special.hyp1f1, index)(*point), want, rtol=1e-12)
     mixed = anima.grad(anima.grad(special.hyp1f1), 2)(0.7, 1.3, 0.6)
-    np.testing.assert_allclose(mixed, float(mpmath.diff(mpmath.hyp1f1, (0.7, 1.3, 0.6), (1, 0, 1))), rtol=1e-9)
+    np.testing.assert_allclose(
+        mixed, float(mpmath.diff(mpmath.hyp1f1, (0.7, 1.3, 0.6), (1, 0, 1))), rtol=1e-9
+    )
 
 
 def test_hyp2f1() -> None:

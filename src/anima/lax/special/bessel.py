@@ -117,4 +117,6 @@ def _over(i1: Any, x: Any) -> Any:
     return select(zero, near, div(i1, select(zero, filled(1, x), x)))
 
 
-bessel_i1_p: Primitive = unary("bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative)
+bessel_i1_p: Primitive = unary(
+    "bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative
+)

@@ -14,7 +14,7 @@ from anima.lax.error_functions import digamma, lgamma
 from anima.lax.exponential import exp, log, log1p
 from anima.lax.powers import pow, sqrt
 from anima.lax.rounding import RoundingMethod, floor, round
-from anima.lax.special.parts import LARGE, reciprocal_gamma, scaled_gamma, where
+from anima.lax.special.parts import LARGE, epsilon, is_double, reciprocal_gamma, scaled_gamma, where
 from anima.lax.trigonometric import sin
 
 
@@ -48,7 +48,9 @@ def gamma_formula(x: Any) -> Any:
     large = size >= LARGE
     small = where(large | (x != x), 1, size)
     inverse = reciprocal_gamma(small)  # 1 / gamma(1 + size)
-    big = where(large, where(size < 1000, size, 1000), LARGE)
+    # Beyond this the result overflows, but one of the factors might do so against an underflow of another.
+    most = 200 if is_double(x) else 50
+    big = where(large, where(size < most, size, most), LARGE)
     # Two powers, as one overflows too soon.
     power = pow(big, big / 2 - 0.25)
     by_stirling = math.sqrt(2 * math.pi) * scaled_gamma(big) * power * exp(-big) * power
@@ -56,6 +58,9 @@ def gamma_formula(x: Any) -> Any:
     positive = where(large, by_stirling, where(x >= 1, 1 / reciprocal_gamma(from_one), 1 / (small * inverse)))
     sine = sine_of_pi(where(is_pole(x), 0.5, size))
     negative = -math.pi / sine * where(large, 1 / (by_stirling * big), inverse)
+    # Factorials that are numbers of the dtype are exact.
+    whole = (floor(x) == x) & (positive < 1 / epsilon(x))
+    positive = where(whole, round(positive, RoundingMethod.TO_NEAREST_EVEN), positive)
     value = where(x < 0, negative, where(x == 0, 1 / x, positive))
     return where((is_pole(x) & (x != 0)) | (x != x), math.nan, value)
 

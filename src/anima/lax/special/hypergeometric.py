@@ -109,7 +109,9 @@ def _kummer(a: Any, b: Any, x: Any, lag: bool) -> Any:
     pole = is_pole(b)
     below = where(pole, 1, b)
     near = where(far, 1, finite)
-    series = _sum(lambda n, a, b: (a + n - 1) / (b + n - 1) * (near / n), (first, below), x, ~far & ~pole, lag)
+    series = _sum(
+        lambda n, a, b: (a + n - 1) / (b + n - 1) * (near / n), (first, below), x, ~far & ~pole, lag
+    )
     series = series * where(negative, exp(where(negative, -near, 0)), 1)
     asymptotic = _kummer_far(where(far, first, 1), below, where(far, finite, 50), negative, lag)
     value = where(far, asymptotic, series)
@@ -154,7 +156,9 @@ def _gauss(a: Any, b: Any, c: Any, x: Any, lag: bool) -> Any:
     at_one = (x == 1) & ~finite & (excess > 0)
     poles = is_pole(c_ - a_) | is_pole(c_ - second)
     connected = plain & ((away & (z > 0.75) & ~poles) | at_one) & ~finite
-    direct = _gauss_series(a_, second, c_, where(connected, 0.5, z), plain & ~connected & (x < 1), lag)
+    direct = _gauss_series(
+        a_, second, c_, where(connected, 0.5, z), plain & ~connected & (finite | (x < 1)), lag
+    )
     a_, second, c_ = (where(connected, v, w) for v, w in zip((a_, second, c_), (1, 1, 2.5)))
     value = where(connected, _connection(a_, second, c_, where(connected, rest, 0.25), lag), direct)
     value = where(at_one & poles, 0, value * where(negative, exp(-where(negative, a, 1) * log1p(-below)), 1))
@@ -186,7 +190,9 @@ def _last(a: Any, b: Any) -> Any:
 
 
 def _gauss_series(a: Any, b: Any, c: Any, z: Any, active: Any, lag: bool) -> Any:
-    return _sum(lambda n, a, b, c: (a + n - 1) / (c + n - 1) * ((b + n - 1) / n) * z, (a, b, c), z, active, lag)
+    return _sum(
+        lambda n, a, b, c: (a + n - 1) / (c + n - 1) * ((b + n - 1) / n) * z, (a, b, c), z, active, lag
+    )
 
 
 hyp2f1_p = _family("hyp2f1", 4, _gauss, 2)

@@ -182,7 +182,9 @@ def _density(a: Any, b: Any, x: Any, orders: tuple[int, int]) -> Any:
     value = _prefactor(p, p.a, p.b) / (p.x * p.y) * _raised(p, lambda a, b: filled(1, a), slopes, orders)
 
     def end(near: Any, far: Any) -> Any:
-        return where(near > 1, 0, where(near < 1, math.inf, far) if orders == (0, 0) else filled(math.nan, near))
+        return where(
+            near > 1, 0, where(near < 1, math.inf, far) if orders == (0, 0) else filled(math.nan, near)
+        )
 
     inside = where(p.zero | p.one, 0, value)
     value = where(x == 0, end(a, b), where(x == 1, end(b, a), inside))
