@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import jax
@@ -46,7 +47,8 @@ def operand(lib: Any, dtype: Any) -> Any:
 def result(lib: Any, module: Any, name: str, operands: list[Any]) -> Any:
     """The dtypes and weak types of the results, or the class of the error."""
     try:
-        out = getattr(module, name)(*(operand(lib, d) for d in operands))
+        with warnings.catch_warnings(action="ignore"):
+            out = getattr(module, name)(*(operand(lib, d) for d in operands))
     except Exception as error:
         return type(error)
     leaves = out if isinstance(out, tuple) else (out,)
@@ -54,33 +56,9 @@ def result(lib: Any, module: Any, name: str, operands: list[Any]) -> Any:
 
 
 # The dtypes of each function that differ on purpose: see the rows of docs/differences.md.
-WIDER = {
-    ("softmax", "bool"),
-    ("log_softmax", "bool"),
-    ("erfc", "float8_e4m3fn"),
-    ("i1", "float8_e4m3fn"),
-    ("i1e", "float8_e4m3fn"),
-    ("fresnel", "float8_e4m3fn"),
-    ("gamma", "float8_e4m3fn"),
-    ("gammasgn", "float8_e4m3fn"),
-    ("beta", "float8_e4m3fn"),
-    ("poch", "float8_e4m3fn"),
-    ("owens_t", "float8_e4m3fn"),
-    ("owens_t", "complex64"),
-}
-DTYPES = [
-    "bool",
-    "int8",
-    "int32",
-    "uint8",
-    "bfloat16",
-    "float16",
-    "float32",
-    "complex64",
-    "float8_e4m3fn",
-    1,
-    0.5,
-]
+WIDER = {("softmax", "bool"), ("log_softmax", "bool"), ("owens_t", "complex64")}
+# A part of the dtypes: for each, every function of both libraries is compiled.
+DTYPES = ["bool", "int32", "bfloat16", "complex64", 1, 0.5]
 
 
 @pytest.mark.parametrize(("name", "arity"), FUNCTIONS)
@@ -88,7 +66,6 @@ def test_dtypes_and_weak_types(name: str, arity: int) -> None:
     for dtype in DTYPES:
         if (name, dtype) in WIDER:
             continue
-        # The few dtypes that all compiled programs share suffice: the others differ in a conversion.
         want = result(jax, theirs, name, [dtype] * arity)
         got = result(anima, ours, name, [dtype] * arity)
         if isinstance(want, type) and issubclass(want, NotImplementedError):
@@ -146,7 +123,8 @@ def test_hypergeometric_functions_and_harmonics() -> None:
     got = ours.sph_harm_y(n, m, P, X, n_max=5)
     want = theirs.sph_harm_y(*map(jax.numpy.asarray, (n, m, P, X)), n_max=5)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(ours.bessel_jn(P, v=2), theirs.bessel_jn(P, v=2), rtol=1e-4, atol=1e-6)
+    z = np.float32(4.5)  # smaller numbers are NaN there
+    np.testing.assert_allclose(ours.bessel_jn(z, v=2), theirs.bessel_jn(z, v=2), rtol=1e-4)
     np.testing.assert_allclose(ours.bernoulli(8), theirs.bernoulli(8), rtol=1e-3)
     np.testing.assert_allclose(ours.multigammaln(P + 2, 3), theirs.multigammaln(P + 2, 3), rtol=1e-5)
 

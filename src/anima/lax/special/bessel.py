@@ -93,14 +93,14 @@ def bessel_i1e(x: Any) -> Any:
 # --- without the factor, for `numpy` and `scipy` ----------------------------------------------
 
 
-def _grown(value: Any, x: Any) -> Any:
+def _grown(value: Any, x: Any, end: Any) -> Any:
     half = exp(abs(x) / 2)  # overflows later than the whole
-    return half * value * half
+    return where(abs(x) == math.inf, end, half * value * half)
 
 
 bessel_i0_p = unary(
     "bessel_i0",
-    in_float32(by_formula(lambda x: _grown(_i0e(x), x))),
+    in_float32(by_formula(lambda x: _grown(_i0e(x), x, abs(x)))),
     FLOAT,
     lambda t, ans, x: mul(t, bessel_i1_p.bind(x)),
 )
@@ -118,5 +118,5 @@ def _over(i1: Any, x: Any) -> Any:
 
 
 bessel_i1_p: Primitive = unary(
-    "bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x))), FLOAT, _i1_derivative
+    "bessel_i1", in_float32(by_formula(lambda x: _grown(_i1e(x), x, x))), FLOAT, _i1_derivative
 )

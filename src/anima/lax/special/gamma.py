@@ -39,7 +39,7 @@ def gamma_sign(x: Any) -> Any:
     """The sign of the gamma function; NaN at its poles but 0, where it is that of the zero."""
     sign = where(_odd(floor(x)), -1.0, where(x == x, 1.0, x))
     sign = where(x > 0, 1.0, where(x == 0, where(1 / where(x == 0, x, 1) < 0, -1.0, 1.0 + 0 * x), sign))
-    return where((x < 0) & is_pole(x), math.nan, sign)
+    return where(((x < 0) & is_pole(x)) | (x != x), math.nan, sign)
 
 
 def gamma_formula(x: Any) -> Any:

@@ -67,6 +67,8 @@ def _harmonics(n: Any, m: Any, theta: Any, phi: Any, n_max: int) -> Any:
     n, m, theta, phi = np.broadcast_arrays(n, m, theta.astype(dtype), phi.astype(dtype))
     order = np.abs(m)
     x, sine = np.cos(theta), np.sin(theta)
+    # Beyond pi as in SciPy; a choice and no absolute value, which has no derivative at 0.
+    sine = np.where(sine < 0, -sine, sine)
     # P(m, m) = (-1)**m sqrt((2m + 1) / 4pi * (2m - 1)!! / (2m)!!) sin(theta)**m, factor by factor.
     start = np.full_like(x, math.sqrt(1 / (4 * math.pi)))
 

@@ -138,7 +138,7 @@ def _rel_entr(p: Any, q: Any) -> Any:
     near = both & (np.abs(safe_p - safe_q) < 0.5 * safe_q)
     # A logarithm near 0 keeps its digits.
     close = safe_p * np.log1p(np.where(near, (safe_p - safe_q) / safe_q, 0))
-    return np.where((p != p) | (q != q), np.nan, np.where(near, close, value)).astype(p.dtype)
+    return np.where((p != p) | (q != q), np.nan, np.where(near, close, value))
 
 
 @function
