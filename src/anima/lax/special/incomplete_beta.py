@@ -101,11 +101,11 @@ def _fraction(a: Any, b: Any, x: Any, lag: bool) -> Any:
         return c, d, value * (c * d), abs(c * d - 1) <= tolerance
 
     def step(n: Any, *state: Any) -> tuple[tuple[Any, ...], Any]:
-        c, d, value, done = advanced(n, *state[:3], b)
+        c, d, value, done = advanced(n, state[0], state[1], state[2], b)
         if not lag:
             return (c, d, value), done
         # For whole `b` the fraction ends, but its derivatives do not: a neighbour tells when they have converged.
-        near = advanced(n, *state[3:], 1, floor(b) + 0.5)
+        near = advanced(n, state[3], state[4], 1, floor(b) + 0.5)
         return (c, d, value, *near[:2]), near[3]
 
     start = (one, first, first)

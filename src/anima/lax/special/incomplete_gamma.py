@@ -137,12 +137,12 @@ def _fraction(p: _Point, a: Any, lag: bool) -> Any:
         return c, d, abs(c * d - 1) <= tolerance
 
     def step(n: Any, *state: Any) -> tuple[tuple[Any, ...], Any]:
-        c, d, done = advanced(n, *state[:2], a)
+        c, d, done = advanced(n, state[0], state[1], a)
         value = state[2] * (c * d)
         if not lag:
             return (c, d, value), done
         # For whole `a` the fraction ends, but its derivatives do not: a neighbour tells when they have converged.
-        near = advanced(n, *state[3:], floor(a) + 0.5)
+        near = advanced(n, state[3], state[4], floor(a) + 0.5)
         return (c, d, value, *near[:2]), near[2]
 
     large = where(active, 1 / tolerance**4, x)
