@@ -20,6 +20,7 @@ from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
+from tests.peers.special_differences import SPECIAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
@@ -29,6 +30,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LAX_CHECKS,
     **OPERATION_CHECKS,
     **SHARD_MAP_CHECKS,
+    **SPECIAL_CHECKS,
 }
 
 
