@@ -575,33 +575,6 @@ def custom_vmap_types(run_python, tmp_path) -> None:
         anima.vmap(mapped_sine(anima, rule))(x, x)
 
 
-@difference("jet")
-def taylor_mode(run_python, tmp_path) -> None:
-    for lib, known in ((jax, False), (anima, True)):
-        jet = importlib.import_module(f"{lib.__name__}.experimental.jet").jet
-        programs = (
-            lambda x, lib=lib: lib.lax.cond(x > 0, lib.numpy.sin, lib.numpy.cos, x),
-            lambda x, lib=lib: lib.nn.relu(x),
-            lambda x, lib=lib: lib.lax.lgamma(x),
-        )
-        for program in programs:
-            if known:
-                assert len(jet(program, (1.5,), ((1.0, 0.0),))[1]) == 2
-            else:
-                with pytest.raises((KeyError, jax.errors.UnexpectedTracerError)):
-                    jet(program, (1.5,), ((1.0, 0.0),))
-        tree = lambda: jet(lambda d: d["a"], ({"a": 1.0},), ({"a": [1.0]},))
-        integer = lambda: jet(lambda n: n * 2.0, (3,), ((1.0,),))
-        if known:
-            assert float(tree()[1][0]) == 1
-            with pytest.raises(TypeError, match="float0"):
-                integer()
-        else:
-            assert float(integer()[1][0]) == 2
-            with pytest.raises(ValueError):
-                tree()
-
-
 def test_every_row_has_a_check_and_every_check_a_row() -> None:
     assert sorted(documented()) == sorted(CHECKS)
 
