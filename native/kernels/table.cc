@@ -9,10 +9,11 @@ namespace anima::kernels {
 
 // Each ends with an entry without a name.
 extern const Kernel kScanKernels[];
+extern const Kernel kCholeskyKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels};
 
 }  // namespace
 

@@ -117,6 +117,7 @@ _ON_DEMAND = (
     "flatten_util",
     "nn",
     "random",
+    "scipy",
     "sharding",
     "stages",
     "typing",

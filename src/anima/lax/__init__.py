@@ -3,7 +3,9 @@
 Invariant: a name is public by being imported here as itself, and only by that.
 """
 
+import importlib as _importlib
 from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 from anima.lax.accuracy import (
     AccuracyMode as AccuracyMode,
@@ -419,3 +421,16 @@ from anima.lax.windows import (
 __all__ = [
     name for name, value in list(globals().items()) if name[0] != "_" and not isinstance(value, _ModuleType)
 ]
+
+# Loaded when first asked for: not every program uses them.
+_ON_DEMAND = ("linalg",)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _importlib.import_module(f"anima.lax.{name}")
+    raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_ON_DEMAND})

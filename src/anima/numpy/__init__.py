@@ -10,13 +10,15 @@ tracers their methods.
 
 from __future__ import annotations
 
+import importlib as _importlib
+from typing import Any as _Any
+
 from anima.dtypes import (
     isdtype as isdtype,
     issubdtype as issubdtype,
     promote_types as promote_types,
     result_type as result_type,
 )
-from anima.numpy import linalg as linalg
 from anima.numpy.arithmetic import (
     abs as abs,
     absolute as absolute,
@@ -486,3 +488,16 @@ from anima.numpy.windows import (
 )
 
 _install_methods()
+
+# Loaded when first asked for: not every program uses them.
+_ON_DEMAND = ("linalg",)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        return _importlib.import_module(f"anima.numpy.{name}")
+    raise AttributeError(f"module 'anima.numpy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND})
