@@ -10,10 +10,11 @@ namespace anima::kernels {
 // Each ends with an entry without a name.
 extern const Kernel kScanKernels[];
 extern const Kernel kCholeskyKernels[];
+extern const Kernel kTriangularKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels};
 
 }  // namespace
 

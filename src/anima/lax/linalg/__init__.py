@@ -4,3 +4,14 @@ Invariant: a name is public by being imported here as itself. Matrices are the l
 before them are a stack of matrices, each treated by itself. On CPU devices LAPACK does the work, by the kernels of
 `native/linalg`.
 """
+
+from anima.lax.linalg.cholesky import (
+    cholesky as cholesky,
+    cholesky_p as cholesky_p,
+    cholesky_update as cholesky_update,
+    cholesky_update_p as cholesky_update_p,
+)
+from anima.lax.linalg.triangular import (
+    triangular_solve as triangular_solve,
+    triangular_solve_p as triangular_solve_p,
+)

@@ -1,0 +1,168 @@
+"""Stacks of matrices: what the operations of this package and their derivatives have in common.
+
+Invariant: matrices are the last two dimensions; all dimensions before them are equal among operands. Products here are as exact
+as the dtype allows, since factorisations lose accuracy to coarse ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import dtypes
+from anima.core.aval import ShapedArray
+from anima.core.primitive import Primitive, Zero
+from anima.core.trace import aval_of
+from anima.interpreters.batch import Axis, to_axis
+from anima.lax.arithmetic import add, mul
+from anima.lax.compare import eq, ge
+from anima.lax.complex_parts import conj
+from anima.lax.contraction import batch_matmul
+from anima.lax.convert import convert_element_type
+from anima.lax.create import broadcasted_iota, full_like
+from anima.lax.declare import FLOAT, FLOAT8, INEXACT, SharedRule, check_dtype
+from anima.lax.gathering import GatherDimensionNumbers, gather
+from anima.lax.precision import Precision
+from anima.lax.selection import select
+from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, shape_of, squeeze, transpose
+from anima.lowering.module import Context, Value
+
+# Floats that neither LAPACK nor XLA's factorisations know: they are computed as float32.
+NARROW = (*FLOAT8, "bfloat16", "float16")
+# The others.
+REAL = tuple(name for name in FLOAT if name not in NARROW)
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def check_matrix(
+    name: str, aval: ShapedArray, which: str, accepted: tuple[str, ...] = INEXACT, square: bool = False
+) -> None:
+    """Raise unless `aval`, the argument `which` of the function `name`, is that of a stack of matrices.
+
+    Raises:
+      TypeError: it has another dtype or too few dimensions. ValueError: the matrices should be square and are not.
+    """
+    check_dtype(name, aval, accepted, which)
+    if aval.ndim < 2:
+        raise TypeError(f"{name}: {which} must have at least 2 dimensions, got shape {aval.shape}")
+    if square and aval.shape[-1] != aval.shape[-2]:
+        raise ValueError(f"{name}: {which} must be a stack of square matrices, got shape {aval.shape}")
+
+
+def check_vectors(name: str, aval: ShapedArray, which: str, accepted: tuple[str, ...] = INEXACT) -> None:
+    """Raise TypeError unless `aval`, the argument `which` of the function `name`, is that of a stack of vectors."""
+    check_dtype(name, aval, accepted, which)
+    if aval.ndim < 1:
+        raise TypeError(f"{name}: {which} must have at least 1 dimension, got a scalar")
+
+
+def check_batch(name: str, **avals: tuple[ShapedArray, int]) -> tuple[int, ...]:
+    """The common shape of the stacks: all dimensions but the last ones, whose number is given with each aval.
+
+    Raises:
+      TypeError: they differ in number or size.
+    """
+    stacks = {which: aval.shape[: aval.ndim - last] for which, (aval, last) in avals.items()}
+    first = next(iter(stacks.values()))
+    for which, stack in stacks.items():
+        if stack != first:
+            shapes = ", ".join(f"{w}: {aval.shape}" for w, (aval, _) in avals.items())
+            raise TypeError(
+                f"{name}: arguments must be stacks of one shape, got {shapes}; broadcast {which} to the others"
+            )
+    return first
+
+
+# --- parts and products -----------------------------------------------------------------------
+
+
+def mt(x: Any) -> Any:
+    """The transposes."""
+    rank = len(shape_of(x))
+    return transpose(x, (*range(rank - 2), rank - 1, rank - 2))
+
+
+def conjugated(x: Any) -> Any:
+    """The complex conjugate; a real array is its own."""
+    return conj(x) if dtypes.is_complex(dtype_of(x)) else x
+
+
+def ct(x: Any) -> Any:
+    """The conjugate transposes."""
+    return mt(conjugated(x))
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """The products."""
+    return batch_matmul(x, y, Precision.HIGHEST)
+
+
+def matvec(x: Any, y: Any) -> Any:
+    """The products with vectors."""
+    rank = len(shape_of(y))
+    return squeeze(matmul(x, expand_dims(y, (rank,))), (rank,))
+
+
+def with_columns(x: Any, columns: Any) -> Any:
+    """The matrices with their columns multiplied by the elements of vectors."""
+    rank = len(shape_of(x))
+    return mul(x, broadcast_in_dim(columns, shape_of(x), (*range(rank - 2), rank - 1)))
+
+
+def eye(like: Any, rows: int, columns: int) -> Any:
+    """Identity matrices, or their first rows or columns, in a stack of the shape and dtype of that of `like`."""
+    shape = (*shape_of(like)[:-2], rows, columns)
+    on = eq(broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1))
+    return convert_element_type(on, dtype_of(like))
+
+
+def _below(shape: Sequence[int], offset: int) -> Any:
+    """Whether an element lies on the diagonal of this offset or below it."""
+    rows = broadcasted_iota(np.int32, shape, len(shape) - 2)
+    columns = broadcasted_iota(np.int32, shape, len(shape) - 1)
+    return ge(add(rows, np.int32(offset)), columns)
+
+
+def triangle(x: Any, *, lower: bool, offset: int = 0) -> Any:
+    """The elements on the diagonal of this offset and below it, or above it if not `lower`, and zeros."""
+    on = _below(shape_of(x), offset if lower else offset - 1)
+    zeros = full_like(x, 0)
+    return select(on, x, zeros) if lower else select(on, zeros, x)
+
+
+def permuted_rows(x: Any, places: Any) -> Any:
+    """The matrices with row `i` taken from row `places[i]`; the indices are a stack of vectors, and in bounds."""
+    shape = shape_of(x)
+    rank = len(shape)
+    batch = tuple(range(rank - 2))
+    numbers = GatherDimensionNumbers((rank - 1,), (rank - 2,), (rank - 2,), batch, batch)
+    indices = expand_dims(places, (rank - 1,))
+    sizes = (*[1] * (rank - 1), shape[-1])
+    return gather(x, indices, numbers, sizes, mode="promise_in_bounds")
+
+
+# --- rules ------------------------------------------------------------------------------------
+
+
+def _batch_first(
+    primitive: Primitive, axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+) -> tuple[Any, Any]:
+    outs = primitive.bind(*[to_axis(x, d, 0, axis.size) for x, d in zip(args, dims)], **params)
+    return outs, [0] * len(outs) if primitive.multiple_results else 0
+
+
+# The `batch` rule of an operation on stacks: the mapped axis is one more dimension of them.
+batch_first = SharedRule(_batch_first)
+
+
+def zeros_like_outputs(outs: Sequence[Any]) -> list[Zero]:
+    """The tangents of results that do not depend on anything smoothly."""
+    return [Zero(aval_of(out).tangent_aval()) for out in outs]
+
+
+def empty_results(ctx: Context) -> list[Value]:
+    """The results of a lowering rule, where all of them have no elements or are zeros."""
+    return [ctx.full(0, aval) for aval in ctx.out_avals]
