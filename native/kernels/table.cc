@@ -11,10 +11,11 @@ namespace anima::kernels {
 extern const Kernel kScanKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
+extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels};
 
 }  // namespace
 

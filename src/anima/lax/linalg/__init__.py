@@ -11,6 +11,12 @@ from anima.lax.linalg.cholesky import (
     cholesky_update as cholesky_update,
     cholesky_update_p as cholesky_update_p,
 )
+from anima.lax.linalg.lu import (
+    lu as lu,
+    lu_p as lu_p,
+    lu_pivots_to_permutation as lu_pivots_to_permutation,
+    lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
+)
 from anima.lax.linalg.triangular import (
     triangular_solve as triangular_solve,
     triangular_solve_p as triangular_solve_p,
