@@ -11,11 +11,12 @@ namespace anima::kernels {
 extern const Kernel kScanKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
+extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels, kHouseholderKernels};
 
 }  // namespace
 

@@ -11,12 +11,19 @@ from anima.lax.linalg.cholesky import (
     cholesky_update as cholesky_update,
     cholesky_update_p as cholesky_update_p,
 )
+from anima.lax.linalg.householder import (
+    householder_product as householder_product,
+    householder_product_p as householder_product_p,
+    ormqr as ormqr,
+    ormqr_p as ormqr_p,
+)
 from anima.lax.linalg.lu import (
     lu as lu,
     lu_p as lu_p,
     lu_pivots_to_permutation as lu_pivots_to_permutation,
     lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
 )
+from anima.lax.linalg.qr import qr as qr, qr_p as qr_p
 from anima.lax.linalg.triangular import (
     triangular_solve as triangular_solve,
     triangular_solve_p as triangular_solve_p,
