@@ -11,12 +11,13 @@ namespace anima::kernels {
 extern const Kernel kScanKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
+extern const Kernel kTridiagonalSolveKernels[];
 extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels, kHouseholderKernels};
+constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels, kHouseholderKernels, kTridiagonalSolveKernels};
 
 }  // namespace
 

@@ -23,8 +23,16 @@ from anima.lax.linalg.lu import (
     lu_pivots_to_permutation as lu_pivots_to_permutation,
     lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
 )
+from anima.lax.linalg.products import (
+    symmetric_product as symmetric_product,
+    symmetric_product_p as symmetric_product_p,
+)
 from anima.lax.linalg.qr import qr as qr, qr_p as qr_p
 from anima.lax.linalg.triangular import (
     triangular_solve as triangular_solve,
     triangular_solve_p as triangular_solve_p,
+)
+from anima.lax.linalg.tridiagonal_solve import (
+    tridiagonal_solve as tridiagonal_solve,
+    tridiagonal_solve_p as tridiagonal_solve_p,
 )
