@@ -147,13 +147,14 @@ transposed_lu_solve_p = declare(
 )
 
 
-def solve(a: Any, b: Any) -> Any:
-    """The solutions `x` of `a @ x == b` for stacks of square matrices of one shape and matrices `b`."""
-    factors, pivots = transposed_lu(a)
+def solve(a: Any, b: Any, factored: tuple[Any, Any] | None = None) -> Any:
+    """The solutions `x` of `a @ x == b` for stacks of square matrices of one shape and matrices `b`.
+
+    `factored`: what `transposed_lu` gives for `a`, where that is known.
+    """
+    factors, pivots = transposed_lu(a) if factored is None else factored
 
     def solver(transpose_a: bool) -> Any:
         return lambda _, b: transposed_lu_solve_p.bind(factors, pivots, b, transpose_a=transpose_a)
 
-    return custom_linear_solve(
-        lambda x: matmul(a, x), b, solve=solver(False), transpose_solve=solver(True)
-    )
+    return custom_linear_solve(lambda x: matmul(a, x), b, solve=solver(False), transpose_solve=solver(True))
