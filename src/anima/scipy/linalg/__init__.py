@@ -3,3 +3,36 @@
 Invariant: a name is public by being imported here as itself. Matrices are the last two dimensions of an array; where SciPy
 takes a single matrix, these functions also take a stack of them.
 """
+
+from anima.scipy.linalg.matrices import (
+    block_diag as block_diag,
+    circulant as circulant,
+    companion as companion,
+    convolution_matrix as convolution_matrix,
+    dft as dft,
+    fiedler as fiedler,
+    fiedler_companion as fiedler_companion,
+    hadamard as hadamard,
+    hankel as hankel,
+    helmert as helmert,
+    hilbert as hilbert,
+    invhilbert as invhilbert,
+    invpascal as invpascal,
+    leslie as leslie,
+    pascal as pascal,
+    toeplitz as toeplitz,
+)
+from anima.scipy.linalg.solving import (
+    cho_factor as cho_factor,
+    cho_solve as cho_solve,
+    cholesky as cholesky,
+    det as det,
+    inv as inv,
+    lu as lu,
+    lu_factor as lu_factor,
+    lu_solve as lu_solve,
+    qr as qr,
+    qr_multiply as qr_multiply,
+    solve as solve,
+    solve_triangular as solve_triangular,
+)
