@@ -96,8 +96,8 @@ template <typename T>
 void update(T* r, T* w, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     T* row = r + i * n;
-    const T length = std::copysign(std::hypot(row[i], w[i]), row[i]);
-    if (length == 0) continue;
+    if (w[i] == 0) continue;
+    const T length = std::hypot(row[i], w[i]);
     const T c = row[i] / length, s = w[i] / length;
     for (int64_t j = i; j < n; ++j) {
       const T turned = c * row[j] + s * w[j];

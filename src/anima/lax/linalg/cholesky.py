@@ -14,8 +14,8 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import instantiate
-from anima.lax.arithmetic import add, div, mul, neg, sub
-from anima.lax.compare import eq, ge, gt, lt
+from anima.lax.arithmetic import add, div, mul, sub
+from anima.lax.compare import eq, ge, gt
 from anima.lax.control.looping import fori_loop
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import FLOAT, declare, lowered_by, operand, same_dtypes, widening
@@ -37,7 +37,7 @@ from anima.lax.operands import typed_scalar
 from anima.lax.powers import sqrt
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, shape_of
-from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim, index_in_dim
+from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim
 from anima.lowering.module import Context, Value
 from anima.runtime.kernels import call_kernel
 from anima.runtime.lapack import call_lapack
@@ -145,17 +145,15 @@ def _rotated(r: Any, w: Any) -> Any:
         d = dynamic_index_in_dim(row, i, rank - 2)
         first = dynamic_index_in_dim(w, i, rank - 2)
         length = sqrt(add(mul(d, d), mul(first, first)))
-        signed = select(lt(d, zero), neg(length), length)
-        safe = eq(length, zero)
-        scale = select(safe, full_like(d, 1), signed)
-        c = broadcast_in_dim(select(safe, full_like(d, 1), div(d, scale)), shape_of(row), range(rank - 1))
+        idle = eq(first, full_like(first, 0))
+        scale = select(idle, full_like(d, 1), length)
+        c = broadcast_in_dim(select(idle, full_like(d, 1), div(d, scale)), shape_of(row), range(rank - 1))
         s = broadcast_in_dim(div(first, scale), shape_of(row), range(rank - 1))
         turned = add(mul(c, row), mul(s, w))
         rest = sub(mul(c, w), mul(s, row))
         row = select(ge(places, i), turned, row)
         return dynamic_update_index_in_dim(r, row, i, rank - 2), select(gt(places, i), rest, w)
 
-    zero = full_like(index_in_dim(w, 0, rank - 2), 0)
     return fori_loop(0, n, step, (r, w))[0]
 
 
