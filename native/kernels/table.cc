@@ -9,15 +9,19 @@ namespace anima::kernels {
 
 // Each ends with an entry without a name.
 extern const Kernel kScanKernels[];
+extern const Kernel kSortKernels[];
+extern const Kernel kTopKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
-extern const Kernel kTridiagonalSolveKernels[];
-extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
+extern const Kernel kHouseholderKernels[];
+extern const Kernel kTridiagonalSolveKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels, kLuKernels, kHouseholderKernels, kTridiagonalSolveKernels};
+constexpr const Kernel* kLists[] = {
+    kScanKernels,       kSortKernels, kTopKernels,         kCholeskyKernels,
+    kTriangularKernels, kLuKernels,   kHouseholderKernels, kTridiagonalSolveKernels};
 
 }  // namespace
 

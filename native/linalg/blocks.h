@@ -64,7 +64,8 @@ void divide(const T* a, int64_t a_stride, int n, T* b, int64_t b_stride, int col
   if (Kind == Triangle::kUnitLower) {
     gemm<T>('N', 'N', rest, columns, first, T(-1), a + first, ld_a, b, ld_b, T(1), b + first, ld_b);
   } else {
-    gemm<T>('C', 'N', rest, columns, first, T(-1), a + first * a_stride, ld_a, b, ld_b, T(1), b + first, ld_b);
+    gemm<T>('C', 'N', rest, columns, first, T(-1), a + first * a_stride, ld_a, b, ld_b, T(1), b + first,
+            ld_b);
   }
   divide<Kind>(a + first * (a_stride + 1), a_stride, rest, b + first, b_stride, columns, workspace);
 }

@@ -56,7 +56,8 @@ bool factor_upper(T* a, int64_t stride, int n, T* workspace) {
   return factor_upper(below, stride, rest, workspace);
 }
 
-// The lower triangle of the mean of `a` and its adjoint, by square blocks, since one of both is read by columns.
+// The lower triangle of the mean of `a` and its adjoint, by square blocks, since one of both is read by
+// columns.
 template <typename T>
 void average(const T* a, T* to, int64_t n) {
   constexpr int64_t kBlock = 16;
@@ -152,5 +153,7 @@ void cholesky(const Call& call) {
 }  // namespace anima::linalg
 
 namespace anima::kernels {
-extern const Kernel kCholeskyKernels[] = {kernel<linalg::cholesky>("anima_cholesky"), kernel<linalg::cholesky_update>("anima_cholesky_update"), {nullptr, nullptr}};
+extern const Kernel kCholeskyKernels[] = {kernel<linalg::cholesky>("anima_cholesky"),
+                                          kernel<linalg::cholesky_update>("anima_cholesky_update"),
+                                          {nullptr, nullptr}};
 }

@@ -15,8 +15,7 @@ namespace {
 template <typename T>
 const Function<void(int*, T*, int*, int*, int*, int*, int*)> laswp{routine<T>("laswp")};
 template <typename T>
-const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{
-    routine<T>("trsm")};
+const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{routine<T>("trsm")};
 template <typename T>
 const Function<void(char*, char*, char*, int*, T*, int*, T*, int*)> trsv{routine<T>("trsv")};
 
@@ -99,7 +98,8 @@ void solve_triangle(char uplo, bool transpose, const T* a, int n, T* x, int colu
 
 template <typename T>
 void exchange(T* x, int i, int j, int columns) {
-  if (i != j) std::swap_ranges(x + int64_t{i} * columns, x + int64_t{i + 1} * columns, x + int64_t{j} * columns);
+  if (i != j)
+    std::swap_ranges(x + int64_t{i} * columns, x + int64_t{i + 1} * columns, x + int64_t{j} * columns);
 }
 
 // p a^T = l u, so a = u^T l^T p and a^T = p^T l u. `x` holds the right-hand side and becomes the solution.
