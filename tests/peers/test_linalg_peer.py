@@ -126,6 +126,7 @@ GRADIENTS: dict[str, tuple[Callable[[Any, Any], Any], np.ndarray]] = {
     "wide lu": (lambda lib, x: lib.lax.linalg.lu(x)[0], WIDE),
     "tall lu": (lambda lib, x: lib.lax.linalg.lu(x)[0], TALL),
     "q": (lambda lib, x: lib.lax.linalg.qr(x, full_matrices=False)[0], TALL),
+    "q with all columns": (lambda lib, x: lib.lax.linalg.qr(x)[0][:, 2:] ** 3, TALL),
     "r": (lambda lib, x: lib.lax.linalg.qr(x)[1], A),
     "triangular_solve": (lambda lib, x: lib.lax.linalg.triangular_solve(x, B.T), A),
     "tridiagonal_solve": (lambda lib, x: lib.lax.linalg.tridiagonal_solve(x, x + 4, x, TALL[:3]), TAUS),
