@@ -11,10 +11,15 @@ namespace anima::kernels {
 extern const Kernel kScanKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
+extern const Kernel kEigenKernels[];
+extern const Kernel kSchurKernels[];
+extern const Kernel kSvdKernels[];
+extern const Kernel kTridiagonalKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kCholeskyKernels, kTriangularKernels};
+constexpr const Kernel* kLists[] = {kScanKernels,  kCholeskyKernels, kTriangularKernels, kEigenKernels,
+                                    kSchurKernels, kSvdKernels,      kTridiagonalKernels};
 
 }  // namespace
 

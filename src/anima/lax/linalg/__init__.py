@@ -5,11 +5,36 @@ before them are a stack of matrices, each treated by itself. On CPU devices LAPA
 `native/linalg`.
 """
 
+from anima.lax.linalg.banded import (
+    tridiagonal_solve as tridiagonal_solve,
+    tridiagonal_solve_p as tridiagonal_solve_p,
+)
 from anima.lax.linalg.cholesky import (
     cholesky as cholesky,
     cholesky_p as cholesky_p,
     cholesky_update as cholesky_update,
     cholesky_update_p as cholesky_update_p,
+)
+from anima.lax.linalg.eigen import (
+    EighImplementation as EighImplementation,
+    eigh as eigh,
+    eigh_p as eigh_p,
+    tridiagonal as tridiagonal,
+    tridiagonal_p as tridiagonal_p,
+)
+from anima.lax.linalg.general import (
+    EigImplementation as EigImplementation,
+    eig as eig,
+    eig_p as eig_p,
+    hessenberg as hessenberg,
+    hessenberg_p as hessenberg_p,
+    schur as schur,
+    schur_p as schur_p,
+)
+from anima.lax.linalg.singular import (
+    SvdAlgorithm as SvdAlgorithm,
+    svd as svd,
+    svd_p as svd_p,
 )
 from anima.lax.linalg.triangular import (
     triangular_solve as triangular_solve,
