@@ -15,11 +15,12 @@ extern const Kernel kEigenKernels[];
 extern const Kernel kSchurKernels[];
 extern const Kernel kSvdKernels[];
 extern const Kernel kTridiagonalKernels[];
+extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels,  kCholeskyKernels, kTriangularKernels, kEigenKernels,
-                                    kSchurKernels, kSvdKernels,      kTridiagonalKernels};
+constexpr const Kernel* kLists[] = {kScanKernels,  kCholeskyKernels, kTriangularKernels,  kEigenKernels,
+                                    kSchurKernels, kSvdKernels,      kTridiagonalKernels, kLuKernels};
 
 }  // namespace
 

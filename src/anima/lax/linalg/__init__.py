@@ -31,6 +31,12 @@ from anima.lax.linalg.general import (
     schur as schur,
     schur_p as schur_p,
 )
+from anima.lax.linalg.lu import (
+    lu as lu,
+    lu_p as lu_p,
+    lu_pivots_to_permutation as lu_pivots_to_permutation,
+    lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
+)
 from anima.lax.linalg.singular import (
     SvdAlgorithm as SvdAlgorithm,
     svd as svd,

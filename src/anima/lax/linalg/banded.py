@@ -50,8 +50,8 @@ def _lower(ctx: Context, dl: Value, d: Value, du: Value, b: Value, *, perturb_si
         attributes = {"perturb_singular": perturb_singular}
         return on_host(ctx, "anima_tridiagonal_solve", operands, outs, attributes)[0]
     if perturb_singular:
-        return by_plugin(ctx, "cu_tridiagonal_solve_perturbed", operands, outs, "vvvm->m")[0]
-    return by_plugin(ctx, "cusparse_gtsv2_ffi", operands, outs, "vvvm->m", aliases={0: 3})[0]
+        return by_plugin(ctx, "cu_tridiagonal_solve_perturbed", operands, outs, ({3}, {0}))[0]
+    return by_plugin(ctx, "cusparse_gtsv2_ffi", operands, outs, ({3}, {0}), in_place={0: 3})[0]
 
 
 def _moved(x: Any, by: int, axis: int) -> Any:

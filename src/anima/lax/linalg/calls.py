@@ -6,24 +6,24 @@ A matrix without a result has NaN for it, on every platform.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.aval import AbstractValue
 from anima.lax.compare import eq
 from anima.lax.create import full_like
 from anima.lax.declare import COMPLEX, lowered_by
-from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, shape_of
+from anima.lax.linalg.cuda import call_cuda
+from anima.lax.linalg.matrices import where_succeeded
 from anima.lowering.module import Context, Value
 from anima.runtime.lapack import call_lapack
+from anima.runtime.plugins import has_cuda_kernels
 
 # LAPACK's dtypes, and two that are computed as float32.
 SPECTRAL = ("bfloat16", "float16", "float32", "float64", *COMPLEX)
 NARROW = ("bfloat16", "float16")
-INFO = np.dtype(np.int32)
 
 
 def on_host(
@@ -58,61 +58,34 @@ def by_plugin(
     target: str,
     operands: Sequence[Value],
     results: Sequence[AbstractValue],
-    kinds: str,
-    attributes: str = "",
-    aliases: Mapping[int, int] | None = None,
+    columns: tuple[Collection[int], Collection[int]],
+    attributes: Mapping[str, bool | str | np.uint8] | None = None,
+    in_place: Mapping[int, int] | None = None,
 ) -> list[Value]:
-    """Emit a call of a solver that the plugin brings.
+    """Emit a call of a solver that the plugin for NVIDIA GPUs brings; the arguments are those of `call_cuda`.
 
-    Args:
-      kinds: a letter for each operand and, behind `->`, for each result: `m` for matrices stored by columns, `r` for
-        matrices stored by rows, `v` for other arrays.
-      attributes: the inside of the dictionary of the solver's parameters.
-      aliases: of results, which operand's memory each takes.
+    In a partitioned program each device works on the whole arrays.
+
+    Raises:
+      NotImplementedError: the solvers are not installed, or the program is one to be exported.
     """
-    given, wanted = kinds.split("->")
-    layouts = [
-        ", ".join([_layout(a, kind) for a, kind in zip(avals, side)])
-        for avals, side in (([v.aval for v in operands], given), (results, wanted))
-    ]
-    shared = ", ".join(
-        f"#stablehlo.output_operand_alias<output_tuple_indices = [{out if len(results) > 1 else ''}], "
-        f"operand_index = {place}, operand_tuple_indices = []>"
-        for out, place in (aliases or {}).items()
-    )
-    batch = len(operands[-1].shape) - (2 if given[-1] in "mr" else 1)
-    attrs = (
-        f'call_target_name = "{target}", api_version = 4 : i32, backend_config = {{{attributes}}}, '
-        f'mhlo.frontend_attributes = {{num_batch_dims = "{batch}"}}, '
-        f"operand_layouts = [{layouts[0]}], result_layouts = [{layouts[1]}], output_operand_aliases = [{shared}]"
-    )
-    return ctx.ops("stablehlo.custom_call", operands, results, attrs)
-
-
-def _layout(aval: AbstractValue, kind: str) -> str:
-    assert isinstance(aval, ShapedArray)
-    order = list(reversed(range(aval.ndim)))
-    if kind == "m":
-        order[:2] = [order[1], order[0]]
-    text = f"[{', '.join(map(str, order))}]" if order else ""
-    return f"dense<{text}> : tensor<{aval.ndim}xindex>"
+    if not has_cuda_kernels():
+        raise NotImplementedError(
+            f"{target}: the solvers for CUDA devices are not installed: pip install jax-cuda13-plugin"
+        )
+    if ctx.module.exported:
+        raise NotImplementedError(
+            f"{target}: it is a solver of an installed package, so the program cannot be exported"
+        )
+    return call_cuda(ctx, target, operands, results, attributes, columns=columns, in_place=in_place)
 
 
 def nan_unless_zero(ctx: Context, info: Value, values: Sequence[Value]) -> list[Value]:
     """The results of a solver, NaN for each matrix for which it reports another status than 0."""
 
-    def mark(info: object, *values: object) -> list[object]:
+    def mark(info: Any, *values: Any) -> list[Any]:
         good = eq(info, full_like(info, 0))
-        rank = len(shape_of(info))
-        return [
-            select(broadcast_in_dim(good, shape_of(x), tuple(range(rank))), x, full_like(x, math.nan))
-            for x in values
-        ]
+        return [where_succeeded(good, x) for x in values]
 
     out: list[Value] = lowered_by(mark)(ctx, info, *values)
     return out
-
-
-def status_of(stack: Sequence[int]) -> ShapedArray:
-    """The aval of the status that a solver reports, for a stack of matrices."""
-    return ShapedArray(tuple(stack), INFO)

@@ -24,7 +24,8 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
 from anima.lax.joining import pad_p
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host, status_of
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.matrices import batch_first, check_matrix, ct, eye, matmul
 from anima.lax.reductions import reduce_sum
 from anima.lax.selection import select
@@ -162,11 +163,15 @@ def _eigh_by_plugin(
     vectors: bool,
 ) -> list[Value]:
     code = {None: 0, EighImplementation.QR: 1, EighImplementation.JACOBI: 2}[algorithm]
-    stack, n = x.shape[:-2], x.shape[-1]
-    values = ShapedArray((*stack, n), dtypes.to_real_dtype(x.dtype))
-    attributes = f"algorithm = {code} : ui8, lower = {str(lower).lower()}"
+    values = ShapedArray((*x.shape[:-2], x.shape[-1]), dtypes.to_real_dtype(x.dtype))
     outs = by_plugin(
-        ctx, "cusolver_syevd_ffi", [x], [x.aval, values, status_of(stack)], "m->mvv", attributes, {0: 0}
+        ctx,
+        "cusolver_syevd_ffi",
+        [x],
+        [x.aval, values, call_status(x.aval)],
+        ({0}, {0}),
+        {"algorithm": np.uint8(code), "lower": lower},
+        {0: 0},
     )
     v, w = nan_unless_zero(ctx, outs[2], outs[:2])
     kept = [v, w] if vectors else [w]
@@ -306,9 +311,8 @@ def _tridiagonal_lower(ctx: Context, a: Value, *, lower: bool) -> list[Value]:
         return [ctx.full(0, out) for out in outs]
     if ctx.module.platform != "cuda":
         return on_host(ctx, "anima_tridiagonal", [a], outs, {"lower": lower})
-    results = [*outs, status_of(a.shape[:-2])]
-    attributes = f"lower = {str(lower).lower()}"
-    *found, info = by_plugin(ctx, "cusolver_sytrd_ffi", [a], results, "m->mvvvv", attributes, {0: 0})
+    results = [*outs, call_status(a.aval)]
+    *found, info = by_plugin(ctx, "cusolver_sytrd_ffi", [a], results, ({0}, {0}), {"lower": lower}, {0: 0})
     return nan_unless_zero(ctx, info, found)
 
 

@@ -25,7 +25,8 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
 from anima.lax.joining import pad_p
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host, status_of
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.eigen import beside, diagonal, differences, off_diagonal_reciprocals
 from anima.lax.linalg.matrices import batch_first, check_matrix, ct, matmul, with_columns
 from anima.lax.linalg.systems import solve_square
@@ -89,17 +90,17 @@ def _eig_by_plugin(
             "eig: the implementation by cuSOLVER is not available; use LAPACK, which runs on the host, or MAGMA"
         )
     magma = {None: "auto", EigImplementation.LAPACK: "off", EigImplementation.MAGMA: "on"}[implementation]
-    flags = ", ".join(f"{side} = {str(wanted).lower()}" for side, wanted in sides.items())
-    left, right = flags.split(", ")
-    attributes = f'{left}, magma = "{magma}", {right}'
-    stack, n = x.shape[:-2], x.shape[-1]
     is_complex = dtypes.is_complex(x.dtype)
     vectors = ShapedArray(x.shape, dtypes.to_complex_dtype(x.dtype))
-    values = ShapedArray((*stack, n), x.dtype)
-    results = [*[values] * (1 if is_complex else 2), vectors, vectors, status_of(stack)]
-    kinds = "m->vmmv" if is_complex else "m->vvmmv"
-    target = "cuhybrid_eig_comp" if is_complex else "cuhybrid_eig_real"
-    *parts, vl, vr, info = by_plugin(ctx, target, [x], results, kinds, attributes)
+    values = [ShapedArray(x.shape[:-1], x.dtype)] * (1 if is_complex else 2)
+    *parts, vl, vr, info = by_plugin(
+        ctx,
+        "cuhybrid_eig_comp" if is_complex else "cuhybrid_eig_real",
+        [x],
+        [*values, vectors, vectors, call_status(x.aval)],
+        ({0}, {len(values), len(values) + 1}),
+        {"magma": magma, **sides},
+    )
     w = parts[0] if is_complex else lowered_by(complex)(ctx, *parts)
     kept = [w, *[v for v, wanted in zip((vl, vr), sides.values()) if wanted]]
     return nan_unless_zero(ctx, info, kept)

@@ -24,10 +24,11 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import FLOAT, FLOAT8, INEXACT, SharedRule, check_dtype
 from anima.lax.gathering import GatherDimensionNumbers, gather
+from anima.lax.joining import concatenate
 from anima.lax.precision import Precision
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, shape_of, squeeze, transpose
-from anima.lowering.module import Context, Value
+from anima.lax.slicing import slice
 
 # Floats that neither LAPACK nor XLA's factorisations know: they are computed as float32.
 NARROW = (*FLOAT8, "bfloat16", "float16")
@@ -115,7 +116,9 @@ def with_columns(x: Any, columns: Any) -> Any:
 def eye(like: Any, rows: int, columns: int) -> Any:
     """Identity matrices, or their first rows or columns, in a stack of the shape and dtype of that of `like`."""
     shape = (*shape_of(like)[:-2], rows, columns)
-    on = eq(broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1))
+    on = eq(
+        broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1)
+    )
     return convert_element_type(on, dtype_of(like))
 
 
@@ -133,6 +136,25 @@ def triangle(x: Any, *, lower: bool, offset: int = 0) -> Any:
     return select(on, x, zeros) if lower else select(on, zeros, x)
 
 
+def block(x: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
+    """The parts of the matrices from a first row and column up to, but not including, a last one."""
+    shape = shape_of(x)
+    if rows == (0, shape[-2]) and columns == (0, shape[-1]):
+        return x
+    stack = [0] * (len(shape) - 2)
+    return slice(x, (*stack, rows[0], columns[0]), (*shape[:-2], rows[1], columns[1]))
+
+
+def beside(*parts: Any) -> Any:
+    """The matrices next to each other."""
+    return parts[0] if len(parts) == 1 else concatenate(parts, len(shape_of(parts[0])) - 1)
+
+
+def above(*parts: Any) -> Any:
+    """The matrices one below the other."""
+    return parts[0] if len(parts) == 1 else concatenate(parts, len(shape_of(parts[0])) - 2)
+
+
 def permuted_rows(x: Any, places: Any) -> Any:
     """The matrices with row `i` taken from row `places[i]`; the indices are a stack of vectors, and in bounds."""
     shape = shape_of(x)
@@ -142,6 +164,13 @@ def permuted_rows(x: Any, places: Any) -> Any:
     indices = expand_dims(places, (rank - 1,))
     sizes = (*[1] * (rank - 1), shape[-1])
     return gather(x, indices, numbers, sizes, mode="promise_in_bounds")
+
+
+def where_succeeded(succeeded: Any, x: Any) -> Any:
+    """The matrices, filled with NaN where the boolean of the stack is false."""
+    rank = len(shape_of(x))
+    on = broadcast_in_dim(succeeded, shape_of(x), range(rank - 2))
+    return select(on, x, full_like(x, np.nan))
 
 
 # --- rules ------------------------------------------------------------------------------------
@@ -161,8 +190,3 @@ batch_first = SharedRule(_batch_first)
 def zeros_like_outputs(outs: Sequence[Any]) -> list[Zero]:
     """The tangents of results that do not depend on anything smoothly."""
     return [Zero(aval_of(out).tangent_aval()) for out in outs]
-
-
-def empty_results(ctx: Context) -> list[Value]:
-    """The results of a lowering rule, where all of them have no elements or are zeros."""
-    return [ctx.full(0, aval) for aval in ctx.out_avals]

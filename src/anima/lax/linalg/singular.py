@@ -7,6 +7,7 @@ those of the factors are not finite where some are equal, those of the values ar
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host, status_of
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.eigen import (
     check_subset,
     diagonal,
@@ -132,54 +134,77 @@ _JACOBI = 1024  # up to this size, its Jacobi iteration is quicker
 
 
 def _svd_by_plugin(ctx: Context, x: Value, full: bool, factors: bool, algorithm: SvdAlgorithm) -> list[Value]:
-    *stack, m, n = x.shape
+    m, n = x.shape[-2:]
     if algorithm is SvdAlgorithm.DEFAULT:
         algorithm = SvdAlgorithm.JACOBI if max(m, n) <= _JACOBI else SvdAlgorithm.QR
+    by = _by_iteration if algorithm is SvdAlgorithm.QR else _by_rotations
+    info, *found = by(ctx, x, full, factors, algorithm)
+    return nan_unless_zero(ctx, info, found)
+
+
+def _sides(x: Value, full: bool) -> tuple[ShapedArray, ShapedArray, ShapedArray]:
+    """The avals of the singular values, of the left factors and of the adjoints of the right ones."""
+    *stack, m, n = x.shape
     least = min(m, n)
-    values = ShapedArray((*stack, least), dtypes.to_real_dtype(x.dtype))
+    return (
+        ShapedArray((*stack, least), dtypes.to_real_dtype(x.dtype)),
+        ShapedArray((*stack, m, m if full else least), x.dtype),
+        ShapedArray((*stack, n if full else least, n), x.dtype),
+    )
 
-    def matrices(rows: int, columns: int) -> ShapedArray:
-        return ShapedArray((*stack, rows, columns), x.dtype)
 
-    attributes = f"compute_uv = {str(factors).lower()}, full_matrices = "
-    if algorithm is SvdAlgorithm.QR:
-        wide = m < n  # the routine takes tall matrices: stored by rows, ours is its transpose
-        sides = [matrices(m, m if full else least), matrices(n if full else least, n)]
-        if not wide:
-            results = [x.aval, values, *sides, status_of(stack)]
-        else:
-            results = [x.aval, values, *reversed(sides), status_of(stack)]
-        if not factors:
-            none = ShapedArray((), x.dtype)
-            results[2:4] = [none, none]
-        letter = ("r" if wide else "m") if factors else "v"
-        kinds = f"{'r' if wide else 'm'}->{'r' if wide else 'm'}v{letter * 2}v"
-        attributes += f"{str(full).lower()}, transposed = {str(wide).lower()}"
-        outs = by_plugin(ctx, "cusolver_gesvd_ffi", [x], results, kinds, attributes, {0: 0})
-        found = [outs[1], outs[3], outs[2]] if wide else outs[1:4]
-        return nan_unless_zero(ctx, outs[4], found[: 3 if factors else 1])
-    count = 1
-    for size in stack:
-        count *= size
-    square = full or (algorithm is SvdAlgorithm.JACOBI and count > 1 and max(m, n) <= _BATCHED)
-    results = [
-        x.aval, values, matrices(m, m if square else least), matrices(n, n if square else least), status_of(stack)
-    ]  # fmt: skip
-    target = "cusolver_gesvdj_ffi" if algorithm is SvdAlgorithm.JACOBI else "cusolver_gesvdp_ffi"
-    attributes += str(square).lower()
-    outs = by_plugin(ctx, target, [x], results, "m->mvmmv", attributes, {0: 0})
+def _by_iteration(ctx: Context, x: Value, full: bool, factors: bool, algorithm: SvdAlgorithm) -> list[Value]:
+    """The status of each matrix, singular values, and factors if wanted, by the implicit QR iteration."""
+    values, *sides = _sides(x, full)
+    # The solver takes tall matrices. A wide one stored by rows is a tall one, its transpose, stored by columns.
+    wide = x.shape[-2] < x.shape[-1]
+    places = {0, 2, 3} if factors else {0}
+    outs = by_plugin(
+        ctx,
+        "cusolver_gesvd_ffi",
+        [x],
+        [
+            x.aval,
+            values,
+            *((sides[::-1] if wide else sides) if factors else [ShapedArray((), x.dtype)] * 2),
+            call_status(x.aval),
+        ],
+        (set(), set()) if wide else ({0}, places),
+        {"compute_uv": factors, "full_matrices": full, "transposed": wide},
+        {0: 0},
+    )
+    u, v = (outs[3], outs[2]) if wide else (outs[2], outs[3])
+    return [outs[4], outs[1], *([u, v] if factors else [])]
+
+
+def _by_rotations(ctx: Context, x: Value, full: bool, factors: bool, algorithm: SvdAlgorithm) -> list[Value]:
+    """The same by Jacobi rotations or the polar decomposition: these solvers give the right factors, not their adjoints."""
+    *stack, m, n = x.shape
+    jacobi = algorithm is SvdAlgorithm.JACOBI
+    square = full or (jacobi and math.prod(stack) > 1 and max(m, n) <= _BATCHED)
+    values, u_aval, v_aval = _sides(x, square)
+    right = ShapedArray((*stack, *v_aval.shape[:-3:-1]), x.dtype)
+    outs = by_plugin(
+        ctx,
+        "cusolver_gesvdj_ffi" if jacobi else "cusolver_gesvdp_ffi",
+        [x],
+        [x.aval, values, u_aval, right, call_status(x.aval)],
+        ({0}, {0, 2, 3}),
+        {"compute_uv": factors, "full_matrices": square},
+        {0: 0},
+    )
     if not factors:
-        return nan_unless_zero(ctx, outs[4], [outs[1]])
+        return [outs[4], outs[1]]
 
     def finish(u: Any, v: Any) -> list[Any]:
         vh = ct(v)
         if full or not square:
             return [u, vh]
-        rank = len(shape_of(u))
+        rank, least = len(shape_of(u)), min(m, n)
         return [slice_in_dim(u, 0, least, axis=rank - 1), slice_in_dim(vh, 0, least, axis=rank - 2)]
 
-    u, vh = lowered_by(finish)(ctx, outs[2], outs[3])
-    return nan_unless_zero(ctx, outs[4], [outs[1], u, vh])
+    sides: list[Value] = lowered_by(finish)(ctx, outs[2], outs[3])
+    return [outs[4], outs[1], *sides]
 
 
 # --- derivatives ------------------------------------------------------------------------------

@@ -1,17 +1,21 @@
-"""Square systems of equations."""
+"""Square systems of equations, for derivatives that need them.
+
+Invariant: matrices of one stack meet right-hand sides of the same stack.
+"""
+
+from __future__ import annotations
 
 from typing import Any
 
-from anima.lax.arithmetic import div
-from anima.lax.convert import convert_element_type
-from anima.lax.create import full_like
-from anima.lax.linalg.matrices import ct, matmul, with_columns
-from anima.lax.linalg.singular import svd
-from anima.lax.shape import dtype_of
+from anima.lax.linalg.lu import lu
+from anima.lax.linalg.matrices import permuted_rows
+from anima.lax.linalg.triangular import triangular_solve
 
 
 def solve_square(a: Any, b: Any) -> Any:
-    """The solutions `x` of `a @ x == b`."""
-    u, s, vh = svd(a)
-    inv = matmul(with_columns(ct(vh), convert_element_type(div(full_like(s, 1), s), dtype_of(a))), ct(u))
-    return matmul(inv, b)
+    """The solutions `x` of `a @ x == b`, by LU factors."""
+    factors, _, permutation = lu(a)
+    y = triangular_solve(
+        factors, permuted_rows(b, permutation), left_side=True, lower=True, unit_diagonal=True
+    )
+    return triangular_solve(factors, y, left_side=True, lower=False)
