@@ -17,7 +17,9 @@ from tests.lax.samples import C64, F32, Sample, complexes, floats
 FAR = np.diag([-3.0, 0.5, 2.0, 4.0])  # eigenvalues far from each other
 REAL = (FAR + floats((4, 4)) / 4).astype(F32)
 COMPLEX = (FAR + complexes((4, 4)) / 4).astype(C64)
-TURNING = np.array([[1.0, 2.0, 0.0], [-2.0, 1.5, 0.5], [0.25, 0.5, -2.0]], F32)  # a pair of complex eigenvalues
+TURNING = np.array(
+    [[1.0, 2.0, 0.0], [-2.0, 1.5, 0.5], [0.25, 0.5, -2.0]], F32
+)  # a pair of complex eigenvalues
 TALL = (np.eye(4, 3) * [5.0, 3.0, 1.5] + floats((4, 3)) / 4).astype(F32)
 
 
@@ -104,7 +106,9 @@ def eig_oracle(x: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def eig_parts(x: Any) -> tuple[Any, ...]:
     w, u, v = lax.linalg.eig(x, enable_eigvec_derivs=True)
-    order = lax.sort((lax.round(lax.real(w) * 64), lax.imag(w), lax.iota(np.int32, w.shape[0])), num_keys=2)[2]
+    order = lax.sort((lax.round(lax.real(w) * 64), lax.imag(w), lax.iota(np.int32, w.shape[0])), num_keys=2)[
+        2
+    ]
 
     def chosen(x: Any) -> Any:
         return lax.index_take(x, (order,), (x.ndim - 1,)) if x.ndim == 1 else lax.transpose(
@@ -239,7 +243,9 @@ SAMPLES = [
     ),
     Sample(
         primitive="eig",
-        call=lambda x: lax.linalg.eig(x, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0],
+        call=lambda x: lax.linalg.eig(x, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[
+            0
+        ],
         args=(np.stack([TURNING, TURNING.T * 2]),),
         oracle=on_arrays(np.linalg.eigvals),
         ulps=64,

@@ -6,6 +6,7 @@ the diagonal, so `dl[0]` and `du[n - 1]` stand for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from anima.core.aval import ShapedArray
@@ -15,7 +16,7 @@ from anima.interpreters.zeros import add as add_zeros, instantiate
 from anima.lax.arithmetic import add, mul, neg
 from anima.lax.declare import check_dtype, declare, is_linear, operand as as_operand, same_dtypes, widening
 from anima.lax.joining import pad_p
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, on_host
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, on_host
 from anima.lax.linalg.matrices import batch_first
 from anima.lax.shape import broadcast_in_dim, dtype_of, shape_of
 from anima.lowering.module import Context, Value
@@ -44,7 +45,7 @@ def _shape(
 
 def _lower(ctx: Context, dl: Value, d: Value, du: Value, b: Value, *, perturb_singular: bool) -> Value:
     operands, outs = [dl, d, du, b], ctx.out_avals
-    if b.aval.size == 0:  # type: ignore[attr-defined]
+    if is_empty(b.aval):
         return b
     if ctx.module.platform != "cuda":
         attributes = {"perturb_singular": perturb_singular}
@@ -61,12 +62,12 @@ def _moved(x: Any, by: int, axis: int) -> Any:
     return pad_p.bind(x, dtype_of(x).type(0), padding_config=tuple(config))
 
 
-def _times(dl: Any, d: Any, du: Any, x: Any) -> Any:
+def _times(bands: Sequence[Any], x: Any) -> Any:
     """The product with a tridiagonal matrix, of which bands may be symbolic zeros."""
     shape = shape_of(x)
     axis = len(shape) - 2
     total: Any = Zero(aval_of(x))
-    for values, by in ((dl, 1), (d, 0), (du, -1)):
+    for values, by in zip(bands, (1, 0, -1)):
         if type(values) is Zero:
             continue
         rows = x if by == 0 else _moved(x, by, axis)
@@ -77,7 +78,7 @@ def _times(dl: Any, d: Any, du: Any, x: Any) -> Any:
 def _jvp(primals: Any, tangents: Any, *, perturb_singular: bool) -> tuple[Any, Any]:
     *bands, b = primals
     x = tridiagonal_solve_p.bind(*bands, b, perturb_singular=perturb_singular)
-    change = _times(*tangents[:3], x)
+    change = _times(tangents[:3], x)
     if type(change) is Zero and type(tangents[3]) is Zero:
         return x, change
     right = instantiate(tangents[3])

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from anima.core.aval import AbstractValue
+from anima.core.aval import AbstractValue, array_aval
 from anima.lax.compare import eq
 from anima.lax.create import full_like
 from anima.lax.declare import COMPLEX, lowered_by
 from anima.lax.linalg.cuda import call_cuda
-from anima.lax.linalg.matrices import where_succeeded
+from anima.lax.selection import select
+from anima.lax.shape import broadcast_in_dim, shape_of
 from anima.lowering.module import Context, Value
 from anima.runtime.lapack import call_lapack
 from anima.runtime.plugins import has_cuda_kernels
@@ -84,8 +85,18 @@ def nan_unless_zero(ctx: Context, info: Value, values: Sequence[Value]) -> list[
     """The results of a solver, NaN for each matrix for which it reports another status than 0."""
 
     def mark(info: Any, *values: Any) -> list[Any]:
-        good = eq(info, full_like(info, 0))
-        return [where_succeeded(good, x) for x in values]
+        good, stack = eq(info, full_like(info, 0)), range(len(shape_of(info)))
+        return [select(broadcast_in_dim(good, shape_of(x), stack), x, full_like(x, np.nan)) for x in values]
 
     out: list[Value] = lowered_by(mark)(ctx, info, *values)
     return out
+
+
+def zeros(ctx: Context) -> list[Value]:
+    """The results of a lowering rule where they have no elements."""
+    return [ctx.full(0, array_aval(aval)) for aval in ctx.out_avals]
+
+
+def is_empty(*avals: AbstractValue) -> bool:
+    """Whether an array of one of these avals has no elements."""
+    return any([array_aval(aval).size == 0 for aval in avals])

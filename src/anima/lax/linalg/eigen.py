@@ -15,7 +15,7 @@ import numpy as np
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing
-from anima.core.trace import aval_of
+from anima.core.trace import shaped
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, sub
 from anima.lax.compare import eq
@@ -24,7 +24,7 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
 from anima.lax.joining import pad_p
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, nan_unless_zero, on_host, zeros
 from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.matrices import batch_first, check_matrix, ct, eye, matmul
 from anima.lax.reductions import reduce_sum
@@ -141,8 +141,8 @@ def _eigh_lower(
     **how: Any,
 ) -> list[Value]:
     outs = ctx.out_avals
-    if any([a.size == 0 for a in outs if isinstance(a, ShapedArray)]):
-        return [ctx.full(0, a) for a in outs]
+    if is_empty(*outs):
+        return zeros(ctx)
     platform = ctx.module.platform
     if platform == "cuda" and algorithm is not EighImplementation.QDWH:
         return _eigh_by_plugin(ctx, x, lower, subset_by_index, algorithm, compute_eigenvectors)
@@ -268,7 +268,7 @@ def eigh(
     [1. 3.]
     """
     x = _as_inexact(as_operand(x))
-    check_matrix("eigh", aval_of(x), "x", SPECTRAL, square=True)
+    check_matrix("eigh", shaped(x), "x", SPECTRAL, square=True)
     subset = check_subset("eigh", subset_by_index, shape_of(x)[-1])
     v, w = eigh_p.bind(
         hermitian(x) if symmetrize_input else x,
@@ -307,8 +307,8 @@ def _tridiagonal_shape(a: ShapedArray, *, lower: bool) -> list[ShapedArray]:
 
 def _tridiagonal_lower(ctx: Context, a: Value, *, lower: bool) -> list[Value]:
     outs = list(ctx.out_avals)
-    if a.aval.size == 0:  # type: ignore[attr-defined]
-        return [ctx.full(0, out) for out in outs]
+    if is_empty(a.aval):
+        return zeros(ctx)
     if ctx.module.platform != "cuda":
         return on_host(ctx, "anima_tridiagonal", [a], outs, {"lower": lower})
     results = [*outs, call_status(a.aval)]
@@ -366,8 +366,8 @@ def _dense(d: Any, e: Any) -> Any:
 
 
 def _bands_lower(ctx: Context, d: Value, e: Value, *, compute_eigenvectors: bool) -> list[Value]:
-    if d.aval.size == 0:  # type: ignore[attr-defined]
-        return [ctx.full(0, a) for a in ctx.out_avals]
+    if is_empty(d.aval):
+        return zeros(ctx)
     if ctx.module.platform == "cpu":
         return on_host(ctx, "anima_eigh_tridiagonal", [d, e], ctx.out_avals)
 

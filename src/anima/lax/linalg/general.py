@@ -16,6 +16,7 @@ import numpy as np
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing
+from anima.dtypes.requests import user_stack_level
 from anima.errors import MissingRuleError
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import abs, add, div, max, mul, neg, sub
@@ -25,7 +26,7 @@ from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
 from anima.lax.joining import pad_p
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, nan_unless_zero, on_host, zeros
 from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.eigen import beside, diagonal, differences, off_diagonal_reciprocals
 from anima.lax.linalg.matrices import batch_first, check_matrix, ct, matmul, with_columns
@@ -69,8 +70,8 @@ def _eig_lower(
     **how: Any,
 ) -> list[Value]:
     outs = ctx.out_avals
-    if x.aval.size == 0:  # type: ignore[attr-defined]
-        return [ctx.full(0, a) for a in outs]
+    if is_empty(x.aval):
+        return zeros(ctx)
     sides = {"left": compute_left_eigenvectors, "right": compute_right_eigenvectors}
     platform = ctx.module.platform
     if platform == "cuda":
@@ -226,7 +227,7 @@ def eig(
         warnings.warn(
             "eig: use_magma is deprecated; pass implementation=EigImplementation.MAGMA",
             DeprecationWarning,
-            stacklevel=dtypes.user_stack_level(),
+            stacklevel=user_stack_level(),
         )
         implementation = EigImplementation.MAGMA if use_magma else EigImplementation.LAPACK
     out: list[Any] = eig_p.bind(
@@ -249,8 +250,8 @@ def _schur_shape(x: ShapedArray, *, compute_schur_vectors: bool) -> list[ShapedA
 
 def _on_host_or_nothing(kernel: str) -> Callable[..., list[Value]]:
     def lower(ctx: Context, *operands: Value, **params: Any) -> list[Value]:
-        if operands[0].aval.size == 0:  # type: ignore[attr-defined]
-            return [ctx.full(0, a) for a in ctx.out_avals]
+        if is_empty(operands[0].aval):
+            return zeros(ctx)
         return on_host(ctx, kernel, operands, ctx.out_avals)
 
     return lower

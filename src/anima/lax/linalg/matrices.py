@@ -116,9 +116,7 @@ def with_columns(x: Any, columns: Any) -> Any:
 def eye(like: Any, rows: int, columns: int) -> Any:
     """Identity matrices, or their first rows or columns, in a stack of the shape and dtype of that of `like`."""
     shape = (*shape_of(like)[:-2], rows, columns)
-    on = eq(
-        broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1)
-    )
+    on = eq(broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1))
     return convert_element_type(on, dtype_of(like))
 
 
@@ -190,3 +188,4 @@ batch_first = SharedRule(_batch_first)
 def zeros_like_outputs(outs: Sequence[Any]) -> list[Zero]:
     """The tangents of results that do not depend on anything smoothly."""
     return [Zero(aval_of(out).tangent_aval()) for out in outs]
+

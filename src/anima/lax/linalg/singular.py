@@ -20,7 +20,7 @@ from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full_like
 from anima.lax.declare import declare, lowered_by, operand as as_operand, widening
-from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, nan_unless_zero, on_host
+from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, nan_unless_zero, on_host
 from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.eigen import (
     check_subset,
@@ -98,7 +98,7 @@ def _svd_lower(
 
         parts: list[Value] = lowered_by(part)(ctx, x)
         return parts
-    if x.aval.size == 0:  # type: ignore[attr-defined]
+    if is_empty(x.aval):
         return _of_nothing(ctx)
     platform = ctx.module.platform
     if platform == "cuda" and algorithm is not SvdAlgorithm.DIVIDE_AND_CONQUER:
@@ -116,7 +116,7 @@ def _of_nothing(ctx: Context) -> list[Value]:
     """The results for matrices without elements: their square factors are identities."""
 
     def make() -> list[Any]:
-        outs = []
+        outs: list[Any] = []
         for aval in ctx.out_avals:
             assert isinstance(aval, ShapedArray)
             shape = aval.shape
