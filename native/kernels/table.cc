@@ -15,12 +15,14 @@ extern const Kernel kEigenKernels[];
 extern const Kernel kSchurKernels[];
 extern const Kernel kSvdKernels[];
 extern const Kernel kTridiagonalKernels[];
+extern const Kernel kMatrixFunctionKernels[];
 extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels,  kCholeskyKernels, kTriangularKernels,  kEigenKernels,
-                                    kSchurKernels, kSvdKernels,      kTridiagonalKernels, kLuKernels};
+constexpr const Kernel* kLists[] = {kScanKernels,        kCholeskyKernels, kTriangularKernels,
+                                    kEigenKernels,       kSchurKernels,    kSvdKernels,
+                                    kTridiagonalKernels, kLuKernels,       kMatrixFunctionKernels};
 
 }  // namespace
 
