@@ -14,15 +14,24 @@ extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
 extern const Kernel kSchurKernels[];
 extern const Kernel kSvdKernels[];
-extern const Kernel kTridiagonalKernels[];
 extern const Kernel kMatrixFunctionKernels[];
+extern const Kernel kTridiagonalSolveKernels[];
+extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels,        kCholeskyKernels, kTriangularKernels,
-                                    kEigenKernels,       kSchurKernels,    kSvdKernels,
-                                    kTridiagonalKernels, kLuKernels,       kMatrixFunctionKernels};
+constexpr const Kernel* kLists[] = {kScanKernels,
+                                    kCholeskyKernels,
+                                    kTriangularKernels,
+                                    kEigenKernels,
+                                    kSchurKernels,
+                                    kSvdKernels,
+                                    
+                                    kMatrixFunctionKernels,
+                                    kTridiagonalSolveKernels,
+                                    kHouseholderKernels,
+                                    kLuKernels};
 
 }  // namespace
 

@@ -207,7 +207,7 @@ void parlett(const Call& call) {
   const Stack stack = stack_of(call.operand(0));
   expect_square(stack);
   expect_stack(vectors_of(call.operand(1)), stack.count, 1, stack.rows);
-  if (size_of(call.result(1)) != stack.count)
+  if (kernels::size_of(call.result(1)) != stack.count)
     throw KernelError("parlett: one number for each matrix was expected");
   const auto run = [&](auto zero) {
     using T = decltype(zero);

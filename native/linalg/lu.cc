@@ -67,7 +67,7 @@ void pivots_to_permutation(const Call& call) {
 
 // ---- equations: the factors are those of the transpose, since that is what LAPACK sees of `a` ----
 
-void factor_transpose(const Call& call) {
+void transposed_lu(const Call& call) {
   call.expect(1, 2);
   expect_same_shape(call.operand(0), call.result(0));
   const Stack a = stack_of(call.operand(0));
@@ -114,7 +114,7 @@ void solve(const T* factors, const int* pivots, int n, T* x, int columns, bool t
   }
 }
 
-void solve_factored(const Call& call) {
+void transposed_lu_solve(const Call& call) {
   call.expect(3, 1);
   expect_same_shape(call.operand(2), call.result(0));
   const Stack a = stack_of(call.operand(0)), b = stack_of(call.operand(2));
@@ -158,7 +158,7 @@ template void factor_lu(std::complex<double>*, int, int, int*);
 namespace anima::kernels {
 extern const Kernel kLuKernels[] = {kernel<linalg::lu>("anima_lu"),
                                     kernel<linalg::pivots_to_permutation>("anima_pivots_to_permutation"),
-                                    kernel<linalg::factor_transpose>("anima_factor_transpose"),
-                                    kernel<linalg::solve_factored>("anima_solve_factored"),
+                                    kernel<linalg::transposed_lu>("anima_transposed_lu"),
+                                    kernel<linalg::transposed_lu_solve>("anima_transposed_lu_solve"),
                                     {nullptr, nullptr}};
 }

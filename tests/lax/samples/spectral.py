@@ -187,16 +187,6 @@ def tridiagonal_oracle(x: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(outs[:-1])
 
 
-def bands(dl: np.ndarray, d: np.ndarray, du: np.ndarray, b: np.ndarray) -> np.ndarray:
-    n = d.shape[-1]
-    a = np.zeros((*d.shape, n), d.dtype)
-    i = np.arange(n)
-    a[..., i, i] = d
-    a[..., i[1:], i[:-1]] = dl[..., 1:]
-    a[..., i[:-1], i[1:]] = du[..., :-1]
-    return np.linalg.solve(a, b)
-
-
 def eigh_bands(d: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
     n = d.shape[-1]
     a, i = np.zeros((n, n)), np.arange(n)
@@ -304,23 +294,6 @@ SAMPLES = [
         oracle=on_arrays(tridiagonal_oracle),
         ulps=32,
         floor=4,
-        differentiate=False,
-    ),
-    Sample(
-        primitive="tridiagonal_solve",
-        call=lax.linalg.tridiagonal_solve,
-        args=(floats((4,)), floats((4,), 3, 5), floats((4,), -1, 1), floats((4, 2))),
-        oracle=on_arrays(bands),
-        ulps=32,
-        floor=1,
-    ),
-    Sample(
-        primitive="tridiagonal_solve",
-        call=lax.linalg.tridiagonal_solve,
-        args=(complexes((2, 4)), complexes((2, 4)), complexes((2, 4), 3), complexes((2, 4, 1))),
-        oracle=on_arrays(bands),
-        ulps=128,
-        floor=1,
         differentiate=False,
     ),
     Sample(

@@ -5,10 +5,6 @@ before them are a stack of matrices, each treated by itself. On CPU devices LAPA
 `native/linalg`.
 """
 
-from anima.lax.linalg.banded import (
-    tridiagonal_solve as tridiagonal_solve,
-    tridiagonal_solve_p as tridiagonal_solve_p,
-)
 from anima.lax.linalg.cholesky import (
     cholesky as cholesky,
     cholesky_p as cholesky_p,
@@ -31,11 +27,25 @@ from anima.lax.linalg.general import (
     schur as schur,
     schur_p as schur_p,
 )
+from anima.lax.linalg.householder import (
+    householder_product as householder_product,
+    householder_product_p as householder_product_p,
+    ormqr as ormqr,
+    ormqr_p as ormqr_p,
+)
 from anima.lax.linalg.lu import (
     lu as lu,
     lu_p as lu_p,
     lu_pivots_to_permutation as lu_pivots_to_permutation,
     lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
+)
+from anima.lax.linalg.products import (
+    symmetric_product as symmetric_product,
+    symmetric_product_p as symmetric_product_p,
+)
+from anima.lax.linalg.qr import (
+    qr as qr,
+    qr_p as qr_p,
 )
 from anima.lax.linalg.singular import (
     SvdAlgorithm as SvdAlgorithm,
@@ -45,4 +55,8 @@ from anima.lax.linalg.singular import (
 from anima.lax.linalg.triangular import (
     triangular_solve as triangular_solve,
     triangular_solve_p as triangular_solve_p,
+)
+from anima.lax.linalg.tridiagonal_solve import (
+    tridiagonal_solve as tridiagonal_solve,
+    tridiagonal_solve_p as tridiagonal_solve_p,
 )

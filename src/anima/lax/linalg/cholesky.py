@@ -26,7 +26,7 @@ from anima.lax.linalg.matrices import (
     check_matrix,
     check_vectors,
     ct,
-    eye,
+    diagonal_part,
     matmul,
     mt,
     triangle,
@@ -62,9 +62,7 @@ def _lower(ctx: Context, a: Value) -> Value:
 
 def half_triangle(x: Any) -> Any:
     """The lower triangle `l` of which `l + l^H` is the Hermitian `x`."""
-    below = triangle(x, lower=True)
-    diagonal = mul(below, eye(x, *shape_of(x)[-2:]))
-    return sub(below, mul(diagonal, typed_scalar(0.5, dtype_of(x))))
+    return sub(triangle(x, lower=True), mul(diagonal_part(x), typed_scalar(0.5, dtype_of(x))))
 
 
 def _jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:

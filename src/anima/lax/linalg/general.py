@@ -30,7 +30,7 @@ from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, nan_un
 from anima.lax.linalg.cuda import call_status
 from anima.lax.linalg.eigen import beside, diagonal, differences, off_diagonal_reciprocals
 from anima.lax.linalg.matrices import batch_first, check_matrix, ct, matmul, with_columns
-from anima.lax.linalg.systems import solve_square
+from anima.lax.linalg.solving import solve
 from anima.lax.powers import sqrt
 from anima.lax.reductions import argmax, reduce_sum
 from anima.lax.selection import select
@@ -153,12 +153,12 @@ def _eig_jvp(
     )
     v = sides[-1]
     dx = convert_element_type(instantiate(tangent), dtype_of(v))
-    rotation = solve_square(v, matmul(dx, v))
+    rotation = solve(v, matmul(dx, v))
     outs, changes = [w], [diagonal(rotation)]
     if compute_left_eigenvectors:
         u = sides[0]
         outs.append(u)
-        changes.append(_vectors_change(u, conj(w), solve_square(u, matmul(ct(dx), u))))
+        changes.append(_vectors_change(u, conj(w), solve(u, matmul(ct(dx), u))))
     if compute_right_eigenvectors:
         outs.append(v)
         changes.append(_vectors_change(v, w, rotation))

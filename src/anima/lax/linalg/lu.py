@@ -29,6 +29,7 @@ from anima.lax.linalg.matrices import (
     beside,
     block,
     check_matrix,
+    exchanged,
     eye,
     matmul,
     permuted_rows,
@@ -37,7 +38,7 @@ from anima.lax.linalg.matrices import (
     zeros_like_outputs,
 )
 from anima.lax.linalg.triangular import triangular_solve
-from anima.lax.reductions import argmax, reduce_sum
+from anima.lax.reductions import argmax
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, reshape, shape_of
 from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim, slice_in_dim
@@ -63,22 +64,11 @@ def _permutation_shape(pivots: ShapedArray, *, permutation_size: int) -> ShapedA
     return ShapedArray((*pivots.shape[:-1], permutation_size), _I32)
 
 
-def _exchange(order: Any, i: Any, pivot: Any) -> Any:
-    """Stacks of numbers with those at `i` and at `pivot`, which is one for each of the stack, exchanged."""
-    shape = shape_of(order)
-    axis = len(shape) - 1
-    at_pivot = eq(broadcasted_iota(np.int32, shape, axis), broadcast_in_dim(pivot, shape, range(axis)))
-    other = reduce_sum(select(at_pivot, order, full_like(order, 0)), (axis,))
-    first = dynamic_index_in_dim(order, i, axis, keepdims=False)
-    order = select(at_pivot, broadcast_in_dim(first, shape, range(axis)), order)
-    return dynamic_update_index_in_dim(order, other, i, axis)
-
-
 def _permutation(pivots: Any, permutation_size: int) -> Any:
     *stack, count = shape_of(pivots)
     axis = len(stack)
     start = broadcasted_iota(np.int32, (*stack, permutation_size), axis)
-    step = lambda i, order: _exchange(order, i, dynamic_index_in_dim(pivots, i, axis, keepdims=False))
+    step = lambda i, order: exchanged(order, i, dynamic_index_in_dim(pivots, i, axis, keepdims=False))
     return fori_loop(0, count, step, start)
 
 
@@ -150,13 +140,12 @@ def _panel(x: Any) -> tuple[Any, Any, Any]:
     rank, count = len(shape), min(rows, columns)
     row_of, column_of = (broadcasted_iota(np.int32, shape, d) for d in (rank - 2, rank - 1))
     vector_rows = broadcasted_iota(np.int32, (*stack, rows), rank - 2)
-    spread = lambda v: broadcast_in_dim(v, shape, range(rank - 1))
 
     def step(i: Any, state: Any) -> Any:
         x, pivots, order = state
         size = _magnitude(dynamic_index_in_dim(x, i, rank - 1, keepdims=False))
         pivot = argmax(select(ge(vector_rows, i), size, full_like(size, -1)), rank - 2, np.int32)
-        x = permuted_rows(x, _exchange(vector_rows, i, pivot))
+        x = permuted_rows(x, exchanged(vector_rows, i, pivot))
         row, column = dynamic_index_in_dim(x, i, rank - 2), dynamic_index_in_dim(x, i, rank - 1)
         diagonal = broadcast_in_dim(dynamic_index_in_dim(row, i, rank - 1), shape_of(column), range(rank))
         column = select(eq(diagonal, full_like(diagonal, 0)), column, div(column, diagonal))
@@ -166,7 +155,7 @@ def _panel(x: Any) -> tuple[Any, Any, Any]:
         right = select(gt(column_of, i), broadcast_in_dim(row, shape, range(rank)), zeros)
         x = sub(x, mul(factors, right))
         x = select(bitwise_and(below, eq(column_of, i)), factors, x)
-        return x, dynamic_update_index_in_dim(pivots, pivot, i, rank - 2), _exchange(order, i, pivot)
+        return x, dynamic_update_index_in_dim(pivots, pivot, i, rank - 2), exchanged(order, i, pivot)
 
     return fori_loop(0, count, step, (x, full((*stack, count), 0, np.int32), vector_rows))
 

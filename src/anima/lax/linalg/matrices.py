@@ -26,9 +26,10 @@ from anima.lax.declare import FLOAT, FLOAT8, INEXACT, SharedRule, check_dtype
 from anima.lax.gathering import GatherDimensionNumbers, gather
 from anima.lax.joining import concatenate
 from anima.lax.precision import Precision
+from anima.lax.reductions import reduce_sum
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, shape_of, squeeze, transpose
-from anima.lax.slicing import slice
+from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim, slice
 
 # Floats that neither LAPACK nor XLA's factorisations know: they are computed as float32.
 NARROW = (*FLOAT8, "bfloat16", "float16")
@@ -113,11 +114,29 @@ def with_columns(x: Any, columns: Any) -> Any:
     return mul(x, broadcast_in_dim(columns, shape_of(x), (*range(rank - 2), rank - 1)))
 
 
+def with_rows(x: Any, rows: Any) -> Any:
+    """The matrices with their rows multiplied by the elements of vectors."""
+    return mul(x, broadcast_in_dim(rows, shape_of(x), range(len(shape_of(x)) - 1)))
+
+
+def _on_diagonal(shape: Sequence[int]) -> Any:
+    rank = len(shape)
+    return eq(broadcasted_iota(np.int32, shape, rank - 2), broadcasted_iota(np.int32, shape, rank - 1))
+
+
+def diagonal_part(x: Any) -> Any:
+    """The elements on the diagonal, and zeros."""
+    return select(_on_diagonal(shape_of(x)), x, full_like(x, 0))
+
+
+def diagonal(x: Any) -> Any:
+    """The diagonals of square matrices, as vectors."""
+    return reduce_sum(diagonal_part(x), (len(shape_of(x)) - 1,))
+
+
 def eye(like: Any, rows: int, columns: int) -> Any:
     """Identity matrices, or their first rows or columns, in a stack of the shape and dtype of that of `like`."""
-    shape = (*shape_of(like)[:-2], rows, columns)
-    on = eq(broadcasted_iota(np.int32, shape, len(shape) - 2), broadcasted_iota(np.int32, shape, len(shape) - 1))
-    return convert_element_type(on, dtype_of(like))
+    return convert_element_type(_on_diagonal((*shape_of(like)[:-2], rows, columns)), dtype_of(like))
 
 
 def _below(shape: Sequence[int], offset: int) -> Any:
@@ -171,6 +190,22 @@ def where_succeeded(succeeded: Any, x: Any) -> Any:
     return select(on, x, full_like(x, np.nan))
 
 
+def permuted_columns(x: Any, places: Any) -> Any:
+    """The matrices with column `i` taken from column `places[i]`."""
+    return mt(permuted_rows(mt(x), places))
+
+
+def exchanged(order: Any, i: Any, pivot: Any) -> Any:
+    """Stacks of numbers with those at `i` and at `pivot`, which is one for each of the stack, exchanged."""
+    shape = shape_of(order)
+    axis = len(shape) - 1
+    at_pivot = eq(broadcasted_iota(np.int32, shape, axis), broadcast_in_dim(pivot, shape, range(axis)))
+    other = reduce_sum(select(at_pivot, order, full_like(order, 0)), (axis,))
+    first = dynamic_index_in_dim(order, i, axis, keepdims=False)
+    order = select(at_pivot, broadcast_in_dim(first, shape, range(axis)), order)
+    return dynamic_update_index_in_dim(order, other, i, axis)
+
+
 # --- rules ------------------------------------------------------------------------------------
 
 
@@ -188,4 +223,3 @@ batch_first = SharedRule(_batch_first)
 def zeros_like_outputs(outs: Sequence[Any]) -> list[Zero]:
     """The tangents of results that do not depend on anything smoothly."""
     return [Zero(aval_of(out).tangent_aval()) for out in outs]
-

@@ -74,7 +74,9 @@ def _lower(
     return ctx.op("stablehlo.triangular_solve", (a, b), aval, attrs)
 
 
-def _applied(a: Any, x: Any, *, left_side: bool, lower: bool, unit_diagonal: bool, transpose_a: bool, conjugate_a: bool) -> Any:
+def _applied(
+    a: Any, x: Any, *, left_side: bool, lower: bool, unit_diagonal: bool, transpose_a: bool, conjugate_a: bool
+) -> Any:
     """The product that the equation sets equal to `b`, with what is read of `a`, but without its diagonal of ones."""
     offset = 1 if unit_diagonal else 0
     a = triangle(a, lower=lower, offset=-offset if lower else offset)

@@ -8,7 +8,9 @@ dimensions are a stack of them.
 5.0
 """
 
+from anima.numpy.linalg.determinants import det as det, slogdet as slogdet
 from anima.numpy.linalg.products import (
+    cross as cross,
     diagonal as diagonal,
     matmul as matmul,
     matrix_norm as matrix_norm,
@@ -21,4 +23,12 @@ from anima.numpy.linalg.products import (
     trace as trace,
     vecdot as vecdot,
     vector_norm as vector_norm,
+)
+from anima.numpy.linalg.solving import (
+    cholesky as cholesky,
+    inv as inv,
+    qr as qr,
+    solve as solve,
+    tensorinv as tensorinv,
+    tensorsolve as tensorsolve,
 )

@@ -25,6 +25,7 @@ from anima.numpy.linear import (
 )
 from anima.numpy.promotion import array_like, inexact
 from anima.numpy.shapes import matrix_transpose as matrix_transpose
+from anima.numpy.signals import cross as _cross
 
 # --- norms ------------------------------------------------------------------------------------
 
@@ -145,6 +146,25 @@ def outer(x1: Any, x2: Any, /) -> Any:
         if shapes.ndim(x) != 1:
             raise ValueError(f"outer: {which} must be a vector, got shape {shapes.shape(x)}")
     return _outer(x1, x2)
+
+
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors with three components along one axis.
+
+    Raises:
+      ValueError: vectors have another number of components, or shapes do not broadcast.
+
+    >>> import anima.numpy as np
+    >>> print(np.linalg.cross(np.array([1, 0, 0]), np.array([0, 1, 0])))
+    [0 0 1]
+    """
+    for x, which in ((x1, "x1"), (x2, "x2")):
+        size = shapes.shape(x)[axis]
+        if size != 3:
+            raise ValueError(
+                f"cross: {which} must be of vectors with three components, got {size} along axis {axis}"
+            )
+    return _cross(x1, x2, axis=axis)
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:
