@@ -130,6 +130,18 @@ void sylvester(const Call& call) {
 
 // --- functions by the Schur form ---------------------------------------------------------------
 
+// Eigenvalues of a real matrix that are negative but for rounding errors are so, or chance would choose the
+// branch of the root.
+template <typename T>
+void make_real(const Matrix<T>& t) {
+  RealOf<T> size = 0;
+  for (int j = 0; j < t.rows; ++j) size = std::max(size, std::abs(t(j, j)));
+  const RealOf<T> bound = size * t.rows * 8 * std::numeric_limits<RealOf<T>>::epsilon();
+  for (int j = 0; j < t.rows; ++j) {
+    if (std::abs(t(j, j).imag()) <= bound) t(j, j) = t(j, j).real();
+  }
+}
+
 // The square root of an upper triangular matrix (Bjorck and Hammarling, 1983).
 template <typename T>
 Matrix<T> root_of(const Matrix<T>& t) {
@@ -166,7 +178,9 @@ void sqrtm(const Call& call) {
       bool good = all_finite(from + i * size, size);
       if (good) {
         const Matrix<T> a = from_rows(from + i * size, n, n), z(n, n);
+        const bool real = std::all_of(a.data(), a.data() + size, [](T x) { return x.imag() == 0; });
         good = to_schur(a, z);
+        if (good && real) make_real(a);
         if (good)
           transpose(product('N', product('N', z, 'N', root_of(a)), 'C', z).data(), to + i * size, n, n);
       }
