@@ -39,6 +39,7 @@ from anima.lax.linalg.lu import (
     lu_pivots_to_permutation as lu_pivots_to_permutation,
     lu_pivots_to_permutation_p as lu_pivots_to_permutation_p,
 )
+from anima.lax.linalg.polar import qdwh as qdwh
 from anima.lax.linalg.products import (
     symmetric_product as symmetric_product,
     symmetric_product_p as symmetric_product_p,
