@@ -21,17 +21,12 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels,
-                                    kCholeskyKernels,
-                                    kTriangularKernels,
-                                    kEigenKernels,
-                                    kSchurKernels,
-                                    kSvdKernels,
-                                    
-                                    kMatrixFunctionKernels,
-                                    kTridiagonalSolveKernels,
-                                    kHouseholderKernels,
-                                    kLuKernels};
+constexpr const Kernel* kLists[] = {kScanKernels,           kCholeskyKernels,
+                                    kTriangularKernels,     kEigenKernels,
+                                    kSchurKernels,          kSvdKernels,
+
+                                    kMatrixFunctionKernels, kTridiagonalSolveKernels,
+                                    kHouseholderKernels,    kLuKernels};
 
 }  // namespace
 

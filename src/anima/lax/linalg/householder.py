@@ -14,9 +14,10 @@ from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import add as add_tangents, instantiate
 from anima.lax.arithmetic import add, neg, sub
-from anima.lax.declare import INEXACT, declare, lowered_by, operand, same_dtypes, widening
+from anima.lax.declare import declare, lowered_by, operand, same_dtypes, widening
 from anima.lax.linalg.cuda import call_cuda, cuda_allowed
 from anima.lax.linalg.matrices import (
+    FACTORED,
     NARROW,
     batch_first,
     block,
@@ -85,8 +86,8 @@ def _compact_slope(q: _Compact, d_packed: Any, d_taus: Any) -> tuple[Any, Any]:
 def _product_shape(a: ShapedArray, taus: ShapedArray) -> ShapedArray:
     name = "householder_product"
     same_dtypes(name, (a, taus))
-    check_matrix(name, a, "a")
-    check_vectors(name, taus, "taus")
+    check_matrix(name, a, "a", FACTORED)
+    check_vectors(name, taus, "taus", FACTORED)
     check_batch(name, a=(a, 2), taus=(taus, 1))
     rows, columns = a.shape[-2:]
     if rows < columns:
@@ -136,7 +137,7 @@ householder_product_p = declare(
     jvp=_product_jvp,
     transpose=Missing("it is not linear"),
     batch=batch_first,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 
@@ -168,9 +169,9 @@ def _ormqr_shape(
 ) -> ShapedArray:
     name = "ormqr"
     same_dtypes(name, (a, taus, c))
-    check_matrix(name, a, "a")
-    check_vectors(name, taus, "taus")
-    check_matrix(name, c, "c")
+    check_matrix(name, a, "a", FACTORED)
+    check_vectors(name, taus, "taus", FACTORED)
+    check_matrix(name, c, "c", FACTORED)
     check_batch(name, a=(a, 2), taus=(taus, 1), c=(c, 2))
     if taus.shape[-1] > min(a.shape[-2:]):
         raise ValueError(
@@ -240,7 +241,7 @@ ormqr_p = declare(
     jvp=_ormqr_jvp,
     transpose=_ormqr_transpose,
     batch=batch_first,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 

@@ -19,10 +19,11 @@ from anima.lax.compare import eq, ge, gt
 from anima.lax.complex_parts import imag, real
 from anima.lax.control.looping import fori_loop
 from anima.lax.create import broadcasted_iota, full, full_like
-from anima.lax.declare import INEXACT, check_dtype, declare, lowered_by, no_tangent, operand, widening
+from anima.lax.declare import check_dtype, declare, lowered_by, no_tangent, operand, widening
 from anima.lax.joining import concatenate
 from anima.lax.linalg.cuda import call_cuda, call_status, cuda_allowed
 from anima.lax.linalg.matrices import (
+    FACTORED,
     NARROW,
     above,
     batch_first,
@@ -117,7 +118,7 @@ _BLOCK = 64  # columns factored before the others are brought up to date with th
 
 
 def _shape(x: ShapedArray) -> list[ShapedArray]:
-    check_matrix("lu", x, "x")
+    check_matrix("lu", x, "x", FACTORED)
     *stack, rows, columns = x.shape
     return [
         ShapedArray(x.shape, x.dtype, x.weak_type),
@@ -252,7 +253,7 @@ lu_p = declare(
     transpose=Missing("it is not linear"),
     batch=batch_first,
     multiple_results=True,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 

@@ -22,7 +22,7 @@ from anima.lax.complex_parts import conj
 from anima.lax.contraction import batch_matmul
 from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota, full_like
-from anima.lax.declare import FLOAT, FLOAT8, INEXACT, SharedRule, check_dtype
+from anima.lax.declare import FLOAT8, INEXACT, SharedRule, check_dtype
 from anima.lax.gathering import GatherDimensionNumbers, gather
 from anima.lax.joining import concatenate
 from anima.lax.precision import Precision
@@ -33,8 +33,8 @@ from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim,
 
 # Floats that neither LAPACK nor XLA's factorisations know: they are computed as float32.
 NARROW = (*FLOAT8, "bfloat16", "float16")
-# The others.
-REAL = tuple(name for name in FLOAT if name not in NARROW)
+# The dtypes of factorisations; those with fewer bits hold no useful ones.
+FACTORED = ("bfloat16", "float16", "float32", "float64", "complex64", "complex128")
 
 # --- checks -----------------------------------------------------------------------------------
 

@@ -16,10 +16,11 @@ from anima.core.primitive import Missing
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.control.linear_solve import custom_linear_solve
 from anima.lax.create import broadcasted_iota
-from anima.lax.declare import INEXACT, declare, lowered_by, same_dtypes, widening
+from anima.lax.declare import declare, lowered_by, same_dtypes, widening
 from anima.lax.identity import stop_gradient
 from anima.lax.linalg.lu import lu, lu_pivots_to_permutation
 from anima.lax.linalg.matrices import (
+    FACTORED,
     NARROW,
     batch_first,
     check_batch,
@@ -42,7 +43,7 @@ _NO_DERIVATIVE = Missing("lax.linalg.solving.solve is differentiated instead, by
 
 
 def _shape(a: ShapedArray) -> list[ShapedArray]:
-    check_matrix("transposed_lu", a, "a", square=True)
+    check_matrix("transposed_lu", a, "a", FACTORED, square=True)
     return [ShapedArray(a.shape, a.dtype, a.weak_type), ShapedArray(a.shape[:-1], _I32)]
 
 
@@ -65,7 +66,7 @@ transposed_lu_p = declare(
     transpose=_NO_DERIVATIVE,
     batch=batch_first,
     multiple_results=True,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 
@@ -88,9 +89,9 @@ def _solve_shape(
 ) -> ShapedArray:
     name = "transposed_lu_solve"
     same_dtypes(name, (factors, b))
-    check_matrix(name, factors, "factors", square=True)
+    check_matrix(name, factors, "factors", FACTORED, square=True)
     check_vectors(name, pivots, "pivots", ("int32",))
-    check_matrix(name, b, "b")
+    check_matrix(name, b, "b", FACTORED)
     check_batch(name, factors=(factors, 2), pivots=(pivots, 1), b=(b, 2))
     if b.shape[-2] != factors.shape[-1]:
         raise ValueError(f"{name}: b must have as many rows as a, got shapes {factors.shape} and {b.shape}")
@@ -143,7 +144,7 @@ transposed_lu_solve_p = declare(
     jvp=_NO_DERIVATIVE,
     transpose=_NO_DERIVATIVE,
     batch=_solve_batch,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 

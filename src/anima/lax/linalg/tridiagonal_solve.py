@@ -19,10 +19,11 @@ from anima.lax.compare import eq, gt, lt
 from anima.lax.complex_parts import complex, imag, real
 from anima.lax.control.scanning import scan
 from anima.lax.create import full_like
-from anima.lax.declare import INEXACT, declare, lowered_by, operand, same_dtypes, widening
+from anima.lax.declare import declare, lowered_by, operand, same_dtypes, widening
 from anima.lax.joining import concatenate, pad
 from anima.lax.linalg.cuda import call_cuda, cuda_allowed
 from anima.lax.linalg.matrices import (
+    FACTORED,
     NARROW,
     batch_first,
     check_batch,
@@ -45,8 +46,8 @@ def _shape(
 ) -> ShapedArray:
     same_dtypes(_NAME, (dl, d, du, b))
     for aval, which in ((dl, "dl"), (d, "d"), (du, "du")):
-        check_vectors(_NAME, aval, which)
-    check_matrix(_NAME, b, "b")
+        check_vectors(_NAME, aval, which, FACTORED)
+    check_matrix(_NAME, b, "b", FACTORED)
     check_batch(_NAME, dl=(dl, 1), d=(d, 1), du=(du, 1), b=(b, 2))
     for aval, which in ((dl, "dl"), (du, "du")):
         if aval.shape != d.shape:
@@ -203,7 +204,7 @@ tridiagonal_solve_p = declare(
     jvp=_jvp,
     transpose=_transpose,
     batch=batch_first,
-    dtypes=INEXACT,
+    dtypes=FACTORED,
 )
 
 
@@ -226,7 +227,7 @@ def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: boo
     >>> from anima import lax
     >>> ones = np.ones(3)
     >>> print(lax.linalg.tridiagonal_solve(ones, 2 * ones, ones, np.ones((3, 1)))[:, 0])
-    [ 0.5 -0.   0.5]
+    [0.5 0.  0.5]
     """
     values = [operand(v) for v in (dl, d, du, b)]
     return tridiagonal_solve_p.bind(*values, perturb_singular=bool(perturb_singular))

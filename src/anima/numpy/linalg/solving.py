@@ -233,7 +233,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
     >>> import anima.numpy as np
     >>> q, r = np.linalg.qr(np.array([[3.0, 1.0], [4.0, 2.0]]))
-    >>> print(r)
+    >>> print(r.round(1))
     [[-5.  -2.2]
      [ 0.   0.4]]
     """
