@@ -12,6 +12,7 @@ import numpy as np
 
 from anima import dtypes, lax
 from anima.lax.linalg.eigen import eigh_tridiagonal
+from anima.lax.linalg.functions import parlett, sqrtm, sylvester
 from tests.lax.samples import C64, F32, Sample, complexes, floats
 
 FAR = np.diag([-3.0, 0.5, 2.0, 4.0])  # eigenvalues far from each other
@@ -195,6 +196,30 @@ def eigh_bands(d: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
     return eigh_oracle(a)
 
 
+def sylvester_oracle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    m, n = c.shape
+    whole = np.kron(a, np.eye(n)) + np.kron(np.eye(m), b.T)
+    return np.linalg.solve(whole, c.reshape(-1)).reshape(m, n)
+
+
+def sqrtm_oracle(x: np.ndarray) -> np.ndarray:
+    w, v = np.linalg.eig(x)
+    return (v * np.sqrt(w)) @ np.linalg.inv(v)
+
+
+def cubes_oracle(t: np.ndarray) -> np.ndarray:
+    upper = np.triu(t)
+    return upper @ upper @ upper
+
+
+def cubes(t: Any) -> Any:
+    zeros = lax.full_like(t, 0)
+    rows, columns = (lax.broadcasted_iota(np.int32, t.shape, t.ndim - d) for d in (2, 1))
+    upper = lax.select(lax.le(rows, columns), t, zeros)
+    values = lax.reduce_sum(lax.select(lax.eq(rows, columns), t, zeros), (t.ndim - 1,))
+    return parlett(upper, values * values * values)[0]
+
+
 def reduced(x: np.ndarray) -> np.ndarray:
     """A matrix that leaves nothing of a reduction to chance: reflections are determined."""
     return np.asarray(x + np.tri(4), F32)
@@ -311,6 +336,40 @@ SAMPLES = [
         oracle=on_arrays(lambda d, e: eigh_bands(d, e)[0]),
         ulps=32,
         floor=1,
+        differentiate=False,
+    ),
+    Sample(
+        primitive="sylvester",
+        call=sylvester,
+        args=(REAL, TURNING + np.eye(3, dtype=F32) * 8, floats((4, 3))),
+        oracle=on_arrays(sylvester_oracle),
+        ulps=64,
+        floor=1,
+    ),
+    Sample(
+        primitive="sylvester",
+        call=sylvester,
+        args=(COMPLEX, np.asarray(TURNING + 8j * np.eye(3), C64), complexes((4, 3))),
+        oracle=on_arrays(sylvester_oracle),
+        ulps=64,
+        floor=1,
+        differentiate=False,
+    ),
+    Sample(
+        primitive="sqrtm",
+        call=sqrtm,
+        args=(COMPLEX + 6 * np.eye(4, dtype=C64),),
+        oracle=on_arrays(sqrtm_oracle),
+        ulps=64,
+        floor=1,
+    ),
+    Sample(
+        primitive="parlett",
+        call=cubes,
+        args=(COMPLEX,),
+        oracle=on_arrays(cubes_oracle),
+        ulps=256,
+        floor=16,
         differentiate=False,
     ),
 ]

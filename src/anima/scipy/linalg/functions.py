@@ -17,7 +17,7 @@ from anima.lax.control.scanning import scan
 from anima.lax.linalg import eig, schur as lax_schur, triangular_solve
 from anima.lax.linalg.eigen import diagonal
 from anima.lax.linalg.functions import parlett, sqrtm as lax_sqrtm, sylvester
-from anima.lax.linalg.matrices import ct, matmul
+from anima.lax.linalg.matrices import ct, eye, matmul
 from anima.lax.linalg.solving import solve
 from anima.numpy import reductions
 from anima.numpy.arithmetic import abs as np_abs, real
@@ -253,7 +253,7 @@ def _by_eigenvalues(a: Any, b: Any, c: Any, tol: float) -> Any:
     r, u = eig(b, compute_left_eigenvectors=False)
     sums = w[..., :, None] + r[..., None, :]
     inner = solve(v, matmul(c.astype(dtype), u)) / sums
-    x = matmul(matmul(v, inner), solve(u, onp.eye(b.shape[-1], dtype=dtype) + 0 * u))
+    x = matmul(matmul(v, inner), solve(u, eye(u, *u.shape[-2:])))
     solvable = reductions.all(np_abs(sums) > tol, axis=(-2, -1), keepdims=True)
     x = where(solvable, x, math.nan)
     return x if dtypes.is_complex(c.dtype) else real(x)
