@@ -114,7 +114,9 @@ def test_results_that_nobody_needs_are_not_computed() -> None:
     ):
         compiled = anima.jit(fun)
         same(compiled(A), fun(A))
-        line = next(s for s in compiled.lower(A).as_text().splitlines() if "custom_call" in s and "anima_" in s)
+        line = next(
+            s for s in compiled.lower(A).as_text().splitlines() if "custom_call" in s and "anima_" in s
+        )
         assert line.rstrip().split("->")[-1].count("tensor") == 1, line
 
 
