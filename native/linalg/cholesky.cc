@@ -22,7 +22,7 @@ void factor(const T* a, T* l, int64_t n) {
   // What LAPACK sees is the transpose, conj(a) = u^H u with u the transpose of what we want.
   potrf<T>('U', to_int(n), l, to_int(n), &info);
   expect_accepted(info, "potrf");
-  if (info > 0) fill_nan(l, n * n);
+  for (int64_t i = 0; info > 0 && i < n; ++i) fill_nan(l + i * n, i + 1);
 }
 
 // The upper factor of r^T r + w w^T in place; `w` is used up. One rotation a row turns the first element of

@@ -72,10 +72,13 @@ class SlogdetResult(NamedTuple):
     logabsdet: Any
 
 
+def _from_lu(factors: Any, pivots: Any) -> tuple[Any, Any]:
+    return _sign_and_log(diagonal(factors), _sign_of_exchanges(pivots))
+
+
 @custom_jvp
 def _by_lu(a: Any) -> tuple[Any, Any]:
-    factors, pivots = transposed_lu(a)
-    return _sign_and_log(diagonal(factors), _sign_of_exchanges(pivots))
+    return _from_lu(*transposed_lu(a))
 
 
 @custom_jvp
@@ -95,7 +98,8 @@ def _slopes(sign: Any, change: Any) -> tuple[Any, Any]:
 def _by_lu_jvp(primals: Any, tangents: Any) -> Any:
     (a,), (change,) = primals, tangents
     factors, pivots = transposed_lu(a)
-    out = _sign_and_log(diagonal(factors), _sign_of_exchanges(pivots))
+    # The factors are constants for derivatives, which the sign of a complex determinant has.
+    out = _by_lu(a) if dtypes.is_complex(a.dtype) else _from_lu(factors, pivots)
     return out, _slopes(out[0], trace(solve(a, change, (factors, pivots))))
 
 
