@@ -38,7 +38,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("lax.special", "lax.linalg"),
     ("transforms", "ad_checkpoint", "custom_batching", "custom_derivatives"),
     ("parallel",),
-    ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util"),
+    ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util", "dlpack"),
     (
         "util",
         "extend",

@@ -31,7 +31,7 @@ void release_array(PyObject* self) {
   clear_array(self);
   drop_host_copies(array);
   array->transfer.~shared_ptr();
-  array->shards.~vector();
+  array->shards.~Shards();
   array->aval.~AvalRef();
   PyTypeObject* type = Py_TYPE(self);
   PyObject_GC_Del(self);
@@ -42,11 +42,11 @@ void release_array(PyObject* self) {
 
 PyTypeObject* array_type = nullptr;
 
-PyObject* make_array(AvalRef aval, std::vector<BufferRef> shards, PyObject* sharding, bool committed) {
+PyObject* make_array(AvalRef aval, Shards shards, PyObject* sharding, bool committed) {
   ArrayObject* array = PyObject_GC_New(ArrayObject, array_type);
   checked(reinterpret_cast<PyObject*>(array));
   new (&array->aval) AvalRef(std::move(aval));
-  new (&array->shards) std::vector<BufferRef>(std::move(shards));
+  new (&array->shards) Shards(std::move(shards));
   new (&array->transfer) std::shared_ptr<HostCopy>();
   array->device = array->shards.empty() ? nullptr : array->shards[0]->device();
   Py_XINCREF(sharding);
@@ -114,8 +114,7 @@ bool may_donate(ArrayObject* array, long own_references) {
 
 void delete_array(ArrayObject* array) {
   drop_host_copies(array);
-  std::vector<BufferRef> shards = std::move(array->shards);
-  array->shards.clear();
+  Shards shards = std::move(array->shards);
   for (BufferRef& shard : shards) {
     if (shard.use_count() == 1) shard->remove();
   }
@@ -126,7 +125,7 @@ void await_ready(ArrayObject* array) {
   bool known = true;
   for (const BufferRef& shard : array->shards) known = known && shard->known_ready();
   if (known) return check_live(array);
-  std::vector<BufferRef> shards = array->shards;  // another thread may delete the array during the wait
+  Shards shards = array->shards;  // another thread may delete the array during the wait
   try {
     NoGil nogil;
     for (const BufferRef& shard : shards) shard->await_ready();

@@ -12,9 +12,9 @@
 #include <Python.h>
 
 #include <memory>
-#include <vector>
 
 #include "array/aval.h"
+#include "array/shards.h"
 #include "pjrt/client.h"
 
 namespace anima {
@@ -23,11 +23,11 @@ struct HostCopy;  // a transfer to the host under way (host_view.cc)
 
 struct ArrayObject {
   PyObject_HEAD AvalRef aval;
-  std::vector<BufferRef> shards;  // in the order of the sharding's devices; usually one
-  Device* device;                 // the first shard's, known also after deletion
-  PyObject* sharding;             // null: SingleDeviceSharding of shards[0]'s device, made on request
-  PyObject* host_view;            // cached read-only host copy as a numpy array, or null; never a view of
-                                  // the device's memory, which would keep it from being donated
+  Shards shards;        // in the order of the sharding's devices; usually one
+  Device* device;       // the first shard's, known also after deletion
+  PyObject* sharding;   // null: SingleDeviceSharding of shards[0]'s device, made on request
+  PyObject* host_view;  // cached read-only host copy as a numpy array, or null; never a view of
+                        // the device's memory, which would keep it from being donated
   std::shared_ptr<HostCopy> transfer;  // what copy_to_host_async() began, or null
   PyObject* weakrefs;
   ArrayObject* previous;  // the list of live arrays
@@ -40,11 +40,9 @@ inline bool is_array(PyObject* o) { return Py_TYPE(o) == array_type; }
 inline ArrayObject* as_array(PyObject* o) { return reinterpret_cast<ArrayObject*>(o); }
 
 // New reference. `sharding` may be null (single device).
-PyObject* make_array(AvalRef aval, std::vector<BufferRef> shards, PyObject* sharding, bool committed);
+PyObject* make_array(AvalRef aval, Shards shards, PyObject* sharding, bool committed);
 inline PyObject* make_array(AvalRef aval, BufferRef shard, bool committed) {
-  std::vector<BufferRef> v;
-  v.push_back(std::move(shard));
-  return make_array(std::move(aval), std::move(v), nullptr, committed);
+  return make_array(std::move(aval), Shards(std::move(shard)), nullptr, committed);
 }
 // Throws (DeletedArrayError in Python) if the array is deleted or donated.
 void check_live(ArrayObject* array);

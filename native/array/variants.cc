@@ -70,7 +70,7 @@ void check_shard(PyObject* item, const AvalInfo& expected, Py_ssize_t index) {
 }
 
 // Every addressable device of the sharding must hold exactly one shard.
-void check_devices(const std::vector<BufferRef>& shards, PyObject* sharding) {
+void check_devices(const Shards& shards, PyObject* sharding) {
   PyRef expected = PyRef::steal(checked(PyObject_GetAttrString(sharding, "addressable_devices")));
   PyRef seen = PyRef::steal(checked(PySet_New(nullptr)));
   for (size_t i = 0; i < shards.size(); ++i) {
@@ -95,7 +95,7 @@ void check_devices(const std::vector<BufferRef>& shards, PyObject* sharding) {
 }
 
 // What a sharding says of its shards is Python's word, and the memory behind them is read by it.
-void check_shards(const std::vector<BufferRef>& shards, const AvalInfo& aval, PyObject* sharding) {
+void check_shards(const Shards& shards, const AvalInfo& aval, PyObject* sharding) {
   for (const BufferRef& shard : shards) {
     if (shard->type() == aval.type && shard->dims() == aval.physical_dims) continue;
     throw_python(PyExc_ValueError, "the shards of an array are not of the shape %S that its sharding %R says",
@@ -153,7 +153,7 @@ PyObject* array_from_shards(PyObject* shape, PyObject* dtype, bool weak, PyObjec
   PyRef items =
       PyRef::steal(PySequence_Fast(arrays, "array_from_shards: `arrays` must be a sequence of arrays"));
   checked(items.get());
-  std::vector<BufferRef> shards;
+  Shards shards;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
     check_shard(item, *part, i);
@@ -179,7 +179,7 @@ PyObject* array_from_shards(PyObject* shape, PyObject* dtype, bool weak, PyObjec
 PyObject* shard_list(ArrayObject* array) {
   check_live(array);
   AvalRef aval = array->aval;
-  std::vector<BufferRef> shards = array->shards;
+  Shards shards = array->shards;
   if (shards.size() > 1) {
     PyRef sharding = PyRef::steal(array_sharding(array));
     aval = intern_aval(aval->type, shard_dims(sharding.get(), aval->shape.get()), aval->weak,
@@ -199,7 +199,7 @@ PyObject* copy_array(ArrayObject* array) {
   PyRef sharding = PyRef::borrow(array->sharding);
   AvalRef aval = array->aval;
   bool committed = array->committed;
-  std::vector<BufferRef> copies, shards = array->shards;
+  Shards copies, shards = array->shards;
   for (const BufferRef& shard : shards) copies.push_back(clone_buffer(shard));
   return make_array(std::move(aval), std::move(copies), sharding.get(), committed);
 }

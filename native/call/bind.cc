@@ -1,8 +1,10 @@
 // Adds compiled calls to the module.
 #include "bindings.h"
+#include "call/bind_operation.h"
 #include "call/boundary.h"
 #include "call/compiled_call.h"
 #include "call/plan.h"
+#include "common/py.h"
 
 namespace anima {
 namespace {
@@ -37,7 +39,10 @@ void bind_call(nanobind::module_& m) {
   create_plan_type();
   create_compiled_call_type();
   create_boundary_type();
-  if (PyModule_AddObjectRef(m.ptr(), "Boundary", reinterpret_cast<PyObject*>(boundary_type)) != 0 ||
+  create_bind_operation_type();
+  PyRef bind_operation = PyRef::steal(make_bind_operation());
+  if (PyModule_AddObjectRef(m.ptr(), "bind_operation", bind_operation.get()) != 0 ||
+      PyModule_AddObjectRef(m.ptr(), "Boundary", reinterpret_cast<PyObject*>(boundary_type)) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "CallPlan", reinterpret_cast<PyObject*>(plan_type)) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "CompiledCall", reinterpret_cast<PyObject*>(compiled_call_type)) != 0 ||
       PyModule_AddFunctions(m.ptr(), functions) != 0) {

@@ -125,6 +125,8 @@ void shorten_traceback() noexcept {
     PyObject* kept = PyObject_CallOneArg(filter.get(), traceback);
     if (kept == nullptr) {
       PyErr_Clear();
+    } else if (kept != Py_None && !PyTraceBack_Check(kept)) {
+      Py_DECREF(kept);  // the whole traceback stays
     } else {
       Py_DECREF(traceback);
       traceback = kept == Py_None ? nullptr : kept;

@@ -99,7 +99,7 @@ void read_consts(PlanObject* plan, PyObject* consts) {
       if (!is_array(item))
         throw_python(PyExc_TypeError, "CallPlan: `consts` holds %R, which is no ArrayImpl", item);
       check_live(as_array(item));
-      const std::vector<BufferRef>& shards = as_array(item)->shards;
+      const Shards& shards = as_array(item)->shards;
       if (shards.size() != plan->devices.size() || shards[d]->device() != plan->devices[d]) {
         throw_python(PyExc_ValueError, "CallPlan: item %zu of `consts` is not on the devices of the program",
                      i);

@@ -26,10 +26,10 @@ class Donated {
   void take(ArrayObject* array) {
     if (array->shards.empty()) return;
     Taken& taken = taken_.emplace_back(Taken{array, {}});
-    taken.shards.swap(array->shards);
+    taken.shards = std::move(array->shards);
   }
   // The buffers that an array has, or had when it was taken.
-  const std::vector<BufferRef>& shards_of(ArrayObject* array) const {
+  const Shards& shards_of(ArrayObject* array) const {
     for (const Taken& taken : taken_) {
       if (taken.array == array) return taken.shards;
     }
@@ -44,7 +44,7 @@ class Donated {
  private:
   struct Taken {
     ArrayObject* array;
-    std::vector<BufferRef> shards;
+    Shards shards;
   };
   SmallVector<Taken, 4> taken_;
 };
@@ -229,8 +229,7 @@ PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* r
   if (!output.sharding) {
     return PyRef::steal(make_array(output.aval, std::move(results[index]), plan->committed));
   }
-  std::vector<BufferRef> shards;
-  shards.reserve(plan->devices.size());
+  Shards shards;
   for (size_t d = 0; d < plan->devices.size(); d++) {
     shards.push_back(std::move(results[d * plan->num_computed + index]));
   }
@@ -245,7 +244,7 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
     return PyRef::steal(make_array(std::move(value.aval), std::move(value.buffer), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());
-  const std::vector<BufferRef>& shards = run.donated.shards_of(array);
+  const Shards& shards = run.donated.shards_of(array);
   if (shards.empty()) throw_deleted(array);
   if (plan->devices.size() == 1 && shards.size() == 1 && shards[0]->device() != plan->devices[0] &&
       !array->committed) {

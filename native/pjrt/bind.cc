@@ -297,6 +297,7 @@ void bind_executable(nb::module_& m) {
                    })
       .def("serialize",
            [](const Executable& e) { return to_bytes(without_gil([&] { return e.serialize(); })); })
+      .def("config", [](const Executable& e) { return to_bytes(without_gil([&] { return e.config(); })); })
       .def("optimized_program",
            [](const Executable& e) { return to_bytes(without_gil([&] { return e.optimized_program(); })); })
       .def("cost_analysis",

@@ -287,7 +287,7 @@ void Client::refuse() const {
 Handle::Handle(Client* client) : owner_(client) { client->link(this); }
 
 void Client::link(Handle* handle) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(handles_lock_);
   handle->next_ = live_;
   if (live_ != nullptr) live_->previous_ = handle;
   live_ = handle;
@@ -305,7 +305,7 @@ void Client::retire(Handle* handle) noexcept {
   bool entered = try_enter();
   Remains remains;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<SpinLock> lock(handles_lock_);
     if (handle->linked_) {  // else close() has been here
       unlink(handle);
       remains = handle->surrender();
@@ -371,7 +371,7 @@ void Client::dismantle() noexcept {
   for (;;) {
     std::vector<Remains> batch;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      std::lock_guard<SpinLock> lock(handles_lock_);
       batch.swap(orphans_);
       while (live_ != nullptr) {
         Handle* handle = live_;

@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/spin_lock.h"
 #include "pjrt_c_api.h"
 
 namespace anima {
@@ -105,7 +106,7 @@ class Handle {
  protected:
   explicit Handle(Client* client);
   ~Handle() = default;
-  // Gives up what the handle owns; runs under the client's mutex, so it may not call XLA.
+  // Gives up what the handle owns; runs under the client's lock, so it may not call XLA.
   virtual Remains surrender() noexcept = 0;
   Client* const owner_;
 
@@ -219,9 +220,10 @@ class Executable final : private Handle {
   const std::vector<Device*>& devices() const { return devices_; }  // one a partition
   const std::shared_ptr<Client>& client() const;
   std::string name() const;
-  std::string fingerprint() const;                      // empty if the plugin has none
-  std::string serialize() const;                        // [blocking] for Client::deserialize
-  std::string optimized_program() const;                // [blocking] serialised HloModuleProto
+  std::string fingerprint() const;        // empty if the plugin has none
+  std::string serialize() const;          // [blocking] for Client::deserialize
+  std::string optimized_program() const;  // [blocking] serialised HloModuleProto
+  std::string config() const;  // [blocking] serialised HloModuleConfigProto; empty if it is not told
   std::map<std::string, double> cost_analysis() const;  // empty if the plugin has none
   std::map<std::string, int64_t> memory_stats() const;  // empty if the plugin has none
   // args[d * num_args + i] is argument i of device d; outs likewise, filled with num_outputs each.
@@ -240,6 +242,7 @@ class Executable final : private Handle {
   friend class Client;
   Remains surrender() noexcept override;
   void load_facts();
+  std::string description(bool& with_config) const;  // what the plugin tells of the optimised program
   void launch(Buffer* const* args, size_t num_args, const std::vector<int64_t>& non_donatable,
               BufferRef* outs);
   void run_on_twin(Client* twin, Buffer* const* args, size_t num_args, BufferRef* outs);
@@ -318,7 +321,7 @@ class Client : public std::enable_shared_from_this<Client> {
   ExecutableRef adopt(PJRT_LoadedExecutable* raw);
   ExecutableRef load_serialized(std::string_view payload, const std::string& options);
   void link(Handle* handle);
-  void unlink(Handle* handle) noexcept;  // under mutex_
+  void unlink(Handle* handle) noexcept;  // under handles_lock_
   // Ends a handle: destroys what it owns, or leaves that to a close() under way.
   void retire(Handle* handle) noexcept;
   void destroy(const Remains& remains) const noexcept;
@@ -344,11 +347,12 @@ class Client : public std::enable_shared_from_this<Client> {
   std::atomic<int64_t> in_use_{0};
   std::atomic<bool> closing_{false};
   std::atomic<bool> stuck_{false};
-  std::mutex mutex_;  // guards what follows
+  SpinLock handles_lock_;  // guards the two that follow
+  Handle* live_ = nullptr;
+  std::vector<Remains> orphans_;  // of handles that died while close() was under way
+  std::mutex mutex_;              // guards what follows
   std::condition_variable changed_;
   bool destroyed_ = false;
-  Handle* live_ = nullptr;
-  std::vector<Remains> orphans_;     // of handles that died while close() was under way
   std::vector<Client*> twins_;       // all that were made
   std::vector<Client*> idle_twins_;  // those that no callback uses
 };

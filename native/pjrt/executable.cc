@@ -22,12 +22,17 @@ class Scratch {
   std::unique_ptr<T[]> heap_;
 };
 
-// The first field of a serialised HloModuleProtoWithConfig is the module itself.
-std::string module_of(const std::string& with_config) {
-  Fields fields(with_config.data(), with_config.size(),
-                "optimized_program: the plugin's answer is no message");
-  bool first = fields.next() && fields.number == 1 && fields.bytes != nullptr;
-  return first ? std::string(fields.bytes, fields.size) : with_config;
+// The fields of a serialised HloModuleProtoWithConfig.
+constexpr uint32_t kModule = 1;
+constexpr uint32_t kConfig = 2;
+
+// A field of `message`, or `fallback` if it has none of this number.
+std::string field_of(const std::string& message, uint32_t number, const std::string& fallback) {
+  Fields fields(message.data(), message.size(), "the plugin's answer is no HloModuleProtoWithConfig");
+  while (!fields.done() && fields.next()) {
+    if (fields.number == number && fields.bytes != nullptr) return std::string(fields.bytes, fields.size);
+  }
+  return fallback;
 }
 
 }  // namespace
@@ -177,6 +182,18 @@ std::string Executable::serialize() const {
 }
 
 std::string Executable::optimized_program() const {
+  bool with_config = false;
+  std::string bytes = description(with_config);
+  return with_config ? field_of(bytes, kModule, bytes) : bytes;
+}
+
+std::string Executable::config() const {
+  bool with_config = false;
+  std::string bytes = description(with_config);
+  return with_config ? field_of(bytes, kConfig, "") : "";
+}
+
+std::string Executable::description(bool& with_config) const {
   Client::Use use(owner_);
   Padded<PJRT_Program> program;
   Padded<PJRT_Executable_OptimizedProgram_Args> args;
@@ -186,8 +203,8 @@ std::string Executable::optimized_program() const {
   std::string bytes(program.code_size, '\0');
   program.code = bytes.data();
   owner_->check(owner_->api()->PJRT_Executable_OptimizedProgram(&args));
-  bool with_config = std::string(program.format, program.format_size) == "hlo_with_config";
-  return with_config ? module_of(bytes) : bytes;
+  with_config = std::string(program.format, program.format_size) == "hlo_with_config";
+  return bytes;
 }
 
 std::map<std::string, double> Executable::cost_analysis() const {

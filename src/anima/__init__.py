@@ -112,6 +112,7 @@ _ON_DEMAND = (
     "ad_checkpoint",
     "api_util",
     "debug",
+    "dlpack",
     "experimental",
     "extend",
     "flatten_util",

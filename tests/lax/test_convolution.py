@@ -536,7 +536,8 @@ def test_which_way_is_taken() -> None:
 
 def test_precision_reaches_the_program() -> None:
     x, k = floats((1, 1, 4)), floats((1, 1, 2))
-    assert "precision" not in lowered("cpu", x, k)
+    with anima.default_matmul_precision(None):
+        assert "precision" not in lowered("cpu", x, k)
     pair = "precision HIGHEST>, #stablehlo<precision DEFAULT>"
     assert pair in lowered("cpu", x, k, precision=("highest", "default"))
     assert "precision HIGHEST" in lowered("cpu", x, k, precision="F32_F32_F32")

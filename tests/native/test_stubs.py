@@ -20,6 +20,9 @@ from anima import _native
 STUB = Path(anima.__file__).with_name("_native.pyi")
 BODY = ast.parse(STUB.read_text(encoding="utf-8")).body
 FUNCTIONS = {node.name: node for node in BODY if isinstance(node, ast.FunctionDef)}
+OBJECTS = {
+    node.target.id for node in BODY if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+}
 CLASSES = {node.name: node for node in BODY if isinstance(node, ast.ClassDef)}
 
 # Every class has these, or Python makes them of a slot: a stub does not repeat them.
@@ -95,7 +98,7 @@ def members_of_module(name: str) -> dict[str, Any]:
 def test_the_names_of_the_module() -> None:
     public = {name: value for name, value in vars(_native).items() if not name.startswith("_")}
     assert {name for name, value in public.items() if isinstance(value, type)} == set(CLASSES)
-    assert {name for name, value in public.items() if not isinstance(value, type)} == set(FUNCTIONS)
+    assert {name for name, value in public.items() if not isinstance(value, type)} == {*FUNCTIONS, *OBJECTS}
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

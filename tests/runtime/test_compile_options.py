@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
+import anima
 from anima.config import disable_most_optimizations, optimization_level
-from anima.runtime.compile_options import CompileOptions, options_for
+from anima.runtime.compile_options import CompileOptions, debug_options_of, options_for
 from anima.runtime.devices import client
 
 pytestmark = pytest.mark.cpu
@@ -89,7 +90,8 @@ def test_policy():
         return {name.removeprefix("xla_") for name in _overrides(options_for(*args, **kwargs))}
 
     exact, fusion, level = "cpu_enable_fast_min_max", "cpu_use_fusion_emitters", "backend_optimization_level"
-    assert names("program", platform="cpu", tiny=True) == {exact}
+    copies = "cpu_copy_insertion_use_region_analysis"
+    assert names("program", platform="cpu", tiny=True) == {exact, copies}
     assert names("single_op", platform="cuda", tiny=True) == set()
     assert names("single_op", platform="cpu") == {exact, fusion}
     assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level}
@@ -99,6 +101,51 @@ def test_policy():
     assert dict(options.without({"xla_cpu_use_fusion_emitters"}).policy) == {
         "xla_cpu_enable_fast_min_max": False
     }
+
+
+def reduction(dimensions: str, shape: str) -> str:
+    return (
+        f"}}) {{dimensions = array<i64: {dimensions}>}} : (tensor<{shape}xf32>, tensor<f32>) -> tensor<f32>"
+    )
+
+
+def test_loops_are_unrolled_for_reductions_of_columns():
+    def unrolled(*reductions: str) -> bool:
+        options = options_for("program", platform="cpu", text="\n".join(reductions))
+        return "xla_cpu_disable_loop_unrolling" not in dict(options.extras)
+
+    assert not unrolled()
+    assert not unrolled(reduction("1", "64x64"))
+    assert unrolled(reduction("0", "64x64"))
+    assert unrolled(reduction("1", "64x64"), reduction("0", "64x64"))
+    assert unrolled(reduction("0, 1", "8x64x64"))
+    assert not unrolled(reduction("1, 2", "8x64x64"))
+    assert not unrolled(reduction("0", "4096x1"))  # a column is as good as a row
+    assert not unrolled(reduction("0", "8x8"))  # small
+    assert not unrolled(reduction("0", "4096"))
+    text = anima.jit(lambda x: x.sum(0)).lower(anima.numpy.ones((64, 64))).as_text()
+    assert unrolled(text)
+    assert options_for("program", platform="cuda", text=text).extras == ()
+    assert options_for("program", platform="cpu", text=text, tiny=True).extras == ()
+
+
+def test_extras_are_added_to_the_defaults():
+    options = CompileOptions(extras=(("a", "1"), ("b", "")))
+    assert options.encode() == CompileOptions().encode() and options.key() != CompileOptions().key()
+    debug = _fields(_fields(options.encode(b"\x08\x01"))[3][0])[3][0]
+    assert debug.startswith(b"\x08\x01")
+    assert [_fields(entry) for entry in _fields(debug)[500]] == [
+        {1: [b"a"], 2: [b"1"]},
+        {1: [b"b"], 2: [b""]},
+    ]
+
+
+def test_the_plugin_tells_its_debug_options():
+    config = client("cpu").compile(PROGRAM, CompileOptions().encode()).config()
+    assert len(_fields(debug_options_of(config))) > 50
+    assert debug_options_of(b"") == b""
+    with pytest.raises(ValueError, match="ends within"):
+        debug_options_of(b"\xff")
 
 
 def test_configuration_is_read():

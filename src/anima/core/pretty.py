@@ -104,7 +104,8 @@ def _eqn(eqn: Eqn, names: _Names) -> str:
     params = _params(eqn.params, names)
     inputs = "".join(" " + names.atom(atom) for atom in eqn.invars)
     outputs = " ".join(names.binder(var) for var in eqn.outvars)
-    text = f"{outputs} = {eqn.primitive.name}{params}{inputs}"
+    left = f"{outputs} = " if eqn.outvars else ""
+    text = f"{left}{eqn.primitive.name}{params}{inputs}"
     comment = names.comment(eqn)
     if not comment:
         return text

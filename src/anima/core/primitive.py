@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import get_trace, set_trace
+from anima._native import bind_operation, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
 from anima.core.effects import Effects, no_effects
@@ -174,12 +174,8 @@ class Primitive:
             return rule
         return NoRule(f"'{self.name}' has no {what} rule: {rule.reason}")
 
-    def bind(self, *args: Any, **params: Any) -> Any:
-        """Apply the operation to values that already satisfy its dtype rule."""
-        trace = get_trace()
-        if trace is None:
-            return self.eager(*args, **params)
-        return trace.process(self, args, params)
+    # bind(*args, **params): apply the operation to values that already satisfy its dtype rule.
+    bind = bind_operation
 
     def bind_with_trace(self, trace: Any, args: Sequence[Any], avals: Any, params: dict[str, Any], /) -> Any:
         """`bind`, handled by `trace` (None: eagerly) rather than by the ambient one. `avals`: of `args`, which have them."""

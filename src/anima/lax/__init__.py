@@ -1,6 +1,6 @@
 """Operations: a file a family, each operation one declaration with all its rules.
 
-Invariant: a name is public by being imported here as itself, and only by that.
+Invariant: a name is public by being imported here as itself, or by standing in `_ABOVE`, and only by that.
 """
 
 import importlib as _importlib
@@ -14,6 +14,11 @@ from anima.lax.accuracy import (
 from anima.lax.apply_at import (
     scatter_apply as scatter_apply,
     scatter_apply_p as scatter_apply_p,
+)
+from anima.lax.approximate import (
+    approx_max_k as approx_max_k,
+    approx_min_k as approx_min_k,
+    approx_top_k_p as approx_top_k_p,
 )
 from anima.lax.arithmetic import (
     abs as abs,
@@ -46,6 +51,8 @@ from anima.lax.axis_names import (
     axis_size as axis_size,
 )
 from anima.lax.barrier import (
+    dce_sink as dce_sink,
+    dce_sink_p as dce_sink_p,
     optimization_barrier as optimization_barrier,
     optimization_barrier_p as optimization_barrier_p,
 )
@@ -108,6 +115,7 @@ from anima.lax.complex_parts import (
     real as real,
     real_p as real_p,
 )
+from anima.lax.composite import composite as composite
 from anima.lax.contraction import (
     DotDimensionNumbers as DotDimensionNumbers,
     batch_matmul as batch_matmul,
@@ -225,6 +233,11 @@ from anima.lax.exponential import (
     logistic as logistic,
     logistic_p as logistic_p,
 )
+from anima.lax.fft import (
+    FftType as FftType,
+    fft as fft,
+    fft_p as fft_p,
+)
 from anima.lax.fold import (
     reduce as reduce,
     reduce_p as reduce_p,
@@ -235,6 +248,13 @@ from anima.lax.gathering import (
     ScatterDimensionNumbers as ScatterDimensionNumbers,
     gather as gather,
     gather_p as gather_p,
+)
+from anima.lax.generators import (
+    RandomAlgorithm as RandomAlgorithm,
+    rng_bit_generator as rng_bit_generator,
+    rng_bit_generator_p as rng_bit_generator_p,
+    rng_uniform as rng_uniform,
+    rng_uniform_p as rng_uniform_p,
 )
 from anima.lax.hyperbolic import (
     acosh as acosh,
@@ -252,6 +272,8 @@ from anima.lax.hyperbolic import (
 )
 from anima.lax.identity import (
     copy_p as copy_p,
+    stage as stage,
+    stage_p as stage_p,
     stop_gradient as stop_gradient,
     stop_gradient_p as stop_gradient_p,
 )
@@ -294,6 +316,11 @@ from anima.lax.precision import (
     Precision as Precision,
     PrecisionLike as PrecisionLike,
 )
+from anima.lax.ragged import (
+    RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,
+    ragged_dot as ragged_dot,
+    ragged_dot_general as ragged_dot_general,
+)
 from anima.lax.reductions import (
     argmax as argmax,
     argmax_p as argmax_p,
@@ -325,6 +352,7 @@ from anima.lax.rounding import (
     round as round,
     round_p as round_p,
 )
+from anima.lax.scaled import scaled_dot as scaled_dot
 from anima.lax.scattering import (
     scatter as scatter,
     scatter_add as scatter_add,
@@ -360,6 +388,7 @@ from anima.lax.shape import (
     reshape_p as reshape_p,
     rev as rev,
     rev_p as rev_p,
+    shape_as_value as shape_as_value,
     squeeze as squeeze,
     squeeze_p as squeeze_p,
     transpose as transpose,
@@ -386,6 +415,12 @@ from anima.lax.sorting import (
     sort_p as sort_p,
     top_k as top_k,
     top_k_p as top_k_p,
+)
+from anima.lax.tokens import (
+    after_all as after_all,
+    after_all_p as after_all_p,
+    create_token as create_token,
+    create_token_p as create_token_p,
 )
 from anima.lax.trigonometric import (
     acos as acos,
@@ -418,8 +453,20 @@ from anima.lax.windows import (
     reduce_window_sum_p as reduce_window_sum_p,
 )
 
+# Operations of a higher layer, loaded when first asked for.
+_ABOVE = {
+    "device_put_p": "anima.transforms.placement_primitive",
+    "sharding_constraint_p": "anima.transforms.placement_primitive",
+    "with_sharding_constraint": "anima.transforms.sharding_constraint",
+}
+
 __all__ = [
-    name for name, value in list(globals().items()) if name[0] != "_" and not isinstance(value, _ModuleType)
+    *(
+        name
+        for name, value in list(globals().items())
+        if name[0] != "_" and not isinstance(value, _ModuleType)
+    ),
+    *_ABOVE,
 ]
 
 # Loaded when first asked for: not every program uses them.
@@ -429,6 +476,8 @@ _ON_DEMAND = ("linalg",)
 def __getattr__(name: str) -> _Any:
     if name in _ON_DEMAND:
         return _importlib.import_module(f"anima.lax.{name}")
+    if name in _ABOVE:
+        return getattr(_importlib.import_module(_ABOVE[name]), name)
     raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
 
 

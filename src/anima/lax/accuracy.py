@@ -43,19 +43,17 @@ class Tolerance:
             raise ValueError("Tolerance: give rtol or ulps, not both")
 
 
-def accuracy_params(name: str, accuracy: Any) -> dict[str, Any]:
-    """The parameters with which a primitive is asked for `accuracy`.
+def checked_accuracy(name: str, accuracy: Any) -> AccuracyMode | Tolerance:
+    """`accuracy`, as a user gave it to the function `name`.
 
     Raises:
       TypeError: it is neither an `AccuracyMode` nor a `Tolerance`.
     """
-    if accuracy is None:
-        return {}
     if not isinstance(accuracy, (AccuracyMode, Tolerance)):
         raise TypeError(
             f"lax.{name}: accuracy must be an AccuracyMode, a Tolerance or None, got {accuracy!r}"
         )
-    return {"accuracy": accuracy}
+    return accuracy
 
 
 def _attribute(accuracy: AccuracyMode | Tolerance | None) -> str:

@@ -1,6 +1,6 @@
-"""A fence for the compiler's optimiser.
+"""A fence for the compiler's optimiser, and a use of a value that keeps what computes it.
 
-Invariant: values pass unchanged; only what the compiler may move or merge across is affected.
+Invariant: values pass unchanged; only what is moved, merged or dropped is affected.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from anima import tree
 from anima.core.aval import AbstractValue
+from anima.core.effects import Effect, Effects
 from anima.core.primitive import Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
@@ -69,3 +70,59 @@ def optimization_barrier(operand: Any, /) -> Any:
     for value in values:
         aval_of(value)
     return tree.unflatten(structure, optimization_barrier_p.bind(*values) if values else [])
+
+
+# --- a use that computes nothing --------------------------------------------------------------
+
+
+class SinkEffect(Effect):
+    """A value is used: dead code stays, though nothing happens with what it computes."""
+
+    under_masks = True
+
+
+_used: Effects = frozenset([SinkEffect()])
+
+
+def _sink_jvp(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
+    dce_sink_p.bind(*primals, **params)
+    return [], []
+
+
+def _sink_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[Any]]:
+    dce_sink_p.bind(*args, **params)
+    return [], []
+
+
+dce_sink_p = declare(
+    "dce_sink",
+    shape=lambda x, *, prevent_mlir_dce: [],
+    lower=lambda ctx, x, *, prevent_mlir_dce: [],
+    jvp=_sink_jvp,
+    transpose=lambda cts, x, **params: [None],
+    batch=_sink_batch,
+    effects=lambda x, **params: _used,
+    multiple_results=True,
+    dtypes=ANY,
+)
+
+
+def dce_sink(val: Any, *, prevent_mlir_dce: bool = False) -> None:
+    """Uses `val`, an array or a pytree of them, so that what computes it stays in programs while they are traced and changed.
+
+    It stays in the text of programs; XLA drops it at the end.
+
+    Args:
+      val: the value.
+      prevent_mlir_dce: changes nothing: nothing is dropped between programs and their texts.
+    Raises:
+      TypeError: a leaf is no array.
+
+    >>> from anima import lax, make_jaxpr
+    >>> len(make_jaxpr(lambda x: lax.dce_sink(lax.sin(x)))(1.0).eqns)
+    2
+    """
+    for leaf in tree.flatten(val)[0]:
+        value = as_operand(leaf)
+        aval_of(value)
+        dce_sink_p.bind(value, prevent_mlir_dce=bool(prevent_mlir_dce))

@@ -48,7 +48,7 @@ _PLAIN = (Tracer, ArrayImpl, bool, int, float, complex)
 
 def operand(value: Any) -> Any:
     """`value` as an operand: arrays, tracers, and NumPy and Python scalars pass, lists and other objects raise."""
-    if isinstance(value, _PLAIN):
+    if type(value) is ArrayImpl or isinstance(value, _PLAIN):
         return value
     convert = getattr(value, "__jax_array__", None)
     if convert is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.trace import aval_of
-from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
+from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
 from anima.lax.bitwise import bitwise_and, shift_left, shift_right_arithmetic
 from anima.lax.compare import eq, lt
@@ -46,7 +46,9 @@ def exp(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.exp(0.0))
     1.0
     """
-    return exp_p.bind(operand(x), **accuracy_params("exp", accuracy))
+    if accuracy is None:
+        return exp_p.bind(operand(x))
+    return exp_p.bind(operand(x), accuracy=checked_accuracy("exp", accuracy))
 
 
 def _exp2(x: Any, accuracy: Any = None) -> Any:
@@ -96,7 +98,9 @@ def exp2(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.exp2(3.0))
     8.0
     """
-    return exp2_p.bind(operand(x), **accuracy_params("exp2", accuracy))
+    if accuracy is None:
+        return exp2_p.bind(operand(x))
+    return exp2_p.bind(operand(x), accuracy=checked_accuracy("exp2", accuracy))
 
 
 expm1_p = unary(
@@ -120,7 +124,9 @@ def expm1(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.expm1(0.0))
     0.0
     """
-    return expm1_p.bind(operand(x), **accuracy_params("expm1", accuracy))
+    if accuracy is None:
+        return expm1_p.bind(operand(x))
+    return expm1_p.bind(operand(x), accuracy=checked_accuracy("expm1", accuracy))
 
 
 # --- logarithms -------------------------------------------------------------------------------
@@ -141,7 +147,9 @@ def log(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.log(1.0))
     0.0
     """
-    return log_p.bind(operand(x), **accuracy_params("log", accuracy))
+    if accuracy is None:
+        return log_p.bind(operand(x))
+    return log_p.bind(operand(x), accuracy=checked_accuracy("log", accuracy))
 
 
 def _log1p_formula(x: Any, accuracy: Any = None) -> Any:
@@ -182,7 +190,9 @@ def log1p(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.log1p(0.0))
     0.0
     """
-    return log1p_p.bind(operand(x), **accuracy_params("log1p", accuracy))
+    if accuracy is None:
+        return log1p_p.bind(operand(x))
+    return log1p_p.bind(operand(x), accuracy=checked_accuracy("log1p", accuracy))
 
 
 logistic_p = unary(
@@ -206,7 +216,9 @@ def logistic(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any
     >>> print(lax.logistic(0.0))
     0.5
     """
-    return logistic_p.bind(operand(x), **accuracy_params("logistic", accuracy))
+    if accuracy is None:
+        return logistic_p.bind(operand(x))
+    return logistic_p.bind(operand(x), accuracy=checked_accuracy("logistic", accuracy))
 
 
 # --- what sines and hyperbolic functions are made of ------------------------------------------

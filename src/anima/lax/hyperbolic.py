@@ -10,7 +10,7 @@ from typing import Any
 
 from anima import dtypes
 from anima.core.trace import aval_of
-from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
+from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import abs, add, div, mul, sign, sub
 from anima.lax.compare import lt
 from anima.lax.complex_parts import complex, imag, real
@@ -98,7 +98,9 @@ def tanh(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.tanh(0.0))
     0.0
     """
-    return tanh_p.bind(operand(x), **accuracy_params("tanh", accuracy))
+    if accuracy is None:
+        return tanh_p.bind(operand(x))
+    return tanh_p.bind(operand(x), accuracy=checked_accuracy("tanh", accuracy))
 
 
 # --- inverses ---------------------------------------------------------------------------------

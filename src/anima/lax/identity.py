@@ -1,6 +1,6 @@
-"""Operations that return their operand: a copy, and a value cut off from differentiation.
+"""Operations that return their operand: a copy, a value lifted into a trace, and one cut off from differentiation.
 
-Invariant: neither computes anything.
+Invariant: none computes anything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from anima import tree
 from anima.core import hooks
 from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Missing
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer, aval_of, get_trace
 from anima.lax.declare import ANY, batch_elementwise, declare, jvp_linear, no_tangent, operand
 from anima.lowering.module import Context, Value
 
@@ -47,6 +47,36 @@ def copy(x: Any) -> Any:
     False
     """
     return copy_p.bind(operand(x))
+
+
+stage_p = declare(
+    "stage",
+    shape=_same,
+    lower=_nothing,
+    jvp=jvp_linear,
+    transpose=lambda ct, x: [ct],
+    batch=batch_elementwise,
+    dtypes=ANY,
+)
+
+
+def stage(x: Any, /) -> Any:
+    """`x` as a value of the trace that is at work: under `jit` a tracer even if it is a number; else an array.
+
+    Args:
+      x: an array, a NumPy value or a number.
+    Raises:
+      TypeError: it is something else.
+
+    >>> from anima import lax
+    >>> lax.stage(2.0)
+    DeviceArray(2., dtype=float32)
+    """
+    value = operand(x)
+    aval_of(value)
+    if isinstance(value, Tracer):
+        return value
+    return hooks.as_array(value) if get_trace() is None else stage_p.bind(value)
 
 
 stop_gradient_p = declare(

@@ -13,7 +13,7 @@ from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing
 from anima.core.trace import aval_of
-from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
+from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import div, mul, sub
 from anima.lax.compare import eq, is_finite
 from anima.lax.convert import convert_element_type
@@ -145,7 +145,9 @@ def sqrt(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.sqrt(4.0))
     2.0
     """
-    return sqrt_p.bind(operand(x), **accuracy_params("sqrt", accuracy))
+    if accuracy is None:
+        return sqrt_p.bind(operand(x))
+    return sqrt_p.bind(operand(x), accuracy=checked_accuracy("sqrt", accuracy))
 
 
 rsqrt_p = unary(
@@ -169,7 +171,9 @@ def rsqrt(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.rsqrt(4.0))
     0.5
     """
-    return rsqrt_p.bind(operand(x), **accuracy_params("rsqrt", accuracy))
+    if accuracy is None:
+        return rsqrt_p.bind(operand(x))
+    return rsqrt_p.bind(operand(x), accuracy=checked_accuracy("rsqrt", accuracy))
 
 
 def _cbrt_step(x: Any, y: Any, *, accuracy: Any = None) -> Any:
@@ -199,7 +203,9 @@ def cbrt(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.cbrt(-8.0))
     -2.0
     """
-    return cbrt_p.bind(operand(x), **accuracy_params("cbrt", accuracy))
+    if accuracy is None:
+        return cbrt_p.bind(operand(x))
+    return cbrt_p.bind(operand(x), accuracy=checked_accuracy("cbrt", accuracy))
 
 
 # --- pow --------------------------------------------------------------------------------------

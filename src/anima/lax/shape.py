@@ -7,8 +7,11 @@ every dtype; an extended one brings inner dimensions, which lowering rules leave
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
@@ -108,6 +111,24 @@ def dtype_of(x: Any) -> Any:
     aval = aval_of(x)
     assert isinstance(aval, ShapedArray)
     return aval.dtype
+
+
+def shape_as_value(shape: Sequence[int]) -> Any:
+    """A shape as an array.
+
+    Args:
+      shape: a sequence of integers.
+    Returns:
+      An int32 array of one dimension.
+    Raises:
+      TypeError: it holds something else.
+
+    >>> from anima import lax
+    >>> print(lax.shape_as_value((2, 3)))
+    [2 3]
+    """
+    sizes = [operator.index(size) for size in shape]
+    return hooks.as_array(np.array(sizes, np.int32))
 
 
 def refuse_out_sharding(name: str, out_sharding: Any) -> None:

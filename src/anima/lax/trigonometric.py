@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anima.lax.accuracy import AccuracyMode, Tolerance, accuracy_params, accurate
+from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import add, div, mul, neg, sub
 from anima.lax.complex_parts import complex, imag, real
 from anima.lax.declare import INEXACT, binary, by_formula, by_kind, direct, in_float32, operand, unary
@@ -50,7 +50,9 @@ def sin(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.sin(0.0))
     0.0
     """
-    return sin_p.bind(operand(x), **accuracy_params("sin", accuracy))
+    if accuracy is None:
+        return sin_p.bind(operand(x))
+    return sin_p.bind(operand(x), accuracy=checked_accuracy("sin", accuracy))
 
 
 cos_p = unary(
@@ -74,7 +76,9 @@ def cos(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.cos(0.0))
     1.0
     """
-    return cos_p.bind(operand(x), **accuracy_params("cos", accuracy))
+    if accuracy is None:
+        return cos_p.bind(operand(x))
+    return cos_p.bind(operand(x), accuracy=checked_accuracy("cos", accuracy))
 
 
 tan_p = unary(
@@ -98,7 +102,9 @@ def tan(x: Any, *, accuracy: Tolerance | AccuracyMode | None = None) -> Any:
     >>> print(lax.tan(0.0))
     0.0
     """
-    return tan_p.bind(operand(x), **accuracy_params("tan", accuracy))
+    if accuracy is None:
+        return tan_p.bind(operand(x))
+    return tan_p.bind(operand(x), accuracy=checked_accuracy("tan", accuracy))
 
 
 # --- inverses ---------------------------------------------------------------------------------

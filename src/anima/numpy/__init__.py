@@ -490,7 +490,7 @@ from anima.numpy.windows import (
 _install_methods()
 
 # Loaded when first asked for: not every program uses them.
-_ON_DEMAND = ("linalg",)
+_ON_DEMAND = ("fft", "linalg")
 
 
 def __getattr__(name: str) -> _Any:

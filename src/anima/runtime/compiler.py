@@ -28,7 +28,7 @@ from anima.config import (
 )
 from anima.errors import XlaRuntimeError
 from anima.runtime import disk_cache, logs
-from anima.runtime.compile_options import CompileOptions
+from anima.runtime.compile_options import CompileOptions, debug_options_of
 from anima.runtime.plugins import build_of, xla_flags
 
 __all__ = ["CompileStats", "clear_memory_cache", "compile_program", "compile_stats"]
@@ -67,11 +67,12 @@ class _Flight:
 class _ClientKeys:
     """What stands for a client in memory (an address may be used again) and on disk."""
 
-    __slots__ = ("environment", "serial")
+    __slots__ = ("debug_options", "environment", "serial")
 
     def __init__(self, serial: int) -> None:
         self.serial = serial
         self.environment: bytes | None = None
+        self.debug_options: bytes | None = None
 
 
 _lock = threading.Lock()
@@ -98,9 +99,8 @@ def compile_program(
       XlaRuntimeError: XLA refuses the program.
     """
     options = options.without(_unknown.get(client.plugin.path, ()))
-    encoded = options.encode()
     text = program.encode()
-    key = (_client_keys(client).serial, disk_cache.entry_key(text, encoded))
+    key = (_client_keys(client).serial, disk_cache.entry_key(text, options.key()))
     while True:
         with _lock:
             executable = _executables.get(key)
@@ -153,14 +153,13 @@ def _lead(
 def _load_or_compile(
     program: str, text: bytes, client: _native.Client, options: CompileOptions, name: str
 ) -> _native.Executable:
-    encoded = options.encode()
     if dump_ir_to.value:
         _dump(program, options, name)
     cache = disk_cache.current()
     key = b""
     if cache is not None:
-        key = disk_cache.entry_key(text, encoded, _environment(client), _targets_version(program))
-        executable = _load(cache, key, client, encoded, name)
+        key = disk_cache.entry_key(text, options.key(), _environment(client), _targets_version(program))
+        executable = _load(cache, key, client, options.encode(), name)
         if executable is not None:
             return executable
     start = time.perf_counter()
@@ -177,9 +176,10 @@ def _load_or_compile(
 
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
     path = client.plugin.path
+    defaults = _debug_options(client) if options.extras else b""
     while True:
         try:
-            return client.compile(program, options.encode())
+            return client.compile(program, options.encode(defaults))
         except XlaRuntimeError as error:
             # A plugin of another release may lack an option that nobody but us has asked for.
             names = {name for name, _ in options.policy if f"'{name}'" in str(error)}
@@ -188,6 +188,27 @@ def _compile(program: str, client: _native.Client, options: CompileOptions) -> _
             logs.debug("%s does not know %s: %s", path, names, error)
         _unknown[path] = _unknown.get(path, frozenset()) | names
         options = options.without(names)
+
+
+_EMPTY_PROGRAM = """module @empty {
+  func.func public @main(%0: tensor<f32>) -> tensor<f32> {
+    return %0 : tensor<f32>
+  }
+}"""
+
+
+def _debug_options(client: _native.Client) -> bytes:
+    """The debug options that the plugin has by itself and from XLA_FLAGS, as a program compiled with them says; empty if
+    it does not."""
+    keys = _client_keys(client)
+    if keys.debug_options is None:
+        try:
+            config = client.compile(_EMPTY_PROGRAM, CompileOptions().encode()).config()
+            keys.debug_options = debug_options_of(config)
+        except (XlaRuntimeError, ValueError) as error:
+            logs.debug("%s does not tell its debug options: %s", client.plugin.path, error)
+            keys.debug_options = b""
+    return keys.debug_options
 
 
 def _load(

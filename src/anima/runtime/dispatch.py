@@ -130,6 +130,7 @@ class Program:
         options = options_for(
             self.kind,
             platform=self.device.platform,
+            text=self.lowered.text,
             tiny=tiny,
             device_ids=(self.device.id,),
             compiler_options=compiler_options,

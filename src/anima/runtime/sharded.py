@@ -176,6 +176,7 @@ class ShardedProgram:
         options = options_for(
             "program",
             platform=self.devices[0].platform,
+            text=self.lowered.text,
             num_partitions=len(self.devices),
             device_ids=[d.id for d in self.devices],
             propagate_to_output=[*[s is None for s in self.out_shardings], *[False] * self.lowered.signals],

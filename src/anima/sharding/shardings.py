@@ -189,8 +189,8 @@ class SingleDeviceSharding(Sharding):
       memory_kind: ``"device"`` or None.
 
     >>> import anima
-    >>> anima.sharding.SingleDeviceSharding(anima.devices("cpu")[0])
-    SingleDeviceSharding(device=CpuDevice(id=0), memory_kind=device)
+    >>> anima.sharding.SingleDeviceSharding(anima.devices()[0])
+    SingleDeviceSharding(device=...Device(id=0), memory_kind=device)
     """
 
     __slots__ = ("device",)

@@ -1,7 +1,7 @@
-"""The `device_put` primitive: where a value lies, as an operation that transformations see.
+"""The primitives `device_put` and `sharding_constraint`: where a value lies, as operations that transformations see.
 
-Invariant: it changes no number. Eagerly it moves; in a program over several devices a sharding becomes a constraint
-on the partitioner; in a program for one device, which runs where its arguments are, it is nothing. Under `vmap` the mapped
+Invariant: they change no number. Eagerly they move; in a program over several devices a sharding becomes a constraint
+on the partitioner; in a program for one device, which runs where its arguments are, they are nothing. Under `vmap` the mapped
 axis is split over the map's `spmd_axis_name`; without one the partitioner chooses, and eagerly it is not split.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from anima.core.aval import physical_aval
 from anima.core.primitive import Primitive, Zero
+from anima.errors import ShardingError
 from anima.interpreters.batch import Axis
 from anima.lowering.module import Context, Value
 from anima.runtime.devices import resolve_device
@@ -49,13 +50,18 @@ def _jvp(primals: Any, tangents: Any, *, where: Any) -> tuple[Any, Any]:
     return device_put_p.bind(x, where=where), t if type(t) is Zero else device_put_p.bind(t, where=where)
 
 
+def _over_examples(axis: Axis, d: int, sharding: NamedSharding) -> NamedSharding:
+    """The sharding of an array with a mapped axis at `d`, each example of which has `sharding`."""
+    entries = list(sharding.spec)
+    entries += [None] * max(0, d - len(entries))
+    entries.insert(d, PartitionSpec.UNCONSTRAINED if axis.spmd_name is None else axis.spmd_name)
+    return NamedSharding(sharding.mesh, PartitionSpec(*entries))
+
+
 def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
     (x,), (d,) = args, dims
     if isinstance(where, NamedSharding):
-        entries = list(where.spec)
-        entries += [None] * max(0, d - len(entries))
-        entries.insert(d, PartitionSpec.UNCONSTRAINED if axis.spmd_name is None else axis.spmd_name)
-        where = NamedSharding(where.mesh, PartitionSpec(*entries))
+        where = _over_examples(axis, d, where)
     return device_put_p.bind(x, where=where), d
 
 
@@ -68,3 +74,35 @@ device_put_p = Primitive(
     batch=_batch,
 )
 device_put_p.eager = _eager
+
+
+# --- the constraint ---------------------------------------------------------------------------
+
+
+def _constraint_jvp(primals: Any, tangents: Any, *, sharding: Sharding) -> tuple[Any, Any]:
+    (x,), (t,) = primals, tangents
+    ans = sharding_constraint_p.bind(x, sharding=sharding)
+    return ans, t if type(t) is Zero else sharding_constraint_p.bind(t, sharding=sharding)
+
+
+def _constraint_batch(axis: Axis, args: Any, dims: Any, *, sharding: Sharding) -> tuple[Any, int]:
+    (x,), (d,) = args, dims
+    if isinstance(sharding, NamedSharding):
+        sharding = _over_examples(axis, d, sharding)
+    elif not sharding.is_fully_replicated:
+        raise ShardingError(
+            f"with_sharding_constraint: under vmap {sharding} does not say how the mapped axis is split; give a "
+            "NamedSharding"
+        )
+    return sharding_constraint_p.bind(x, sharding=sharding), d
+
+
+sharding_constraint_p: Primitive = Primitive(
+    "sharding_constraint",
+    shape=lambda x, *, sharding: x,
+    lower=lambda ctx, x, *, sharding: _lower(ctx, x, where=sharding),
+    jvp=_constraint_jvp,
+    transpose=lambda ct, x, *, sharding: [sharding_constraint_p.bind(ct, sharding=sharding)],
+    batch=_constraint_batch,
+)
+sharding_constraint_p.eager = lambda value, *, sharding: _eager(value, where=sharding)

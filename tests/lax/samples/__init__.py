@@ -93,6 +93,7 @@ WRONG_ON_GPU: dict[str, tuple[str, ...]] = {"int2": ("cummax",), "float8_e8m0fnu
 ELSEWHERE: dict[str, str] = {
     "debug_callback": "transforms/test_effects.py",
     "io_callback": "transforms/test_callbacks.py",
+    "after_all": "lax/test_composite.py",
     "all_gather": "lax/test_collectives.py",
     "all_to_all": "lax/test_collectives.py",
     "axis_index": "lax/test_collectives.py",
@@ -103,10 +104,13 @@ ELSEWHERE: dict[str, str] = {
     "psum": "lax/test_collectives.py",
     "reduce_scatter": "lax/test_collectives.py",
     "checkpoint": "transforms/test_checkpoint.py",
+    "composite": "lax/test_composite.py",
+    "create_token": "lax/test_composite.py",
     "custom_jvp_call": "transforms/test_custom_jvp.py",
     "custom_lin": "transforms/test_custom_vjp.py",
     "custom_vjp_call": "transforms/test_custom_vjp.py",
     "custom_vmap_call": "transforms/test_custom_vmap.py",
+    "dce_sink": "lax/test_composite.py",
     "device_put": "transforms/test_placement.py",
     "jit": "transforms/test_jit.py",
     "linear_call": "transforms/test_linear.py",
@@ -115,7 +119,10 @@ ELSEWHERE: dict[str, str] = {
     "refuse_steps": "lax/control/test_max_steps.py",
     "remat_opt": "transforms/test_custom_vjp.py",
     "replay": "lax/control/test_max_steps.py",
+    "rng_uniform": "lax/test_generators.py",
     "saving_while": "lax/control/test_max_steps.py",
+    "sharding_constraint": "transforms/test_sharding_constraint.py",
+    "stage": "lax/test_composite.py",
     "transfer": "transforms/test_checkpoint.py",
 }
 
