@@ -101,7 +101,8 @@ def tridiagonal_slopes(run_python: Any, tmp_path: Any) -> None:
 
 
 def _slope(d: Any, e: Any, t: Any) -> Any:
-    dense = lambda d: np.linalg.eigvalsh((np.diag(d) + np.diag(e, 1) + np.diag(e, -1)).astype(np.float64))
+    d, e, t = (x.astype(np.float64) for x in (d, e, t))
+    dense = lambda d: np.linalg.eigvalsh(np.diag(d) + np.diag(e, 1) + np.diag(e, -1))
     return (dense(d + 1e-4 * t) - dense(d - 1e-4 * t)) / 2e-4
 
 

@@ -7,7 +7,6 @@ those of the factors are not finite where some are equal, those of the values ar
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,7 +128,7 @@ def _of_nothing(ctx: Context) -> list[Value]:
     return outs
 
 
-_BATCHED = 32  # up to this size, cuSOLVER does many matrices at a time, with square factors only
+_SMALL = 32  # up to this size, cuSOLVER's Jacobi iteration may do many matrices at a time, with square factors only
 _JACOBI = 1024  # up to this size, its Jacobi iteration is quicker
 
 
@@ -181,7 +180,7 @@ def _by_rotations(ctx: Context, x: Value, full: bool, factors: bool, algorithm: 
     """The same by Jacobi rotations or the polar decomposition: these solvers give the right factors, not their adjoints."""
     *stack, m, n = x.shape
     jacobi = algorithm is SvdAlgorithm.JACOBI
-    square = full or (jacobi and math.prod(stack) > 1 and max(m, n) <= _BATCHED)
+    square = full or (jacobi and min(m, n) <= _SMALL)
     values, u_aval, v_aval = _sides(x, square)
     right = ShapedArray((*stack, *v_aval.shape[:-3:-1]), x.dtype)
     outs = by_plugin(
