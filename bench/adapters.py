@@ -77,9 +77,14 @@ def torch() -> Adapter:
     """PyTorch, eagerly, with its functional derivatives."""
     module = importlib.import_module("torch")
     np = SimpleNamespace(
-        arange=module.arange, ones=module.ones, zeros=module.zeros, sin=module.sin, tanh=module.tanh
+        arange=module.arange, ones=module.ones, zeros=module.zeros, sin=module.sin, tanh=module.tanh, sort=module.sort,
+        argsort=module.argsort,
+    )  # fmt: skip
+    random = SimpleNamespace(PRNGKey=module.manual_seed, permutation=lambda key, n: module.randperm(n))
+    lax = SimpleNamespace(top_k=module.topk)
+    return Adapter(
+        "torch", module.__version__, np, _identity, _identity, module.func.grad, random=random, lax=lax
     )
-    return Adapter("torch", module.__version__, np, _identity, _identity, module.func.grad)
 
 
 def load(spec: str) -> Adapter:

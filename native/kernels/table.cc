@@ -9,6 +9,8 @@ namespace anima::kernels {
 
 // Each ends with an entry without a name.
 extern const Kernel kScanKernels[];
+extern const Kernel kSortKernels[];
+extern const Kernel kTopKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
@@ -21,12 +23,10 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels,           kCholeskyKernels,
-                                    kTriangularKernels,     kEigenKernels,
-                                    kSchurKernels,          kSvdKernels,
-
-                                    kMatrixFunctionKernels, kTridiagonalSolveKernels,
-                                    kHouseholderKernels,    kLuKernels};
+constexpr const Kernel* kLists[] = {
+    kScanKernels,        kSortKernels,  kTopKernels, kCholeskyKernels,       kTriangularKernels,
+    kEigenKernels,       kSchurKernels, kSvdKernels, kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 

@@ -54,9 +54,8 @@ void with_workspace(std::vector<T>& workspace, const Routine& routine) {
 template <typename T>
 void factor(T* a, int rows, int columns, int stride, T* taus, std::vector<T>& workspace) {
   int info = 0;
-  with_workspace(workspace, [&](T* work, int size) {
-    gelqf<T>(columns, rows, a, stride, taus, work, size, &info);
-  });
+  with_workspace(workspace,
+                 [&](T* work, int size) { gelqf<T>(columns, rows, a, stride, taus, work, size, &info); });
   expect_accepted(info, "gelqf");
   conjugate(taus, std::min(rows, columns));
 }
@@ -86,7 +85,8 @@ void copy_upper(const T* from, int64_t stride, T* r, int64_t rows, int64_t colum
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t zeros = std::min(i, columns);
     std::fill(r + i * columns, r + i * columns + zeros, T(0));
-    if (zeros < columns) std::copy(from + i * stride + zeros, from + i * stride + columns, r + i * columns + zeros);
+    if (zeros < columns)
+      std::copy(from + i * stride + zeros, from + i * stride + columns, r + i * columns + zeros);
   }
 }
 
@@ -247,10 +247,8 @@ void ormqr(const Call& call) {
 }  // namespace anima::linalg
 
 namespace anima::kernels {
-extern const Kernel kHouseholderKernels[] = {kernel<linalg::qr>("anima_qr"),
-                                             kernel<linalg::geqrf>("anima_geqrf"),
-                                             kernel<linalg::geqp3>("anima_geqp3"),
-                                             kernel<linalg::householder_product>("anima_householder_product"),
-                                             kernel<linalg::ormqr>("anima_ormqr"),
-                                             {nullptr, nullptr}};
+extern const Kernel kHouseholderKernels[] = {
+    kernel<linalg::qr>("anima_qr"),       kernel<linalg::geqrf>("anima_geqrf"),
+    kernel<linalg::geqp3>("anima_geqp3"), kernel<linalg::householder_product>("anima_householder_product"),
+    kernel<linalg::ormqr>("anima_ormqr"), {nullptr, nullptr}};
 }

@@ -7,14 +7,15 @@
 #include <utility>
 #include <vector>
 
+#include "linalg/blocks.h"
+
 namespace anima::linalg {
 namespace {
 
 template <typename T>
-const Function<void(int*, int*, T*, int*, int*, int*)> getrf{routine<T>("getrf")};
+const Function<void(int*, T*, int*, int*, int*, int*, int*)> laswp{routine<T>("laswp")};
 template <typename T>
-const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{
-    routine<T>("trsm")};
+const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{routine<T>("trsm")};
 template <typename T>
 const Function<void(char*, char*, char*, int*, T*, int*, T*, int*)> trsv{routine<T>("trsv")};
 
@@ -97,7 +98,8 @@ void solve_triangle(char uplo, bool transpose, const T* a, int n, T* x, int colu
 
 template <typename T>
 void exchange(T* x, int i, int j, int columns) {
-  if (i != j) std::swap_ranges(x + int64_t{i} * columns, x + int64_t{i + 1} * columns, x + int64_t{j} * columns);
+  if (i != j)
+    std::swap_ranges(x + int64_t{i} * columns, x + int64_t{i + 1} * columns, x + int64_t{j} * columns);
 }
 
 // p a^T = l u, so a = u^T l^T p and a^T = p^T l u. `x` holds the right-hand side and becomes the solution.
@@ -138,14 +140,95 @@ void transposed_lu_solve(const Call& call) {
   });
 }
 
+// ---- factors ----
+
+// What pivots are compared by, as LAPACK does it.
+template <typename T>
+RealOf<T> magnitude(T x) {
+  if constexpr (kComplex<T>) {
+    return std::abs(x.real()) + std::abs(x.imag());
+  } else {
+    return std::abs(x);
+  }
+}
+
+// The first of the largest numbers; NaN only if it is the first one.
+template <typename T>
+int largest_of(const T* x, int size) {
+  constexpr int kLanes = 8;  // maxima side by side, so that several are found by one instruction
+  RealOf<T> most[kLanes];
+  std::fill(most, most + kLanes, magnitude(x[0]));
+  int i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    for (int k = 0; k < kLanes; ++k) most[k] = magnitude(x[i + k]) > most[k] ? magnitude(x[i + k]) : most[k];
+  }
+  for (; i < size; ++i) most[0] = magnitude(x[i]) > most[0] ? magnitude(x[i]) : most[0];
+  const RealOf<T> all = *std::max_element(most, most + kLanes);
+  for (i = 0; i < size; ++i) {
+    if (magnitude(x[i]) == all) return i;
+  }
+  return 0;
+}
+
+// A few columns, `stride` apart; pivots are counted from 0.
+template <typename T>
+void factor_panel(T* a, int64_t stride, int rows, int columns, int* pivots) {
+  for (int j = 0; j < std::min(rows, columns); ++j) {
+    T* own = a + j * stride;
+    const int pivot = j + largest_of(own + j, rows - j);
+    pivots[j] = pivot;
+    if (pivot != j) {
+      for (int c = 0; c < columns; ++c) std::swap(a[c * stride + j], a[c * stride + pivot]);
+    }
+    // One division instead of many, where its result is a normal number.
+    const RealOf<T> size = std::abs(own[j]);
+    if (size >= 4 * std::numeric_limits<RealOf<T>>::min()) {
+      const T inverse = T(1) / own[j];
+      for (int i = j + 1; i < rows; ++i) own[i] *= inverse;
+    } else if (size != 0) {
+      for (int i = j + 1; i < rows; ++i) own[i] /= own[j];
+    }
+    for (int c = j + 1; c < columns; ++c) {
+      T* other = a + c * stride;
+      const T factor = other[j];
+      for (int i = j + 1; i < rows; ++i) other[i] -= own[i] * factor;
+    }
+  }
+}
+
+// The left half of the columns, the update of the right half by it, and the right half: so nearly all work is
+// products of large matrices. LAPACK's `getrf` spends more on narrow ones.
+template <typename T>
+void factor_columns(T* a, int64_t stride, int rows, int columns, int* pivots, T* workspace) {
+  const int count = std::min(rows, columns);
+  if (count <= kTriangle) {
+    factor_panel(a, stride, rows, columns, pivots);
+    return;
+  }
+  const int left = half(count), right = columns - left;
+  const int ld = to_int(stride);
+  T* other = a + left * stride;
+  factor_columns(a, stride, rows, left, pivots, workspace);
+  for (int i = 0; i < left; ++i) ++pivots[i];  // LAPACK counts from 1
+  laswp<T>(right, other, ld, 1, left, pivots, 1);
+  for (int i = 0; i < left; ++i) --pivots[i];
+  divide<Triangle::kUnitLower>(a, stride, left, other, stride, right, workspace);
+  if (rows == left) return;
+  gemm<T>('N', 'N', rows - left, right, left, T(-1), a + left, ld, other, ld, T(1), other + left, ld);
+  factor_columns(other + left, stride, rows - left, right, pivots + left, workspace);
+  for (int i = left; i < count; ++i) pivots[i] += left + 1;
+  laswp<T>(left, a, ld, left + 1, count, pivots, 1);
+  for (int i = left; i < count; ++i) --pivots[i];
+}
+
 }  // namespace
 
 template <typename T>
 void factor_lu(T* a, int rows, int columns, int* pivots) {
-  int info = 0;
-  getrf<T>(rows, columns, a, rows, pivots, &info);
-  expect_accepted(info, "getrf");
-  for (int i = 0; i < std::min(rows, columns); ++i) --pivots[i];
+  // A narrow matrix is one panel, and needs no room.
+  std::unique_ptr<T[]> workspace;
+  if (std::min(rows, columns) > kTriangle) workspace.reset(new T[static_cast<size_t>(kTriangle) * columns]);
+  factor_columns(a, rows, rows, columns, pivots, workspace.get());
 }
 
 template void factor_lu(float*, int, int, int*);

@@ -5,8 +5,9 @@
 
 namespace anima::linalg {
 
-// Factors a matrix stored by columns in place, as LAPACK's `getrf` does: unit lower factor below the diagonal,
-// upper factor on and above it. `pivots[i]` is the row, counted from 0, that row `i` was exchanged with.
+// Factors a matrix stored by columns in place, as LAPACK's `getrf` does: unit lower factor below the
+// diagonal, upper factor on and above it. `pivots[i]` is the row, counted from 0, that row `i` was exchanged
+// with.
 template <typename T>
 void factor_lu(T* a, int rows, int columns, int* pivots);
 

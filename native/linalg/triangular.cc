@@ -7,8 +7,7 @@ namespace anima::linalg {
 namespace {
 
 template <typename T>
-const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{
-    routine<T>("trsm")};
+const Function<void(char*, char*, char*, char*, int*, int*, T*, T*, int*, T*, int*)> trsm{routine<T>("trsm")};
 template <typename T>
 const Function<void(char*, char*, char*, int*, T*, int*, T*, int*)> trsv{routine<T>("trsv")};
 

@@ -115,6 +115,6 @@ void tridiagonal_solve(const Call& call) {
 }  // namespace anima::linalg
 
 namespace anima::kernels {
-extern const Kernel kTridiagonalSolveKernels[] = {kernel<linalg::tridiagonal_solve>("anima_tridiagonal_solve"),
-                                             {nullptr, nullptr}};
+extern const Kernel kTridiagonalSolveKernels[] = {
+    kernel<linalg::tridiagonal_solve>("anima_tridiagonal_solve"), {nullptr, nullptr}};
 }

@@ -574,6 +574,13 @@ def taylor_mode(run_python, tmp_path) -> None:
                 tree()
 
 
+@difference("sort-subnormals")
+def sort_subnormals(run_python, tmp_path) -> None:
+    x = numpy.array([1e-40, 0.0, -1e-40], "f")
+    assert numpy.array_equal(jax.numpy.sort(x), x)
+    assert numpy.array_equal(anima.numpy.sort(x), x[::-1])
+
+
 def test_every_row_has_a_check_and_every_check_a_row() -> None:
     assert sorted(documented()) == sorted(CHECKS)
 

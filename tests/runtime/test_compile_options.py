@@ -90,8 +90,7 @@ def test_policy():
         return {name.removeprefix("xla_") for name in _overrides(options_for(*args, **kwargs))}
 
     exact, fusion, level = "cpu_enable_fast_min_max", "cpu_use_fusion_emitters", "backend_optimization_level"
-    copies = "cpu_copy_insertion_use_region_analysis"
-    assert names("program", platform="cpu", tiny=True) == {exact, copies}
+    assert names("program", platform="cpu", tiny=True) == {exact}
     assert names("single_op", platform="cuda", tiny=True) == set()
     assert names("single_op", platform="cpu") == {exact, fusion}
     assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level}

@@ -474,10 +474,10 @@ _ON_DEMAND = ("linalg",)
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.lax.{name}")
     if name in _ABOVE:
         return getattr(_importlib.import_module(_ABOVE[name]), name)
+    if name in _ON_DEMAND:
+        return _importlib.import_module(f"anima.lax.{name}")
     raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
 
 

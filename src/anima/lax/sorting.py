@@ -2,6 +2,8 @@
 
 Invariant: the order is total. Floating-point numbers are ordered by value with the two zeros equal and all NaNs equal
 and last; complex ones by real part, then by imaginary part. `top_k` alone tells the zeros and the signs of NaNs apart.
+The 8-bit formats without a negative zero have their one NaN where XLA has it: first, and in `top_k` last. On CPU devices
+kernels of our own do the work (`native/kernels/sort.cc`, `top.cc`), and every sort is stable.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from anima.lax.selection import select
 from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, reshape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 # --- sort -------------------------------------------------------------------------------------
 
@@ -84,6 +87,8 @@ def _comparator(num_keys: int) -> Any:
 
 def _sort_lower(ctx: Context, *xs: Value, dimension: int, is_stable: bool, num_keys: int) -> list[Value]:
     outs = list(ctx.out_avals)
+    if ctx.module.kernels_allowed and xs[0].shape[dimension] < 2**31:
+        return call_kernel(ctx, "anima_sort", xs, outs, {"dimension": dimension, "num_keys": num_keys})
     scalars = [ShapedArray((), x.dtype) for x in xs for _ in range(2)]
     body = traced_region(ctx, _comparator(num_keys), scalars)
     attrs = f"dimension = {dimension} : i64, is_stable = {str(is_stable).lower()}"
@@ -210,6 +215,8 @@ def _top_shape(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
 def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
     values, places = ctx.out_avals
     assert isinstance(values, ShapedArray)
+    if ctx.module.kernels_allowed and x.shape[axis] < 2**31:
+        return call_kernel(ctx, "anima_top_k", (x,), [values, places], {"axis": axis})
     last = x.ndim - 1
     if axis != last:
         order = [d for d in range(x.ndim) if d != axis] + [axis]

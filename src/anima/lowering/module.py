@@ -27,8 +27,11 @@ from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
 from anima.lowering.types import dense, tensor_type, type_of
+from anima.options import register_context_value
 
 INLINE_BYTES = 256
+# Whether programs may call host kernels at all: tests compare with the same program without them.
+host_kernels = register_context_value("host_kernels", True)
 TOKEN = ShapedArray((), np.dtype(np.uint8))
 
 
@@ -97,7 +100,7 @@ class ModuleBuilder:
     @property
     def kernels_allowed(self) -> bool:
         """Whether lowering may choose host kernels: never in partitioned or exported programs."""
-        return self.platform == "cpu" and self.partitions == 1 and not self.exported
+        return self.platform == "cpu" and self.partitions == 1 and not self.exported and host_kernels.value
 
     def fresh_symbol(self, name: str) -> str:
         """`name` as a symbol not used in this module yet."""

@@ -489,7 +489,6 @@ from anima.numpy.windows import (
 
 _install_methods()
 
-# Loaded when first asked for: not every program uses them.
 _ON_DEMAND = ("fft", "linalg")
 
 

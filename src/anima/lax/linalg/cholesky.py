@@ -1,7 +1,7 @@
 """Cholesky factors, and their rank-one updates.
 
-Invariant: the matrices are taken for Hermitian: `cholesky_p` reads their lower triangle, and its derivative holds for changes that
-keep them Hermitian. A matrix that has no factor gets NaN in the factor's triangle.
+Invariant: the matrices are taken for Hermitian: unless they are made so first, their lower triangle is read, and the derivative
+holds for changes that keep them Hermitian. A matrix that has no factor gets NaN in the factor's triangle.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
-from anima.core.trace import aval_of, shaped
+from anima.core.trace import aval_of
 from anima.interpreters.zeros import instantiate
-from anima.lax.arithmetic import add, div, mul, neg, sub
-from anima.lax.compare import eq, ge, gt, lt
+from anima.lax.arithmetic import add, div, mul, sub
+from anima.lax.compare import eq, ge, gt
 from anima.lax.control.looping import fori_loop
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import FLOAT, declare, lowered_by, operand, same_dtypes, widening
@@ -37,7 +37,7 @@ from anima.lax.operands import typed_scalar
 from anima.lax.powers import sqrt
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, shape_of
-from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim, index_in_dim
+from anima.lax.slicing import dynamic_index_in_dim, dynamic_update_index_in_dim
 from anima.lowering.module import Context, Value
 from anima.runtime.kernels import call_kernel
 from anima.runtime.lapack import call_lapack
@@ -45,18 +45,25 @@ from anima.runtime.lapack import call_lapack
 # --- factors ----------------------------------------------------------------------------------
 
 
-def _shape(a: ShapedArray) -> ShapedArray:
+def _shape(a: ShapedArray, *, symmetrize_input: bool) -> ShapedArray:
     check_matrix("cholesky", a, "x", FACTORED, square=True)
     return ShapedArray(a.shape, a.dtype, a.weak_type)
 
 
-def _lower(ctx: Context, a: Value) -> Value:
+def _mean(x: Any) -> Any:
+    """The mean of matrices and their adjoints."""
+    return mul(add(x, ct(x)), typed_scalar(0.5, dtype_of(x)))
+
+
+def _lower(ctx: Context, a: Value, *, symmetrize_input: bool) -> Value:
     aval = ctx.out_avals[0]
     assert isinstance(aval, ShapedArray)
     if aval.size == 0:
         return ctx.full(0, aval)
     if ctx.module.kernels_allowed:
-        return call_lapack(ctx, "anima_cholesky", (a,), [aval])[0]
+        return call_lapack(ctx, "anima_cholesky", (a,), [aval], {"symmetrize": symmetrize_input})[0]
+    if symmetrize_input:
+        a = lowered_by(_mean)(ctx, a)
     factor = ctx.op("stablehlo.cholesky", (a,), aval, "lower = true")
     return lowered_by(lambda x: triangle(x, lower=True))(ctx, factor)
 
@@ -66,13 +73,14 @@ def half_triangle(x: Any) -> Any:
     return sub(triangle(x, lower=True), mul(diagonal_part(x), typed_scalar(0.5, dtype_of(x))))
 
 
-def _jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _jvp(primals: Any, tangents: Any, *, symmetrize_input: bool) -> tuple[Any, Any]:
     """From `a = l l^H` follows `l^-1 da l^-H = l^-1 dl + (l^-1 dl)^H`: a triangle and its adjoint."""
-    factor = cholesky_p.bind(*primals)
+    factor = cholesky_p.bind(*primals, symmetrize_input=symmetrize_input)
     (ta,) = tangents
     if type(ta) is Zero:
         return factor, Zero(aval_of(factor).tangent_aval())
-    inner = triangular_solve(factor, ta, lower=True, transpose_a=True, conjugate_a=True)
+    change = _mean(ta) if symmetrize_input else ta
+    inner = triangular_solve(factor, change, lower=True, transpose_a=True, conjugate_a=True)
     inner = triangular_solve(factor, inner, left_side=True, lower=True)
     return factor, matmul(factor, half_triangle(inner))
 
@@ -106,11 +114,7 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
     [[2. 0.]
      [1. 2.]]
     """
-    x = operand(x)
-    if symmetrize_input:
-        check_matrix("cholesky", shaped(x), "x", square=True)
-        x = mul(add(x, ct(x)), typed_scalar(0.5, dtype_of(x)))
-    return cholesky_p.bind(x)
+    return cholesky_p.bind(operand(x), symmetrize_input=bool(symmetrize_input))
 
 
 # --- updates ----------------------------------------------------------------------------------
@@ -141,17 +145,15 @@ def _rotated(r: Any, w: Any) -> Any:
         d = dynamic_index_in_dim(row, i, rank - 2)
         first = dynamic_index_in_dim(w, i, rank - 2)
         length = sqrt(add(mul(d, d), mul(first, first)))
-        signed = select(lt(d, zero), neg(length), length)
-        safe = eq(length, zero)
-        scale = select(safe, full_like(d, 1), signed)
-        c = broadcast_in_dim(select(safe, full_like(d, 1), div(d, scale)), shape_of(row), range(rank - 1))
+        idle = eq(first, full_like(first, 0))
+        scale = select(idle, full_like(d, 1), length)
+        c = broadcast_in_dim(select(idle, full_like(d, 1), div(d, scale)), shape_of(row), range(rank - 1))
         s = broadcast_in_dim(div(first, scale), shape_of(row), range(rank - 1))
         turned = add(mul(c, row), mul(s, w))
         rest = sub(mul(c, w), mul(s, row))
         row = select(ge(places, i), turned, row)
         return dynamic_update_index_in_dim(r, row, i, rank - 2), select(gt(places, i), rest, w)
 
-    zero = full_like(index_in_dim(w, 0, rank - 2), 0)
     return fori_loop(0, n, step, (r, w))[0]
 
 

@@ -180,7 +180,8 @@ def _jvp(primals: Any, tangents: Any, *, perturb_singular: bool) -> tuple[Any, A
     *changes, right = tangents
     x = tridiagonal_solve_p.bind(*primals, perturb_singular=perturb_singular)
     if any([type(t) is not Zero for t in changes]):
-        right = add_tangents(right, neg(_applied(*map(instantiate, changes), x)))
+        dl, d, du = map(instantiate, changes)
+        right = add_tangents(right, neg(_applied(dl, d, du, x)))
     if type(right) is Zero:
         return x, Zero(aval_of(x).tangent_aval())
     return x, tridiagonal_solve_p.bind(*diagonals, right, perturb_singular=perturb_singular)

@@ -298,7 +298,7 @@ def _size(name: str, n: Any, least: int = 0) -> int:
 
 def _constant(values: host.ndarray[Any, Any]) -> Any:
     """Exact numbers of the host, rounded to the default dtype."""
-    return asarray(values.astype(dtypes.canonical(host.dtype(host.float64))))
+    return asarray(values)
 
 
 @function(static=("n",))
