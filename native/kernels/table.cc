@@ -13,15 +13,20 @@ extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
-extern const Kernel kLuKernels[];
-extern const Kernel kHouseholderKernels[];
+extern const Kernel kEigenKernels[];
+extern const Kernel kSchurKernels[];
+extern const Kernel kSvdKernels[];
+extern const Kernel kMatrixFunctionKernels[];
 extern const Kernel kTridiagonalSolveKernels[];
+extern const Kernel kHouseholderKernels[];
+extern const Kernel kLuKernels[];
 
 namespace {
 
 constexpr const Kernel* kLists[] = {
-    kScanKernels,       kSortKernels, kTopKernels,         kCholeskyKernels,
-    kTriangularKernels, kLuKernels,   kHouseholderKernels, kTridiagonalSolveKernels};
+    kScanKernels,        kSortKernels,  kTopKernels, kCholeskyKernels,       kTriangularKernels,
+    kEigenKernels,       kSchurKernels, kSvdKernels, kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 

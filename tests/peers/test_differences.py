@@ -18,11 +18,17 @@ from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.spectral_differences import SPECTRAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
-CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS, **LINALG_CHECKS, **OPERATION_CHECKS}
+CHECKS: dict[str, Callable[..., None]] = {
+    **CONVOLUTION_CHECKS,
+    **LINALG_CHECKS,
+    **OPERATION_CHECKS,
+    **SPECTRAL_CHECKS,
+}
 
 
 def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

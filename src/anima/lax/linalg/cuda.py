@@ -27,7 +27,7 @@ def call_cuda(
     target: str,
     operands: Sequence[Value],
     results: Sequence[AbstractValue],
-    attributes: Mapping[str, bool | str] | None = None,
+    attributes: Mapping[str, bool | str | np.uint8] | None = None,
     *,
     columns: tuple[Collection[int], Collection[int]] = ((), ()),
     in_place: Mapping[int, int] | None = None,
@@ -55,7 +55,9 @@ def call_cuda(
     return ctx.ops("stablehlo.custom_call", operands, results, attrs)
 
 
-def _attribute(value: bool | str) -> str:
+def _attribute(value: bool | str | np.uint8) -> str:
+    if isinstance(value, np.uint8):
+        return f"{value} : ui8"
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 

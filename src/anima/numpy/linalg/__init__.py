@@ -32,3 +32,14 @@ from anima.numpy.linalg.solving import (
     tensorinv as tensorinv,
     tensorsolve as tensorsolve,
 )
+from anima.numpy.linalg.spectral import (
+    cond as cond,
+    eig as eig,
+    eigh as eigh,
+    eigvals as eigvals,
+    eigvalsh as eigvalsh,
+    matrix_rank as matrix_rank,
+    pinv as pinv,
+    svd as svd,
+    svdvals as svdvals,
+)

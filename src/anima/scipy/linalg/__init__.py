@@ -4,6 +4,13 @@ Invariant: a name is public by being imported here as itself. Matrices are the l
 takes a single matrix, these functions also take a stack of them.
 """
 
+from anima.scipy.linalg.functions import (
+    expm as expm,
+    expm_frechet as expm_frechet,
+    funm as funm,
+    solve_sylvester as solve_sylvester,
+    sqrtm as sqrtm,
+)
 from anima.scipy.linalg.matrices import (
     block_diag as block_diag,
     circulant as circulant,
@@ -35,4 +42,13 @@ from anima.scipy.linalg.solving import (
     qr_multiply as qr_multiply,
     solve as solve,
     solve_triangular as solve_triangular,
+)
+from anima.scipy.linalg.spectral import (
+    eigh as eigh,
+    eigh_tridiagonal as eigh_tridiagonal,
+    hessenberg as hessenberg,
+    polar as polar,
+    rsf2csf as rsf2csf,
+    schur as schur,
+    svd as svd,
 )
