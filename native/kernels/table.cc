@@ -8,9 +8,11 @@
 namespace anima::kernels {
 
 // Each ends with an entry without a name.
+extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
+extern const Kernel kTransposeKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
@@ -24,8 +26,9 @@ extern const Kernel kLuKernels[];
 namespace {
 
 constexpr const Kernel* kLists[] = {
-    kScanKernels,        kSortKernels,  kTopKernels, kCholeskyKernels,       kTriangularKernels,
-    kEigenKernels,       kSchurKernels, kSvdKernels, kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kPoolKernels,        kScanKernels,     kSortKernels,           kTopKernels,
+    kTransposeKernels,   kCholeskyKernels, kTriangularKernels,     kEigenKernels,
+    kSchurKernels,       kSvdKernels,      kMatrixFunctionKernels, kTridiagonalSolveKernels,
     kHouseholderKernels, kLuKernels};
 
 }  // namespace
