@@ -18,9 +18,11 @@ import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
+from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
+from tests.peers.spectral_differences import SPECTRAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
@@ -28,9 +30,11 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 CHECKS: dict[str, Callable[..., None]] = {
     **CONVOLUTION_CHECKS,
     **LAX_CHECKS,
+    **LINALG_CHECKS,
     **OPERATION_CHECKS,
     **SHARD_MAP_CHECKS,
     **SPECIAL_CHECKS,
+    **SPECTRAL_CHECKS,
 }
 
 

@@ -468,6 +468,7 @@ _MODULES = {
     "anima.transforms.placement_primitive": ["device_put_p", "sharding_constraint_p"],
     "anima.transforms.sharding_constraint": ["with_sharding_constraint"],
 }
+_SUBMODULES = ("linalg",)  # likewise
 _ON_DEMAND = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
@@ -484,8 +485,10 @@ def __getattr__(name: str) -> _Any:
     if name in _ON_DEMAND:
         value = globals()[name] = getattr(_importlib.import_module(_ON_DEMAND[name]), name)
         return value
+    if name in _SUBMODULES:
+        return _importlib.import_module(f"anima.lax.{name}")
     raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ON_DEMAND})

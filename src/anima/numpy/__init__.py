@@ -19,7 +19,6 @@ from anima.dtypes import (
     promote_types as promote_types,
     result_type as result_type,
 )
-from anima.numpy import linalg as linalg
 from anima.numpy.arithmetic import (
     abs as abs,
     absolute as absolute,
@@ -491,7 +490,7 @@ from anima.numpy.windows import (
 
 _install_methods()
 
-_ON_DEMAND = ("fft",)
+_ON_DEMAND = ("fft", "linalg")
 _FROM_SPECIAL = ("i0",)
 
 

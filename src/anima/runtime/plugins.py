@@ -12,6 +12,7 @@ packages known to declare none.
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import os
@@ -29,6 +30,7 @@ __all__ = [
     "PluginSpec",
     "build_of",
     "discover",
+    "has_cuda_kernels",
     "load",
     "missing",
     "register_hybrid_kernels",
@@ -313,6 +315,12 @@ def _preload_nvidia_libraries(plugin_path: str) -> None:
                         ctypes.CDLL(path)
                     except OSError as error:
                         logs.debug("cannot load %s: %s", path, error)
+
+
+@functools.cache
+def has_cuda_kernels() -> bool:
+    """Whether the package with linear algebra for NVIDIA GPUs is installed; its handlers are registered with the plugin."""
+    return _cuda_kernels_folder() is not None
 
 
 def _cuda_kernels_folder() -> str | None:
