@@ -8,6 +8,7 @@
 namespace anima::kernels {
 
 // Each ends with an entry without a name.
+extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
@@ -20,13 +21,24 @@ extern const Kernel kMatrixFunctionKernels[];
 extern const Kernel kTridiagonalSolveKernels[];
 extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
+extern const Kernel kTransposeKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {
-    kScanKernels,        kSortKernels,  kTopKernels, kCholeskyKernels,       kTriangularKernels,
-    kEigenKernels,       kSchurKernels, kSvdKernels, kMatrixFunctionKernels, kTridiagonalSolveKernels,
-    kHouseholderKernels, kLuKernels};
+constexpr const Kernel* kLists[] = {kPoolKernels,
+                                    kScanKernels,
+                                    kSortKernels,
+                                    kTopKernels,
+                                    kCholeskyKernels,
+                                    kTriangularKernels,
+                                    kEigenKernels,
+                                    kSchurKernels,
+                                    kSvdKernels,
+                                    kMatrixFunctionKernels,
+                                    kTridiagonalSolveKernels,
+                                    kHouseholderKernels,
+                                    kLuKernels,
+                                    kTransposeKernels};
 
 }  // namespace
 

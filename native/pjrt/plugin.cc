@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "pjrt/internal.h"
 
@@ -41,8 +42,10 @@ void check_table(const PJRT_Api* api, const std::string& path) {
   }
 }
 
+void* map_library(const char* path) { return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE); }
+
 const PJRT_Api* open_library(const std::string& path) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void* library = map_library(path.c_str());
   if (library == nullptr) {
     const char* reason = dlerror();
     throw PluginError("cannot load the PJRT plugin " + path + ": " + (reason ? reason : "no reason given"));
@@ -55,6 +58,11 @@ const PJRT_Api* open_library(const std::string& path) {
 }
 
 }  // namespace
+
+void prefetch_library(const std::string& path) {
+  // Nobody waits for the thread: who needs the library opens it again, which waits for the loader's own lock.
+  std::thread([path] { map_library(path.c_str()); }).detach();
+}
 
 int fork_generation() { return forks.load(std::memory_order_relaxed); }
 

@@ -304,6 +304,14 @@ def checkpoint_names(run_python, tmp_path) -> None:
         call(jax)
 
 
+@difference("running-rounding")
+def running_rounding(run_python, tmp_path) -> None:
+    for name, values in (("cumprod", [1e30, 1e30, 1e-30]), ("cumsum", [3e38, 3e38, -3e38])):
+        x = numpy.array(values, numpy.float32)
+        assert numpy.isinf(getattr(jax.lax, name)(x)[2])
+        assert numpy.isclose(getattr(anima.lax, name)(x)[2], x[0])
+
+
 def documented() -> list[str]:
     """The names in the first column of the table."""
     return re.findall(r"^\| `([\w-]+)` \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

@@ -23,6 +23,7 @@ from anima.interpreters.batch import Axis
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 
 def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
@@ -374,7 +375,48 @@ def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int
     return transpose_p.bind(args[0], permutation=order), 0
 
 
+def _swapped_groups(shape: Sequence[int], permutation: Sequence[int]) -> tuple[int, int, int, int] | None:
+    """The sizes `(outer, a, b, inner)` of an array that the permutation takes to `(outer, b, a, inner)`, if it does so."""
+    kept = [d for d, n in enumerate(shape) if n != 1]
+    order = [kept.index(p) for p in permutation if shape[p] != 1]
+    sizes = [shape[d] for d in kept]
+    start = next((i for i, p in enumerate(order) if p != i), None)
+    if start is None:
+        return None
+    middle = order[start]  # where the second group begins, and is as long as the first can be
+    end = next(i for i in reversed(range(len(order))) if order[i] != i) + 1
+    if order[start:end] != [*range(middle, end), *range(start, middle)]:
+        return None
+    groups = (sizes[:start], sizes[start:middle], sizes[middle:end], sizes[end:])
+    outer, a, b, inner = (math.prod(group) for group in groups)
+    return outer, a, b, inner
+
+
+# A transpose by the kernel gains from so many bytes on, where rows lie a multiple of so many bytes apart: these share places
+# in the caches, and loops over columns drive them from there.
+_TRANSPOSE_BYTES, _TRANSPOSE_APART = 1 << 16, 512
+
+
+def _turned_by_kernel(ctx: Context, x: Value, permutation: tuple[int, ...]) -> Value | None:
+    groups = _swapped_groups(x.shape, permutation)
+    if groups is None or not math.prod(groups):
+        return None
+    outer, a, b, inner = groups
+    block = inner * (dtypes.itemsize_bits(x.dtype) // 8)
+    if outer * a * b * block < _TRANSPOSE_BYTES or (inner > 1 and block < 128):
+        return None
+    if a * block % _TRANSPOSE_APART and b * block % _TRANSPOSE_APART:
+        return None
+    attributes = {"outer": outer, "a": a, "b": b, "inner": inner}
+    return call_kernel(ctx, "anima_transpose", (x,), ctx.out_avals, attributes)[0]
+
+
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
+    # Only where it is the whole program: inside others XLA joins it to what is before and after it.
+    if ctx.module.kernels_allowed and ctx.module.alone is transpose_p and not inner_shape(x):
+        turned = _turned_by_kernel(ctx, x, permutation)
+        if turned is not None:
+            return turned
     inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 

@@ -25,6 +25,7 @@ import numpy as np
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from anima.core.primitive import Primitive
 from anima.core.source import NOWHERE
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
@@ -91,6 +92,7 @@ class ModuleBuilder:
         self.partitions = partitions
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
+        self.alone: Primitive | None = None  # the only operation of the program
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}
         self._inner: dict[tuple[Any, ...], _Function] = {}
@@ -449,6 +451,8 @@ def lower_module(
     With `debug_info` each operation says where in the user's source it comes from: a text to read, for it is not canonical.
     """
     module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices)
+    eqns = closed.jaxpr.eqns
+    module.alone = eqns[0].primitive if len(eqns) == 1 else None
     ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
     outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
