@@ -12,6 +12,7 @@ extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
+extern const Kernel kTransposeKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
@@ -21,24 +22,14 @@ extern const Kernel kMatrixFunctionKernels[];
 extern const Kernel kTridiagonalSolveKernels[];
 extern const Kernel kHouseholderKernels[];
 extern const Kernel kLuKernels[];
-extern const Kernel kTransposeKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kPoolKernels,
-                                    kScanKernels,
-                                    kSortKernels,
-                                    kTopKernels,
-                                    kCholeskyKernels,
-                                    kTriangularKernels,
-                                    kEigenKernels,
-                                    kSchurKernels,
-                                    kSvdKernels,
-                                    kMatrixFunctionKernels,
-                                    kTridiagonalSolveKernels,
-                                    kHouseholderKernels,
-                                    kLuKernels,
-                                    kTransposeKernels};
+constexpr const Kernel* kLists[] = {
+    kPoolKernels,        kScanKernels,     kSortKernels,           kTopKernels,
+    kTransposeKernels,   kCholeskyKernels, kTriangularKernels,     kEigenKernels,
+    kSchurKernels,       kSvdKernels,      kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 

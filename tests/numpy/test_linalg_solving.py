@@ -173,12 +173,51 @@ def test_derivatives_of_solutions(wide: None) -> None:
         (lambda: np.linalg.qr(A[0]), "qr: a must have at least 2 dimensions"),
         (lambda: np.linalg.tensorinv(A, 0), "tensorinv: ind must be a positive integer"),
         (lambda: np.linalg.tensorinv(TALL, 1), "tensorinv: the first 1 dimensions"),
+        (lambda: np.linalg.lstsq(A, TALL[:3]), "lstsq: a must be a matrix and b a vector or matrix"),
         (lambda: np.linalg.tensorsolve(TALL, TALL[:, 0]), "tensorsolve: the first 1 dimensions"),
     ],
 )
 def test_errors(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (3, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_least_squares(shape: tuple[int, int], dtype: str) -> None:
+    a, b = random(*shape, dtype=dtype), random(shape[0], 2, dtype=dtype)
+    for right in (b, b[:, 0]):
+        for x in (a, numpy.concatenate([a[:, :1], a[:, :-1]], 1)):
+            found = np.linalg.lstsq(x, right, numpy_resid=True)
+            expected = numpy.linalg.lstsq(x, right, None)
+            for one, other in zip(found, expected):
+                numpy.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    assert np.linalg.lstsq(np.eye(2), np.ones(2))[1].shape == (1,)
+
+
+def test_derivatives_of_least_squares(wide: None) -> None:
+    """For full and for lower ranks, to second order, also where singular values are equal."""
+    tall = numpy.eye(4, 3)
+    low = random(4, 2, dtype="float64") @ random(2, 3, dtype="float64")
+    left, right, b = (random(*s, dtype="float64") for s in ((4, 4), (3, 3), (4,)))
+    for a, change in (
+        (tall, random(4, 3, dtype="float64")),
+        (tall.T, random(3, 4, dtype="float64")),
+        (low, left @ low + low @ right),
+    ):
+        # Multiplied from both sides, a matrix keeps its rank.
+        along = (
+            (lambda h: (numpy.eye(4) + h * left) @ low @ (numpy.eye(3) + h * right))
+            if a is low
+            else (lambda h, a=a, change=change: a + h * change)
+        )
+        fun = lambda h, along=along, a=a: np.linalg.lstsq(along(h), b[: a.shape[0]], 1e-9)[0]
+        first = lambda h, fun=fun: anima.jvp(fun, (h,), (1.0,))[1]
+        second = lambda h, first=first: anima.jvp(first, (h,), (1.0,))[1]
+        numpy.testing.assert_allclose(first(0.0), (fun(1e-5) - fun(-1e-5)) / 2e-5, rtol=1e-5, atol=1e-5)
+        numpy.testing.assert_allclose(second(0.0), (first(1e-5) - first(-1e-5)) / 2e-5, rtol=1e-4, atol=1e-4)
+        gradient = anima.jit(anima.grad(lambda a, n=a.shape[0]: np.linalg.lstsq(a, b[:n], 1e-9)[0].sum()))(a)
+        numpy.testing.assert_allclose((gradient * change).sum(), first(0.0).sum(), rtol=1e-7)
 
 
 def test_lists_are_refused() -> None:

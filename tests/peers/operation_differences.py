@@ -1,4 +1,4 @@
-"""Checks of the rows of `docs/differences.md` on Fourier transforms, ragged products, composites and random numbers."""
+"""Checks of the rows of `docs/differences.md` on Fourier transforms, ragged products, composites, random numbers and sorting."""
 
 from __future__ import annotations
 
@@ -139,3 +139,10 @@ def narrow_floats_through_dlpack(run_python: Any, tmp_path: Any) -> None:
     jax.numpy.zeros(2, "float8_e5m2").__dlpack__()
     assert not jax.dlpack.is_supported_dtype("float8_e5m2")
     assert anima.dlpack.is_supported_dtype("float8_e5m2")
+
+
+@difference("sort-subnormals")
+def sort_subnormals(run_python: Any, tmp_path: Any) -> None:
+    x = np.array([1e-40, 0.0, -1e-40], F32)
+    np.testing.assert_array_equal(jax.numpy.sort(x), x)
+    np.testing.assert_array_equal(anima.numpy.sort(x), x[::-1])

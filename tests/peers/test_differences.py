@@ -16,13 +16,21 @@ import pytest
 import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
+from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.spectral_differences import SPECTRAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
-CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS, **OPERATION_CHECKS, **SPECTRAL_CHECKS}
+CHECKS: dict[str, Callable[..., None]] = {
+    **CONVOLUTION_CHECKS,
+    **LINALG_CHECKS,
+    **OPERATION_CHECKS,
+    **SHARD_MAP_CHECKS,
+    **SPECTRAL_CHECKS,
+}
 
 
 def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -580,13 +588,6 @@ def taylor_mode(run_python, tmp_path) -> None:
             assert float(integer()[1][0]) == 2
             with pytest.raises(ValueError):
                 tree()
-
-
-@difference("sort-subnormals")
-def sort_subnormals(run_python, tmp_path) -> None:
-    x = numpy.array([1e-40, 0.0, -1e-40], "f")
-    assert numpy.array_equal(jax.numpy.sort(x), x)
-    assert numpy.array_equal(anima.numpy.sort(x), x[::-1])
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:

@@ -72,6 +72,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     ],
     "numpy: qr": lambda lib: [tuple(lib.numpy.linalg.qr(x, m)) for x in (TALL, WIDE, INTEGERS) for m in ("reduced", "complete", "raw")],
     "numpy: cholesky": lambda lib: [lib.numpy.linalg.cholesky(x, upper=u) for x in (SPD, INTEGERS) for u in (True, False)],
+    "numpy: lstsq": lambda lib: [
+        lib.numpy.linalg.lstsq(a, b[: len(a)], numpy_resid=r) for a in (TALL, WIDE, A, np.zeros((3, 0), "f"), INTEGERS.astype("f"))
+        for b in (TALL, TALL[:, 0]) for r in (0, 1)
+    ],
     "numpy: tensors": lambda lib: [
         lib.numpy.linalg.tensorinv(A.reshape(2, 2, 4)), lib.numpy.linalg.tensorsolve(A.reshape(2, 2, 2, 2), B[:2])
     ],
@@ -126,6 +130,7 @@ GRADIENTS: dict[str, tuple[Callable[[Any, Any], Any], np.ndarray]] = {
     "wide lu": (lambda lib, x: lib.lax.linalg.lu(x)[0], WIDE),
     "tall lu": (lambda lib, x: lib.lax.linalg.lu(x)[0], TALL),
     "q": (lambda lib, x: lib.lax.linalg.qr(x, full_matrices=False)[0], TALL),
+    "q with all columns": (lambda lib, x: lib.lax.linalg.qr(x)[0][:, 2:] ** 3, TALL),
     "r": (lambda lib, x: lib.lax.linalg.qr(x)[1], A),
     "triangular_solve": (lambda lib, x: lib.lax.linalg.triangular_solve(x, B.T), A),
     "tridiagonal_solve": (lambda lib, x: lib.lax.linalg.tridiagonal_solve(x, x + 4, x, TALL[:3]), TAUS),

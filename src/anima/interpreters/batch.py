@@ -18,7 +18,7 @@ from anima._native import get_trace, set_trace
 from anima.config import check_tracer_leaks
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
-from anima.core.axes import NamedAxes, NamedAxisEffect
+from anima.core.axes import NamedAxes, NamedAxis, NamedAxisEffect
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive
@@ -111,7 +111,7 @@ class BatchTrace(Trace):
     @property
     def bound_axes(self) -> NamedAxes:
         axis = self.axis
-        return () if axis.name is None else ((axis.name, axis.size),)
+        return () if axis.name is None else (NamedAxis(axis.name, axis.size),)
 
     def wrap(self, val: Any, dim: int | None) -> Any:
         """`val` with its mapped axis, plain if it has none."""

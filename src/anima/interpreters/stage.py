@@ -12,7 +12,7 @@ from typing import Any
 
 from anima._native import set_trace
 from anima.config import check_tracer_leaks, enable_checks
-from anima.core import source, trace as core_trace, validate
+from anima.core import source, trace as core_trace, validate, variance
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.effects import no_effects
 from anima.core.jaxpr import Atom, DropVar, Eqn, Jaxpr, Literal, Var, join_effects
@@ -100,7 +100,12 @@ class StageTrace(Trace):
             args, params = primitive.stage(args, **params)
         atoms = [a.atom if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
         avals = [atom.aval for atom in atoms]
+        if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:
+            atoms = [self.atom(a) for a in aligned]
+            avals = [atom.aval for atom in atoms]
         outs = primitive.shape(*avals, **params)
+        if variance.seen:
+            outs = variance.of_results(primitive, avals, outs)
         effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
         position = self.source or source.current(self.names)
         if primitive.multiple_results:

@@ -210,11 +210,6 @@ from anima.lax.exchanges import (
     all_gather_p as all_gather_p,
     all_to_all as all_to_all,
     all_to_all_p as all_to_all_p,
-    pbroadcast as pbroadcast,
-    pbroadcast_p as pbroadcast_p,
-    ppermute as ppermute,
-    ppermute_p as ppermute_p,
-    pshuffle as pshuffle,
     psum_scatter as psum_scatter,
     pswapaxes as pswapaxes,
     reduce_scatter_p as reduce_scatter_p,
@@ -291,9 +286,21 @@ from anima.lax.joining import (
     unstack as unstack,
     unstack_p as unstack_p,
 )
+from anima.lax.messages import (
+    precv as precv,
+    psend as psend,
+    ragged_all_to_all as ragged_all_to_all,
+)
 from anima.lax.patches import (
     conv_general_dilated_local as conv_general_dilated_local,
     conv_general_dilated_patches as conv_general_dilated_patches,
+)
+from anima.lax.permutes import (
+    pbroadcast as pbroadcast,
+    pbroadcast_p as pbroadcast_p,
+    ppermute as ppermute,
+    ppermute_p as ppermute_p,
+    pshuffle as pshuffle,
 )
 from anima.lax.powers import (
     cbrt as cbrt,

@@ -11,8 +11,8 @@ import numpy as np
 
 from anima import dtypes
 from anima.config import enable_x64
-from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core import hooks, variance
+from anima.core.aval import ShapedArray, no_axes
 from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
 from anima.lax.convert import convert_element_type, convert_element_type_p
@@ -187,6 +187,8 @@ def zeros(aval: ShapedArray) -> Any:
     dtype: Any = aval.dtype
     if dtype == dtypes.float0:
         return np.zeros(aval.shape, dtype)
+    if aval.varying:
+        return variance.vary(zeros(aval.update(varying=no_axes)), aval.varying)
     if dtypes.canonical(dtype) != dtype:
         # It has 64 bits, outside 64-bit mode: a NumPy scalar would lose them.
         with enable_x64(True):

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+import anima.parallel.shard_map  # noqa: F401  (an operation that is loaded on demand)
 from anima import dtypes
 from tests.platforms import ON_CPU, bound
 
@@ -102,6 +103,7 @@ ELSEWHERE: dict[str, str] = {
     "pmin": "lax/test_collectives.py",
     "ppermute": "lax/test_collectives.py",
     "psum": "lax/test_collectives.py",
+    "pvary": "parallel/test_collectives.py",
     "reduce_scatter": "lax/test_collectives.py",
     "checkpoint": "transforms/test_checkpoint.py",
     "composite": "lax/test_composite.py",
@@ -121,6 +123,7 @@ ELSEWHERE: dict[str, str] = {
     "replay": "lax/control/test_max_steps.py",
     "rng_uniform": "lax/test_generators.py",
     "saving_while": "lax/control/test_max_steps.py",
+    "shard_map": "parallel/test_shard_map.py",
     "sharding_constraint": "transforms/test_sharding_constraint.py",
     "stage": "lax/test_composite.py",
     "transfer": "transforms/test_checkpoint.py",

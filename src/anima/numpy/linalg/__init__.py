@@ -9,6 +9,7 @@ dimensions are a stack of them.
 """
 
 from anima.numpy.linalg.determinants import det as det, slogdet as slogdet
+from anima.numpy.linalg.least_squares import lstsq as lstsq
 from anima.numpy.linalg.products import (
     cross as cross,
     diagonal as diagonal,
