@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import importlib
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import pytest
 import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
+from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
+from tests.peers.special_differences import SPECIAL_CHECKS
 from tests.peers.spectral_differences import SPECTRAL_CHECKS
 
 pytestmark = pytest.mark.peers
@@ -26,9 +29,11 @@ pytestmark = pytest.mark.peers
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 CHECKS: dict[str, Callable[..., None]] = {
     **CONVOLUTION_CHECKS,
+    **LAX_CHECKS,
     **LINALG_CHECKS,
     **OPERATION_CHECKS,
     **SHARD_MAP_CHECKS,
+    **SPECIAL_CHECKS,
     **SPECTRAL_CHECKS,
 }
 
@@ -89,6 +94,14 @@ def lax_scalars(run_python, tmp_path) -> None:
                 lib.lax.add(x, y)
         with pytest.raises(TypeError, match="same dtypes"):
             lib.lax.add(1, 1.0)
+    assert anima.lax.reduce(x, 1, anima.lax.add, (0,)) == 3
+    assert anima.lax.reduce_window(x, 1, anima.lax.add, (2,)).tolist() == [3]
+    for call in (
+        lambda: jax.lax.reduce(x, 1, jax.lax.add, (0,)),
+        lambda: jax.lax.reduce_window(x, 1, jax.lax.add, (2,)),
+    ):
+        with pytest.raises(TypeError, match="dtypes"):
+            call()
 
 
 def derivative(lib, fun, x, tangent=1) -> complex:
@@ -143,8 +156,11 @@ def index_bounds(run_python, tmp_path) -> None:
 
 @difference("complex-truth")
 def complex_truth(run_python, tmp_path) -> None:
-    assert not jax.numpy.any(jax.numpy.array([1j]))
-    assert anima.numpy.any(anima.numpy.array([1j]))
+    for lib, truth in ((jax, False), (anima, True)):
+        assert lib.numpy.any(lib.numpy.array([1j])) == truth
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert lib.lax.convert_element_type(lib.numpy.array([1j]), bool)[0] == truth
 
 
 @difference("loop-gradients")

@@ -411,7 +411,6 @@ from anima.lax.slicing import (
     dynamic_update_slice_in_dim as dynamic_update_slice_in_dim,
     dynamic_update_slice_p as dynamic_update_slice_p,
     index_in_dim as index_in_dim,
-    index_take as index_take,
     slice as slice,
     slice_in_dim as slice_in_dim,
     slice_p as slice_p,
@@ -423,6 +422,26 @@ from anima.lax.sorting import (
     top_k as top_k,
     top_k_p as top_k_p,
 )
+from anima.lax.special.bessel import (
+    bessel_i0e as bessel_i0e,
+    bessel_i0e_p as bessel_i0e_p,
+    bessel_i1e as bessel_i1e,
+    bessel_i1e_p as bessel_i1e_p,
+)
+from anima.lax.special.incomplete_beta import (
+    betainc as betainc,
+    regularized_incomplete_beta_p as regularized_incomplete_beta_p,
+)
+from anima.lax.special.incomplete_gamma import (
+    igamma as igamma,
+    igamma_grad_a as igamma_grad_a,
+    igamma_grad_a_p as igamma_grad_a_p,
+    igamma_p as igamma_p,
+    igammac as igammac,
+    igammac_p as igammac_p,
+    random_gamma_grad as random_gamma_grad,
+)
+from anima.lax.taking import index_take as index_take
 from anima.lax.tokens import (
     after_all as after_all,
     after_all_p as after_all_p,

@@ -24,7 +24,6 @@ from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.interpreters.jvp import jvp_flat
 from anima.lax.compare import ge_p, le_p
-from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import (
     ANY,
     NUMERIC,
@@ -38,9 +37,9 @@ from anima.lax.declare import (
     traced_region,
     widening,
 )
-from anima.lax.fold import is_identity, monoid_of, reduce_p, scalar_program
+from anima.lax.fold import initial, is_identity, monoid_of, reduce_p, scalar_program
 from anima.lax.reductions import NO_ZERO, identity
-from anima.lax.shape import broadcast_in_dim, dtype_of, shape_of
+from anima.lax.shape import broadcast_in_dim, shape_of
 from anima.lax.window_selection import select_and_gather_add_p
 from anima.lax.window_shapes import Windows, dilated, integers, pads_attribute, windows_on
 from anima.lax.window_slices import SLICES, fold_windows, spread, windows_along
@@ -333,7 +332,7 @@ def reduce_window(
     if any(shape_of(init) for init in inits):
         shapes = ", ".join(str(shape_of(init)) for init in inits)
         raise TypeError(f"{name}: init_value must be a scalar for each array, got shapes {shapes}")
-    inits = [scalar_of_dtype(name, init, dtype_of(x)) for x, init in zip(xs, inits)]
+    inits = [initial(name, x, init) for x, init in zip(xs, inits)]
     lie = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
     params = windows_on(name, shape_of(xs[0]), *lie)._asdict()
     jaxpr = scalar_program(name, computation, structure, [aval_of(x) for x in xs])
