@@ -15,6 +15,35 @@ LIBRARIES = (jax, anima)
 C64 = numpy.complex64
 
 
+def lax_scalars(run_python, tmp_path) -> None:
+    x = numpy.ones(2, numpy.float32)
+    with pytest.raises(TypeError, match="same dtypes"):
+        jax.lax.add(x, 1)
+    assert numpy.asarray(anima.lax.add(x, 1)).tolist() == [2, 2]
+    for lib in (jax, anima):
+        for y in (numpy.ones(2, numpy.int32), 1j):
+            with pytest.raises(TypeError, match="same dtypes"):
+                lib.lax.add(x, y)
+        with pytest.raises(TypeError, match="same dtypes"):
+            lib.lax.add(1, 1.0)
+    assert anima.lax.reduce(x, 1, anima.lax.add, (0,)) == 3
+    assert anima.lax.reduce_window(x, 1, anima.lax.add, (2,)).tolist() == [3]
+    for call in (
+        lambda: jax.lax.reduce(x, 1, jax.lax.add, (0,)),
+        lambda: jax.lax.reduce_window(x, 1, jax.lax.add, (2,)),
+    ):
+        with pytest.raises(TypeError, match="dtypes"):
+            call()
+
+
+def complex_truth(run_python, tmp_path) -> None:
+    for lib, truth in ((jax, False), (anima, True)):
+        assert lib.numpy.any(lib.numpy.array([1j])) == truth
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert lib.lax.convert_element_type(lib.numpy.array([1j]), bool)[0] == truth
+
+
 def extrema_of_complex_numbers(run_python, tmp_path) -> None:
     nan = numpy.array([complex(numpy.nan, 1)], C64)
     for lib, kept in zip(LIBRARIES, (False, True)):
@@ -91,6 +120,8 @@ def names_of_paddings_of_transposed_convolutions(run_python, tmp_path) -> None:
 
 
 LAX_CHECKS: dict[str, Callable[..., None]] = {
+    "lax-scalars": lax_scalars,
+    "complex-truth": complex_truth,
     "complex-extrema": extrema_of_complex_numbers,
     "complex-fill": complex_fill_values,
     "conv-paddings": names_of_paddings_of_transposed_convolutions,

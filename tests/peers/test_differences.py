@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import importlib
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,28 +81,6 @@ def threefry_layout(run_python, tmp_path) -> None:
         numpy.testing.assert_allclose(bits(anima), bits(jax), rtol=1e-6)
 
 
-@difference("lax-scalars")
-def lax_scalars(run_python, tmp_path) -> None:
-    x = numpy.ones(2, numpy.float32)
-    with pytest.raises(TypeError, match="same dtypes"):
-        jax.lax.add(x, 1)
-    assert numpy.asarray(anima.lax.add(x, 1)).tolist() == [2, 2]
-    for lib in (jax, anima):
-        for y in (numpy.ones(2, numpy.int32), 1j):
-            with pytest.raises(TypeError, match="same dtypes"):
-                lib.lax.add(x, y)
-        with pytest.raises(TypeError, match="same dtypes"):
-            lib.lax.add(1, 1.0)
-    assert anima.lax.reduce(x, 1, anima.lax.add, (0,)) == 3
-    assert anima.lax.reduce_window(x, 1, anima.lax.add, (2,)).tolist() == [3]
-    for call in (
-        lambda: jax.lax.reduce(x, 1, jax.lax.add, (0,)),
-        lambda: jax.lax.reduce_window(x, 1, jax.lax.add, (2,)),
-    ):
-        with pytest.raises(TypeError, match="dtypes"):
-            call()
-
-
 def derivative(lib, fun, x, tangent=1) -> complex:
     """The derivative of `fun` at `x` in the direction of a tangent."""
     return numpy.asarray(lib.jvp(fun, (x,), (type(x)(tangent),))[1]).item()
@@ -152,15 +129,6 @@ def index_bounds(run_python, tmp_path) -> None:
             access()
     assert (int(y.at[5].get(mode="clip")), y.at[5].set(9, mode="drop").tolist()) == (2, [0, 1, 2])
     assert int(y[anima.numpy.array(5)]) == int(x[jax.numpy.array(5)]) == 2
-
-
-@difference("complex-truth")
-def complex_truth(run_python, tmp_path) -> None:
-    for lib, truth in ((jax, False), (anima, True)):
-        assert lib.numpy.any(lib.numpy.array([1j])) == truth
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            assert lib.lax.convert_element_type(lib.numpy.array([1j]), bool)[0] == truth
 
 
 @difference("loop-gradients")

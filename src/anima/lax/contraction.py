@@ -17,6 +17,7 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
+from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.precision import (
     PrecisionLike,
@@ -25,7 +26,7 @@ from anima.lax.precision import (
     precision_attributes,
     swapped,
 )
-from anima.lax.shape import check_integers, dtype_of, refuse_out_sharding, shape_of, transpose
+from anima.lax.shape import dtype_of, refuse_out_sharding, shape_of, transpose
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_list
 

@@ -15,9 +15,10 @@ from anima.core import hooks, variance
 from anima.core.aval import ShapedArray, no_axes
 from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
+from anima.lax.arguments import check_integers
 from anima.lax.convert import convert_element_type, convert_element_type_p, convert_to
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
-from anima.lax.shape import broadcast_in_dim_p, check_integers, check_shape, refuse_out_sharding, shape_of
+from anima.lax.shape import broadcast_in_dim_p, check_shape, refuse_out_sharding, shape_of
 from anima.lowering.module import Context, Value
 
 # --- iota -------------------------------------------------------------------------------------

@@ -18,19 +18,12 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax.arguments import check_inside, check_integers
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
-from anima.lax.shape import (
-    broadcast_in_dim,
-    check_inside,
-    check_integers,
-    check_shape,
-    dtype_of,
-    inner_shape,
-    shape_of,
-)
+from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, inner_shape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array, i64_list
 

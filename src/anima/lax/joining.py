@@ -16,6 +16,7 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
+from anima.lax.arguments import check_integers
 from anima.lax.declare import (
     ANY,
     check_dtype,
@@ -31,7 +32,6 @@ from anima.lax.shape import (
     broadcast_in_dim,
     broadcast_in_dim_p,
     check_axis,
-    check_integers,
     check_shape,
     dtype_of,
     inner_shape,

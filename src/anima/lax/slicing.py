@@ -19,6 +19,7 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
+from anima.lax.arguments import check_inside, check_integers
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
@@ -34,8 +35,6 @@ from anima.lax.selection import select
 from anima.lax.shape import (
     broadcast_in_dim,
     check_axis,
-    check_inside,
-    check_integers,
     check_shape,
     dtype_of,
     expand_dims,

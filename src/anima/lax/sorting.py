@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax.arguments import check_integers
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, eq_to, lt_to, ne
 from anima.lax.complex_parts import imag, real
@@ -36,7 +37,7 @@ from anima.lax.declare import (
 )
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.selection import select
-from anima.lax.shape import check_axis, check_integers, check_shape, dtype_of, expand_dims, reshape, shape_of
+from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, reshape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 from anima.runtime.kernels import call_kernel

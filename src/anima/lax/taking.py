@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.lax.arguments import check_integers
 from anima.lax.arithmetic import add, rem
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
@@ -19,7 +20,7 @@ from anima.lax.declare import operand as as_operand
 from anima.lax.gathering import GatherDimensionNumbers, check_dims, gather, index_array
 from anima.lax.joining import concatenate
 from anima.lax.selection import select
-from anima.lax.shape import check_integers, dtype_of, expand_dims, shape_of
+from anima.lax.shape import dtype_of, expand_dims, shape_of
 
 
 def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
