@@ -1,5 +1,8 @@
 """Compositions that were found to be wrong by trying them, one test for each."""
 
+import copy
+import pickle
+
 import numpy as onp
 import pytest
 
@@ -39,3 +42,37 @@ def test_rules_use_the_axis_of_a_map_over_nothing(inside, outside):
     onp.testing.assert_array_equal(tangent, [3.0] * 3)
     g = over_nothing(_with_vjp())
     assert anima.grad(lambda x: g(x)[0])(2.0) == 3.0  # each of three examples has the sum of their cotangents, 1
+
+
+class Layer:
+    @anima.jit
+    def method(self, x):
+        return x
+
+
+TRANSFORMED = {
+    "sin": np.sin,
+    "relu": anima.nn.relu,
+    "jit": anima.jit(lambda x: x),
+    "grad": anima.grad(lambda x: x),
+    "vmap": anima.vmap(lambda x: x),
+    "jit of a bound method": anima.jit([1.0].__contains__),
+    "jit of a partial": anima.jit(anima.tree_util.Partial(max, 1.0)),
+    "grad of jit": anima.grad(anima.jit(lambda x: x)),
+    "checkpoint": anima.checkpoint(lambda x: x),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMED)
+def test_transformed_functions_are_their_own_copies(name):
+    f = TRANSFORMED[name]
+    assert copy.copy(f) is f and copy.deepcopy(f) is f
+    assert copy.deepcopy({"activation": [f]})["activation"][0] is f
+
+
+def test_transformed_functions_are_pickled_by_name():
+    for f in (np.sin, anima.nn.relu, anima.lax.cond, Layer.method):
+        assert pickle.loads(pickle.dumps(f)) is f
+    for f in (TRANSFORMED["jit"], TRANSFORMED["grad of jit"], anima.grad(np.sin)):
+        with pytest.raises((pickle.PicklingError, AttributeError), match="(?i)can't pickle"):
+            pickle.dumps(f)
