@@ -17,11 +17,12 @@ import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.special_differences import SPECIAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
-CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS, **OPERATION_CHECKS}
+CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS, **OPERATION_CHECKS, **SPECIAL_CHECKS}
 
 
 def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

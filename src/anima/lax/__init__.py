@@ -416,6 +416,25 @@ from anima.lax.sorting import (
     top_k as top_k,
     top_k_p as top_k_p,
 )
+from anima.lax.special.bessel import (
+    bessel_i0e as bessel_i0e,
+    bessel_i0e_p as bessel_i0e_p,
+    bessel_i1e as bessel_i1e,
+    bessel_i1e_p as bessel_i1e_p,
+)
+from anima.lax.special.incomplete_beta import (
+    betainc as betainc,
+    regularized_incomplete_beta_p as regularized_incomplete_beta_p,
+)
+from anima.lax.special.incomplete_gamma import (
+    igamma as igamma,
+    igamma_grad_a as igamma_grad_a,
+    igamma_grad_a_p as igamma_grad_a_p,
+    igamma_p as igamma_p,
+    igammac as igammac,
+    igammac_p as igammac_p,
+    random_gamma_grad as random_gamma_grad,
+)
 from anima.lax.tokens import (
     after_all as after_all,
     after_all_p as after_all_p,

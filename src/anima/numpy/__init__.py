@@ -108,6 +108,7 @@ from anima.numpy.elementary import (
     exp2 as exp2,
     expm1 as expm1,
     hypot as hypot,
+    i0 as i0,
     log as log,
     log1p as log1p,
     log2 as log2,
@@ -486,6 +487,7 @@ from anima.numpy.windows import (
     blackman as blackman,
     hamming as hamming,
     hanning as hanning,
+    kaiser as kaiser,
 )
 
 _install_methods()

@@ -1,6 +1,7 @@
 """Window functions for signals.
 
-Invariant: a window depends on its size alone, so it is computed on the host, in double precision.
+Invariant: a window that depends on its size alone is computed on the host, in double precision. Kaiser's has a parameter with
+a derivative.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from anima import dtypes
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
+from anima.lax import bessel_i0e, broadcast_in_dim, exp
+from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 
 
@@ -61,3 +64,36 @@ def hanning(M: int) -> Any:
     [0. 1. 0.]
     """
     return _window("hanning", M, np.hanning)
+
+
+def kaiser(M: int, beta: Any) -> Any:
+    """The Kaiser window of size `M`: a Bessel function of an ellipse.
+
+    Args:
+      M: the size, known while tracing.
+      beta: the shape, a real number: 0 for a rectangle; it has a derivative.
+    Raises:
+      TypeError: `M` is no integer. ValueError: `beta` is no scalar, or complex.
+
+    >>> import anima.numpy as np
+    >>> print(np.kaiser(3, 2.0).round(3))
+    [0.439 1.    0.439]
+    """
+    if isinstance(M, Tracer):
+        raise ShapeConcretizationError("kaiser", M)
+    return _kaiser(operator.index(M), beta)
+
+
+@function(static=("M",), name="kaiser")
+def _kaiser(M: int, beta: Any) -> Any:
+    default = dtypes.default_float_dtype()
+    beta = asarray(beta)
+    if beta.ndim or dtypes.is_complex(beta.dtype):
+        raise ValueError(f"kaiser: beta must be a real scalar, got {beta.aval}")
+    size = abs(asarray(beta, dtype=default))
+    # From -1 to 1; the roots of 1 - r**2 on the host, without cancellation.
+    places = np.arange(max(M, 0)) / max(M - 1, 1)
+    heights = 2 * np.sqrt(places * (1 - places)) if M > 1 else np.ones(max(M, 0))
+    heights = asarray(heights, dtype=default)
+    spread = broadcast_in_dim(size, heights.shape, ())
+    return exp(spread * (heights - 1)) * bessel_i0e(spread * heights) / bessel_i0e(spread)
