@@ -252,6 +252,10 @@ class TypePromotionError(_Picklable, ValueError):
     """Two dtypes have no implicit common dtype under the rules in force. Convert with ``astype``."""
 
 
+class ExtendedPromotionError(TypePromotionError, TypeError):
+    """A dtype that is not NumPy's, such as that of typed random keys, met another: nothing converts between them."""
+
+
 DtypePromotionError = TypePromotionError
 
 

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import anima
 from anima import random
 from anima.config import enable_x64, threefry_partitionable
 
@@ -194,3 +195,32 @@ def test_complex_normals(dtype: Any) -> None:
     with mode(dtype is np.complex128, False):
         key = np.asarray(random.PRNGKey(7))
         close(lambda r: r.normal(key, (500,), dtype), 8 if dtype is np.complex64 else 300)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize(("x64", "partitionable"), MODES)
+def test_typed_keys(impl: str, x64: bool, partitionable: bool) -> None:
+    libraries = {random: anima, jax.random: jax}
+    with mode(x64, partitionable):
+        for seed in (0, -1, 2**40 + 3, np.int8(-3)):
+            equal(lambda r, seed=seed: r.key_data(r.key(seed, impl=impl)))
+            equal(lambda r, seed=seed: r.PRNGKey(seed, impl=impl))
+        for num in (2, (2, 3), 0, ()):
+            equal(lambda r, num=num: r.key_data(r.split(r.key(7, impl=impl), num)))
+        equal(lambda r: r.key_data(r.fold_in(r.key(7, impl=impl), 9)))
+        for dtype in [np.uint8, np.uint16, np.uint32] + [np.uint64] * x64:
+            equal(lambda r, dtype=dtype: r.bits(r.key(7, impl=impl), (5, 3), dtype))
+        equal(lambda r: r.uniform(r.key(7, impl=impl), (5, 3)))
+        equal(lambda r: r.randint(r.key(7, impl=impl), (5, 3), 0, 1000))
+
+        def mapped(r: Any, fun: Any) -> Any:
+            return libraries[r].vmap(fun)(r.split(r.key(7, impl=impl), 3))
+
+        equal(lambda r: mapped(r, lambda k: r.bits(k, (5,))))
+        equal(lambda r: mapped(r, lambda k: r.key_data(r.split(k))))
+        equal(lambda r: mapped(r, lambda k: r.key_data(r.fold_in(k, 3))))
+        equal(
+            lambda r: libraries[r].vmap(lambda i: r.key_data(r.fold_in(r.key(7, impl=impl), i)))(np.arange(3))
+        )
+        assert str(random.key(0, impl=impl).dtype) == str(jax.random.key(0, impl=impl).dtype)
+        assert random.key_impl(random.key(0, impl=impl)) == jax.random.key_impl(jax.random.key(0, impl=impl))

@@ -25,10 +25,11 @@ from anima.dtypes.declared import (
     float64,
     int64,
     numpy_dtype,
+    prng_key,
     uint64,
 )
 from anima.dtypes.requests import PYTHON_SCALARS, TO_32_BIT, canonical
-from anima.errors import TypePromotionError
+from anima.errors import ExtendedPromotionError, TypePromotionError
 
 Pair: TypeAlias = tuple[DType, bool]  # of an operand: its dtype, and whether it is weak
 
@@ -173,7 +174,7 @@ def _promote(pairs: tuple[Pair, ...], strict: bool) -> Pair:
         return dtype, weak and dtype != bool_
     for dtype, _ in distinct:
         if dtype not in KIND:
-            raise TypePromotionError(_no_path(distinct, strict))
+            raise ExtendedPromotionError(_no_path(distinct, strict))
     all_weak = all(weak for _, weak in distinct)
     if all_weak and not strict:
         nodes = {_node(dtype, False) for dtype, _ in distinct}
@@ -195,7 +196,13 @@ def _no_path(pairs: Iterable[Pair], strict: bool) -> str:
     message = f"Input dtypes ({', '.join(names)}) have no available implicit dtype promotion path"
     odd = next((dtype for dtype in dtypes if dtype not in KIND), None)
     if odd is not None:
-        return f"{message}: {odd} combines with nothing but itself."
+        advice = ""
+        if getattr(odd, "type", None) is prng_key:
+            advice = (
+                " There is no arithmetic on random keys, and typed and raw ones do not mix: see random.key_data and "
+                "random.wrap_key_data."
+            )
+        return f"{message}: {odd} combines with nothing but itself.{advice}"
     if strict and _join({numpy_dtype(dtype) for dtype in dtypes}, _UPPER) is not None:
         return (
             f"{message} when numpy_dtype_promotion is 'strict'. Convert the inputs explicitly, for instance "

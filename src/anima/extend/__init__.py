@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib as _importlib
 from typing import Any as _Any
 
-_ON_DEMAND = ("backend", "core", "linear_util", "source_info_util")
+_ON_DEMAND = ("backend", "core", "linear_util", "random", "source_info_util")
 
 
 def __getattr__(name: str) -> _Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from anima import dtypes
+from anima import _native, dtypes
 from anima.config import enable_x64
 from anima.core import hooks, variance
 from anima.core.aval import ShapedArray, no_axes
@@ -155,8 +155,16 @@ def _fill(name: str, shape: tuple[int, ...], value: Any, dtype: Any, weak: bool,
     return filled if sharding is None else primitives["device_put"].bind(filled, where=sharding)
 
 
+def _extended_zero(dtype: Any) -> Any:
+    """The scalar of an extended dtype that is stored as zeros."""
+    shape, stored = dtype.physical_element
+    return _native.array_with(hooks.as_array(np.zeros(shape, stored)), dtype=dtype)
+
+
 def scalar_of_dtype(name: str, value: Any, dtype: Any) -> Any:
     """A scalar converted to `dtype`, on the host if it is there: that costs no operation."""
+    if dtypes.is_extended(dtype) and isinstance(value, (bool, int)) and value == 0:
+        return _extended_zero(dtype)
     if not isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)) or dtypes.is_extended(
         dtype
     ):
@@ -200,7 +208,8 @@ def zeros(aval: ShapedArray) -> Any:
             return zeros(aval)
     zero = _zero_scalars.get(dtype)
     if zero is None:
-        zero = _zero_scalars[dtype] = np.zeros((), dtype)[()]
+        zero = _extended_zero(dtype) if dtypes.is_extended(dtype) else np.zeros((), dtype)[()]
+        _zero_scalars[dtype] = zero
     if aval.weak_type:
         zero = convert_element_type_p.bind(zero, new_dtype=dtype, weak_type=True)
     if aval.shape:

@@ -365,7 +365,7 @@ class Context:
                 aval = value.aval
         assert isinstance(aval, ShapedArray)
         physical = physical_aval(aval)
-        if physical.nbytes > INLINE_BYTES:
+        if physical.nbytes > INLINE_BYTES or physical is not aval:  # NumPy cannot read an extended dtype
             return self._constant_param(value, aval)
         if array is None or array.dtype != physical.dtype:
             array = np.asarray(value).astype(physical.dtype)

@@ -275,7 +275,8 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
     sizes = (shape,) if type(shape) is int and shape >= 0 else check_shape("full", shape)
     if dtype == dtypes.float0:
         return np.zeros(sizes, dtype)
-    if get_trace() is None and math.prod(sizes) * dtype.itemsize <= HOST_FILL:
+    small = math.prod(sizes) * dtype.itemsize <= HOST_FILL
+    if small and get_trace() is None and not dtypes.is_extended(dtype):
         host = _native.aligned_empty(sizes, dtype)
         host.fill(value)
         return _native.array_from_host(host, default_device(), copy=None)

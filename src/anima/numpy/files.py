@@ -18,6 +18,7 @@ from numpy import (
 )
 
 from anima import _native, dtypes
+from anima.core.trace import Tracer
 from anima.numpy.creation import asarray, put_on
 from anima.numpy.promotion import array_like
 
@@ -148,7 +149,7 @@ def array_repr(
     arr = asarray(array_like("array_repr", arr))
     prefix, suffix = "DeviceArray(", f"dtype={dtypes.dtype_name(arr.dtype)})"
     if not isinstance(arr.dtype, np.dtype):
-        return f"{prefix}{arr.shape}, {suffix}"
+        return f"{prefix}{arr.shape}, {suffix}{_stored(arr)}"
     width = np.get_printoptions()["linewidth"] if max_line_width is None else max_line_width
     if arr.size == 0 and arr.shape != (0,):
         text = f"{prefix}[], shape={arr.shape},"
@@ -160,6 +161,13 @@ def array_repr(
     last = len(text) - (text.rfind("\n") + 1)
     gap = "\n" + " " * len(prefix) if last + len(suffix) + 1 > width else " "
     return f"{text}{gap}{suffix}"
+
+
+def _stored(arr: Any) -> str:
+    """What an array of a dtype that is not NumPy's consists of; where it takes a transfer to say, nothing."""
+    if isinstance(arr, Tracer) or len(arr.devices()) > 1:
+        return ""
+    return f" overlaying:\n{np.asarray(_native.array_with(arr, dtype=arr.dtype.physical_dtype))}"
 
 
 def array_str(

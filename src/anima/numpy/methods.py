@@ -129,6 +129,8 @@ def _str(x: Any) -> str:
 
 def _format(x: Any, spec: str) -> str:
     """The contents under a format; one that is not empty needs a scalar."""
+    if dtypes.is_extended(x.dtype):
+        return format(_str(x), spec)
     return format(np.asarray(x)[()] if x.ndim == 0 else np.asarray(x), spec)
 
 
@@ -200,6 +202,10 @@ def _view(x: Any, dtype: Any = None, type: None = None) -> Any:
     wanted = dtypes.check_user_dtype_supported(dtype, "view")
     if wanted == x.dtype:
         return x
+    if dtypes.is_extended(wanted) or dtypes.is_extended(x.dtype):
+        raise TypeError(
+            f"view: arrays of {x.dtype} cannot be viewed as {wanted}: see random.key_data and random.wrap_key_data"
+        )
     if dtypes.is_complex(wanted) or dtypes.is_complex(x.dtype):
         raise TypeError(
             f"view: arrays of {x.dtype} cannot be viewed as {wanted}: use .real and .imag, or add the real part and 1j "

@@ -35,8 +35,14 @@ from anima.random.discrete import (
 from anima.random.keys import (
     PRNGKey as PRNGKey,
     bits as bits,
+    clone as clone,
     fold_in as fold_in,
+    key as key,
+    key_data as key_data,
+    key_dtype as key_dtype,
+    key_impl as key_impl,
     split as split,
+    wrap_key_data as wrap_key_data,
 )
 from anima.random.selection import (
     categorical as categorical,

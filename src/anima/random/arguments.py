@@ -7,18 +7,21 @@ nowhere else.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from anima import dtypes, lax
-from anima._native import CompiledCall
+from anima._native import ArrayImpl, CompiledCall
+from anima.config import legacy_prng_key
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape
-from anima.random import threefry
+from anima.random.implementations import is_key_dtype, registered, resolve
+from anima.random.key_operations import random_unwrap_p, random_wrap_p
 from anima.transforms.arguments import signature_of
 from anima.transforms.eager import compiled
 from anima.transforms.jit import jit_miss
@@ -40,6 +43,19 @@ def function(fun: F | None = None, *, static: tuple[str, ...] = ("shape", "dtype
 
 
 def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """What has to happen in every call happens here; then comes a call without it, which the compiled one serves."""
+    if legacy_prng_key.value == "warn":
+        given = args[0] if args else kwargs.get("key")
+        if isinstance(given, (ArrayImpl, np.ndarray)) and given.dtype == dtypes.uint32:
+            refuse_raw_key(call.name)
+        with legacy_prng_key("allow"):
+            return call(*args, **kwargs), None
+    return _with_plain_settings(call, args, kwargs)
+
+
+def _with_plain_settings(
+    call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, Any]:
     """Settings that cannot be compared with those of other calls, or that deserve a warning each time, are replaced."""
     names = list(signature_of(call.fun).parameters)  # type: ignore[union-attr]
     plain = [_plain_setting(call.name, n, a) if i in call.spec.static_argnums else a for i, (n, a) in enumerate(zip(names, args))]  # fmt: skip
@@ -66,28 +82,87 @@ def _plain_setting(name: str, argument: str, value: Any) -> Any:
 
 
 def check_key(name: str, key: Any) -> Any:
-    """`key`, if it is one key.
+    """`key`, if it is one key, as a typed one.
 
     Raises:
-      TypeError: it is no key. ValueError: it is an array of keys.
+      TypeError: it is no key. ValueError: it is an array of keys, or a raw key where the option forbids them.
+    """
+    keys = check_keys(name, key)
+    shape = aval_of(keys).shape  # type: ignore[attr-defined]
+    if shape:
+        raise ValueError(
+            f"{name} accepts a single key, but was given a key array of shape {shape}; use vmap for batching"
+        )
+    return keys
+
+
+def check_keys(name: str, keys: Any, argument: str = "key") -> Any:
+    """`keys`, if they are keys of either kind, as typed ones.
+
+    Raises:
+      TypeError: they are no keys. ValueError: they are raw where the option `legacy_prng_key` forbids it.
+    """
+    aval = key_aval(name, keys, argument)
+    if is_key_dtype(aval.dtype):
+        return keys
+    impl = resolve(name, None)
+    rank = len(impl.key_shape)
+    if aval.dtype != dtypes.uint32 or aval.shape[max(aval.ndim - rank, 0) :] != impl.key_shape:
+        raise TypeError(
+            f"{name}: {argument} must be a random key, as random.key makes, or a uint32 array of shape "
+            f"{impl.key_shape}, as random.PRNGKey makes, got {dtypes.dtype_name(aval.dtype)} of shape {aval.shape}"
+            + _advice(aval)
+        )
+    refuse_raw_key(name)
+    return random_wrap_p.bind(keys, impl=impl)
+
+
+def _advice(aval: ShapedArray) -> str:
+    """What to do with a raw key of a generator that is not the default one."""
+    fits = [i.name for i in registered.values() if (aval.shape, aval.dtype) == (i.key_shape, dtypes.uint32)]
+    if not fits:
+        return ""
+    names = " or ".join(map(repr, fits))
+    return f"; if it is a raw key of {names}, name the generator: random.wrap_key_data(key, impl=...)"
+
+
+def key_aval(name: str, keys: Any, argument: str = "key") -> ShapedArray:
+    """The aval of what is given as keys.
+
+    Raises:
+      TypeError: it is no array.
     """
     try:
-        aval = aval_of(key)
+        aval = aval_of(keys)
     except TypeError:
         raise TypeError(
-            f"{name}: key must be a random key, as random.PRNGKey makes, got {type(key).__name__}"
+            f"{name}: {argument} must be a random key, as random.key or random.PRNGKey makes, got "
+            f"{type(keys).__name__}"
         ) from None
     assert isinstance(aval, ShapedArray)
-    if aval.dtype != dtypes.uint32 or aval.shape[-1:] != (threefry.KEY_WORDS,):
-        raise TypeError(
-            f"{name}: key must be a random key, a uint32 array of shape (2,) as random.PRNGKey makes, got "
-            f"{dtypes.dtype_name(aval.dtype)} of shape {aval.shape}"
-        )
-    if aval.ndim > 1:
-        raise ValueError(
-            f"{name} accepts a single key, but was given a key array of shape {aval.shape[:-1]}; use vmap for batching"
-        )
-    return key
+    return aval
+
+
+def refuse_raw_key(name: str) -> None:
+    """Apply the option `legacy_prng_key` to the use of a raw key.
+
+    Raises:
+      ValueError: it is "error".
+    """
+    if legacy_prng_key.value == "allow":
+        return
+    message = (
+        f"{name} was given a raw uint32 key; make typed keys with random.key, or set the option legacy_prng_key to "
+        '"allow"'
+    )
+    if legacy_prng_key.value == "error":
+        raise ValueError(message)
+    warnings.warn(message, UserWarning, stacklevel=dtypes.requests.user_stack_level())
+
+
+def of_same_kind(keys: Any, given: Any) -> Any:
+    """Typed keys in the form of the key that they were made from: raw if it was."""
+    return keys if is_key_dtype(aval_of(given).dtype) else random_unwrap_p.bind(keys)  # type: ignore[attr-defined]
 
 
 # --- shapes and dtypes ------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from anima import dtypes, lax
 from anima.config import high_dynamic_range_gumbel
 from anima.lax.rng import normal_quantile
 from anima.lax.shape import check_shape, refuse_out_sharding
-from anima.random import threefry
 from anima.random.arguments import (
     check_key,
     common_shape,
@@ -23,6 +22,7 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.key_operations import split
 from anima.random.uniforms import uniform_between
 
 Shape = tuple[int, ...]
@@ -58,10 +58,7 @@ def standard_normal(key: Any, shape: Shape, dtype: Any) -> Any:
     """`normal` for checked arguments."""
     if dtypes.is_complex(dtype):
         part = dtypes.to_real_dtype(dtype)
-        keys = threefry.split(key, (2,))
-        real, imag = (
-            standard_normal(lax.index_in_dim(keys, i, keepdims=False), shape, part) for i in range(2)
-        )
+        real, imag = (standard_normal(k, shape, part) for k in split(key))
         return lax.div(lax.complex(real, imag), constant(math.sqrt(2), dtype))
     u = uniform_between(key, shape, dtype, _above_minus_one(dtype), constant(1, dtype))
     return lax.mul(constant(math.sqrt(2), dtype), normal_quantile(u))
@@ -184,8 +181,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     dims = (*check_shape("double_sided_maxwell", shape), *own)
     size = real_parameter("double_sided_maxwell", "scale", scale, kind, dims)
     middle = real_parameter("double_sided_maxwell", "loc", loc, kind, dims)
-    keys = threefry.split(key, (2,))
-    length_key, sign_key = (lax.index_in_dim(keys, i, keepdims=False) for i in range(2))
+    length_key, sign_key = split(key)
     default = dtypes.default_float_dtype()
     heads = lax.lt(unit_uniform(sign_key, dims, default), constant(0.5, default))
     signs = lax.sub(lax.mul(constant(2, kind), lax.convert_element_type(heads, kind)), constant(1, kind))
@@ -214,8 +210,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_shard
     kind = float_dtype("wald", dtype)
     shape = common_shape("wald", shape, mean=mean)
     m = real_parameter("wald", "mean", mean, kind, shape)
-    keys = threefry.split(key, (2,))
-    normal_key, uniform_key = (lax.index_in_dim(keys, i, keepdims=False) for i in range(2))
+    normal_key, uniform_key = split(key)
     y = lax.square(standard_normal(normal_key, shape, kind))
     u = unit_uniform(uniform_key, shape, kind)
     two, square = constant(2, kind), lax.square(m)

@@ -10,69 +10,247 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.config import default_prng_impl, enable_x64, random_seed_offset
+from anima._native import ArrayImpl, array_with
+from anima.config import enable_custom_prng, enable_x64, random_seed_offset
 from anima.core import hooks
 from anima.core.aval import ShapedArray
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, get_trace
 from anima.lax import add, convert_element_type
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random import threefry
-from anima.random.arguments import check_key, constant, function, unsigned_dtype
+from anima.random.arguments import (
+    check_key,
+    check_keys,
+    constant,
+    function,
+    key_aval,
+    of_same_kind,
+    unsigned_dtype,
+)
+from anima.random.implementations import KeyDType, PRNGImpl, is_key_dtype, registered, resolve, threefry_impl
+from anima.random.key_operations import (
+    bits as draw_bits,
+    random_clone_p,
+    random_fold_in_p,
+    random_seed_p,
+    random_split_p,
+    random_unwrap_p,
+    random_wrap_p,
+)
 
 
-def PRNGKey(seed: Any, *, impl: str | None = None) -> Any:
-    """The random key that belongs to a seed.
+def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
+    """The typed random key that belongs to a seed.
+
+    Typed keys are arrays of a dtype of their own: their shape is that of the array of keys, and arithmetic on them is
+    refused. Every function of this module takes them.
 
     Args:
       seed: an integer, or an integer array of shape (). Of a Python integer the lowest 32 bits count, in 64-bit mode
         the lowest 64; negative ones are admitted.
-      impl: the generator; "threefry2x32" is the one there is, and the default.
+      impl: the generator: "threefry2x32" (the default, unless the option `default_prng_impl` says otherwise), "rbg",
+        "unsafe_rbg", or one made by `extend.random.define_prng_impl`.
+      dtype: the dtype of the key, instead of `impl`.
     Returns:
-      a uint32 array of shape (2,).
+      a key, of shape ().
     Raises:
       TypeError: the seed is no integer, or no scalar. OverflowError: a Python integer has more than 64 bits.
-      ValueError: the generator is not known.
+      ValueError: the generator is not known, or both `impl` and `dtype` are given.
+
+    >>> from anima import random
+    >>> key = random.key(0)
+    >>> key.dtype, key.shape
+    (key<fry>, ())
+    >>> print(random.uniform(key))
+    0.418...
+    """
+    return seeded("key", _chosen_impl("key", impl, dtype), seed)
+
+
+def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
+    """The raw random key that belongs to a seed; `key` makes typed ones.
+
+    Args:
+      seed, impl: as for `key`.
+    Returns:
+      a uint32 array of shape (2,) for Threefry, (4,) for "rbg" and "unsafe_rbg"; a typed key if the option
+      `enable_custom_prng` is set. Functions that are given a raw key take it for one of the default generator.
+    Raises:
+      TypeError, OverflowError, ValueError: as for `key`.
 
     >>> from anima import random
     >>> random.PRNGKey(0)
     DeviceArray([0, 0], dtype=uint32)
     """
-    _check_impl(impl)
-    offset = random_seed_offset.value
+    chosen = resolve("PRNGKey", impl)
+    if enable_custom_prng.value:
+        return seeded("PRNGKey", chosen, seed)
+    if chosen is threefry_impl and isinstance(seed, int):
+        return hooks.as_array(_words_of("PRNGKey", seed))
+    return _unwrapped(seeded("PRNGKey", chosen, seed))
+
+
+def seeded(name: str, impl: PRNGImpl, seed: Any) -> Any:
+    """The typed key that belongs to a seed."""
     if isinstance(seed, int):
-        if not -(1 << 63) <= seed < 1 << 63:
-            raise OverflowError(f"PRNGKey: seed {seed} does not fit into 64 bits")
-        return hooks.as_array(threefry.seed_words(int(seed) + offset, enable_x64.value))
+        if impl is threefry_impl:
+            return typed(hooks.as_array(_words_of(name, seed)), impl)
+        wide = enable_x64.value
+        value = (_checked_int(name, seed) + random_seed_offset.value) & (
+            0xFFFFFFFFFFFFFFFF if wide else 0xFFFFFFFF
+        )
+        word = np.uint64(value).astype(np.int64) if wide else np.uint32(value).astype(np.int32)
+        return _seeded(word, impl)
     try:
         aval = aval_of(seed)
     except TypeError:
         raise TypeError(
-            f"PRNGKey: seed must be an integer, got {seed!r:.80} of type {type(seed).__name__}"
+            f"{name}: seed must be an integer, got {seed!r:.80} of type {type(seed).__name__}"
         ) from None
     assert isinstance(aval, ShapedArray)
+    if is_key_dtype(aval.dtype):
+        raise TypeError(
+            f"{name}: seed must be an integer, got a random key; derive keys with split or fold_in"
+        )
     if not dtypes.is_int(aval.dtype):
         raise TypeError(
-            f"PRNGKey: seed must be an integer, got {seed!r:.80} of dtype {dtypes.dtype_name(aval.dtype)}"
+            f"{name}: seed must be an integer, got {seed!r:.80} of dtype {dtypes.dtype_name(aval.dtype)}"
         )
     if aval.shape:
         raise TypeError(
-            f"PRNGKey accepts a scalar seed, but was given an array of shape {aval.shape}; use vmap for batching"
+            f"{name} accepts a scalar seed, but was given an array of shape {aval.shape}; use vmap for batching"
         )
-    return _key_of_array(add(seed, constant(offset, aval.dtype)) if offset else seed)
+    offset = random_seed_offset.value
+    return _seeded(add(seed, constant(offset, aval.dtype)) if offset else seed, impl)
+
+
+def _checked_int(name: str, seed: int) -> int:
+    if not -(1 << 63) <= seed < 1 << 63:
+        raise OverflowError(f"{name}: seed {seed} does not fit into 64 bits")
+    return int(seed)
+
+
+def _words_of(name: str, seed: int) -> np.ndarray[Any, Any]:
+    return threefry.seed_words(_checked_int(name, seed) + random_seed_offset.value, enable_x64.value)
+
+
+def typed(words: Any, impl: PRNGImpl) -> Any:
+    """A concrete array of raw keys as typed ones, without a program; what is traced, by an operation."""
+    if get_trace() is not None or not isinstance(words, ArrayImpl):
+        return random_wrap_p.bind(words, impl=impl)
+    return array_with(words, dtype=KeyDType(impl))
+
+
+@function(static=("impl",))
+def _seeded(seed: Any, impl: PRNGImpl) -> Any:
+    return random_seed_p.bind(seed, impl=impl)
 
 
 @function(static=())
-def _key_of_array(seed: Any) -> Any:
-    return threefry.seed(seed)
+def _unwrapped(keys: Any) -> Any:
+    return random_unwrap_p.bind(keys)
 
 
-def _check_impl(impl: str | None) -> None:
-    chosen = impl if impl is not None else default_prng_impl.value
-    if chosen != "threefry2x32":
-        given = "impl" if impl is not None else "the option default_prng_impl"
-        raise ValueError(
-            f"PRNGKey: {given} names the generator {chosen!r}; the one available is 'threefry2x32'"
+def _chosen_impl(name: str, impl: Any, dtype: Any) -> PRNGImpl:
+    if impl is not None and dtype is not None:
+        raise ValueError(f"{name}: give impl or dtype, not both; got impl={impl!r}, dtype={dtype!r}")
+    if dtype is None:
+        return resolve(name, impl)
+    if not is_key_dtype(dtype):
+        raise ValueError(f"{name}: dtype must be one of random keys, such as key<fry>, got {dtype!r}")
+    return resolve(name, dtype)
+
+
+def wrap_key_data(key_bits_array: Any, *, impl: Any = None, dtype: Any = None) -> Any:
+    """Typed keys from their raw words.
+
+    Args:
+      key_bits_array: a uint32 array whose last dimensions are those of a raw key of the generator.
+      impl: the generator, as for `key`.
+      dtype: the dtype of the keys, instead of `impl`.
+    Returns:
+      typed keys, of the leading shape.
+    Raises:
+      TypeError: the array is of another dtype or shape. ValueError: as for `key`.
+
+    >>> import anima.numpy as np
+    >>> from anima import random
+    >>> random.wrap_key_data(np.zeros((3, 2), np.uint32)).shape
+    (3,)
+    """
+    chosen = _chosen_impl("wrap_key_data", impl, dtype)
+    aval = key_aval("wrap_key_data", key_bits_array, "key_bits_array")
+    if is_key_dtype(aval.dtype):
+        raise TypeError(
+            f"wrap_key_data: key_bits_array must be a uint32 array, got typed keys, {aval.dtype} of shape {aval.shape}"
         )
+    return random_wrap_p.bind(key_bits_array, impl=chosen)
+
+
+def key_data(keys: Any) -> Any:
+    """The words of random keys.
+
+    Args:
+      keys: typed keys of any shape, or raw ones.
+    Returns:
+      a uint32 array: of the shape of the keys with that of one raw key behind it, or raw keys as they are.
+    Raises:
+      TypeError: they are no keys.
+
+    >>> from anima import random
+    >>> random.key_data(random.key(7))
+    DeviceArray([0, 7], dtype=uint32)
+    """
+    return random_unwrap_p.bind(check_keys("key_data", keys, "keys"))
+
+
+def key_impl(keys: Any) -> Any:
+    """The generator of random keys.
+
+    Args:
+      keys: typed keys; or raw ones, of the default generator.
+    Returns:
+      its name; of a generator without one in the list of names, the generator itself.
+    Raises:
+      TypeError: they are no keys.
+
+    >>> from anima import random
+    >>> random.key_impl(random.key(0, impl="rbg"))
+    'rbg'
+    """
+    impl = aval_of(check_keys("key_impl", keys, "keys")).dtype.impl  # type: ignore[attr-defined]
+    return impl.name if registered.get(impl.name) == impl else impl
+
+
+def key_dtype(impl_spec: Any = None) -> KeyDType:
+    """The dtype of typed keys of a generator.
+
+    Args:
+      impl_spec: the generator, as `impl` of `key`.
+    Raises:
+      ValueError, TypeError: as for `key`.
+
+    >>> from anima import random
+    >>> random.key_dtype("unsafe_rbg")
+    key<urbg>
+    """
+    return KeyDType(resolve("key_dtype", impl_spec, "impl_spec"))
+
+
+def clone(key: Any) -> Any:
+    """The same key, which checks of key reuse take for a new one: a statement that equal numbers are wanted.
+
+    Args:
+      key: typed or raw keys of any shape.
+    Raises:
+      TypeError: they are no keys.
+
+    >>> from anima import random
+    >>> key = random.key(0)
+    >>> bool(random.uniform(key) == random.uniform(random.clone(key)))
+    True
+    """
+    return of_same_kind(random_clone_p.bind(check_keys("clone", key)), key)
 
 
 @function(static=("num",))
@@ -83,7 +261,7 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
       key: a random key.
       num: how many, or the shape of the array of keys.
     Returns:
-      a uint32 array of shape `(num, 2)`, or `(*num, 2)`; iterating over it gives the keys.
+      an array of `num` keys, or of the shape `num`, typed or raw as `key` is; iterating over it gives the keys.
     Raises:
       TypeError: `key` is no key, or `num` no shape. ValueError: `key` is an array of keys.
 
@@ -92,7 +270,8 @@ def split(key: Any, num: int | tuple[int, ...] = 2) -> Any:
     >>> print(key, subkey)
     [4146024105  967050713] [2718843009 1272950319]
     """
-    return threefry.split(check_key("split", key), check_shape("split", num, "num"))
+    keys = random_split_p.bind(check_key("split", key), shape=check_shape("split", num, "num"))
+    return of_same_kind(keys, key)
 
 
 def fold_in(key: Any, data: Any) -> Any:
@@ -102,7 +281,7 @@ def fold_in(key: Any, data: Any) -> Any:
       key: a random key.
       data: an integer of 32 bits, or a scalar array, which is converted to uint32.
     Returns:
-      a uint32 array of shape (2,).
+      a key, typed or raw as `key` is.
     Raises:
       TypeError: `key` is no key, or `data` no scalar. ValueError: `key` is an array of keys.
       OverflowError: a Python integer is negative, or has more than 32 bits.
@@ -118,7 +297,7 @@ def fold_in(key: Any, data: Any) -> Any:
 
 @function(static=())
 def _fold_in(key: Any, data: Any) -> Any:
-    key = check_key("fold_in", key)
+    checked = check_key("fold_in", key)
     try:
         aval = aval_of(data)
     except TypeError:
@@ -128,7 +307,7 @@ def _fold_in(key: Any, data: Any) -> Any:
         raise TypeError(
             f"fold_in accepts a scalar, but was given an array of shape {aval.shape}; use vmap for batching"
         )
-    return threefry.fold_in(key, convert_element_type(data, dtypes.uint32))
+    return of_same_kind(random_fold_in_p.bind(checked, convert_element_type(data, dtypes.uint32)), key)
 
 
 @function
@@ -150,4 +329,4 @@ def bits(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = No
     key = check_key("bits", key)
     refuse_out_sharding("bits", out_sharding)
     kind = unsigned_dtype("bits", dtype)
-    return threefry.bits(key, dtypes.itemsize_bits(kind), check_shape("bits", shape))
+    return draw_bits(key, dtypes.itemsize_bits(kind), check_shape("bits", shape))

@@ -14,9 +14,9 @@ from anima.core.trace import Tracer, aval_of
 from anima.errors import ConcretizationTypeError
 from anima.lax.shape import check_axis, check_shape, refuse_out_sharding
 from anima.numpy import cumsum, moveaxis, searchsorted, take
-from anima.random import threefry
 from anima.random.arguments import aval_of_parameter, check_key, constant, function
 from anima.random.continuous import check_mode, standard_gumbel, unit_uniform
+from anima.random.key_operations import bits, split
 from anima.random.uniforms import randint
 
 Shape = tuple[int, ...]
@@ -75,6 +75,8 @@ def _permuted(key: Any, x: Any, axis: int, independent: bool) -> Any:
 def permute(key: Any, x: Any, axis: int, independent: bool = False) -> Any:
     """`permutation` of an array, for checked arguments."""
     shape = aval_of(x).shape  # type: ignore[attr-defined]
+    if len(shape) == 1 and dtypes.is_extended(aval_of(x).dtype):  # type: ignore[attr-defined]
+        return take(x, shuffle(key, lax.iota(dtypes.default_int_dtype(), shape[0]), 0), unique_indices=True)
     if independent or len(shape) == 1:
         return shuffle(key, x, axis)
     if not shape[axis]:
@@ -89,9 +91,8 @@ def shuffle(key: Any, x: Any, axis: int) -> Any:
     # With equal sort keys elements keep their order. So many rounds leave less than 1 / n**2 of that.
     rounds = math.ceil(3 * math.log(max(1, math.prod(shape))) / math.log(0xFFFFFFFF))
     for _ in range(rounds):
-        keys = threefry.split(key, (2,))
-        key, subkey = (lax.index_in_dim(keys, i, keepdims=False) for i in range(2))
-        _, x = lax.sort_key_val(threefry.bits(subkey, 32, shape), x, axis)
+        key, subkey = split(key)
+        _, x = lax.sort_key_val(bits(subkey, 32, shape), x, axis)
     return x
 
 

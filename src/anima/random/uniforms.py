@@ -23,6 +23,7 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.key_operations import bits, split
 
 Shape = tuple[int, ...]
 
@@ -68,13 +69,13 @@ def uniform_between(key: Any, shape: Shape, dtype: Any, low: Any, high: Any) -> 
     if width < 8:
         raise TypeError(f"uniform needs a dtype of 8, 16, 32 or 64 bits, got {dtypes.dtype_name(dtype)}")
     drawn = width if mantissa >= 8 else 8
-    bits = threefry.bits(key, drawn, shape)
+    drawn_bits = bits(key, drawn, shape)
     word = threefry.UINT[width]
     if drawn != width:
-        bits = lax.convert_element_type(bits, word)
+        drawn_bits = lax.convert_element_type(drawn_bits, word)
     # The bits of the mantissa, below those of 1.0: numbers in [1, 2).
     one = np.ones((), dtype).view(word)[()]
-    filled = lax.bitwise_or(lax.shift_right_logical(bits, constant(drawn - mantissa, word)), one)
+    filled = lax.bitwise_or(lax.shift_right_logical(drawn_bits, constant(drawn - mantissa, word)), one)
     fraction = lax.sub(lax.bitcast_convert_type(filled, dtype), constant(1, dtype))
     # Rounding may give less than the lower bound.
     return lax.max(low, lax.add(lax.mul(fraction, lax.sub(high, low)), low))
@@ -135,8 +136,7 @@ def _integers(key: Any, shape: Shape, low: Any, high: Any, dtype: Any) -> Any:
         # One more than the highest value: a span of all values becomes 0, and the remainders below have no effect.
         wider = lax.bitwise_and(too_high, lax.bitwise_not(empty))
         span = lax.add(span, lax.convert_element_type(wider, word))
-    keys = threefry.split(key, (2,))
-    upper, lower = (threefry.bits(lax.index_in_dim(keys, i, keepdims=False), width, shape) for i in range(2))
+    upper, lower = (bits(k, width, shape) for k in split(key))
     remainder = _remainder_by(span, word)
     half = remainder(constant(1 << (width // 2), word))
     upper = lax.mul(remainder(upper), remainder(lax.mul(half, half)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from anima import dtypes
 from anima._native import ArrayImpl, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer, get_trace
 from anima.runtime.arrays import as_array
@@ -48,7 +49,7 @@ def device_put(
 
 
 def device_get(x: Any) -> Any:
-    """`x`, an array or a pytree of them, as NumPy arrays.
+    """`x`, an array or a pytree of them, as NumPy arrays; typed random keys, which NumPy has not, as they are.
 
     All transfers are started before the first is waited for.
 
@@ -58,13 +59,15 @@ def device_get(x: Any) -> Any:
     """
     leaves, structure = tree_flatten(x)
     for leaf in leaves:
-        if isinstance(leaf, ArrayImpl):
+        if isinstance(leaf, ArrayImpl) and not dtypes.is_extended(leaf.dtype):
             leaf.copy_to_host_async()
     return tree_unflatten(structure, [_get(leaf) for leaf in leaves])
 
 
 def _get(leaf: Any) -> Any:
     if isinstance(leaf, (ArrayImpl, Tracer)):
+        if isinstance(leaf, ArrayImpl) and dtypes.is_extended(leaf.dtype):
+            return leaf
         return np.asarray(leaf)
     return leaf
 
