@@ -41,7 +41,9 @@ def test_rules_use_the_axis_of_a_map_over_nothing(inside, outside):
     onp.testing.assert_array_equal(value, [4.0] * 3)
     onp.testing.assert_array_equal(tangent, [3.0] * 3)
     g = over_nothing(_with_vjp())
-    assert anima.grad(lambda x: g(x)[0])(2.0) == 3.0  # each of three examples has the sum of their cotangents, 1
+    assert (
+        anima.grad(lambda x: g(x)[0])(2.0) == 3.0
+    )  # each of three examples has the sum of their cotangents, 1
 
 
 class Layer:

@@ -107,9 +107,11 @@ class BatchTrace(Trace):
         """Whether the operation uses the mapped axis by its name, or the rules of functions in it may."""
         if self.axis.name is None:
             return False
-        if primitive.effects is not None:
-            if self.axis.effect in primitive.effects(*[aval_of(a) for a in args], **params):
-                return True
+        effects = (
+            None if primitive.effects is None else primitive.effects(*[aval_of(a) for a in args], **params)
+        )
+        if effects is not None and self.axis.effect in effects:
+            return True
         return any([_holds_functions(inner) for inner in subjaxprs(params)])
 
     @property
