@@ -165,6 +165,9 @@ def loop_checks(run_python, tmp_path) -> None:
         assert call(jax) == 0
         with pytest.raises(ValueError, match="must not be negative|must be a positive integer"):
             call(anima)
+    assert jax.lax.fori_loop(0.0, 3.0, lambda i, c: c + i, 0.0) == 3.0
+    with pytest.raises(TypeError, match="lower must be an integer"):
+        anima.lax.fori_loop(0.0, 3.0, lambda i, c: c + i, 0.0)
 
 
 @difference("half-variance")
