@@ -14,7 +14,7 @@ from anima import errors, lax
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Primitive
 from anima.interpreters.jvp import stage_closed
-from anima.lax import shape as shapes
+from anima.lax import turning
 from anima.lax.declare import ANY, declare
 from anima.lowering.module import host_kernels, lower_module
 from anima.runtime.kernels import call_kernel
@@ -47,8 +47,8 @@ def text(fun: Any, shape: tuple[int, ...], dtype: Any = F32, **how: Any) -> str:
 def test_groups_of_dimensions_change_places(
     shape: tuple[int, ...], order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shapes, "_TRANSPOSE_BYTES", 1)
-    monkeypatch.setattr(shapes, "_TRANSPOSE_APART", 1)
+    monkeypatch.setattr(turning, "_TRANSPOSE_BYTES", 1)
+    monkeypatch.setattr(turning, "_TRANSPOSE_APART", 1)
     fun = lambda x: lax.transpose(x, order)
     with anima.enable_x64(True):
         for dtype in (
@@ -90,15 +90,15 @@ def test_swapped_groups_are_found_where_they_are() -> None:
     shape = (2, 3, 1, 5)
     x = np.arange(30).reshape(shape)
     for order in itertools.permutations(range(4)):
-        groups = shapes._swapped_groups(shape, order)
+        groups = turning._swapped_groups(shape, order)
         if groups is not None:
             outer, a, b, inner = groups
             want = x.reshape(outer, a, b, inner).transpose(0, 2, 1, 3)
             assert np.array_equal(want.ravel(), x.transpose(order).ravel())
-    assert shapes._swapped_groups((2, 3, 4), (2, 0, 1)) == (1, 6, 4, 1)
-    assert shapes._swapped_groups((2, 3, 4), (2, 1, 0)) is None
-    assert shapes._swapped_groups((2, 3), (0, 1)) is None
-    assert shapes._swapped_groups((2, 1, 3), (1, 0, 2)) is None  # nothing moves
+    assert turning._swapped_groups((2, 3, 4), (2, 0, 1)) == (1, 6, 4, 1)
+    assert turning._swapped_groups((2, 3, 4), (2, 1, 0)) is None
+    assert turning._swapped_groups((2, 3), (0, 1)) is None
+    assert turning._swapped_groups((2, 1, 3), (1, 0, 2)) is None  # nothing moves
 
 
 NONE = Missing("it is only run")

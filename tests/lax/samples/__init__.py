@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 import anima.parallel.shard_map  # noqa: F401  (an operation that is loaded on demand)
-from anima import dtypes
+from anima import dtypes, lax
 from tests.platforms import ON_CPU, bound
 
 
@@ -252,6 +252,8 @@ def numeric(on_floats: Callable[..., Any], on_integers: Callable[..., int]) -> C
 
 def all_samples() -> Iterator[Sample]:
     """The samples of every module of this package for the platform, in order of the modules' names."""
+    for name in dir(lax):  # some operations are declared when they are first asked for
+        getattr(lax, name)
     for info in pkgutil.iter_modules(__path__):
         for sample in importlib.import_module(f"{__name__}.{info.name}").SAMPLES:
             if ON_CPU or not sample.cpu_only:
