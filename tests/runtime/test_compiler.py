@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import anima
 from anima.config import (
     compilation_cache_dir,
     dump_ir_to,
@@ -51,6 +52,12 @@ def _compile(text, **kwargs):
 
 def _forget():
     compiler.clear_memory_cache()
+
+
+def test_loops_that_xla_cannot_make_one_function_of():
+    x, y = anima.numpy.ones((50, 32), "int8"), anima.numpy.ones((3, 32, 24), "int8")
+    rows = anima.lax.ragged_dot(x, y, anima.numpy.array([20, 20, 20]))  # a loop with products of int8
+    assert rows.tolist() == [[32] * 24] * 50
 
 
 def test_memory_then_disk():

@@ -69,6 +69,11 @@ class CompileOptions(NamedTuple):
         """What stands for these options in the key of a cache."""
         return b"".join([_encode(self, b""), *(f"{name}={value};".encode() for name, value in self.extras)])
 
+    def with_plain_loops(self) -> CompileOptions:
+        """The same options with every loop launching its operations one by one."""
+        extras = dict(self.extras) | {_SMALL_LOOP[0]: "0"}
+        return self._replace(extras=tuple(sorted(extras.items())))
+
     def without(self, names: Container[str]) -> CompileOptions:
         """The same options for a plugin that does not know those of the policy that have these names."""
         return self._replace(policy=tuple(pair for pair in self.policy if pair[0] not in names))

@@ -183,6 +183,12 @@ def _compile(program: str, client: _native.Client, options: CompileOptions) -> _
         except XlaRuntimeError as error:
             # A plugin of another release may lack an option that nobody but us has asked for.
             names = {name for name, _ in options.policy if f"'{name}'" in str(error)}
+            plain = options.with_plain_loops() if options.extras else options
+            if not names and error.status == "INTERNAL" and plain != options:
+                # XLA fails on some loops that it makes one function of: on products of mixed dtypes in them, say.
+                logs.debug("compiled again with plain loops: %s", error)
+                options = plain
+                continue
             if not names:
                 raise
             logs.debug("%s does not know %s: %s", path, names, error)
