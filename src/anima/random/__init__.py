@@ -32,6 +32,18 @@ from anima.random.discrete import (
     geometric as geometric,
     rademacher as rademacher,
 )
+from anima.random.gamma import (
+    ball as ball,
+    beta as beta,
+    chisquare as chisquare,
+    dirichlet as dirichlet,
+    f as f,
+    gamma as gamma,
+    generalized_normal as generalized_normal,
+    loggamma as loggamma,
+    random_gamma_p as random_gamma_p,
+    t as t,
+)
 from anima.random.keys import (
     PRNGKey as PRNGKey,
     bits as bits,
