@@ -27,6 +27,11 @@ from anima.random.continuous import (
     wald as wald,
     weibull_min as weibull_min,
 )
+from anima.random.counts import (
+    binomial as binomial,
+    multinomial as multinomial,
+    poisson as poisson,
+)
 from anima.random.discrete import (
     bernoulli as bernoulli,
     geometric as geometric,
