@@ -109,7 +109,7 @@ endif
 
 test-gpu: export ANIMA_PLATFORMS ?= cuda,cpu
 test-gpu: $(GPU_READY)
-	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest --quiet -m 'not cpu and not peers' tests $(ARGS)
+	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest --quiet -m 'not cpu and not peers' --ignore tests/peers tests $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

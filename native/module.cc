@@ -16,6 +16,7 @@ NB_MODULE(_native, m) {
   anima::bind_errors(m);
   anima::bind_pjrt(m);
   anima::bind_ffi(m);
+  anima::bind_linalg(m);
   anima::bind_tree(m);
   anima::bind_thread_state(m);
   anima::bind_array(m);

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include "call/by_name.h"
 #include "common/py.h"
 #include "common/recursion.h"
 
@@ -86,6 +87,7 @@ PyObject* bind_to(PyObject* object, PyObject* instance, PyObject*) {
 
 PyObject* repr(PyObject* object) { return PyObject_Repr(as_boundary(object)->fun); }
 
+PyMethodDef methods[] = {kReduceByName, {}};
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(BoundaryObject, vectorcall), READONLY, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(BoundaryObject, dict), READONLY, nullptr},
@@ -105,6 +107,7 @@ PyType_Slot slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
     {Py_tp_descr_get, reinterpret_cast<void*>(bind_to)},
     {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_methods, methods},
     {Py_tp_members, members},
     {Py_tp_getset, properties},
     {0, nullptr}};

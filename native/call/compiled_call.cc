@@ -8,6 +8,7 @@
 #include <new>
 
 #include "call/boundary.h"
+#include "call/by_name.h"
 #include "call/cache.h"
 #include "call/plan.h"
 #include "common/recursion.h"
@@ -284,6 +285,7 @@ PyMethodDef methods[] = {{"cache_len", method_cache_len, METH_NOARGS,
                          {"clear_cache", method_clear_cache, METH_NOARGS,
                           "clear_cache($self)\n--\n\n"
                           "Forgets every plan."},
+                         kReduceByName,
                          {}};
 PyMemberDef members[] = {
     {"fun", T_OBJECT, offsetof(CallObject, fun), READONLY, "The Python function."},

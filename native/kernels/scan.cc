@@ -1,8 +1,11 @@
-// Recurrences along one dimension.
+// Running reductions and recurrences along one dimension.
 #include <algorithm>
+#include <vector>
 
+#include "kernels/clones.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
+#include "kernels/running.h"
 
 namespace anima::kernels {
 namespace {
@@ -71,9 +74,301 @@ void linear_recurrence(const Call& call) {
   }
 }
 
+// --- running reductions ---
+
+// Rows cut into chunks along their length. Where a row has several columns they run side by side, in blocks;
+// where it has one, four chunks or four rows do, for otherwise each addition would wait for the one before.
+struct Cuts {
+  Rows rows;
+  bool reverse;
+  int64_t chunks, span;  // `chunks` is 1 or a multiple of `kLanes`
+
+  int64_t start(int64_t row, int64_t chunk) const {
+    const int64_t first = chunk * span;
+    return (row * rows.length + (reverse ? rows.length - 1 - first : first)) * rows.inner;
+  }
+  int64_t length(int64_t chunk) const { return std::clamp<int64_t>(rows.length - chunk * span, 0, span); }
+  int64_t step() const { return reverse ? -rows.inner : rows.inner; }
+};
+
+constexpr int64_t kLanes = 4, kBlock = 256, kFew = 8, kSkipping = 64;
+constexpr int64_t kSpan = 1 << 12;  // elements of a chunk
+
+// The number of chunks follows from the shape alone: a result must not depend on the number of threads.
+Cuts cut(const Rows& rows, bool reverse, bool joins) {
+  const int64_t lines = rows.outer * ((rows.inner + kBlock - 1) / kBlock);
+  if (!joins || lines >= 32 || rows.length < 2 * kSpan) return {rows, reverse, 1, rows.length};
+  const int64_t groups = (rows.length + kLanes * kSpan - 1) / (kLanes * kSpan), chunks = groups * kLanes;
+  return {rows, reverse, chunks, (rows.length + chunks - 1) / chunks};
+}
+
+// Columns that lie together.
+template <typename Op, bool kWrite>
+ANIMA_CLONES void run_columns(const typename Op::T* __restrict x, typename Op::T* __restrict y,
+                              int64_t length, int64_t step, int64_t columns, Op* __restrict state) {
+  for (int64_t i = 0, at = 0; i < length; ++i, at += step) {
+    for (int64_t j = 0; j < columns; ++j) {
+      state[j].add(x[at + j]);
+      if (kWrite) y[at + j] = state[j].value();
+    }
+  }
+}
+
+// A sequence.
+template <typename Op, bool kWrite>
+ANIMA_CLONES void run_one(const typename Op::T* __restrict x, typename Op::T* __restrict y, int64_t length,
+                          int64_t step, Op* state) {
+  Op op = *state;
+  for (int64_t i = 0, at = 0; i < length; ++i, at += step) {
+    op.add(x[at]);
+    if (kWrite) y[at] = op.value();
+  }
+  *state = op;
+}
+
+// `kLanes` sequences of equal lengths, `apart` from each other. Each state has a name, or it would not stay
+// in registers.
+template <typename Op, bool kWrite>
+ANIMA_CLONES void run_lanes(const typename Op::T* __restrict x, typename Op::T* __restrict y, int64_t length,
+                            int64_t step, int64_t apart, Op* state) {
+  Op a = state[0], b = state[1], c = state[2], d = state[3];
+  for (int64_t i = 0, at = 0; i < length; ++i, at += step) {
+    a.add(x[at]), b.add(x[at + apart]), c.add(x[at + 2 * apart]), d.add(x[at + 3 * apart]);
+    if (kWrite) {
+      y[at] = a.value(), y[at + apart] = b.value();
+      y[at + 2 * apart] = c.value(), y[at + 3 * apart] = d.value();
+    }
+  }
+  state[0] = a, state[1] = b, state[2] = c, state[3] = d;
+}
+
+// A sequence of an operation that most elements leave as it is: where all of a block do, they are only looked
+// at.
+template <typename Op, bool kWrite>
+ANIMA_CLONES void run_skipping(const typename Op::T* __restrict x, typename Op::T* __restrict y,
+                               int64_t length, int64_t step, Op* state) {
+  Op op = *state;
+  for (int64_t i = 0; i < length; i += kSkipping) {
+    const int64_t count = std::min(kSkipping, length - i), at = i * step;
+    const int64_t low = step < 0 ? at - count + 1 : at;
+    Op block;
+    for (int64_t j = low; j < low + count; ++j) block.add(x[j]);
+    Op next = op;
+    next.join(block);
+    if (!kWrite || next == op) {
+      if (kWrite) std::fill(y + low, y + low + count, op.value());
+    } else {
+      for (int64_t j = 0; j < count; ++j) {
+        op.add(x[at + j * step]);
+        y[at + j * step] = op.value();
+      }
+    }
+    op = next;
+  }
+  *state = op;
+}
+
+// A few columns that lie together, in which loops over columns would be too short to be vectors.
+template <typename Op, bool kWrite>
+void run_few_columns(const typename Op::T* x, typename Op::T* y, int64_t length, int64_t step,
+                     int64_t columns, Op* state) {
+  int64_t j = 0;
+  for (; j + kLanes <= columns; j += kLanes) run_lanes<Op, kWrite>(x + j, y + j, length, step, 1, state + j);
+  for (; j < columns; ++j) run_one<Op, kWrite>(x + j, y + j, length, step, state + j);
+}
+
+// Runs through all chunks from their states: to write the results, or only to see them to the end. Without
+// states each begins anew.
+template <typename Op, bool kWrite>
+void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* y, const Cuts& cuts,
+                Op* states) {
+  const Rows& rows = cuts.rows;
+  if (rows.inner > 1) {
+    const int64_t blocks = (rows.inner + kBlock - 1) / kBlock;
+    const int64_t block = (rows.inner + blocks - 1) / blocks;
+    const int64_t grain = kGrain / (cuts.span * block) + 1;
+    return parallel_for(frame, rows.outer * cuts.chunks * blocks, grain, [&](int64_t begin, int64_t end) {
+      std::vector<Op> anew(states == nullptr ? block : 0);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t sequence = i / blocks, column = i % blocks * block;
+        const int64_t row = sequence / cuts.chunks, chunk = sequence % cuts.chunks;
+        const int64_t columns = std::min(block, rows.inner - column), length = cuts.length(chunk);
+        if (columns <= 0 || length == 0) continue;
+        const int64_t at = cuts.start(row, chunk) + column;
+        Op* state = states == nullptr ? anew.data() : states + sequence * rows.inner + column;
+        if (states == nullptr) std::fill_n(state, columns, Op());
+        const auto run = columns < kFew ? run_few_columns<Op, kWrite> : run_columns<Op, kWrite>;
+        run(x + at, y + at, length, cuts.step(), columns, state);
+      }
+    });
+  }
+  const int64_t sequences = rows.outer * cuts.chunks;
+  const int64_t grain = kGrain / (cuts.span * kLanes) + 1;
+  parallel_for(frame, (sequences + kLanes - 1) / kLanes, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin * kLanes; first < std::min(end * kLanes, sequences); first += kLanes) {
+      Op anew[kLanes];
+      Op* state = states != nullptr ? states + first : anew;
+      const int64_t row = first / cuts.chunks, chunk = first % cuts.chunks, at = cuts.start(row, chunk);
+      const bool rows_side_by_side = cuts.chunks == 1;
+      const int64_t apart = rows_side_by_side ? rows.length : cuts.start(row, chunk + 1) - at;
+      const auto length = [&](int64_t lane) { return cuts.length(rows_side_by_side ? 0 : chunk + lane); };
+      const int64_t count = std::min(kLanes, sequences - first);
+      const bool skips = Op::kSkips && length(0) >= kSkipping;
+      if (!skips && count == kLanes && length(kLanes - 1) == length(0)) {
+        run_lanes<Op, kWrite>(x + at, y + at, length(0), cuts.step(), apart, state);
+        continue;
+      }
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t from = at + j * apart;
+        if constexpr (Op::kSkips) {
+          run_skipping<Op, kWrite>(x + from, y + from, length(j), cuts.step(), state + j);
+        } else {
+          run_one<Op, kWrite>(x + from, y + from, length(j), cuts.step(), state + j);
+        }
+      }
+    }
+  });
+}
+
+template <typename Op>
+void run(const Call& call) {
+  using T = typename Op::T;
+  const auto* x = static_cast<const T*>(call.operand(0).data);
+  auto* y = static_cast<T*>(call.result(0).data);
+  Rows rows = rows_along(call.operand(0), call.integer("axis"));
+  // The parts of a complex number are two columns, which only sums get here as.
+  if (call.operand(0).type == ffi::DataType::kC64 && sizeof(T) == 4) rows.inner *= 2;
+  if (call.operand(0).type == ffi::DataType::kC128) rows.inner *= 2;
+  const Cuts cuts = cut(rows, call.flag("reverse"), Op::kJoins);
+  if constexpr (Op::kJoins) {
+    if (cuts.chunks > 1) {
+      std::vector<Op> states(rows.outer * cuts.chunks * rows.inner);
+      run_chunks<Op, false>(call.frame(), x, y, cuts, states.data());
+      for (int64_t row = 0; row < rows.outer; ++row) {
+        for (int64_t column = 0; column < rows.inner; ++column) {
+          Op before;
+          for (int64_t chunk = 0; chunk < cuts.chunks; ++chunk) {
+            Op& state = states[(row * cuts.chunks + chunk) * rows.inner + column];
+            std::swap(before, state);
+            Op joined = state;
+            joined.join(before);
+            before = joined;
+          }
+        }
+      }
+      return run_chunks<Op, true>(call.frame(), x, y, cuts, states.data());
+    }
+  }
+  run_chunks<Op, true>(call.frame(), x, y, cuts, static_cast<Op*>(nullptr));
+}
+
+// Whether there is anything to do, having checked that the call is one of a running reduction.
+bool has_elements(const Call& call) {
+  call.expect(1, 1);
+  expect_same_shape(call.operand(0), call.result(0));
+  if (call.operand(0).type != call.result(0).type) {
+    throw KernelError("a running reduction was called for a result of another element type");
+  }
+  call.flag("reverse");
+  dimension(call.operand(0), call.integer("axis"));
+  return size_of(call.operand(0)) != 0;
+}
+
+[[noreturn]] void unexpected_type() {
+  throw KernelError("a running reduction was called with an unexpected element type");
+}
+
+template <template <typename> class Op>
+void run_wrapping(const Call& call) {
+  switch (call.operand(0).type) {
+    case ffi::DataType::kS8:
+    case ffi::DataType::kU8:
+      return run<Op<uint8_t>>(call);
+    case ffi::DataType::kS16:
+    case ffi::DataType::kU16:
+      return run<Op<uint16_t>>(call);
+    case ffi::DataType::kS32:
+    case ffi::DataType::kU32:
+      return run<Op<uint32_t>>(call);
+    case ffi::DataType::kS64:
+    case ffi::DataType::kU64:
+      return run<Op<uint64_t>>(call);
+    case ffi::DataType::kF32:
+      return run<Op<float>>(call);
+    case ffi::DataType::kF64:
+      return run<Op<double>>(call);
+    default:
+      unexpected_type();
+  }
+}
+
+void cumsum(const Call& call) {
+  if (!has_elements(call)) return;
+  switch (call.operand(0).type) {
+    case ffi::DataType::kC64:
+      return run<Sum<float>>(call);
+    case ffi::DataType::kC128:
+      return run<Sum<double>>(call);
+    default:
+      return run_wrapping<Sum>(call);
+  }
+}
+
+void cumprod(const Call& call) {
+  if (!has_elements(call)) return;
+  if (call.operand(0).type == ffi::DataType::kC64) return run<Product<std::complex<float>>>(call);
+  run_wrapping<Product>(call);
+}
+
+template <template <typename> class Op>
+void extremum(const Call& call) {
+  if (!has_elements(call)) return;
+  switch (call.operand(0).type) {
+    case ffi::DataType::kS8:
+      return run<Op<int8_t>>(call);
+    case ffi::DataType::kS16:
+      return run<Op<int16_t>>(call);
+    case ffi::DataType::kS32:
+      return run<Op<int32_t>>(call);
+    case ffi::DataType::kS64:
+      return run<Op<int64_t>>(call);
+    case ffi::DataType::kU8:
+      return run<Op<uint8_t>>(call);
+    case ffi::DataType::kU16:
+      return run<Op<uint16_t>>(call);
+    case ffi::DataType::kU32:
+      return run<Op<uint32_t>>(call);
+    case ffi::DataType::kU64:
+      return run<Op<uint64_t>>(call);
+    case ffi::DataType::kF32:
+      return run<Op<float>>(call);
+    case ffi::DataType::kF64:
+      return run<Op<double>>(call);
+    default:
+      unexpected_type();
+  }
+}
+
+void cumlogsumexp(const Call& call) {
+  if (!has_elements(call)) return;
+  switch (call.operand(0).type) {
+    case ffi::DataType::kF32:
+      return run<LogSumExp<float>>(call);
+    case ffi::DataType::kF64:
+      return run<LogSumExp<double>>(call);
+    default:
+      unexpected_type();
+  }
+}
+
 }  // namespace
 
 extern const Kernel kScanKernels[] = {kernel<linear_recurrence>("anima_linear_recurrence"),
+                                      kernel<cumsum>("anima_cumsum"),
+                                      kernel<cumprod>("anima_cumprod"),
+                                      kernel<extremum<Maximum>>("anima_cummax"),
+                                      kernel<extremum<Minimum>>("anima_cummin"),
+                                      kernel<cumlogsumexp>("anima_cumlogsumexp"),
                                       {nullptr, nullptr}};
 
 }  // namespace anima::kernels

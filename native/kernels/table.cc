@@ -8,13 +8,28 @@
 namespace anima::kernels {
 
 // Each ends with an entry without a name.
+extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
+extern const Kernel kTransposeKernels[];
+extern const Kernel kCholeskyKernels[];
+extern const Kernel kTriangularKernels[];
+extern const Kernel kEigenKernels[];
+extern const Kernel kSchurKernels[];
+extern const Kernel kSvdKernels[];
+extern const Kernel kMatrixFunctionKernels[];
+extern const Kernel kTridiagonalSolveKernels[];
+extern const Kernel kHouseholderKernels[];
+extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kScanKernels, kSortKernels, kTopKernels};
+constexpr const Kernel* kLists[] = {
+    kPoolKernels,        kScanKernels,     kSortKernels,           kTopKernels,
+    kTransposeKernels,   kCholeskyKernels, kTriangularKernels,     kEigenKernels,
+    kSchurKernels,       kSvdKernels,      kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 

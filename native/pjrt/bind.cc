@@ -136,6 +136,8 @@ void bind_plugin(nb::module_& m) {
         return without_gil([&] { return Plugin::load(path); });
       },
       nb::arg("path"), "Load a PJRT plugin library; the same object for the same file. Raises PluginError.");
+  m.def("prefetch_library", &prefetch_library, nb::arg("path"),
+        "Begin to load a library beside what follows; load_plugin() then has less to do.");
 }
 
 void bind_client(nb::module_& m) {

@@ -53,6 +53,9 @@ class Device;
 using OptionValue = std::variant<bool, int64_t, float, std::string, std::vector<int64_t>>;
 using Options = std::map<std::string, OptionValue>;  // a PJRT "named value" list
 
+// Begins to load a library in a thread of its own; whether that fails is for Plugin::load to say.
+void prefetch_library(const std::string& path);
+
 // How often this process is the child of a fork: a handle made before the last fork may not be used.
 int fork_generation();
 

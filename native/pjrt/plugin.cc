@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "pjrt/internal.h"
 
@@ -41,8 +42,13 @@ void check_table(const PJRT_Api* api, const std::string& path) {
   }
 }
 
+void* map_library(const char* path) { return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE); }
+
+// XLA reads this when its library is loaded; without it a client's creation prints to stderr.
+void silence_xla() { setenv("TF_CPP_MIN_LOG_LEVEL", "3", /*overwrite=*/0); }
+
 const PJRT_Api* open_library(const std::string& path) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void* library = map_library(path.c_str());
   if (library == nullptr) {
     const char* reason = dlerror();
     throw PluginError("cannot load the PJRT plugin " + path + ": " + (reason ? reason : "no reason given"));
@@ -56,6 +62,12 @@ const PJRT_Api* open_library(const std::string& path) {
 
 }  // namespace
 
+void prefetch_library(const std::string& path) {
+  silence_xla();
+  // Nobody waits for the thread: who needs the library opens it again, which waits for the loader's own lock.
+  std::thread([path] { map_library(path.c_str()); }).detach();
+}
+
 int fork_generation() { return forks.load(std::memory_order_relaxed); }
 
 std::shared_ptr<Plugin> Plugin::load(const std::string& path) {
@@ -68,8 +80,7 @@ std::shared_ptr<Plugin> Plugin::load(const std::string& path) {
   std::lock_guard<std::mutex> lock(*mutex);
   auto found = loaded->find(key);
   if (found != loaded->end()) return found->second;
-  // XLA reads this once, at its first log line; without it a client's creation prints to stderr.
-  setenv("TF_CPP_MIN_LOG_LEVEL", "3", /*overwrite=*/0);
+  silence_xla();
   std::shared_ptr<Plugin> plugin(new Plugin());
   plugin->path_ = key;
   plugin->api_ = open_library(key);

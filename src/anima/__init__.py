@@ -129,11 +129,26 @@ _ON_DEMAND = (
 )
 
 
+# Functions that are loaded when first asked for, and their modules.
+_FUNCTIONS_ON_DEMAND = {
+    "make_array_from_callback": "anima.parallel.arrays",
+    "make_array_from_process_local_data": "anima.parallel.arrays",
+    "make_array_from_single_device_arrays": "anima.parallel.arrays",
+    "pmap": "anima.parallel.pmap",
+    "reshard": "anima.parallel.arrays",
+    "shard_map": "anima.parallel.shard_map",
+    "smap": "anima.parallel.pmap",
+}
+
+
 def __getattr__(name: str) -> _Any:
+    if name in _FUNCTIONS_ON_DEMAND:
+        return getattr(_importlib.import_module(_FUNCTIONS_ON_DEMAND[name]), name)
     if name in _ON_DEMAND:
         return _importlib.import_module(f"anima.{name}")
     raise AttributeError(f"module 'anima' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND, "__version__"})
+    names = {n for n in globals() if not n.startswith("_")}
+    return sorted({*names, *_ON_DEMAND, *_FUNCTIONS_ON_DEMAND, "__version__"})

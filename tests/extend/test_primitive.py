@@ -305,6 +305,7 @@ WRONG: list[tuple[Any, Any, str]] = [
     (lambda q: ad.primitive_jvps.__setitem__(q, lambda p, t: (q.bind(*p), t[0] * np.ones(2))), lambda q: grad(q.bind)(1.0),
      r"tangent of shape \(2,\) for a result of shape \(\)"),
     (lambda q: ad.deflinear(q, lambda ct: ct), lambda q: grad(q.bind)(1.0), "must return a list with a cotangent or None for each of the 1 operands"),
+    (lambda q: ad.deflinear(q, lambda ct: [np.ones(4)]), lambda q: grad(q.bind)(1.0), r"returned a cotangent of shape \(4,\) for operand 0, of shape \(\)"),
     (lambda q: batching.primitive_batchers.__setitem__(q, lambda a, d: a[0]), lambda q: vmap(q.bind)(np.ones(2)), "must return a pair"),
     (lambda q: batching.primitive_batchers.__setitem__(q, lambda a, d: (a[0], 1)), lambda q: vmap(q.bind)(np.ones(2)), "returned 1 as the mapped axis"),
     (lambda q: batching.primitive_batchers.__setitem__(q, lambda a, d: (a[0][:1], 0)), lambda q: vmap(q.bind)(np.ones(2)), "but the axis has size 2"),

@@ -390,10 +390,11 @@ def test_patches_are_exact() -> None:
         got = lax.conv_general_dilated_patches(y, (20,), (3,), ((5, 6),), (2,), (2,))
         places = np.arange(20)[:, None] * 2 + np.arange(got.shape[2]) * 3
         assert np.array_equal(got[0], spread(y, ((5, 6),), (2,))[0, 0][places])
-    assert (
-        lax.conv_general_dilated_patches(x, (2,), (1,), "SAME", preferred_element_type="bfloat16").dtype
-        == "bfloat16"
-    )
+    wide = lax.conv_general_dilated_patches(x, (2,), (1,), "SAME", preferred_element_type="float32")
+    assert wide.dtype == F32
+    for narrow in ("bfloat16", "int32"):
+        with pytest.raises(TypeError, match=f"preferred_element_type {narrow}"):
+            lax.conv_general_dilated_patches(x, (2,), (1,), "SAME", preferred_element_type=narrow)
 
 
 @pytest.mark.parametrize("size", [3, 20])

@@ -34,7 +34,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lax.reshape(X, (4, 2)), TypeError, "reshape: cannot reshape array of shape"),
     (lambda: lax.reshape(X, (3, -2)), TypeError, "reshape: new_sizes must not be negative"),
     (lambda: lax.broadcast_in_dim(X, (2, 3), (0,)), TypeError, "broadcast_dimensions .* one entry"),
-    (lambda: lax.broadcast_in_dim(X, (2, 4), (0, 1)), TypeError, "does not fit"),
+    (lambda: lax.broadcast_in_dim(X, (2, 4), (0, 1)), TypeError, "must have size 1 or 4"),
     (lambda: lax.broadcast_in_dim(X, (2, 3), (0, 0)), TypeError, "must be distinct"),
     (lambda: lax.broadcast(1.0, (2,), out_sharding="x"), ValueError, "broadcast_in_dim: out_sharding"),
     (lambda: lax.broadcast_shapes((2,), (3,)), ValueError, "Incompatible shapes"),
@@ -72,8 +72,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lax.dynamic_update_slice(X, X.astype(I32), (0, 0)), TypeError, "same dtypes"),
     (lambda: lax.dynamic_update_slice(X, X.T, (0, 0)), TypeError, "must fit into"),
     (lambda: lax.gather(X, places(0), ROWS, (2, 3)), TypeError, "must be 1 in collapsed_slice_dims"),
-    (lambda: lax.gather(X, places(0), ROWS, (1, 4)), TypeError, "lie within the operand's shape"),
-    (lambda: lax.gather(X, places(0) * 1.0, ROWS, (1, 3)), TypeError, "start_indices must be integers"),
+    (lambda: lax.gather(X, places(0), ROWS, (1, 4)), TypeError, "must fit into the operand's shape"),
+    (lambda: lax.gather(X, places(0) * 1.0, ROWS, (1, 3)), ValueError, "start_indices must be integers"),
     (lambda: lax.gather(X, np.zeros((2, 2), I32), ROWS, (1, 3)), TypeError, "one component for each"),
     (lambda: lax.gather(X, places(0), ROWS, (1, 3), mode="wrap"), ValueError, "Unknown gather or scatter mode"),
     (lambda: lax.scatter(X, places(0), X, WRITES), TypeError, "outside the windows"),
@@ -110,7 +110,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lax.sort(()), TypeError, "at least one array"),
     (lambda: lax.top_k(X, 4), ValueError, "k must be at most 3"),
     (lambda: lax.top_k(X, -1), TypeError, "must not be negative"),
-    (lambda: lax.top_k(X * 1j, 1), TypeError, "top_k does not accept dtype complex64"),
+    (lambda: lax.top_k(X * 1j, 1), ValueError, "no order, got operand of dtype complex64"),
     (lambda: lax.reshape([1.0, 2.0], (2,)), TypeError, "list"),
 ]  # fmt: skip
 

@@ -155,7 +155,7 @@ def test_known_functions_are_recognised(computation: Any, init: float, expected:
 
 def test_an_initial_value_takes_part_once() -> None:
     ones = np.ones((4, 5), F32)
-    for init in (5.0, np.float32(5), np.int32(5)):
+    for init in (5.0, np.float32(5), 5):
         got = lax.reduce_window(ones, init, lax.add, (2, 2), (1, 1), "SAME")
         assert got.dtype == F32
         assert got.tolist() == [[9, 9, 9, 9, 7]] * 3 + [[7, 7, 7, 7, 6]]
@@ -247,7 +247,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lax.reduce_window(X, 0.0, lax.add, (1, 1), None, "VALID", (0, 1)), TypeError, "base_dilation must be positive"),
     (lambda: lax.reduce_window(X, 0.0, lax.add, (1, 1), None, "VALID", None, (1,)), TypeError, "window_dilation must have 2"),
     (lambda: lax.reduce_window(X, X, lax.add, (1, 1)), TypeError, r"init_value must be a scalar .* \(4, 5\)"),
-    (lambda: lax.reduce_window(X, 1j, lax.add, (1, 1)), TypeError, "complex value 1j does not convert"),
+    (lambda: lax.reduce_window(X, 1j, lax.add, (1, 1)), TypeError, r"initial values must have the operands' dtypes, got ~complex64\[\] for float32\[4,5\]"),
     (lambda: lax.reduce_window((X,), 0.0, lax.add, (1, 1)), ValueError, "must have the same structure"),
     (lambda: lax.reduce_window((), (), lax.add, ()), ValueError, "at least one array"),
     (lambda: lax.reduce_window((X, X.T), (0.0, 0.0), lambda a, b: a, (1, 1)), TypeError, "operands must have equal shapes"),

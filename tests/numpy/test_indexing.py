@@ -319,6 +319,6 @@ def test_arrays_of_keys() -> None:
     assert (keys == keys).tolist() == [True] * 4
     assert [back(k) for k in keys] == words.tolist()
     assert back(anima.jit(lambda keys, i: keys[i])(keys, 2)) == [4, 5]
-    assert str(keys) == repr(keys) == "DeviceArray((4,), dtype=key<test>)"
+    assert repr(keys).startswith("DeviceArray((4,), dtype=key<test>) overlaying:\n[[0 1]")
     with pytest.raises(errors.TypePromotionError):
         keys + 1

@@ -44,6 +44,14 @@ def patches_beside_infinities(run_python, tmp_path) -> None:
     for lib, exact in ((jax, False), (anima, True)):
         found = numpy.asarray(lib.lax.conv_general_dilated_patches(x, (2,), (1,), "VALID"))
         assert numpy.array_equal(found, [[[numpy.inf, 1], [1, 2]]]) == exact
+    calls = (
+        lambda lib: lib.lax.conv_general_dilated_patches(x, (2,), (1,), "VALID", precision="highest"),
+        lambda lib: lib.lax.conv_general_dilated_patches(x[:, :0], (2,), (1,), "VALID"),
+    )
+    for call in calls:
+        assert call(anima).shape[2] == 2
+        with pytest.raises(ValueError):
+            call(jax)
 
 
 def derivatives_of_windows(run_python, tmp_path) -> None:

@@ -1,7 +1,8 @@
-"""Checks of the rows of `docs/differences.md` on Fourier transforms, ragged products, composites and random numbers."""
+"""Checks of the rows of `docs/differences.md` on Fourier transforms, ragged products, composites, random numbers, sorting and Taylor mode."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,3 +140,37 @@ def narrow_floats_through_dlpack(run_python: Any, tmp_path: Any) -> None:
     jax.numpy.zeros(2, "float8_e5m2").__dlpack__()
     assert not jax.dlpack.is_supported_dtype("float8_e5m2")
     assert anima.dlpack.is_supported_dtype("float8_e5m2")
+
+
+@difference("sort-subnormals")
+def sort_subnormals(run_python: Any, tmp_path: Any) -> None:
+    x = np.array([1e-40, 0.0, -1e-40], F32)
+    np.testing.assert_array_equal(jax.numpy.sort(x), x)
+    np.testing.assert_array_equal(anima.numpy.sort(x), x[::-1])
+
+
+@difference("jet")
+def taylor_mode(run_python: Any, tmp_path: Any) -> None:
+    for lib, known in ((jax, False), (anima, True)):
+        jet = importlib.import_module(f"{lib.__name__}.experimental.jet").jet
+        programs = (
+            lambda x, lib=lib: lib.lax.cond(x > 0, lib.numpy.sin, lib.numpy.cos, x),
+            lambda x, lib=lib: lib.nn.relu(x),
+            lambda x, lib=lib: lib.lax.lgamma(x),
+        )
+        for program in programs:
+            if known:
+                assert len(jet(program, (1.5,), ((1.0, 0.0),))[1]) == 2
+            else:
+                with pytest.raises((KeyError, jax.errors.UnexpectedTracerError)):
+                    jet(program, (1.5,), ((1.0, 0.0),))
+        tree = lambda jet=jet: jet(lambda d: d["a"], ({"a": 1.0},), ({"a": [1.0]},))
+        integer = lambda jet=jet: jet(lambda n: n * 2.0, (3,), ((1.0,),))
+        if known:
+            assert float(tree()[1][0]) == 1
+            with pytest.raises(TypeError, match="float0"):
+                integer()
+        else:
+            assert float(integer()[1][0]) == 2
+            with pytest.raises(ValueError):
+                tree()

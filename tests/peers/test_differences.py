@@ -16,13 +16,25 @@ import pytest
 import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
+from tests.peers.lax_differences import LAX_CHECKS
+from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
+from tests.peers.spectral_differences import SPECTRAL_CHECKS
 
 pytestmark = pytest.mark.peers
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
-CHECKS: dict[str, Callable[..., None]] = {**CONVOLUTION_CHECKS, **OPERATION_CHECKS, **SPECIAL_CHECKS}
+CHECKS: dict[str, Callable[..., None]] = {
+    **CONVOLUTION_CHECKS,
+    **LAX_CHECKS,
+    **LINALG_CHECKS,
+    **OPERATION_CHECKS,
+    **SHARD_MAP_CHECKS,
+    **SPECIAL_CHECKS,
+    **SPECTRAL_CHECKS,
+}
 
 
 def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -67,20 +79,6 @@ def threefry_layout(run_python, tmp_path) -> None:
         numpy.testing.assert_allclose(bits(anima), bits(jax), rtol=1e-6)
     with jax.threefry_partitionable(False):
         numpy.testing.assert_allclose(bits(anima), bits(jax), rtol=1e-6)
-
-
-@difference("lax-scalars")
-def lax_scalars(run_python, tmp_path) -> None:
-    x = numpy.ones(2, numpy.float32)
-    with pytest.raises(TypeError, match="same dtypes"):
-        jax.lax.add(x, 1)
-    assert numpy.asarray(anima.lax.add(x, 1)).tolist() == [2, 2]
-    for lib in (jax, anima):
-        for y in (numpy.ones(2, numpy.int32), 1j):
-            with pytest.raises(TypeError, match="same dtypes"):
-                lib.lax.add(x, y)
-        with pytest.raises(TypeError, match="same dtypes"):
-            lib.lax.add(1, 1.0)
 
 
 def derivative(lib, fun, x, tangent=1) -> complex:
@@ -133,12 +131,6 @@ def index_bounds(run_python, tmp_path) -> None:
     assert int(y[anima.numpy.array(5)]) == int(x[jax.numpy.array(5)]) == 2
 
 
-@difference("complex-truth")
-def complex_truth(run_python, tmp_path) -> None:
-    assert not jax.numpy.any(jax.numpy.array([1j]))
-    assert anima.numpy.any(anima.numpy.array([1j]))
-
-
 @difference("loop-gradients")
 def loop_gradients(run_python, tmp_path) -> None:
     def derivative(lib) -> float:
@@ -173,6 +165,9 @@ def loop_checks(run_python, tmp_path) -> None:
         assert call(jax) == 0
         with pytest.raises(ValueError, match="must not be negative|must be a positive integer"):
             call(anima)
+    assert jax.lax.fori_loop(0.0, 3.0, lambda i, c: c + i, 0.0) == 3.0
+    with pytest.raises(TypeError, match="lower must be an integer"):
+        anima.lax.fori_loop(0.0, 3.0, lambda i, c: c + i, 0.0)
 
 
 @difference("half-variance")
@@ -302,6 +297,14 @@ def checkpoint_names(run_python, tmp_path) -> None:
     assert call(anima) == -1
     with pytest.raises(jax.errors.TracerBoolConversionError):
         call(jax)
+
+
+@difference("running-rounding")
+def running_rounding(run_python, tmp_path) -> None:
+    for name, values in (("cumprod", [1e30, 1e30, 1e-30]), ("cumsum", [3e38, 3e38, -3e38])):
+        x = numpy.array(values, numpy.float32)
+        assert numpy.isinf(getattr(jax.lax, name)(x)[2])
+        assert numpy.isclose(getattr(anima.lax, name)(x)[2], x[0])
 
 
 def documented() -> list[str]:
@@ -545,40 +548,6 @@ def custom_vmap_types(run_python, tmp_path) -> None:
     assert jax.vmap(mapped_sine(jax, rule))(x, x).shape == (2,)
     with pytest.raises(ValueError, match="must be float32"):
         anima.vmap(mapped_sine(anima, rule))(x, x)
-
-
-@difference("jet")
-def taylor_mode(run_python, tmp_path) -> None:
-    for lib, known in ((jax, False), (anima, True)):
-        jet = importlib.import_module(f"{lib.__name__}.experimental.jet").jet
-        programs = (
-            lambda x, lib=lib: lib.lax.cond(x > 0, lib.numpy.sin, lib.numpy.cos, x),
-            lambda x, lib=lib: lib.nn.relu(x),
-            lambda x, lib=lib: lib.lax.lgamma(x),
-        )
-        for program in programs:
-            if known:
-                assert len(jet(program, (1.5,), ((1.0, 0.0),))[1]) == 2
-            else:
-                with pytest.raises((KeyError, jax.errors.UnexpectedTracerError)):
-                    jet(program, (1.5,), ((1.0, 0.0),))
-        tree = lambda: jet(lambda d: d["a"], ({"a": 1.0},), ({"a": [1.0]},))
-        integer = lambda: jet(lambda n: n * 2.0, (3,), ((1.0,),))
-        if known:
-            assert float(tree()[1][0]) == 1
-            with pytest.raises(TypeError, match="float0"):
-                integer()
-        else:
-            assert float(integer()[1][0]) == 2
-            with pytest.raises(ValueError):
-                tree()
-
-
-@difference("sort-subnormals")
-def sort_subnormals(run_python, tmp_path) -> None:
-    x = numpy.array([1e-40, 0.0, -1e-40], "f")
-    assert numpy.array_equal(jax.numpy.sort(x), x)
-    assert numpy.array_equal(anima.numpy.sort(x), x[::-1])
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:

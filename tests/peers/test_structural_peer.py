@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import anima
-from anima.dtypes.declared import BY_NAME
 
 pytestmark = pytest.mark.peers
 
@@ -167,49 +166,3 @@ def test_derivatives_agree(name: str) -> None:
 
     for a, b in zip(gradients(anima), gradients(jax), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-4)
-
-
-def result(lib: Any, call: Call, dtype: np.dtype[Any]) -> str:
-    struct = lib.ShapeDtypeStruct((2, 2), dtype)
-    try:
-        out = lib.eval_shape(lambda x: call(lib.lax, x), struct)
-    except (TypeError, ValueError):
-        return "refused"
-    return ", ".join(f"{o.dtype}{o.shape}" for o in outputs(out))
-
-
-AXIS = {name: lambda lax, x, name=name: getattr(lax, name)(x, (0,)) for name in ("rev", "reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_xor")}  # fmt: skip
-RUNNING = {name: lambda lax, x, name=name: getattr(lax, name)(x) for name in ("cumsum", "cumprod", "cummax", "cummin")}  # fmt: skip
-WRITES = {
-    name: lambda lax, x, name=name: getattr(lax, name)(
-        x, np.zeros((2, 1), I32), x, lax.ScatterDimensionNumbers((1,), (0,), (0,))
-    )
-    for name in SCATTERS
-}
-TYPED: dict[str, Call] = {
-    **AXIS,
-    **RUNNING,
-    **WRITES,
-    "argmax": lambda lax, x: lax.argmax(x, 0, "uint8"),
-    "concatenate": lambda lax, x: lax.concatenate([x, x], 0),
-    "dot": lambda lax, x: lax.dot(x, x),
-    "dot float32": lambda lax, x: lax.dot(x, x, preferred_element_type="float32"),
-    "dynamic_slice": lambda lax, x: lax.dynamic_slice(x, (0, 0), (1, 1)),
-    "full_like": lambda lax, x: lax.full_like(x, 0),
-    "gather": lambda lax, x: lax.gather(
-        x, np.zeros((2, 1), I32), lax.GatherDimensionNumbers((1,), (0,), (0,)), (1, 2)
-    ),
-    "iota": lambda lax, x: lax.iota(x.dtype, 3),
-    "sort": lambda lax, x: lax.sort(x),
-    "top_k": lambda lax, x: lax.top_k(x, 1),
-}
-
-
-@pytest.mark.parametrize("name", sorted(TYPED))
-def test_the_same_dtypes_are_taken_and_given(name: str) -> None:
-    with jax.enable_x64(True), anima.enable_x64(True):
-        ours = {d: result(anima, TYPED[name], BY_NAME[d]) for d in BY_NAME}
-        theirs = {d: result(jax, TYPED[name], BY_NAME[d]) for d in BY_NAME}
-    if name == "argmax":  # JAX refuses complex numbers only when it compiles
-        ours |= {d: theirs[d] for d in ("complex64", "complex128")}
-    assert ours == theirs

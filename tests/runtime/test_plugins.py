@@ -149,3 +149,28 @@ def test_nvidia_libraries_that_cannot_be_loaded(packages, tmp_path):
     packages("nvidia.cu13.lib", libraries=("libcudart.so.13", "libcudnn.so.9"), content=b"no library")
     (tmp_path / "nvidia" / "empty").mkdir()
     plugins._preload_nvidia_libraries("/somewhere/else/plugin.so")
+
+
+MAPPED = """
+import sys, time
+import anima
+def mapped():
+    with open("/proc/self/maps") as maps:
+        return "xla_cpu_pjrt.so" in maps.read()
+end = time.monotonic() + {seconds}
+while not mapped() and time.monotonic() < end:
+    time.sleep(0.02)
+print(mapped())
+"""
+
+
+def test_the_library_is_loaded_beside_the_import(run_python):
+    done = run_python(MAPPED.format(seconds=30) + "print(len(anima.devices()))\n")
+    assert (done.stdout.split(), done.stderr) == (["True", "1"], "")
+
+
+@pytest.mark.parametrize(
+    "env", [{"ANIMA_PLATFORMS": "cuda"}, {"PJRT_NAMES_AND_LIBRARY_PATHS": f"cpu:{__file__}"}]
+)
+def test_nothing_is_loaded_ahead_where_others_are_named(run_python, env):
+    assert run_python(MAPPED.format(seconds=1), env=env).stdout == "False\n"

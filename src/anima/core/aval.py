@@ -8,7 +8,7 @@ dtype or an `ExtendedDType`, whose arrays are stored as a physical aval.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,16 @@ import numpy as np
 from anima import dtypes
 
 Shape = tuple[int, ...]
+Axes = frozenset[Hashable]
+no_axes: Axes = frozenset()
 
 
 class AbstractValue:
     """Base of all abstract values."""
 
     __slots__ = ()
+
+    varying: Axes = no_axes
 
     def str_short(self, short_dtypes: bool = True) -> str:
         """The form used in printed jaxprs."""
@@ -44,17 +48,26 @@ class ShapedArray(AbstractValue):
     """An array of known shape and dtype: a tuple of dimensions, and a NumPy dtype or a scalar type such as `np.float32`.
 
     `weak_type` marks a value that came from a Python scalar and so yields to others in promotion.
-    `sharding` is a sharding over an abstract mesh when it is part of the type, else None.
+    `sharding` is a sharding over an abstract mesh when it is part of the type, else None. `varying` are the manual axes,
+    of a `shard_map` around, along which devices may hold different values (`core.variance`).
     """
 
-    __slots__ = ("_hash", "dtype", "shape", "sharding", "weak_type")
+    __slots__ = ("_hash", "dtype", "shape", "sharding", "varying", "weak_type")
 
     shape: Shape
     dtype: Any
     weak_type: bool
     sharding: Any
+    varying: Axes
 
-    def __init__(self, shape: Shape, dtype: Any, weak_type: bool = False, sharding: Any = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: Any,
+        weak_type: bool = False,
+        sharding: Any = None,
+        varying: Axes = no_axes,
+    ) -> None:
         if (
             callable(dtype) or dtype.__class__ is str
         ):  # a scalar type or a name: the cheapest test that tells them
@@ -63,6 +76,7 @@ class ShapedArray(AbstractValue):
         self.dtype = dtype
         self.weak_type = weak_type
         self.sharding = sharding
+        self.varying = varying
         self._hash: int | None = None
 
     @property
@@ -88,6 +102,7 @@ class ShapedArray(AbstractValue):
             and self.dtype == other.dtype
             and self.weak_type == other.weak_type
             and self.sharding == other.sharding
+            and self.varying == other.varying
         )
 
     def __hash__(self) -> int:
@@ -97,7 +112,8 @@ class ShapedArray(AbstractValue):
 
     def update(self, **changes: Any) -> ShapedArray:
         """A copy with some fields replaced."""
-        fields = {name: getattr(self, name) for name in ("shape", "dtype", "weak_type", "sharding")}
+        names = ("shape", "dtype", "weak_type", "sharding", "varying")
+        fields = {name: getattr(self, name) for name in names}
         return ShapedArray(**(fields | changes))
 
     def strip_weak_type(self) -> ShapedArray:
@@ -105,11 +121,13 @@ class ShapedArray(AbstractValue):
         return self.update(weak_type=False) if self.weak_type else self
 
     def tangent_aval(self) -> ShapedArray:
-        return ShapedArray(self.shape, tangent_dtype(self.dtype), self.weak_type, self.sharding)
+        dtype = tangent_dtype(self.dtype)
+        return ShapedArray(self.shape, dtype, self.weak_type, self.sharding, self.varying)
 
     def str_short(self, short_dtypes: bool = True) -> str:
         dims = ",".join(map(str, self.shape))
-        return f"{(dtypes.short_name if short_dtypes else dtypes.dtype_name)(self.dtype)}[{dims}]"
+        text = f"{(dtypes.short_name if short_dtypes else dtypes.dtype_name)(self.dtype)}[{dims}]"
+        return f"{text}{{V:{','.join(sorted(map(str, self.varying)))}}}" if self.varying else text
 
     def __str__(self) -> str:
         return ("~" if self.weak_type else "") + self.str_short(short_dtypes=False)

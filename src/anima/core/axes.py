@@ -8,7 +8,7 @@ keeps it under `named_axes()`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from anima._native import get_trace, set_trace
 from anima.core.effects import Effect, Effects
@@ -16,7 +16,16 @@ from anima.core.primitive import Primitive
 from anima.core.trace import Trace
 from anima.errors import UnboundAxisNameError
 
-NamedAxes = tuple[tuple[Hashable, int], ...]
+
+class NamedAxis(NamedTuple):
+    """A bound axis: its name and size, and whether types say along it which values vary (`core.variance`)."""
+
+    name: Hashable
+    size: int
+    tracked: bool = False
+
+
+NamedAxes = tuple[NamedAxis, ...]
 
 
 class NamedAxisEffect(Effect):
@@ -40,6 +49,27 @@ class NamedAxisEffect(Effect):
         return f"NamedAxisEffect(name={self.name!r})"
 
 
+class MeshEffect(Effect):
+    """Something is computed on the devices of a mesh, so the program runs there. It is no event either."""
+
+    __slots__ = ("mesh",)
+
+    observable = False
+    under_masks = True
+
+    def __init__(self, mesh: Any) -> None:
+        self.mesh = mesh
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is MeshEffect and self.mesh == other.mesh
+
+    def __hash__(self) -> int:
+        return hash((MeshEffect, self.mesh))
+
+    def __repr__(self) -> str:
+        return f"MeshEffect({self.mesh!r})"
+
+
 def uses(names: Sequence[Hashable]) -> Effects:
     """The effects of an operation over these axes."""
     return frozenset([NamedAxisEffect(name) for name in names])
@@ -57,20 +87,20 @@ def named_axes() -> NamedAxes:
 
 def axis_names() -> list[Hashable]:
     """The names of the axes that are bound around here, the innermost first."""
-    return list(dict.fromkeys([name for name, _ in named_axes()]))
+    return list(dict.fromkeys([axis.name for axis in named_axes()]))
 
 
-def size_of_axis(name: Hashable) -> int:
-    """The size of the axis that a name means here.
+def axis_of_name(name: Hashable) -> NamedAxis:
+    """The axis that a name means here.
 
     Raises:
       UnboundAxisNameError: no transformation in progress binds the name.
     """
     trace = get_trace()
     while trace is not None:
-        for bound, size in trace.bound_axes:
-            if bound == name:
-                return size
+        for axis in trace.bound_axes:
+            if axis.name == name:
+                return axis  # type: ignore[no-any-return]
         trace = trace.parent
     raise UnboundAxisNameError(name, axis_names())
 

@@ -12,6 +12,7 @@ hook read before it is set raises `HookError`, so a missing import shows as itse
 | `zeros` | `lax` | an array of zeros of an aval, for a symbolic zero made concrete |
 | `broadcast_batch` | `lax` | give an unbatched value a batch axis |
 | `move_axis` | `lax` | move a batch axis |
+| `vary` | `lax` | a value as one that may differ along manual axes |
 
 Two more places are set from above: the native module's hooks (`_native.set_array_hooks`, set by `runtime.arrays`) and
 `sharding.set_default_devices` (set there too).
@@ -41,3 +42,4 @@ scale: Callable[..., Any] = _unset("scale")
 zeros: Callable[..., Any] = _unset("zeros")
 broadcast_batch: Callable[..., Any] = _unset("broadcast_batch")
 move_axis: Callable[..., Any] = _unset("move_axis")
+vary: Callable[..., Any] = _unset("vary")

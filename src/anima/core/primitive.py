@@ -15,6 +15,7 @@ using a missing rule raises that reason. Rules by name:
 | `dce` | `(used, **params) -> (inputs, outputs, params)`, flags of what a smaller equation has; optional | none |
 | `partial` | `(unknown, **params) -> interpreters.partial.Division`, for an operation with programs inside; optional | none |
 | `taylor` | `(primals, series, order, **params) -> (outs, out_series)`, for an operation with programs inside; optional | the enclosing one |
+| `varying` | `(*avals, **params) -> list of axes, along which each operand is to vary`, where operands do not all vary along the same axes; optional | the recording one |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
@@ -131,6 +132,7 @@ class Primitive:
         "stage",
         "taylor",
         "transpose",
+        "varying",
     )
 
     def __init__(
@@ -148,6 +150,7 @@ class Primitive:
         partial: Rule | None = None,
         taylor: Rule | None = None,
         stage: Rule | None = None,
+        varying: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
     ) -> None:
@@ -163,6 +166,7 @@ class Primitive:
         self.partial = partial
         self.taylor = taylor
         self.stage = stage
+        self.varying = varying
         self.multiple_results = multiple_results
         self.dtypes = dtypes
         self.eager: Callable[..., Any] = _FirstCall(self)

@@ -9,7 +9,7 @@ global stack: whoever makes a trace ambient puts the previous one back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,8 +30,8 @@ class Trace:
     parent: Trace | None
 
     @property
-    def bound_axes(self) -> tuple[tuple[Hashable, int], ...]:
-        """The names and sizes of the axes that this transformation binds."""
+    def bound_axes(self) -> tuple[Any, ...]:
+        """The axes that this transformation binds, as `core.axes.NamedAxis`."""
         return ()
 
     def continues(self, other: Trace) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anima import errors
+from anima.core import variance
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var, join_effects, subjaxprs
 
@@ -43,13 +44,24 @@ def check_jaxpr(jaxpr: Jaxpr) -> None:
 
 
 def _check_eqn(eqn: Eqn, where: str) -> None:
-    shapes = eqn.primitive.shape(*[a.aval for a in eqn.invars], **eqn.params)
+    avals = [a.aval for a in eqn.invars]
+    shapes = variance.of_results(eqn.primitive, avals, eqn.primitive.shape(*avals, **eqn.params))
+    if variance.seen:
+        for atom, axes in zip(eqn.invars, variance.of_operands(eqn.primitive, avals, eqn.params)):
+            if atom.aval.varying != axes and not isinstance(atom, Literal):
+                raise errors.JaxprTypeError(
+                    f"operand {atom} varies along other axes than {set(axes)}, {where}"
+                )
     expected = shapes if eqn.primitive.multiple_results else [shapes]
     if len(expected) != len(eqn.outvars):
         raise errors.JaxprTypeError(f"{len(eqn.outvars)} outputs for {len(expected)} results {where}")
     for var, aval in zip(eqn.outvars, expected):
         if not same_type(var.aval, aval):
             raise errors.JaxprTypeError(f"output has type {var.aval}, its rule gives {aval}, {where}")
+        if var.aval.varying != aval.varying:
+            raise errors.JaxprTypeError(
+                f"output varies along {set(var.aval.varying)}, its rule says {set(aval.varying)}, {where}"
+            )
 
 
 def same_type(a: AbstractValue, b: AbstractValue) -> bool:

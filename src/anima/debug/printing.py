@@ -211,11 +211,16 @@ def print(
             "debug.log", _logged(source.current()), fmt, args, kwargs, skip_format_check, ordered, partitioned
         )
     else:
-        _say("debug.print", builtins.print, fmt, args, kwargs, skip_format_check, ordered, partitioned)
+        _say("debug.print", _write_line, fmt, args, kwargs, skip_format_check, ordered, partitioned)
     return None
 
 
 _print = print
+
+
+def _write_line(text: str) -> None:
+    # In one piece: several devices may print at a time.
+    builtins.print(f"{text}\n", end="")
 
 
 def log(

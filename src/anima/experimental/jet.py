@@ -17,7 +17,7 @@ from anima.core.aval import ShapedArray, has_tangent
 from anima.core.trace import shaped
 from anima.interpreters.taylor import Series, taylor_flat
 from anima.interpreters.zeros import instantiate, zero_of
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_to
 from anima.lax.shape import broadcast_in_dim
 from anima.runtime.arrays import as_array
 from anima.transforms.arguments import FlatFunction, check_callable, check_inputs, is_float0, name_of
@@ -128,7 +128,7 @@ def _checked(term: Any, aval: ShapedArray, where: str) -> Any:
                 f"jet: {where} has dtype {dtypes.dtype_name(got.dtype)}, but must have that of the primal, "
                 f"{dtypes.dtype_name(aval.dtype)}; convert it with astype"
             )
-        value = convert_element_type(value, aval.dtype, aval.weak_type)
+        value = convert_to(value, aval.dtype, aval.weak_type)
     if got.shape and got.shape != aval.shape:
         raise ValueError(
             f"jet: {where} has shape {got.shape}, but must have that of the primal, {aval.shape}"

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from anima._native import get_trace
-from anima.core.primitive import NoRule, Primitive, Zero, primitives
+from anima.core.aval import array_aval
+from anima.core.primitive import Linear, NoRule, Primitive, Zero, primitives
 from anima.core.trace import shaped
 from anima.extend.primitive import made
 from anima.interpreters.batch import Axis
@@ -106,6 +107,14 @@ class TransposeRule:
                 f"the transpose rule of '{self.primitive}' must return a list with a cotangent or None for each of the "
                 f"{len(args)} operands, got {found!r:.200}"
             )
+        for position, (arg, cotangent) in enumerate(zip(args, found)):
+            if type(arg) is Linear and cotangent is not None and type(cotangent) is not Zero:
+                shape, expected = shaped(cotangent).shape, array_aval(arg.aval).shape
+                if shape != expected:
+                    raise TypeError(
+                        f"the transpose rule of '{self.primitive}' returned a cotangent of shape {shape} for operand {position}, "
+                        f"of shape {expected}"
+                    )
         return found
 
 

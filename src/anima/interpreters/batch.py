@@ -2,7 +2,8 @@
 
 Invariant: a `BatchTracer` holds a value whose axis `dim` is the mapped one; values without the axis stay plain.
 Operations that touch no mapped value go straight to the enclosing trace, unless their effects say that they use the axis
-by its name, or they perform users' functions, which may: then their `batch` rule is applied though every dim is None.
+by its name, or they perform users' functions, themselves or in their programs, whose rules may: then their `batch` rule is
+applied though every dim is None.
 An `Axis` is one transformation's: a trace of the same axis, made where a user's function runs later or under another
 parent, takes its tracers for its own.
 """
@@ -18,8 +19,8 @@ from anima._native import get_trace, set_trace
 from anima.config import check_tracer_leaks
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
-from anima.core.axes import NamedAxes, NamedAxisEffect
-from anima.core.jaxpr import ClosedJaxpr
+from anima.core.axes import NamedAxes, NamedAxis, NamedAxisEffect
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, subjaxprs
 from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
@@ -103,15 +104,18 @@ class BatchTrace(Trace):
         return self.wrap(outs, out_dims)
 
     def _is_named(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> bool:
-        """Whether the operation uses the mapped axis by its name."""
-        if primitive.effects is None or self.axis.name is None:
+        """Whether the operation uses the mapped axis by its name, or the rules of functions in it may."""
+        if self.axis.name is None:
             return False
-        return self.axis.effect in primitive.effects(*[aval_of(a) for a in args], **params)
+        effects = primitive.effects
+        if effects is not None and self.axis.effect in effects(*[aval_of(a) for a in args], **params):
+            return True
+        return any([_holds_functions(inner) for inner in subjaxprs(params)])
 
     @property
     def bound_axes(self) -> NamedAxes:
         axis = self.axis
-        return () if axis.name is None else ((axis.name, axis.size),)
+        return () if axis.name is None else (NamedAxis(axis.name, axis.size),)
 
     def wrap(self, val: Any, dim: int | None) -> Any:
         """`val` with its mapped axis, plain if it has none."""
@@ -130,6 +134,15 @@ class BatchTrace(Trace):
 
     def describe(self) -> str:
         return "BatchTrace"
+
+
+def _holds_functions(jaxpr: Jaxpr) -> bool:
+    """Whether equations of the program, or of those inside, perform users' functions, whose rules run later."""
+    return jaxpr.memoized("holds_functions", lambda: any([_performs(eqn) for eqn in jaxpr.eqns]))
+
+
+def _performs(eqn: Eqn) -> bool:
+    return eqn.primitive.stage is not None or any([_holds_functions(j) for j in subjaxprs(eqn.params)])
 
 
 def without_axis(aval: AbstractValue, dim: int) -> AbstractValue:

@@ -12,14 +12,14 @@ from typing import Any
 
 from anima._native import get_trace, set_trace
 from anima.config import check_tracer_leaks
-from anima.core import source
+from anima.core import source, variance
 from anima.core.aval import AbstractValue
 from anima.core.axes import axes_alone
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
 from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero
-from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
+from anima.core.trace import Trace, Tracer, ambient, aval_of, check_enclosing
 from anima.interpreters.stage import StageTrace, enclosing_stage, stage
 from anima.interpreters.zeros import instantiate, zero_of
 
@@ -46,6 +46,23 @@ class JvpTracer(Tracer):
 
     def __repr__(self) -> str:
         return f"Traced<{self.aval!r}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
+
+
+def as_varying_as(primal: Any, tangent: Any) -> Any:
+    """The tangent, varying along the manual axes along which its primal value does.
+
+    Raises:
+      ValueError: it varies along others.
+    """
+    axes, own = aval_of(primal).varying, aval_of(tangent).varying
+    if axes == own:
+        return tangent
+    if own - axes:
+        raise ValueError(
+            f"a derivative rule returned a tangent that may differ between devices along the axes {variance.names(own - axes)}, "
+            "for a result that is the same along them; sum it with psum, or mark the result with lax.pcast(..., to='varying')"
+        )
+    return variance.vary(tangent, axes - own)
 
 
 def concrete_of(value: Any) -> Any | None:
@@ -101,7 +118,12 @@ class JvpTrace(Trace):
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         """`primal` with its tangent; plain if that is a symbolic zero."""
-        return primal if type(tangent) is Zero else JvpTracer(self, primal, tangent)
+        if type(tangent) is Zero:
+            return primal
+        if variance.seen:
+            with ambient(self.parent):
+                tangent = as_varying_as(primal, tangent)
+        return JvpTracer(self, primal, tangent)
 
     def split(self, value: Any) -> tuple[Any, Any]:
         """The primal and tangent of a value of this or an enclosing trace."""

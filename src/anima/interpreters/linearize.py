@@ -13,14 +13,14 @@ from typing import Any
 
 from anima._native import ArrayImpl, get_trace, set_trace
 from anima.config import check_tracer_leaks
-from anima.core import source
+from anima.core import source, variance
 from anima.core.aval import AbstractValue
 from anima.core.effects import no_effects
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, join_effects
 from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero
-from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
-from anima.interpreters.jvp import concrete_of, eval_derived, stage_closed
+from anima.core.trace import Trace, Tracer, ambient, aval_of, check_enclosing
+from anima.interpreters.jvp import as_varying_as, concrete_of, eval_derived, stage_closed
 from anima.interpreters.residuals import repeat_cheap
 from anima.interpreters.stage import StageTrace, enclosing_stage, is_inline_scalar
 from anima.interpreters.zeros import zero_of
@@ -93,7 +93,12 @@ class TapeTrace(Trace):
             if isinstance(arg, Tracer) and arg._trace is not self:
                 check_enclosing(arg, self)
             avals.append(aval_of(arg))
+        if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:
+            args = tuple(aligned)
+            avals = [aval_of(arg) for arg in args]
         shapes = primitive.shape(*avals, **params)
+        if variance.seen:
+            shapes = variance.of_results(primitive, avals, shapes)
         position = None if self.staging is None else self.staging.source
         if primitive.multiple_results:
             outs = [TapeTracer(self, aval) for aval in shapes]
@@ -185,6 +190,9 @@ class LinearizeTrace(Trace):
     def pair(self, primal: Any, tangent: Any) -> Any:
         """`primal` with its tangent; plain if that is a symbolic zero or not linear in the inputs."""
         if type(tangent) is TapeTracer:
+            if variance.seen:
+                with ambient(self.tape):
+                    tangent = as_varying_as(primal, tangent)
             return LinearizeTracer(self, primal, tangent)
         if type(tangent) is Zero:
             return primal

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anima import dtypes
 from anima._native import set_trace
 from anima.config import check_tracer_leaks, enable_checks
-from anima.core import source, trace as core_trace, validate
-from anima.core.aval import AbstractValue, ShapedArray
+from anima.core import source, trace as core_trace, validate, variance
+from anima.core.aval import AbstractValue, ShapedArray, array_aval
 from anima.core.effects import no_effects
 from anima.core.jaxpr import Atom, DropVar, Eqn, Jaxpr, Literal, Var, join_effects
 from anima.core.leaks import check_leaks
@@ -84,6 +85,8 @@ class StageTrace(Trace):
             core_trace.check_enclosing(value, self)
         aval = core_trace.aval_of(value)
         if isinstance(value, _PYTHON_SCALARS):
+            if type(value) is int and not -(2**31) <= value < 2**31:
+                _check_fits(value, aval)
             return Literal(value, aval)
         if is_inline_scalar(value, aval):
             atom: Atom = Literal(value, aval)
@@ -100,7 +103,12 @@ class StageTrace(Trace):
             args, params = primitive.stage(args, **params)
         atoms = [a.atom if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
         avals = [atom.aval for atom in atoms]
+        if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:
+            atoms = [self.atom(a) for a in aligned]
+            avals = [atom.aval for atom in atoms]
         outs = primitive.shape(*avals, **params)
+        if variance.seen:
+            outs = variance.of_results(primitive, avals, outs)
         effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
         position = self.source or source.current(self.names)
         if primitive.multiple_results:
@@ -135,6 +143,15 @@ class StageTrace(Trace):
             if any(out is var for out in eqn.outvars):
                 return f"it was computed by '{eqn.primitive.name}' at {eqn.source}"
         return f"it is a constant of {self.fun_name or 'the traced function'}"
+
+
+def _check_fits(value: int, aval: AbstractValue) -> None:
+    """Raise OverflowError, as operations outside of `jit` do, unless the dtype of Python integers holds the value."""
+    dtype = array_aval(aval).dtype
+    bits = dtypes.itemsize_bits(dtype)
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        advice = "pass a float" if bits == 64 else "enable 64-bit mode or pass a float"
+        raise OverflowError(f"Python int {value} is too large for {dtypes.dtype_name(dtype)}: {advice}")
 
 
 def is_inline_scalar(value: Any, aval: AbstractValue) -> bool:

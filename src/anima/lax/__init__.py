@@ -15,11 +15,6 @@ from anima.lax.apply_at import (
     scatter_apply as scatter_apply,
     scatter_apply_p as scatter_apply_p,
 )
-from anima.lax.approximate import (
-    approx_max_k as approx_max_k,
-    approx_min_k as approx_min_k,
-    approx_top_k_p as approx_top_k_p,
-)
 from anima.lax.arithmetic import (
     abs as abs,
     abs_p as abs_p,
@@ -210,11 +205,6 @@ from anima.lax.exchanges import (
     all_gather_p as all_gather_p,
     all_to_all as all_to_all,
     all_to_all_p as all_to_all_p,
-    pbroadcast as pbroadcast,
-    pbroadcast_p as pbroadcast_p,
-    ppermute as ppermute,
-    ppermute_p as ppermute_p,
-    pshuffle as pshuffle,
     psum_scatter as psum_scatter,
     pswapaxes as pswapaxes,
     reduce_scatter_p as reduce_scatter_p,
@@ -248,13 +238,6 @@ from anima.lax.gathering import (
     ScatterDimensionNumbers as ScatterDimensionNumbers,
     gather as gather,
     gather_p as gather_p,
-)
-from anima.lax.generators import (
-    RandomAlgorithm as RandomAlgorithm,
-    rng_bit_generator as rng_bit_generator,
-    rng_bit_generator_p as rng_bit_generator_p,
-    rng_uniform as rng_uniform,
-    rng_uniform_p as rng_uniform_p,
 )
 from anima.lax.hyperbolic import (
     acosh as acosh,
@@ -291,9 +274,21 @@ from anima.lax.joining import (
     unstack as unstack,
     unstack_p as unstack_p,
 )
+from anima.lax.messages import (
+    precv as precv,
+    psend as psend,
+    ragged_all_to_all as ragged_all_to_all,
+)
 from anima.lax.patches import (
     conv_general_dilated_local as conv_general_dilated_local,
     conv_general_dilated_patches as conv_general_dilated_patches,
+)
+from anima.lax.permutes import (
+    pbroadcast as pbroadcast,
+    pbroadcast_p as pbroadcast_p,
+    ppermute as ppermute,
+    ppermute_p as ppermute_p,
+    pshuffle as pshuffle,
 )
 from anima.lax.powers import (
     cbrt as cbrt,
@@ -315,11 +310,6 @@ from anima.lax.precision import (
     DotAlgorithmPreset as DotAlgorithmPreset,
     Precision as Precision,
     PrecisionLike as PrecisionLike,
-)
-from anima.lax.ragged import (
-    RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,
-    ragged_dot as ragged_dot,
-    ragged_dot_general as ragged_dot_general,
 )
 from anima.lax.reductions import (
     argmax as argmax,
@@ -352,7 +342,6 @@ from anima.lax.rounding import (
     round as round,
     round_p as round_p,
 )
-from anima.lax.scaled import scaled_dot as scaled_dot
 from anima.lax.scattering import (
     scatter as scatter,
     scatter_add as scatter_add,
@@ -404,7 +393,6 @@ from anima.lax.slicing import (
     dynamic_update_slice_in_dim as dynamic_update_slice_in_dim,
     dynamic_update_slice_p as dynamic_update_slice_p,
     index_in_dim as index_in_dim,
-    index_take as index_take,
     slice as slice,
     slice_in_dim as slice_in_dim,
     slice_p as slice_p,
@@ -416,25 +404,7 @@ from anima.lax.sorting import (
     top_k as top_k,
     top_k_p as top_k_p,
 )
-from anima.lax.special.bessel import (
-    bessel_i0e as bessel_i0e,
-    bessel_i0e_p as bessel_i0e_p,
-    bessel_i1e as bessel_i1e,
-    bessel_i1e_p as bessel_i1e_p,
-)
-from anima.lax.special.incomplete_beta import (
-    betainc as betainc,
-    regularized_incomplete_beta_p as regularized_incomplete_beta_p,
-)
-from anima.lax.special.incomplete_gamma import (
-    igamma as igamma,
-    igamma_grad_a as igamma_grad_a,
-    igamma_grad_a_p as igamma_grad_a_p,
-    igamma_p as igamma_p,
-    igammac as igammac,
-    igammac_p as igammac_p,
-    random_gamma_grad as random_gamma_grad,
-)
+from anima.lax.taking import index_take as index_take
 from anima.lax.tokens import (
     after_all as after_all,
     after_all_p as after_all_p,
@@ -472,12 +442,34 @@ from anima.lax.windows import (
     reduce_window_sum_p as reduce_window_sum_p,
 )
 
-# Operations of a higher layer, loaded when first asked for.
-_ABOVE = {
-    "device_put_p": "anima.transforms.placement_primitive",
-    "sharding_constraint_p": "anima.transforms.placement_primitive",
-    "with_sharding_constraint": "anima.transforms.sharding_constraint",
+# What is of a higher layer or used seldom: each module with the names that it gives, loaded when one is first asked for.
+_MODULES = {
+    "anima.lax.approximate": ["approx_max_k", "approx_min_k", "approx_top_k_p"],
+    "anima.lax.generators": [
+        "RandomAlgorithm",
+        "rng_bit_generator",
+        "rng_bit_generator_p",
+        "rng_uniform",
+        "rng_uniform_p",
+    ],
+    "anima.lax.ragged": ["RaggedDotDimensionNumbers", "ragged_dot", "ragged_dot_general"],
+    "anima.lax.scaled": ["scaled_dot"],
+    "anima.lax.special.bessel": ["bessel_i0e", "bessel_i0e_p", "bessel_i1e", "bessel_i1e_p"],
+    "anima.lax.special.incomplete_beta": ["betainc", "regularized_incomplete_beta_p"],
+    "anima.lax.special.incomplete_gamma": [
+        "igamma",
+        "igamma_grad_a",
+        "igamma_grad_a_p",
+        "igamma_p",
+        "igammac",
+        "igammac_p",
+        "random_gamma_grad",
+    ],
+    "anima.transforms.placement_primitive": ["device_put_p", "sharding_constraint_p"],
+    "anima.transforms.sharding_constraint": ["with_sharding_constraint"],
 }
+_SUBMODULES = ("linalg",)  # likewise
+_ON_DEMAND = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     *(
@@ -485,15 +477,18 @@ __all__ = [
         for name, value in list(globals().items())
         if name[0] != "_" and not isinstance(value, _ModuleType)
     ),
-    *_ABOVE,
+    *_ON_DEMAND,
 ]
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _ABOVE:
-        return getattr(_importlib.import_module(_ABOVE[name]), name)
+    if name in _ON_DEMAND:
+        value = globals()[name] = getattr(_importlib.import_module(_ON_DEMAND[name]), name)
+        return value
+    if name in _SUBMODULES:
+        return _importlib.import_module(f"anima.lax.{name}")
     raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ON_DEMAND})

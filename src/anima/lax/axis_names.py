@@ -10,21 +10,23 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Hashable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from anima.core.aval import ShapedArray
-from anima.core.axes import axis_names, size_of_axis, uses
+from anima.core import variance
+from anima.core.aval import Axes, ShapedArray
+from anima.core.axes import axis_of_name, uses
 from anima.core.primitive import Missing, Primitive
-from anima.errors import UnboundAxisNameError
+from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax import across
 from anima.lax.arithmetic import add, mul
 from anima.lax.create import full, iota
 from anima.lax.gathering import GatherDimensionNumbers, gather
 from anima.lax.joining import stack
 from anima.lax.shape import broadcast_in_dim, reshape, shape_of
-from anima.lowering.module import Context
+from anima.lowering.module import Context, Value
 
 Names = tuple[Hashable, ...]
 Groups = tuple[tuple[int, ...], ...]
@@ -48,7 +50,18 @@ def sizes_of(names: Names) -> tuple[int, ...]:
     Raises:
       UnboundAxisNameError: one of them is not bound.
     """
-    return tuple([size_of_axis(name) for name in names])
+    return tuple([axis_of_name(name).size for name in names])
+
+
+def tracked(names: Names) -> Names:
+    """Those of the names along which types say what varies: the axes of a `shard_map` that checks them."""
+    return tuple([name for name in names if axis_of_name(name).tracked])
+
+
+def varying(x: Any, names: Names) -> Any:
+    """A value as one that may differ along all of the axes that are tracked, as operations expect which exchange it."""
+    missing: Axes = frozenset(tracked(names)) - aval_of(x).varying
+    return variance.vary(x, missing)
 
 
 def check_groups(name: str, groups: Any, size: int, uneven: bool = False) -> Groups | None:
@@ -135,45 +148,41 @@ def reduced_groups(x: Any, groups: Groups, reduce: Any) -> Any:
     return for_members(stack([reduce(take_rows(x, group), (0,)) for group in groups], 0), groups)
 
 
-def refuse(names: Sequence[Hashable]) -> NoReturn:
-    """The lowering rule of collective operations: an axis that is still named then was bound by nothing.
-
-    Raises:
-      UnboundAxisNameError: always.
-    """
-    raise UnboundAxisNameError(names[0], axis_names())
-
-
 # --- one's own index --------------------------------------------------------------------------
 
 
-def _index_lower(ctx: Context, *, axis_name: Hashable) -> NoReturn:
-    refuse((axis_name,))
+def _index_lower(ctx: Context, *, axis_name: Hashable, tracked: bool) -> Value:
+    return across.index(ctx, axis_name)
 
 
-def _index_batch(axis: Axis, args: Any, dims: Any, *, axis_name: Hashable) -> tuple[Any, int]:
+def _index_batch(axis: Axis, args: Any, dims: Any, *, axis_name: Hashable, tracked: bool) -> tuple[Any, int]:
     # Without operands it comes here only where the mapped axis is the named one.
     return iota("int32", axis.size), 0
+
+
+def _index_shape(*, axis_name: Hashable, tracked: bool) -> ShapedArray:
+    return ShapedArray((), np.dtype(np.int32), varying=frozenset([axis_name] if tracked else []))
 
 
 _NO_OPERAND = Missing("it has no operand")
 
 axis_index_p = Primitive(
     "axis_index",
-    shape=lambda *, axis_name: ShapedArray((), np.dtype(np.int32)),
+    shape=_index_shape,
     lower=_index_lower,
     jvp=_NO_OPERAND,
     transpose=_NO_OPERAND,
     batch=_index_batch,
-    effects=lambda *, axis_name: uses((axis_name,)),
+    effects=lambda *, axis_name, tracked: uses((axis_name,)),
+    varying=variance.as_given,
 )
 
 
-def index_along(names: Names, sizes: Sequence[int]) -> Any:
-    """The index of this member along several axes, as an int32 scalar."""
+def index_along(names: Names, sizes: Sequence[int], tracked: Names = ()) -> Any:
+    """The index of this member along several axes, as an int32 scalar. `tracked`: those along which types say what varies."""
     index: Any = None
     for name, size in zip(names, sizes):
-        own = axis_index_p.bind(axis_name=name)
+        own = axis_index_p.bind(axis_name=name, tracked=name in tracked)
         index = own if index is None else add(mul(index, np.int32(size)), own)
     return full((), 0, np.int32) if index is None else index
 
@@ -194,7 +203,7 @@ def axis_index(axis_name: Any) -> Any:
     [0. 1. 2.]
     """
     names = as_names("axis_index", axis_name)
-    return index_along(names, sizes_of(names))
+    return index_along(names, sizes_of(names), tracked(names))
 
 
 def axis_size(axis_name: Any) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima import tree
+from anima.core import variance
 from anima.core.aval import AbstractValue
 from anima.core.effects import Effect, Effects
 from anima.core.primitive import Zero
@@ -48,6 +49,7 @@ optimization_barrier_p = declare(
     jvp=_barrier_jvp,
     transpose=lambda cts, *xs: _through(cts),
     batch=_barrier_batch,
+    varying=variance.as_given,
     multiple_results=True,
     dtypes=ANY,
 )

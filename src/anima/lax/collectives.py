@@ -2,7 +2,8 @@
 
 Invariant: a primitive reduces over named axes only; dimensions that are given beside them are reduced before. Under `vmap`
 the members are rows of one array, and the result is one for all, unmapped. The cotangents of a sum are summed likewise:
-under `vmap(grad(f))` each member's derivative is that of the sum of all members' results, as in JAX.
+under `vmap(grad(f))` each member's derivative is that of the sum of all members' results, as in JAX. Where types say what
+varies, along the axes of `shard_map`, an `invariant` sum is one value for all: its transpose hands each member the cotangent.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes, tree
-from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core import hooks, variance
+from anima.core.aval import Axes, ShapedArray
 from anima.core.axes import uses
 from anima.core.effects import Effects
 from anima.core.primitive import Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax import across
 from anima.lax.arithmetic import div, mul
 from anima.lax.axis_names import (
     Groups,
@@ -28,18 +30,33 @@ from anima.lax.axis_names import (
     as_names,
     check_groups,
     group_size,
+    index_along,
     is_even,
     reduced_groups,
-    refuse,
     sizes_of,
+    tracked,
+    varying,
 )
 from anima.lax.compare import eq
 from anima.lax.convert import convert_element_type
-from anima.lax.declare import ANY, NUMERIC, check_dtype, declare, jvp_linear, operand
-from anima.lax.exchanges import all_gather
+from anima.lax.declare import (
+    ANY,
+    BOOL,
+    NUMERIC,
+    SUBBYTE,
+    batch_elementwise,
+    check_dtype,
+    declare,
+    jvp_linear,
+    lowered_by,
+    operand,
+    widening,
+)
+from anima.lax.exchanges import all_gather, all_gather_p
 from anima.lax.operands import constant
 from anima.lax.reductions import reduce_max, reduce_min, reduce_sum
-from anima.lax.shape import check_axes, dtype_of, shape_of
+from anima.lax.shape import check_axes, dtype_of, expand_dims, shape_of
+from anima.lax.slicing import dynamic_index_in_dim
 from anima.lowering.module import Context, Value
 
 Reduce = Callable[[Any, tuple[int, ...]], Any]
@@ -54,46 +71,81 @@ def _collective(
     transpose: Any,
     repeated: Callable[[Any, int], Any],
 ) -> Primitive:
-    """A reduction over the named axes of the parameter `axes`.
+    """A reduction over the named axes of the parameter `axes`; with `invariant`, its type says that it is one for all.
 
     Args:
       reduce: the same over dimensions.
       repeated: the reduction of so many equal values.
     """
 
-    def shape(x: ShapedArray, **axes: Any) -> ShapedArray:
+    def shape(x: ShapedArray, *, axes: Names, invariant: bool, **groups: Any) -> ShapedArray:
         check_dtype(name, x, accepts)
-        return x
+        return x.update(varying=x.varying - frozenset(axes)) if invariant else x
+
+    def axes_of_operand(x: ShapedArray, *, axes: Names, invariant: bool, **groups: Any) -> list[Axes]:
+        return [x.varying | frozenset(axes) if invariant else x.varying]
 
     def batch(
-        axis: Axis, args: Any, dims: Any, *, axes: Names, axis_index_groups: Groups | None
+        axis: Axis, args: Any, dims: Any, *, axes: Names, axis_index_groups: Groups | None, invariant: bool
     ) -> tuple[Any, int | None]:
         (x,), (d,) = args, dims
         if axis.name not in axes:
-            return primitive.bind(x, axes=axes, axis_index_groups=axis_index_groups), d
+            how = {"axis_index_groups": axis_index_groups, "invariant": invariant}
+            return primitive.bind(x, axes=axes, **how), d
         if axis_index_groups is not None:
             return reduced_groups(to_axis(x, d, 0, axis.size), axis_index_groups, reduce), 0
         out = repeated(x, axis.size) if d is None else reduce(x, (d,))
         rest = tuple([a for a in axes if a != axis.name])
-        return primitive.bind(out, axes=rest, axis_index_groups=None) if rest else out, None
+        if rest:
+            out = primitive.bind(out, axes=rest, axis_index_groups=None, invariant=False)
+        return out, None
 
-    def effects(*avals: Any, axes: Names, axis_index_groups: Any) -> Effects:
+    def effects(*avals: Any, axes: Names, **how: Any) -> Effects:
         return uses(axes)
 
-    def lower(ctx: Context, x: Value, *, axes: Names, axis_index_groups: Any) -> Value:
-        refuse(axes)
+    def lower(
+        ctx: Context, x: Value, *, axes: Names, axis_index_groups: Groups | None, invariant: bool
+    ) -> Value:
+        if name != "psum" and dtypes.is_complex(x.dtype):  # collectives of XLA do not order complex numbers
+            return _of_all(ctx, x, reduce, axes, axis_index_groups)
+        return across.all_reduce(ctx, x, name, axes, axis_index_groups)
 
     primitive = declare(
         name,
         shape=shape,
-        lower=lower,
+        lower=widening((*BOOL, *SUBBYTE), lower),
         jvp=jvp,
         transpose=transpose,
         batch=batch,
         effects=effects,
         dtypes=accepts,
+        varying=axes_of_operand,
     )
     return primitive
+
+
+def _of_all(ctx: Context, x: Value, reduce: Reduce, axes: Names, groups: Groups | None) -> Value:
+    """The reduction by each device of what it gathers from all."""
+    region = across.region_of(ctx, axes)
+    sizes = [region.sizes[region.names.index(a)] for a in axes]
+
+    def formula(x: Any) -> Any:
+        rows = all_gather_p.bind(
+            expand_dims(x, (0,)),
+            axis_name=axes,
+            axis_sizes=tuple(sizes),
+            all_gather_dimension=0,
+            axis_index_groups=None,
+            invariant=False,
+        )
+        if groups is None:
+            return reduce(rows, (0,))
+        own = index_along(axes, sizes)
+        found = reduced_groups(rows, groups, reduce)
+        return dynamic_index_in_dim(found, own, 0, keepdims=False, allow_negative_indices=False)
+
+    found: Value = lowered_by(formula)(ctx, x)
+    return found
 
 
 class _Axes:
@@ -121,14 +173,21 @@ class _Axes:
             return hooks.as_array(x)
         if self.groups is not None and len(self.named) > 1:
             return reduce(all_gather(x, self.named, axis_index_groups=self.groups), (0,))
-        return primitive.bind(x, axes=self.named, axis_index_groups=self.groups)
+        x, along = varying(x, self.named), tracked(self.named)
+        if self.groups is not None or not along:
+            return primitive.bind(x, axes=self.named, axis_index_groups=self.groups, invariant=False)
+        x = primitive.bind(x, axes=along, axis_index_groups=None, invariant=True)
+        rest = tuple([a for a in self.named if a not in along])
+        return primitive.bind(x, axes=rest, axis_index_groups=None, invariant=False) if rest else x
 
 
 # --- sum --------------------------------------------------------------------------------------
 
 
-def _sum_transpose(ct: Any, x: Any, **params: Any) -> list[Any]:
-    return [psum_p.bind(ct, **params)]
+def _sum_transpose(ct: Any, x: Any, *, axes: Names, invariant: bool, **groups: Any) -> list[Any]:
+    if invariant:
+        return [variance.vary(ct, frozenset(axes))]
+    return [psum_p.bind(ct, axes=axes, invariant=False, **groups)]
 
 
 psum_p = _collective(
@@ -215,7 +274,8 @@ def _mean(axes: _Axes, value: Any) -> Any:
     count = math.prod([shape_of(value)[d] for d in axes.positional])
     if is_even(axes.groups):
         return div(total, constant(count * group_size(axes.groups, axes.sizes), total))
-    members = psum_p.bind(np.ones((), np.int32), axes=axes.named, axis_index_groups=axes.groups)
+    ones = varying(np.ones((), np.int32), axes.named)
+    members = psum_p.bind(ones, axes=axes.named, axis_index_groups=axes.groups, invariant=False)
     return div(total, convert_element_type(members, dtype_of(total)))
 
 
@@ -296,28 +356,74 @@ def _extreme(
 # --- kinds of values over manual axes ---------------------------------------------------------
 
 
+def _vary_jvp(primals: Any, tangents: Any, *, axes: Names) -> tuple[Any, Any]:
+    (x,), (t,) = primals, tangents
+    ans = pvary_p.bind(x, axes=axes)
+    if type(t) is Zero:
+        return ans, Zero(aval_of(ans).tangent_aval())
+    # In a program that is used for an operand which varies already nothing is to be summed.
+    return ans, variance.vary(t, frozenset(axes) - aval_of(t).varying)
+
+
+def _vary_transpose(ct: Any, x: Any, *, axes: Names) -> list[Any]:
+    return [psum_p.bind(ct, axes=axes, axis_index_groups=None, invariant=True)]
+
+
+pvary_p = declare(
+    "pvary",
+    shape=lambda x, *, axes: x.update(varying=x.varying | frozenset(axes)),
+    lower=lambda ctx, x, *, axes: x,
+    jvp=_vary_jvp,
+    transpose=_vary_transpose,
+    batch=batch_elementwise,
+    effects=lambda x, *, axes: uses(axes),
+    varying=variance.as_given,
+    dtypes=ANY,
+)
+
+
+def _vary(value: Any, axes: Axes) -> Any:
+    return pvary_p.bind(value, axes=tuple(sorted(axes, key=str)))
+
+
+hooks.vary = _vary
+
+
 def pcast(x: Any, axis_name: Any, *, to: str) -> Any:
     """A value as one that may differ between the members of a named axis.
 
-    Under `vmap` every value may, so this changes nothing; it makes programs that are written for `shard_map` work there.
+    Under `vmap`, and in a `shard_map` that does not check what varies, every value may, so this changes nothing. In one
+    that does, it marks what is the same on all devices as varying: the transpose is a sum over the devices.
 
     Args:
-      x: an array or a pytree of them.
+      x: an array or a pytree of them; along an axis of `shard_map` it must not vary yet.
       axis_name: a name, or a tuple of them.
-      to: "varying"; the other kinds, "reduced" and "unreduced", exist for the axes of `shard_map` only.
+      to: "varying"; the other kinds, "reduced" and "unreduced", say how the compiler may put off a sum, and are not here.
     Raises:
-      UnboundAxisNameError: no `vmap` or `shard_map` around binds the name. ValueError: `to` is of another kind.
+      UnboundAxisNameError: no `vmap` or `shard_map` around binds the name. ValueError: `to` is of another kind, or `x`
+        varies already.
 
     >>> import anima, anima.numpy as np
     >>> from anima import lax
     >>> print(anima.vmap(lambda x: x + lax.pcast(1.0, "i", to="varying"), axis_name="i")(np.zeros(2)))
     [1. 1.]
     """
-    sizes_of(as_names("pcast", axis_name))
+    names = as_names("pcast", axis_name)
+    sizes_of(names)
     kinds = ("varying", "reduced", "unreduced")
     if to not in kinds:
         raise ValueError(f"pcast: to must be one of {', '.join(map(repr, kinds))}, got {to!r}")
     if to != "varying":
-        raise ValueError(f"pcast: to={to!r} should be used under shard_map; vmap has no such axes")
+        raise ValueError(
+            f"pcast: to={to!r} should be used under shard_map with sums that the compiler puts off, which it does not here; "
+            "use psum"
+        )
+    axes = frozenset(tracked(names))
     leaves, structure = tree.flatten(x)
-    return tree.unflatten(structure, [hooks.as_array(operand(leaf)) for leaf in leaves])
+    values = [hooks.as_array(operand(leaf)) for leaf in leaves]
+    for value in values:
+        if already := axes & aval_of(value).varying:
+            raise ValueError(
+                f"pcast: the value of type {aval_of(value)} varies along {variance.names(already)} already"
+            )
+    return tree.unflatten(structure, [variance.vary(v, axes) for v in values])

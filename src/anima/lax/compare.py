@@ -38,7 +38,7 @@ def _comparison(name: str, direction: str, accepts: tuple[str, ...], total: bool
     def lower(ctx: Context, x: Value, y: Value) -> Value:
         return ctx.op("stablehlo.compare", (x, y), attrs=comparison(direction, x.dtype, total))
 
-    return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL, keeps_weak=False)
+    return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL)
 
 
 def _equality(name: str, direction: str, connective: str) -> Primitive:
@@ -229,9 +229,7 @@ def lt_to(x: Any, y: Any) -> Any:
 
 # --- finiteness -------------------------------------------------------------------------------
 
-is_finite_p = unary(
-    "is_finite", "stablehlo.is_finite", FLOAT, None, out_dtype=lambda _: _BOOL, keeps_weak=False
-)
+is_finite_p = unary("is_finite", "stablehlo.is_finite", FLOAT, None, out_dtype=lambda _: _BOOL)
 
 
 def is_finite(x: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 
 from anima import tree
 from anima._native import get_trace
+from anima.core import variance
 from anima.core.effects import Effects
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr
@@ -91,6 +92,7 @@ composite_p = declare(
     transpose=_transpose,
     batch=_batch,
     effects=_effects,
+    varying=variance.as_of("jaxpr"),
     multiple_results=True,
 )
 composite_p.eager = eager_by_program(composite_p, "jaxpr")

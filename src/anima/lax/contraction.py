@@ -12,12 +12,12 @@ import numpy as np
 
 from anima import dtypes
 from anima.config import default_matmul_precision
-from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
-from anima.errors import TypePromotionError
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
+from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.precision import (
     PrecisionLike,
@@ -56,8 +56,8 @@ def _dot_shape(
         sizes = tuple(lhs.shape[d] for d in left), tuple(rhs.shape[d] for d in right)
         if sizes[0] != sizes[1]:
             raise TypeError(
-                f"dot_general: {kind} dimensions must have the same sizes in lhs and rhs, got {sizes[0]} and {sizes[1]} "
-                f"for shapes {lhs.shape} and {rhs.shape}"
+                f"dot_general: {kind} dimensions must have the same sizes in lhs and rhs, got {sizes[0]} for dimensions "
+                f"{left} of lhs and {sizes[1]} for dimensions {right} of rhs, of shapes {lhs.shape} and {rhs.shape}"
             )
     batch_sizes = tuple(lhs.shape[d] for d in lhs_batch)
     free = [
@@ -66,30 +66,51 @@ def _dot_shape(
     ]
     shape = batch_sizes + free[0] + free[1]
     if preferred_element_type is None:
-        return ShapedArray(shape, promoted_dtype(lhs.dtype, rhs.dtype), lhs.weak_type and rhs.weak_type)
-    _check_preferred(promoted_dtype(lhs.dtype, rhs.dtype), preferred_element_type)
-    return ShapedArray(shape, preferred_element_type)
+        preferred_element_type = promoted_dtype(lhs.dtype, rhs.dtype)
+    else:
+        _check_preferred(promoted_dtype(lhs.dtype, rhs.dtype), preferred_element_type)
+    return ShapedArray(shape, preferred_element_type, lhs.weak_type and rhs.weak_type)
 
 
 def promoted_dtype(lhs: Any, rhs: Any) -> Any:
-    """The dtype of a product of these dtypes: their common one; of narrow floats that have none, the wider-ranged."""
+    """The dtype of a product of these dtypes: the one of the higher kind, or of the wider range within a kind.
+
+    Of integers of one width the signed one is taken. This is not how dtypes promote elsewhere: there is always one of the
+    two.
+
+    Raises:
+      TypeError: neither is, as for some pairs of 8-bit floats.
+    """
     if lhs == rhs:
         return lhs
-    try:
-        return dtypes.promote_types(lhs, rhs)
-    except TypePromotionError:
-        if not (dtypes.is_float(lhs) and dtypes.is_float(rhs)):
-            raise
-        return max(lhs, rhs, key=lambda dtype: float(dtypes.finfo(dtype).max))
+    first, second = _rank(lhs), _rank(rhs)
+    if first == second:
+        raise TypeError(
+            f"dot_general: neither of {dtypes.dtype_name(lhs)} and {dtypes.dtype_name(rhs)} has the wider range; convert "
+            "one of lhs and rhs with lax.convert_element_type"
+        )
+    return lhs if first > second else rhs
+
+
+def _rank(dtype: Any) -> tuple[int, float]:
+    kind = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}[dtypes.kind_of(dtype) or ""]
+    if kind == 1:
+        return kind, dtypes.itemsize_bits(dtype) + 0.5 * dtypes.is_signed_int(dtype)
+    return kind, 0.0 if kind == 0 else float(dtypes.finfo(dtype).max)
+
+
+def _width(dtype: Any) -> int:
+    """The bits of an element, or of each of its two parts."""
+    bits = 1 if dtypes.is_bool(dtype) else dtypes.itemsize_bits(dtype)
+    return bits // 2 if dtypes.is_complex(dtype) else bits
 
 
 def _check_preferred(dtype: Any, preferred: Any) -> None:
-    if (
-        dtypes.is_int(dtype)
-        and dtypes.is_int(preferred)
-        and dtypes.itemsize_bits(preferred) < dtypes.itemsize_bits(dtype)
-    ):
-        raise TypeError(f"dot_general: preferred_element_type {preferred} must not be narrower than {dtype}")
+    if (dtypes.is_int(dtype) or dtypes.is_complex(dtype)) and _width(preferred) < _width(dtype):
+        names = dtypes.dtype_name(preferred), dtypes.dtype_name(dtype)
+        raise TypeError(
+            f"dot_general: preferred_element_type {names[0]} must not be narrower than {names[1]}"
+        )
 
 
 # --- lowering ---------------------------------------------------------------------------------
@@ -100,6 +121,15 @@ def _cast(ctx: Context, x: Value, dtype: Any) -> Value:
         return x
     ctx.out_avals = [ShapedArray(x.shape, dtype)]
     return primitives["convert_element_type"].lower(ctx, x, new_dtype=dtype, weak_type=False)
+
+
+def _held_by(lhs: Any, rhs: Any) -> Any:
+    """The dtype in which two operands meet: float32 for narrower floats of which neither holds the other."""
+    common = promoted_dtype(lhs, rhs)
+    other = rhs if common == lhs else lhs
+    if dtypes.is_float(common) and dtypes.is_float(other) and common != other and common.itemsize <= 2:
+        return np.dtype(np.float32)
+    return common
 
 
 def _computed_in(common: Any, out: Any, platform: str) -> tuple[Any, Any]:
@@ -135,7 +165,7 @@ def _dot_lower(
 ) -> Value:
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
-    entering, returned = _computed_in(promoted_dtype(lhs.dtype, rhs.dtype), out.dtype, ctx.module.platform)
+    entering, returned = _computed_in(_held_by(lhs.dtype, rhs.dtype), out.dtype, ctx.module.platform)
     algorithm = algorithm_of(precision)
     if algorithm is not None:
         entering, returned = algorithm.operand_dtype(entering), algorithm.result_dtype(returned)
@@ -292,7 +322,7 @@ def dot_general(
     """The product of two arrays, summed over contracting dimensions, for each index of the batch dimensions.
 
     Args:
-      lhs, rhs: arrays of any dtypes that have a common one.
+      lhs, rhs: arrays. Of two dtypes the result has the one of the higher kind or the wider range.
       dimension_numbers: `((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))`: sequences of dimensions, which
         must agree in number and sizes.
       precision: how exact products of float32 must be on hardware that has faster ones: a `Precision` or its name, a pair
@@ -311,19 +341,34 @@ def dot_general(
      [3. 3.]]
     """
     refuse_out_sharding("dot_general", out_sharding)
-    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
     preferred = None
     if preferred_element_type is not None:
         preferred = dtypes.check_user_dtype_supported(preferred_element_type, "dot_general")
     return dot_general_p.bind(
         as_operand(lhs),
         as_operand(rhs),
-        dimension_numbers=(
-            (as_dims(lhs_contract), as_dims(rhs_contract)),
-            (as_dims(lhs_batch), as_dims(rhs_batch)),
-        ),
+        dimension_numbers=_numbers(dimension_numbers),
         precision=canonical_precision(default_matmul_precision.value if precision is None else precision),
         preferred_element_type=preferred,
+    )
+
+
+def _numbers(given: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Dimension numbers as tuples of integers."""
+    try:
+        (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = given
+    except (TypeError, ValueError):
+        raise TypeError(
+            "dot_general: dimension_numbers must be ((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch)), "
+            f"got {given!r}"
+        ) from None
+    contract, batch = "the contracting dimensions", "the batch dimensions"
+    return (
+        (
+            check_integers("dot_general", lhs_contract, contract),
+            check_integers("dot_general", rhs_contract, contract),
+        ),
+        (check_integers("dot_general", lhs_batch, batch), check_integers("dot_general", rhs_batch, batch)),
     )
 
 

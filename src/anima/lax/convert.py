@@ -23,7 +23,7 @@ from anima.lax.declare import (
     comparison,
     declare,
     no_tangent,
-    operand,
+    operand as as_operand,
     unary_linear,
 )
 from anima.lowering.module import Context, Value
@@ -79,16 +79,15 @@ convert_element_type_p = declare(
 )
 
 
-def convert_element_type(operand_: Any, new_dtype: Any, weak_type: bool = False) -> Any:
+def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """`operand` with its elements converted to `new_dtype`.
 
     Complex to real keeps the real part; anything to bool is "not zero". Floating point to integer truncates towards
     zero, saturates, and makes a NaN 0; integer to integer keeps the lowest bits.
 
     Args:
-      operand_: an array or scalar.
+      operand: an array or scalar.
       new_dtype: a dtype, its name, or one of Python's `bool`, `int`, `float` and `complex` for the default of the mode.
-      weak_type: whether the result yields to other dtypes in promotion, as Python scalars do.
     Raises:
       TypeError: `new_dtype` is not a dtype of arrays, or one of the two is that of random keys.
 
@@ -96,9 +95,14 @@ def convert_element_type(operand_: Any, new_dtype: Any, weak_type: bool = False)
     >>> print(lax.convert_element_type(2.7, "int32"))
     2
     """
+    return convert_to(operand, new_dtype, False)
+
+
+def convert_to(operand: Any, new_dtype: Any, weak_type: bool) -> Any:
+    """`convert_element_type`, with a result that may be weakly typed: yield to other dtypes as Python scalars do."""
     if new_dtype is None:
         raise ValueError("convert_element_type: new_dtype must be a dtype, got None")
-    value = operand(operand_)
+    value = as_operand(operand)
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
     if isinstance(new_dtype, np.dtype) and dtypes.canonical(new_dtype) is new_dtype:
@@ -120,17 +124,22 @@ def _bitcast_shape(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
     names = f"{dtypes.dtype_name(x.dtype)} to {dtypes.dtype_name(new_dtype)}"
     if x.dtype == new_dtype:
         return x.strip_weak_type()
-    if old_kind is None or new_kind is None or {old_kind, new_kind} & {"b", "c"}:
+    if old_kind is None or new_kind is None:
         raise TypeError(
-            f"bitcast_convert_type cannot cast {names}: bool, complex and key dtypes cast to themselves only. "
-            "Use the array method view, which casts bool and complex too"
+            f"bitcast_convert_type cannot cast {names}: the dtypes of keys cast to themselves only"
         )
     old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(new_dtype)
+    fits = old >= new or x.shape[-1:] == (new // old,)
+    if fits and {old_kind, new_kind} & {"b", "c"}:
+        raise TypeError(
+            f"bitcast_convert_type cannot cast {names}: bool and complex dtypes cast to themselves only. "
+            "Use the array method view, which casts them too"
+        )
     if old == new:
         return ShapedArray(x.shape, new_dtype)
     if old > new:
         return ShapedArray((*x.shape, old // new), new_dtype)
-    if not x.shape or x.shape[-1] != new // old:
+    if not fits:
         raise ValueError(
             f"bitcast_convert_type casts {names}, so the last dimension of operand must be {new // old}, to become "
             f"one element; got shape {x.shape}"
@@ -159,11 +168,11 @@ bitcast_convert_type_p = declare(
 )
 
 
-def bitcast_convert_type(operand_: Any, new_dtype: Any) -> Any:
+def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
     """The bits of `operand` read as another dtype.
 
     Args:
-      operand_: an array. If `new_dtype` is wider, its last dimension must be the ratio of the widths, and goes.
+      operand: an array. If `new_dtype` is wider, its last dimension must be the ratio of the widths, and goes.
       new_dtype: a dtype; if narrower, the result has a last dimension for the parts of each element, the lowest
         bits first.
     Raises:
@@ -173,7 +182,7 @@ def bitcast_convert_type(operand_: Any, new_dtype: Any) -> Any:
     >>> print(lax.bitcast_convert_type(1.0, "int32"))
     1065353216
     """
-    value = operand(operand_)
+    value = as_operand(operand)
     dtype = dtypes.check_user_dtype_supported(new_dtype, "bitcast_convert_type")
     return bitcast_convert_type_p.bind(value, new_dtype=dtype)
 
@@ -190,13 +199,13 @@ def _reduce_precision_lower(ctx: Context, x: Value, *, exponent_bits: int, manti
 reduce_precision_p = unary_linear("reduce_precision", _reduce_precision_lower, FLOAT)
 
 
-def reduce_precision(operand_: Any, exponent_bits: int, mantissa_bits: int) -> Any:
+def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     """`operand` rounded to what a floating-point format with fewer bits holds; the dtype stays.
 
     Derivatives are rounded alike.
 
     Args:
-      operand_: an array of real floating-point dtype.
+      operand: an array of real floating-point dtype.
       exponent_bits: positive; values out of range become infinite or zero.
       mantissa_bits: not negative; rounding is to the nearest, ties to even.
     Raises:
@@ -206,12 +215,15 @@ def reduce_precision(operand_: Any, exponent_bits: int, mantissa_bits: int) -> A
     >>> print(lax.reduce_precision(1.2345, 5, 3))
     1.25
     """
+    for argument, bits in (("exponent_bits", exponent_bits), ("mantissa_bits", mantissa_bits)):
+        if not hasattr(bits, "__index__"):
+            raise TypeError(f"reduce_precision: {argument} must be an integer, got {bits!r}")
     exponent, mantissa = operator.index(exponent_bits), operator.index(mantissa_bits)
     if exponent < 1:
         raise ValueError(f"reduce_precision: exponent_bits must be positive, got {exponent}")
     if mantissa < 0:
         raise ValueError(f"reduce_precision: mantissa_bits must not be negative, got {mantissa}")
-    return reduce_precision_p.bind(operand(operand_), exponent_bits=exponent, mantissa_bits=mantissa)
+    return reduce_precision_p.bind(as_operand(operand), exponent_bits=exponent, mantissa_bits=mantissa)
 
 
 __all__ = ["bitcast_convert_type", "bitcast_convert_type_p", "convert_element_type", "convert_element_type_p", "reduce_precision", "reduce_precision_p"]  # fmt: skip

@@ -50,7 +50,7 @@ def _conv_shape(
     shape = placed((batch, features, *g.places(lhs.shape, rhs.shape)), g.dimension_numbers.out_spec)
     if preferred_element_type is None:
         return ShapedArray(shape, lhs.dtype, lhs.weak_type and rhs.weak_type)
-    _check_preferred(lhs.dtype, preferred_element_type)
+    check_preferred(lhs.dtype, preferred_element_type)
     return ShapedArray(shape, preferred_element_type)
 
 
@@ -85,7 +85,8 @@ def _check_groups(lhs_shape: tuple[int, ...], rhs_shape: tuple[int, ...], g: Geo
         )
 
 
-def _check_preferred(given: Any, preferred: Any) -> None:
+def check_preferred(given: Any, preferred: Any) -> None:
+    """Raise TypeError unless sums of products of dtype `given` may be returned as `preferred`."""
     if dtypes.is_bool(given):
         return
     kinds = [

@@ -11,11 +11,12 @@ import numpy as np
 
 from anima import _native, dtypes
 from anima.config import enable_x64
-from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core import hooks, variance
+from anima.core.aval import ShapedArray, no_axes
 from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
-from anima.lax.convert import convert_element_type, convert_element_type_p
+from anima.lax.arguments import check_integers
+from anima.lax.convert import convert_element_type, convert_element_type_p, convert_to
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
 from anima.lax.shape import broadcast_in_dim_p, check_shape, refuse_out_sharding, shape_of
 from anima.lowering.module import Context, Value
@@ -57,7 +58,8 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
       dimension: not negative.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError: `dtype` is boolean, or the shape is no shape. ValueError: the dimension is out of range.
+      TypeError: `dtype` is boolean, or the shape is no shape.
+      ValueError: `dtype` is None, or the dimension is out of range.
 
     >>> from anima import lax
     >>> print(lax.broadcasted_iota("int32", (2, 3), 1))
@@ -65,9 +67,12 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: An
      [0 1 2]]
     """
     refuse_out_sharding("broadcasted_iota", out_sharding)
+    if dtype is None:
+        raise ValueError("iota: dtype must be given, got None")
     sizes = check_shape("iota", shape)
     kind = dtypes.check_user_dtype_supported(dtype, "iota")
-    return iota_p.bind(dtype=kind, shape=sizes, dimension=int(dimension))
+    (axis,) = check_integers("iota", (dimension,), "dimension")
+    return iota_p.bind(dtype=kind, shape=sizes, dimension=axis)
 
 
 def iota(dtype: Any, size: int) -> Any:
@@ -77,7 +82,7 @@ def iota(dtype: Any, size: int) -> Any:
       dtype: an integer, floating point or complex dtype.
       size: how many.
     Raises:
-      TypeError: `dtype` is boolean, or the size is no size.
+      TypeError: `dtype` is boolean, or the size is no size. ValueError: `dtype` is None.
 
     >>> from anima import lax
     >>> print(lax.iota("float32", 3))
@@ -145,7 +150,7 @@ def _fill(name: str, shape: tuple[int, ...], value: Any, dtype: Any, weak: bool,
         raise TypeError(f"{name}: fill_value must be a scalar, got {value!r:.80}")
     if dtype is not None:
         value = scalar_of_dtype(name, value, dtype)
-        value = convert_element_type(value, dtype, weak_type=True) if weak else value
+        value = convert_to(value, dtype, True) if weak else value
     filled = broadcast_in_dim_p.bind(value, shape=shape, broadcast_dimensions=())
     return filled if sharding is None else primitives["device_put"].bind(filled, where=sharding)
 
@@ -195,6 +200,8 @@ def zeros(aval: ShapedArray) -> Any:
     dtype: Any = aval.dtype
     if dtype == dtypes.float0:
         return np.zeros(aval.shape, dtype)
+    if aval.varying:
+        return variance.vary(zeros(aval.update(varying=no_axes)), aval.varying)
     if dtypes.canonical(dtype) != dtype:
         # It has 64 bits, outside 64-bit mode: a NumPy scalar would lose them.
         with enable_x64(True):

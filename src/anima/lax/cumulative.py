@@ -2,6 +2,9 @@
 
 Invariant: in the reverse direction everything runs from the last element to the first; "previous" below means previous in
 the direction of running. Derivatives are exact also where elements are zero or tie.
+
+On CPUs kernels run them (`native/kernels/scan.cc`): sums and products of float32 numbers and narrower ones in double precision, so
+that each is rounded once, those of float64 numbers with the sum of their rounding errors beside them.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core.aval import ShapedArray, array_aval
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -23,11 +26,14 @@ from anima.lax.compare import eq, is_finite
 from anima.lax.complex_parts import complex, real
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
+    COMPLEX,
     INEXACT,
     NUMERIC,
+    SUBBYTE,
     check_dtype,
     comparison,
     declare,
+    in_float32,
     jvp_linear,
     lowered_by,
     operand as as_operand,
@@ -106,11 +112,21 @@ def _windows(ctx: Context, x: Value, operation: str, axis: int, reverse: bool) -
     return ctx.op("stablehlo.reduce_window", (x, init), x.aval, attrs, [body])
 
 
+def _kernel(name: str, without: tuple[str, ...], lower: Callable[..., Value]) -> Callable[..., Value]:
+    """The lowering rule that calls a kernel where it may, except for the dtypes `without` one; else it is `lower`."""
+
+    def rule(ctx: Context, x: Value, *, axis: int, reverse: bool) -> Value:
+        if not ctx.module.kernels_allowed or not array_aval(x.aval).size or x.dtype.name in without:
+            return lower(ctx, x, axis=axis, reverse=reverse)
+        attributes = {"axis": axis, "reverse": reverse}
+        return call_kernel(ctx, f"anima_{name}", (x,), [x.aval], attributes)[0]
+
+    return in_float32(rule)
+
+
 def _running_lowering(operation: str) -> Callable[..., Value]:
     def lower(ctx: Context, x: Value, *, axis: int, reverse: bool) -> Value:
-        aval = x.aval
-        assert isinstance(aval, ShapedArray)
-        if aval.size == 0:
+        if not array_aval(x.aval).size:
             return Value(x.name, ctx.out_avals[0])
         if x.shape[axis] <= _BLOCK:
             return _windows(ctx, x, operation, axis, reverse)
@@ -130,7 +146,12 @@ def _running_lowering(operation: str) -> Callable[..., Value]:
 
 
 def _running(
-    name: str, accepts: tuple[str, ...], lower: Callable[..., Value], jvp: Any, transpose: Any = None
+    name: str,
+    accepts: tuple[str, ...],
+    lower: Callable[..., Value],
+    jvp: Any,
+    transpose: Any = None,
+    without_kernel: tuple[str, ...] = (),
 ) -> Primitive:
     def shape(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedArray:
         check_dtype(name, x, accepts)
@@ -145,7 +166,7 @@ def _running(
     primitive = declare(
         name,
         shape=shape,
-        lower=widening(NO_ZERO, lower),
+        lower=widening((*SUBBYTE, *NO_ZERO), _kernel(name, without_kernel, lower)),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
@@ -333,7 +354,7 @@ def _prod_jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> tuple
     return ans, linear_recurrence(x, mul(t, previous(ans, axis, reverse, 1)), axis, reverse)
 
 
-cumprod_p = _running("cumprod", NUMERIC, _running_lowering("mul"), _prod_jvp)
+cumprod_p = _running("cumprod", NUMERIC, _running_lowering("mul"), _prod_jvp, without_kernel=("complex128",))
 
 
 def cumprod(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
@@ -370,7 +391,7 @@ def _running_extremum(name: str, operation: str) -> Primitive:
         count = linear_recurrence(stays, wins, axis, reverse)
         return ans, div(linear_recurrence(stays, mul(t, wins), axis, reverse), count)
 
-    primitive = _running(name, NUMERIC, _running_lowering(operation), jvp)
+    primitive = _running(name, NUMERIC, _running_lowering(operation), jvp, without_kernel=COMPLEX)
     return primitive
 
 
@@ -421,9 +442,6 @@ def cummin(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
 def _logsumexp(x: Any, *, axis: int, reverse: bool) -> Any:
     """The recurrence of the sums of `exp(x - maximum so far)`, scaled down whenever the maximum grows."""
     dtype = x.dtype
-    if dtypes.itemsize_bits(dtype) < 32:
-        wide = cumlogsumexp_p.bind(convert_element_type(x, np.float32), axis=axis, reverse=reverse)
-        return convert_element_type(wide, dtype)
     parts = real(x) if dtypes.is_complex(dtype) else x
     top = cummax_p.bind(parts, axis=axis, reverse=reverse)
     shape = shape_of(top)
@@ -453,7 +471,7 @@ def _logsumexp_jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> 
     return ans, linear_recurrence(factor, mul(t, _weight(x, ans)), axis, reverse)
 
 
-cumlogsumexp_p = _running("cumlogsumexp", INEXACT, _logsumexp, _logsumexp_jvp)
+cumlogsumexp_p = _running("cumlogsumexp", INEXACT, _logsumexp, _logsumexp_jvp, without_kernel=COMPLEX)
 
 
 def cumlogsumexp(operand: Any, axis: int = 0, reverse: bool = False) -> Any:

@@ -74,7 +74,7 @@ def check_dtype(name: str, aval: ShapedArray, accepted: tuple[str, ...], which: 
     else:
         of = f" for argument {which}" if which else ""
         raise TypeError(
-            f"{name} does not accept dtype {dtypes.dtype_name(dtype)}{of}; it accepts {_summary(accepted)}"
+            f"{_public(name)} does not accept dtype {dtypes.dtype_name(dtype)}{of}; it accepts {_summary(accepted)}"
         )
 
 
@@ -255,8 +255,8 @@ def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
             if shape:
                 shapes = ", ".join(str(a.shape) for a in avals)
                 raise TypeError(
-                    f"lax.{name} requires arguments of equal shapes, or of equal rank with sizes of 1 where they "
-                    f"differ, or scalars, got {shapes}. (Tip: numpy.{tip(name)} broadcasts its arguments)"
+                    f"lax.{_public(name)} requires arguments of equal shapes, or of equal rank with sizes of 1 where they "
+                    f"differ, or scalars, got {shapes}{_tip(name, 'broadcasts its arguments')}"
                 )
             shape = aval.shape
     return shape
@@ -272,26 +272,31 @@ def same_dtypes(name: str, avals: Sequence[ShapedArray]) -> Any:
     for aval in avals[1:]:
         if aval.dtype != dtype:
             names = ", ".join(dtypes.dtype_name(a.dtype) for a in avals)
+            advice = _tip(name, "is a similar function that promotes its arguments")
             raise TypeError(
-                f"lax.{name} requires arguments to have the same dtypes, got {names}. (Tip: numpy.{tip(name)} "
-                "is a similar function that promotes its arguments)"
+                f"lax.{_public(name)} requires arguments to have the same dtypes, got {names}"
+                f"{advice or '; convert them with lax.convert_element_type'}"
             )
     return dtype
 
 
-# The operations that have another name in numpy.
+# What numpy has instead of an operation.
 _NUMPY_NAME = {
+    "add": "add", "nextafter": "nextafter", "stack": "stack", "concatenate": "concatenate",
     "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "max": "maximum", "min": "minimum",
-    "sub": "subtract", "mul": "multiply", "div": "divide", "rem": "remainder", "pow": "power", "atan2": "arctan2",
-    "clamp": "clip", "select": "where", "select_n": "where", "shift_left": "left_shift", "complex": "add",
-    "shift_right_arithmetic": "right_shift", "shift_right_logical": "right_shift", "eq": "equal", "ne": "not_equal",
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+    "sub": "subtract", "mul": "multiply", "div": "divide", "rem": "fmod", "pow": "power", "atan2": "arctan2",
+    "clamp": "clip", "select_n": "where", "shift_left": "left_shift", "shift_right_arithmetic": "right_shift",
+    "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }  # fmt: skip
 
 
-def tip(name: str) -> str:
-    """The NumPy function to recommend for an operation."""
-    return _NUMPY_NAME.get(name, name)
+def _public(name: str) -> str:
+    """The function of `lax` that applies an operation."""
+    return f"bitwise_{name}" if name in ("and", "or", "xor") else name
+
+
+def _tip(name: str, what: str) -> str:
+    return f". (Tip: numpy.{_NUMPY_NAME[name]} {what})" if name in _NUMPY_NAME else ""
 
 
 # ---------------------------------------------------------------------------------------------
@@ -309,7 +314,6 @@ def elementwise(
     derivatives: Sequence[Derivative | None] | Missing | None,
     transpose: Callable[..., Any] | Missing | None = None,
     out_dtype: OutDtype | None = None,
-    keeps_weak: bool = True,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -319,7 +323,6 @@ def elementwise(
       derivatives: one an operand, or None if the result is constant almost everywhere.
       transpose: for operations linear in some operand.
       out_dtype: the result's dtype from the operands' (default: the same).
-      keeps_weak: whether the result is weakly typed when all operands are.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -327,7 +330,7 @@ def elementwise(
         if arity > 1:
             same_dtypes(name, avals)
         check_dtype(name, first, accepts)
-        weak = keeps_weak and all([a.weak_type for a in avals])
+        weak = all([a.weak_type for a in avals])
         dims = first.shape if arity == 1 else same_shapes(name, avals)
         return ShapedArray(dims, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
 

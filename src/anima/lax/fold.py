@@ -17,13 +17,13 @@ from anima.core.aval import ShapedArray
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
 from anima.core.primitive import Missing, Zero, primitives
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer, aval_of, shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.interpreters.jvp import jvp_flat
-from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, declare, operand as as_operand
 from anima.lax.inner import inner_program
 from anima.lax.joining import concatenate
+from anima.lax.operands import match_dtypes
 from anima.lax.reductions import identity, reduced_shape
 from anima.lax.shape import (
     broadcast_in_dim,
@@ -160,7 +160,7 @@ def reduce(
             f"reduce: operands and init_values must have the same structure, got {structure} and {init_structure}"
         )
     xs = [as_operand(x) for x in leaves]
-    inits = [_init(x, as_operand(init)) for x, init in zip(xs, init_leaves)]
+    inits = [initial("reduce", x, as_operand(init)) for x, init in zip(xs, init_leaves)]
     axes = check_axes("reduce", dimensions, len(shape_of(xs[0])), "dimensions")
     jaxpr = scalar_program("reduce", computation, structure, [aval_of(x) for x in xs])
     operation = monoid_of(jaxpr.jaxpr, xs)
@@ -174,14 +174,23 @@ def reduce(
     return tree.unflatten(structure, [result])
 
 
-def _init(x: Any, init: Any) -> Any:
-    x_aval, aval = aval_of(x), aval_of(init)
-    assert isinstance(x_aval, ShapedArray) and isinstance(aval, ShapedArray)
-    if aval.dtype != x_aval.dtype:
-        if not aval.weak_type:
-            raise TypeError(f"reduce: init_values must have the operands' dtypes, got {aval} for {x_aval}")
-        return scalar_of_dtype("reduce", init, x_aval.dtype)
-    return init
+def initial(name: str, x: Any, init: Any) -> Any:
+    """The initial value of a reduction of `x`; a number takes the dtype of `x`.
+
+    Raises:
+      ValueError: it is no scalar. TypeError: it is of another dtype. OverflowError: it is an integer that does not fit.
+    """
+    aval, x_aval = shaped(init), shaped(x)
+    if aval.shape:
+        raise ValueError(f"{name}: each initial value must be a scalar, got one of shape {aval.shape}")
+    if aval.dtype == x_aval.dtype:
+        return init
+    try:
+        return match_dtypes(name, (x, init), [x_aval.strip_weak_type(), aval])[1]
+    except TypeError:
+        raise TypeError(
+            f"{name}: initial values must have the operands' dtypes, got {aval} for {x_aval}"
+        ) from None
 
 
 def scalar_program(

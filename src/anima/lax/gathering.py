@@ -14,10 +14,11 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims, physical_aval
+from anima.core.aval import ShapedArray, physical_aval
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax.arguments import check_inside, check_integers
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
 from anima.lax.convert import convert_element_type
@@ -108,13 +109,24 @@ def index_array(name: str, indices: Any, argument: str) -> Any:
     """Index vectors as an operand: integers of at least 32 bits, so that bounds are representable.
 
     Raises:
-      TypeError: they are no integers.
+      ValueError: they are no integers.
     """
     value = as_operand(indices)
     dtype = dtype_of(value)
     if not dtypes.is_int(dtype):
-        raise TypeError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype)}")
+        raise ValueError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype)}")
     return value if dtype.itemsize >= 4 else convert_element_type(value, np.int32)
+
+
+def dimensions(name: str, kind: type, numbers: Any) -> list[tuple[int, ...]]:
+    """The fields of dimension numbers, which are a named tuple of sequences of integers.
+
+    Raises:
+      TypeError: they are something else.
+    """
+    if not isinstance(numbers, kind):
+        raise TypeError(f"{name}: dimension_numbers must be a lax.{kind.__name__}, got {numbers!r}")
+    return [check_integers(name, dims, field) for field, dims in zip(kind._fields, numbers)]  # type: ignore[attr-defined, call-overload]
 
 
 def check_dims(name: str, argument: str, dims: Sequence[int], rank: int, increasing: bool = True) -> None:
@@ -142,8 +154,9 @@ def _gather_shape(
         raise TypeError(
             f"gather: slice_sizes {slice_sizes} must have one entry for each of the {x.ndim} dimensions"
         )
-    if any(not 0 <= size <= n for size, n in zip(slice_sizes, x.shape)):
-        raise TypeError(f"gather: slice_sizes {slice_sizes} must lie within the operand's shape {x.shape}")
+    empty = 0 in indices.shape[:-1]  # slices that nobody takes may have any size
+    if not empty:
+        check_inside("gather", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     check_dims("gather", "collapsed_slice_dims", collapsed, x.ndim)
     gone = {*collapsed, *x_batch}
     if len(gone) != len(collapsed) + len(x_batch) or any(slice_sizes[d] > 1 for d in gone):
@@ -190,6 +203,8 @@ def check_indices(
 def _gather_lower(ctx: Context, x: Value, indices: Value, **params: Any) -> Value:
     if params["mode"] is GatherScatterMode.FILL_OR_DROP:
         return _filled(ctx, x, indices, **params)
+    if 0 in indices.shape[:-1]:
+        return Value(ctx.full(0, physical_aval(ctx.out_avals[0])).name, ctx.out_avals[0])  # type: ignore[arg-type]
     offset_dims, collapsed, index_map, x_batch, index_batch = params["dimension_numbers"]
     inner = inner_shape(x)
     batch = indices.ndim - 1
@@ -337,7 +352,7 @@ def gather(
       mode: what happens out of bounds: "clip", "fill" or "promise_in_bounds" (the default).
       fill_value: what "fill" returns there; by default NaN, the smallest integer (the largest, if unsigned), or True.
     Raises:
-      TypeError: dtypes, shapes and dimension numbers do not fit. ValueError: there is no such mode.
+      TypeError: shapes and dimension numbers do not fit. ValueError: the indices are no integers, or there is no such mode.
 
     >>> from anima import lax
     >>> numbers = lax.GatherDimensionNumbers(
@@ -351,7 +366,9 @@ def gather(
     return gather_p.bind(
         as_operand(operand),
         index_array("gather", start_indices, "start_indices"),
-        dimension_numbers=GatherDimensionNumbers(*map(as_dims, dimension_numbers)),
+        dimension_numbers=GatherDimensionNumbers(
+            *dimensions("gather", GatherDimensionNumbers, dimension_numbers)
+        ),
         slice_sizes=check_shape("gather", slice_sizes, "slice_sizes"),
         unique_indices=bool(unique_indices),
         indices_are_sorted=bool(indices_are_sorted),

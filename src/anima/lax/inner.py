@@ -33,8 +33,10 @@ def inner_program(
     `key` is what `flat_fun` depends on besides.
 
     Raises:
-      TypeError: it uses traced values or arrays from outside.
+      TypeError: it is no function, or uses traced values or arrays from outside.
     """
+    if not callable(user_fun):
+        raise TypeError(f"{name}: {argument} must be a function, got {user_fun!r}")
     full_key = (name, tuple(avals), key, _native.options_key(), named_axes())
     try:
         known = _programs.setdefault(user_fun, {})

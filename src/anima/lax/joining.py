@@ -5,17 +5,18 @@ Invariant: as in `shape`, data is moved and nothing computed, so that each rule 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
+from anima.lax.arguments import check_integers
 from anima.lax.declare import (
     ANY,
     check_dtype,
@@ -97,6 +98,20 @@ concatenate_p = declare(
 )
 
 
+def _arrays(name: str, operands: Any) -> list[Any]:
+    """The operands of an operation on several arrays.
+
+    Raises:
+      TypeError: they are no sequence. ValueError: there are none.
+    """
+    if not hasattr(operands, "__iter__"):
+        raise TypeError(f"{name}: operands must be a sequence of arrays, got {operands!r}")
+    xs = [as_operand(x) for x in operands]
+    if not xs:
+        raise ValueError(f"{name}: operands must not be empty")
+    return xs
+
+
 def concatenate(operands: Any, dimension: int) -> Any:
     """The operands one after the other along `dimension`.
 
@@ -110,13 +125,12 @@ def concatenate(operands: Any, dimension: int) -> Any:
     >>> print(lax.concatenate([lax.iota("int32", 2), lax.iota("int32", 3)], 0))
     [0 1 0 1 2]
     """
-    xs = [as_operand(x) for x in operands]
-    if not xs:
-        raise ValueError("concatenate: operands must not be empty")
+    xs = _arrays("concatenate", operands)
+    (dimension,) = check_integers("concatenate", (dimension,), "dimension")
     if len(xs) == 1:
         _concatenate_shape(aval_of(xs[0]), dimension=dimension)  # type: ignore[arg-type]
         return hooks.as_array(xs[0])
-    return concatenate_p.bind(*xs, dimension=int(dimension))
+    return concatenate_p.bind(*xs, dimension=dimension)
 
 
 # --- pad --------------------------------------------------------------------------------------
@@ -141,7 +155,11 @@ def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingCon
         raise ValueError(f"pad: interior padding must not be negative, got padding_config {padding_config}")
     shape = tuple(lo + hi + n + max(n - 1, 0) * inner for n, (lo, hi, inner) in zip(x.shape, padding_config))
     if any(n < 0 for n in shape):
-        raise ValueError(f"pad: padding_config {padding_config} takes more than there is of shape {x.shape}")
+        d = next(d for d, n in enumerate(shape) if n < 0)
+        raise ValueError(
+            f"pad: padding_config {padding_config} takes more than there is: {padding_config[d]} of size {x.shape[d]} in "
+            f"dimension {d} of shape {x.shape}"
+        )
     return ShapedArray(shape, x.dtype, x.weak_type and value.weak_type)
 
 
@@ -261,11 +279,13 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
     [-1 0 -1 1 -1 2]
     """
     x, value = as_operand(operand), as_operand(padding_value)
-    config = tuple(as_dims(entry) for entry in padding_config)
-    if any(len(entry) != 3 for entry in config):
-        raise ValueError(
-            f"pad: each entry of padding_config must be (low, high, interior), got {padding_config}"
+    if not isinstance(padding_config, Iterable):
+        raise TypeError(
+            f"pad: padding_config must be a sequence of (low, high, interior), got {padding_config!r}"
         )
+    config = tuple(check_integers("pad", entry, "each entry of padding_config") for entry in padding_config)
+    if any(len(entry) != 3 for entry in config):
+        raise ValueError(f"pad: each entry of padding_config must be (low, high, interior), got {config}")
     return pad_p.bind(x, value, padding_config=config)
 
 
@@ -338,17 +358,21 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     """
     x = as_operand(operand)
     dimension = check_axis("split", axis, len(shape_of(x)))
-    return list(split_p.bind(x, sizes=check_shape("split", sizes, "sizes"), axis=dimension))
+    pieces = check_integers("split", sizes, "sizes")
+    if any(size < 0 for size in pieces):
+        raise ValueError(f"split: sizes must not be negative, got {pieces}")
+    return list(split_p.bind(x, sizes=pieces, axis=dimension))
 
 
 # --- stack and unstack ------------------------------------------------------------------------
 
 
 def _stack_shape(*avals: ShapedArray, axis: int) -> ShapedArray:
-    same_dtypes("stack", avals)
     first = avals[0]
     if any(a.shape != first.shape for a in avals):
-        raise TypeError(f"stack: operands must have equal shapes, got {first.shape} and others")
+        shapes = ", ".join(str(a.shape) for a in avals)
+        raise ValueError(f"stack: operands must have equal shapes, got {shapes}")
+    same_dtypes("stack", avals)
     shape = (*first.shape[:axis], len(avals), *first.shape[axis:])
     return ShapedArray(shape, first.dtype, all([a.weak_type for a in avals]))
 
@@ -394,16 +418,14 @@ def stack(operands: Sequence[Any], axis: int = 0) -> Any:
       operands: arrays of one dtype and shape.
       axis: where the new dimension stands in the result; negative ones count from the end.
     Raises:
-      ValueError: there are no operands, or the axis is out of range. TypeError: dtypes or shapes differ.
+      ValueError: there are no operands, their shapes differ, or the axis is out of range. TypeError: dtypes differ.
 
     >>> from anima import lax
     >>> print(lax.stack([lax.iota("int32", 2), lax.iota("int32", 2)], axis=1))
     [[0 0]
      [1 1]]
     """
-    xs = [as_operand(x) for x in operands]
-    if not xs:
-        raise ValueError("stack: operands must not be empty")
+    xs = _arrays("stack", operands)
     return stack_p.bind(*xs, axis=check_axis("stack", axis, len(shape_of(xs[0])) + 1))
 
 

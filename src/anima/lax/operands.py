@@ -13,7 +13,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.config import enable_x64
-from anima.core import hooks
+from anima.core import hooks, variance
 from anima.core.aval import ShapedArray
 from anima.core.primitive import primitives
 from anima.core.trace import Tracer, aval_of
@@ -85,6 +85,8 @@ def match_shapes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -
                 shape = _common_shape(name, avals)
                 break
             shape = aval.shape
+    if variance.seen:
+        values = tuple(variance.together(values))
     return tuple(
         [
             v if a.shape == shape or not (a.shape or isinstance(v, Tracer)) else stretch(v, a.shape, shape)

@@ -19,6 +19,7 @@ from anima.lax.convolution_numbers import (
     conv_dimension_numbers,
     placed,
 )
+from anima.lax.convolution_rules import check_preferred
 from anima.lax.declare import operand as as_operand
 from anima.lax.joining import pad
 from anima.lax.precision import PrecisionLike, canonical_precision
@@ -69,7 +70,9 @@ def conv_general_dilated_patches(
     patches = transpose(patches, placed(range(len(shape_of(x))), numbers.out_spec))
     if preferred_element_type is None:
         return patches
-    return convert_element_type(patches, dtypes.check_user_dtype_supported(preferred_element_type, name))
+    preferred = dtypes.check_user_dtype_supported(preferred_element_type, name)
+    check_preferred(dtype_of(x), preferred)
+    return convert_element_type(patches, preferred)
 
 
 def _patches(
@@ -84,6 +87,8 @@ def _patches(
 ) -> tuple[Any, ConvDimensionNumbers]:
     """The patches in the order (batch, feature, spatial ...), and the dimension numbers."""
     shape = shape_of(x)
+    if len(shape) < 2:
+        raise TypeError(f"{name}: lhs must have a batch and a feature dimension, got shape {shape}")
     windows = integers(name, "filter_shape", filter_shape, max(len(shape) - 2, 0))
     numbers = conv_dimension_numbers(shape, shape, dimension_numbers)
     kernel = placed((1, 1, *windows), numbers.rhs_spec)

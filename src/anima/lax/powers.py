@@ -12,7 +12,7 @@ from typing import Any
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, shaped
 from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import div, mul, sub
 from anima.lax.compare import eq, is_finite
@@ -68,7 +68,7 @@ def integer_pow(x: Any, y: int) -> Any:
 
     Args:
       x: an array of numeric dtype.
-      y: the exponent, a Python integer; negative only if `x` is not of integers.
+      y: the exponent, an integer (a float that is one will do); negative only if `x` is not of integers.
     Raises:
       TypeError: `x` is boolean, or `y` no integer, or negative for integers.
 
@@ -76,7 +76,10 @@ def integer_pow(x: Any, y: int) -> Any:
     >>> print(lax.integer_pow(2.0, -3))
     0.125
     """
-    value, exponent = operand(x), operator.index(y)
+    whole = int(y) if isinstance(y, float) and float(y).is_integer() else y
+    if not hasattr(whole, "__index__"):
+        raise TypeError(f"integer_pow: y must be an integer, got {y!r}; see pow for other exponents")
+    value, exponent = operand(x), operator.index(whole)
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
     if exponent < 0 and dtypes.is_int(aval.dtype):
@@ -122,7 +125,9 @@ def reciprocal(x: Any) -> Any:
     >>> print(lax.reciprocal(4.0))
     0.25
     """
-    return integer_pow(x, -1)
+    value = operand(x)
+    check_dtype("reciprocal", shaped(value), INEXACT)
+    return integer_pow_p.bind(value, y=-1)
 
 
 # --- sqrt, rsqrt, cbrt ------------------------------------------------------------------------

@@ -122,12 +122,13 @@ def _reduction(
     accepts: tuple[str, ...],
     jvp: Any,
     transpose: Any = None,
+    keeps_weak: bool = True,
 ) -> Primitive:
     """The reduction with the elementwise operation `operation`, by its name in jaxprs."""
 
     def shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
         check_dtype(name, x, accepts)
-        return ShapedArray(reduced_shape(name, x, axes), x.dtype, x.weak_type)
+        return ShapedArray(reduced_shape(name, x, axes), x.dtype, keeps_weak and x.weak_type)
 
     def batch(axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...]) -> tuple[Any, int]:
         (d,) = dims
@@ -148,8 +149,6 @@ def _reduction(
 
 def _reduce(name: str, primitive: Primitive, operand: Any, axes: Any) -> Any:
     x = as_operand(operand)
-    if not hasattr(axes, "__iter__"):
-        raise TypeError(f"{name}: axes must be a sequence of integers, got {axes!r}")
     return primitive.bind(x, axes=check_axes(name, axes, len(shape_of(x))))
 
 
@@ -297,7 +296,7 @@ def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
 # Narrower integers than int8 are left out, as in JAX.
 _LOGICAL = BOOL + tuple(name for name in INTEGER if name not in ("int2", "int4", "uint2", "uint4"))
 
-reduce_and_p = _reduction("reduce_and", "and", _LOGICAL, no_tangent)
+reduce_and_p = _reduction("reduce_and", "and", _LOGICAL, no_tangent, keeps_weak=False)
 
 
 def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
@@ -316,7 +315,7 @@ def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
     return _reduce("reduce_and", reduce_and_p, operand, axes)
 
 
-reduce_or_p = _reduction("reduce_or", "or", _LOGICAL, no_tangent)
+reduce_or_p = _reduction("reduce_or", "or", _LOGICAL, no_tangent, keeps_weak=False)
 
 
 def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
@@ -335,7 +334,7 @@ def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
     return _reduce("reduce_or", reduce_or_p, operand, axes)
 
 
-reduce_xor_p = _reduction("reduce_xor", "xor", _LOGICAL, no_tangent)
+reduce_xor_p = _reduction("reduce_xor", "xor", _LOGICAL, no_tangent, keeps_weak=False)
 
 
 def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
@@ -454,5 +453,7 @@ def argmin(operand: Any, axis: int, index_dtype: Any) -> Any:
 
 def _bind_place(name: str, primitive: Primitive, operand: Any, axis: Any, index_dtype: Any) -> Any:
     x = as_operand(operand)
+    if index_dtype is None:
+        raise ValueError(f"{name}: index_dtype must be an integer dtype, got None")
     axes = check_axes(name, (axis,), len(shape_of(x)), "axis")
     return primitive.bind(x, axes=axes, index_dtype=dtypes.check_user_dtype_supported(index_dtype, name))

@@ -80,7 +80,13 @@ def round(x: Any, rounding_method: RoundingMethod = RoundingMethod.AWAY_FROM_ZER
     >>> print(lax.round(2.5), lax.round(2.5, lax.RoundingMethod.TO_NEAREST_EVEN))
     3.0 2.0
     """
-    return round_p.bind(operand(x), rounding_method=RoundingMethod(rounding_method))
+    try:
+        method = RoundingMethod(rounding_method)
+    except ValueError:
+        raise ValueError(
+            f"round: rounding_method must be a lax.RoundingMethod, got {rounding_method!r}"
+        ) from None
+    return round_p.bind(operand(x), rounding_method=method)
 
 
 def _unsigned_next(x: Any, y: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
@@ -37,6 +37,7 @@ from anima.lax.gathering import (
     ScatterDimensionNumbers,
     check_dims,
     check_indices,
+    dimensions,
     gather_p,
     index_array,
     structured,
@@ -57,7 +58,7 @@ def _scatter_shape(name: str, accepts: tuple[str, ...]) -> Callable[..., ShapedA
         ):  # random keys can be replaced, but not combined
             check_dtype(name, x, accepts)
         _check_numbers(name, x, indices, updates, numbers)
-        return ShapedArray(x.shape, x.dtype, x.weak_type and updates.weak_type)
+        return ShapedArray(x.shape, x.dtype, x.weak_type)
 
     return shape
 
@@ -85,7 +86,9 @@ def _check_numbers(
             f"outside the windows; indices of shape {indices.shape} want {indices.shape[:-1]}"
         )
     window = window_sizes(updates.shape, numbers, x.shape)
-    if any(size > n for size, n in zip(window, x.shape)):
+    if any(
+        size > n for d, (size, n) in enumerate(zip(window, x.shape)) if d not in inserted or 0 not in batch
+    ):
         raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
 
 
@@ -122,6 +125,8 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
 
     def lower(ctx: Context, x: Value, indices: Value, updates: Value, **params: Any) -> Value:
         out = ctx.out_avals[0]
+        if 0 in indices.shape[:-1]:
+            return Value(x.name, out)
         if params["mode"] is GatherScatterMode.CLIP:
             indices = _clipped(ctx, x, indices, updates, params["dimension_numbers"])
         scalar = ShapedArray((), x.dtype)
@@ -386,7 +391,7 @@ def bind_scatter(
         as_operand(operand),
         index_array(name, indices, "scatter_indices"),
         as_operand(updates),
-        dimension_numbers=ScatterDimensionNumbers(*map(as_dims, numbers)),
+        dimension_numbers=ScatterDimensionNumbers(*dimensions(name, ScatterDimensionNumbers, numbers)),
         indices_are_sorted=bool(flags["indices_are_sorted"]),
         unique_indices=bool(flags["unique_indices"]),
         mode=GatherScatterMode.from_any(flags["mode"]),

@@ -194,7 +194,7 @@ def _clamp_shape(low: ShapedArray, x: ShapedArray, high: ShapedArray) -> ShapedA
 
 
 def _clamp_lower(ctx: Context, low: Value, x: Value, high: Value) -> Value:
-    if x.dtype.kind not in "c":
+    if x.dtype.kind not in "bc":  # these XLA does not clamp
         return ctx.op("stablehlo.clamp", (low, x, high))
     bounds = [v if v.shape == x.shape else broadcast_value(ctx, v, x.shape) for v in (low, high)]
     raised = primitives["max"].lower(ctx, x, bounds[0])

@@ -15,37 +15,15 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims, is_dim, physical_aval
+from anima.core.aval import ShapedArray, physical_aval
 from anima.core.primitive import Primitive, primitives
-from anima.core.trace import Tracer, aval_of
-from anima.errors import ShapeConcretizationError
+from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax.arguments import check_integers, check_shape
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
+from anima.lax.turning import turned_by_kernel
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
-
-
-def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
-    """`shape` as a tuple of non-negative dimensions (an int stands for one dimension).
-
-    Raises:
-      ShapeConcretizationError: a dimension is a traced value.
-      TypeError: a dimension is no integer, or negative.
-    """
-    if is_dim(shape) or isinstance(shape, Tracer):
-        shape = (shape,)
-    elif not hasattr(shape, "__iter__"):
-        raise TypeError(f"{name}: {argument} must be an integer or a sequence of integers, got {shape!r}")
-    items = tuple(shape)
-    for item in items:
-        if isinstance(item, Tracer):
-            raise ShapeConcretizationError(name, item)
-        if not is_dim(item) and not hasattr(item, "__index__"):
-            raise TypeError(f"{name}: {argument} must be integers, got {item!r} in {shape!r}")
-    result = tuple(int(item.__index__()) for item in items)
-    if any(d < 0 for d in result):
-        raise TypeError(f"{name}: {argument} must not be negative, got {result}")
-    return result
 
 
 def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
@@ -70,6 +48,8 @@ def check_axes(
     Raises:
       TypeError: one is no integer. ValueError: one is repeated or out of range.
     """
+    if not hasattr(axes, "__iter__"):
+        raise TypeError(f"{name}: {argument} must be a sequence of integers, got {axes!r}")
     given = tuple(axes)
     result = tuple(check_axis(name, axis, ndim, argument) for axis in given)
     if not negative and any(axis < 0 for axis in given):
@@ -156,9 +136,12 @@ def _broadcast_shape(
         raise TypeError(
             f"broadcast_in_dim: broadcast_dimensions {mapped} must be distinct and lie within shape {shape}"
         )
-    for size, target in zip(x.shape, mapped):
+    for d, (size, target) in enumerate(zip(x.shape, mapped)):
         if size not in (1, shape[target]):
-            raise TypeError(f"broadcast_in_dim: operand of shape {x.shape} does not fit {shape} at {mapped}")
+            raise TypeError(
+                f"broadcast_in_dim: dimension {d} of operand must have size 1 or {shape[target]}, that of dimension "
+                f"{target} of shape {shape}, got {size} in shape {x.shape}"
+            )
     return ShapedArray(shape, x.dtype, x.weak_type)
 
 
@@ -213,7 +196,7 @@ def broadcast_in_dim(
     x = as_operand(operand)
     refuse_out_sharding("broadcast_in_dim", out_sharding)
     target = check_shape("broadcast_in_dim", shape)
-    mapped = as_dims(broadcast_dimensions)
+    mapped = check_integers("broadcast_in_dim", broadcast_dimensions, "broadcast_dimensions")
     if shape_of(x) == target and mapped == tuple(range(len(target))):
         return hooks.as_array(x)
     return broadcast_in_dim_p.bind(x, shape=target, broadcast_dimensions=mapped)
@@ -245,7 +228,7 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
       arr: an array.
       like_arr: an array.
     Raises:
-      TypeError: the shapes do not fit.
+      TypeError: the shapes do not fit. ValueError: `arr` has more dimensions.
 
     >>> from anima import lax
     >>> lax.broadcast_like(lax.iota("int32", 3), lax.full((2, 3), 0)).shape
@@ -254,6 +237,10 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
     x = as_operand(arr)
     target = shape_of(as_operand(like_arr))
     rank = len(shape_of(x))
+    if rank > len(target):
+        raise ValueError(
+            f"broadcast_like: arr of shape {shape_of(x)} has more dimensions than like_arr of shape {target}"
+        )
     return broadcast_in_dim(x, target, range(len(target) - rank, len(target)))
 
 
@@ -265,7 +252,8 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
     (1, 1, 2)
     """
     value = as_operand(x)
-    missing = rank - len(shape_of(value))
+    (wanted,) = check_integers("broadcast_to_rank", (rank,), "rank")
+    missing = wanted - len(shape_of(value))
     return expand_dims(value, range(missing)) if missing > 0 else hooks.as_array(value)
 
 
@@ -273,14 +261,15 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes have together under NumPy's broadcasting.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none. TypeError: one is no shape.
 
     >>> from anima import lax
     >>> lax.broadcast_shapes((2, 1), (3,))
     (2, 3)
     """
-    rank = max(map(len, shapes), default=0)
-    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    given = [check_shape("broadcast_shapes", shape, "each shape") for shape in shapes]
+    rank = max(map(len, given), default=0)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in given]
     result = tuple(next((d for d in column if d != 1), 1) for column in zip(*padded))
     if any(d not in (1, r) for shape in padded for d, r in zip(shape, result)):
         raise ValueError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
@@ -344,6 +333,8 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
       operand: an array.
       start_dimension: the first dimension that is merged.
       stop_dimension: the first that is not (default: none); negative ones count from the end.
+    Raises:
+      ValueError: the first one stands behind the last.
 
     >>> from anima import lax
     >>> lax.collapse(lax.broadcast(1.0, (2, 3, 4)), 1).shape
@@ -351,7 +342,15 @@ def collapse(operand: Any, start_dimension: int, stop_dimension: int | None = No
     """
     x = as_operand(operand)
     shape = shape_of(x)
-    start, stop, _ = slice(start_dimension, stop_dimension).indices(len(shape))
+    (first,) = check_integers("collapse", (start_dimension,), "start_dimension")
+    last = (
+        None if stop_dimension is None else check_integers("collapse", (stop_dimension,), "stop_dimension")[0]
+    )
+    start, stop, _ = slice(first, last).indices(len(shape))
+    if stop < start:
+        raise ValueError(
+            f"collapse: start_dimension {start_dimension} stands behind stop_dimension {stop_dimension} in shape {shape}"
+        )
     return reshape(x, (*shape[:start], math.prod(shape[start:stop]), *shape[stop:]))
 
 
@@ -375,6 +374,11 @@ def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int
 
 
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
+    # Only where it is the whole program: inside others XLA joins it to what is before and after it.
+    if ctx.module.kernels_allowed and ctx.module.alone is transpose_p and not inner_shape(x):
+        turned = turned_by_kernel(ctx, x, permutation)
+        if turned is not None:
+            return turned
     inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
     return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
 
@@ -402,7 +406,7 @@ def transpose(operand: Any, permutation: Sequence[int]) -> Any:
     (3, 2)
     """
     x = as_operand(operand)
-    order = as_dims(permutation)
+    order = check_integers("transpose", permutation, "permutation")
     if order == tuple(range(len(shape_of(x)))):
         return hooks.as_array(x)
     return transpose_p.bind(x, permutation=order)
@@ -468,7 +472,7 @@ def expand_dims(array: Any, dimensions: Sequence[int]) -> Any:
     (1, 3, 1)
     """
     x = as_operand(array)
-    shape, given = shape_of(x), tuple(dimensions)
+    shape, given = shape_of(x), check_integers("expand_dims", dimensions, "dimensions")
     rank = len(shape) + len(given)
     new = check_axes("expand_dims", given, rank, "dimensions", negative=True)
     old = [d for d in range(rank) if d not in new]
@@ -514,7 +518,7 @@ def rev(operand: Any, dimensions: Sequence[int]) -> Any:
     >>> print(lax.rev(lax.iota("int32", 3), (0,)))
     [2 1 0]
     """
-    return rev_p.bind(as_operand(operand), dimensions=as_dims(dimensions))
+    return rev_p.bind(as_operand(operand), dimensions=check_integers("rev", dimensions, "dimensions"))
 
 
 # --- what batching and differentiation need ---------------------------------------------------

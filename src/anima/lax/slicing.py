@@ -14,12 +14,13 @@ import numpy as np
 
 from anima import dtypes
 from anima.core import hooks
-from anima.core.aval import ShapedArray, dims as as_dims
+from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import instantiate
-from anima.lax.arithmetic import add, rem
+from anima.lax.arguments import check_inside, check_integers
+from anima.lax.arithmetic import add
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import ANY, declare, is_linear, operand as as_operand, same_dtypes, structural
@@ -27,15 +28,12 @@ from anima.lax.gathering import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
-    gather,
-    index_array,
 )
 from anima.lax.joining import concatenate
 from anima.lax.scattering import scatter_p
 from anima.lax.selection import select
 from anima.lax.shape import (
     broadcast_in_dim,
-    check_axes,
     check_axis,
     check_shape,
     dtype_of,
@@ -58,11 +56,12 @@ def _slice_shape(x: ShapedArray, *, start_indices: Any, limit_indices: Any, stri
     ):
         if values is not None and len(values) != x.ndim:
             raise TypeError(f"slice: {name} {values} must have one entry for each of the {x.ndim} dimensions")
-    if any(not 0 <= lo <= hi <= n for lo, hi, n in zip(start_indices, limit_indices, x.shape)):
-        raise TypeError(
-            f"slice: start_indices {start_indices} and limit_indices {limit_indices} must satisfy "
-            f"0 <= start <= limit <= size in every dimension of shape {x.shape}"
-        )
+    for d, (lo, hi, n) in enumerate(zip(start_indices, limit_indices, x.shape)):
+        if not 0 <= lo <= hi <= n:
+            raise TypeError(
+                f"slice: start_indices and limit_indices must satisfy 0 <= start <= limit <= size, got {lo} and {hi} in "
+                f"dimension {d} of size {n} (start_indices {start_indices}, limit_indices {limit_indices}, shape {x.shape})"
+            )
     steps = (1,) * x.ndim if strides is None else strides
     if any(step <= 0 for step in steps):
         raise TypeError(f"slice: strides {strides} must be positive")
@@ -152,12 +151,13 @@ def slice(
     [1 3 5]
     """
     x = as_operand(operand)
-    steps = None if strides is None or all(step == 1 for step in strides) else as_dims(strides)
-    if strides is not None and len(strides) != len(shape_of(x)):
-        raise TypeError(
-            f"slice: strides {tuple(strides)} must have one entry for each dimension of {shape_of(x)}"
-        )
-    lo, hi = as_dims(start_indices), as_dims(limit_indices)
+    steps = None if strides is None else check_integers("slice", strides, "strides")
+    if steps is not None and len(steps) != len(shape_of(x)):
+        raise TypeError(f"slice: strides {steps} must have one entry for each dimension of {shape_of(x)}")
+    if steps is not None and all([step == 1 for step in steps]):
+        steps = None
+    lo = check_integers("slice", start_indices, "start_indices")
+    hi = check_integers("slice", limit_indices, "limit_indices")
     return slice_p.bind(x, start_indices=lo, limit_indices=hi, strides=steps)
 
 
@@ -183,11 +183,23 @@ def slice_in_dim(
     shape = shape_of(x)
     d = check_axis("slice_in_dim", axis, len(shape))
     size = shape[d]
-    start = 0 if start_index is None else int(start_index) + (size if start_index < 0 else 0)
-    limit = size if limit_index is None else int(limit_index) + (size if limit_index < 0 else 0)
+    if not hasattr(stride, "__index__"):
+        raise TypeError(f"slice_in_dim: stride must be an integer, got {stride!r}")
+    ends = ((start_index, 0, "start_index"), (limit_index, size, "limit_index"))
+    start, limit = (
+        none if i is None else _from_front("slice_in_dim", i, size, name) for i, none, name in ends
+    )
     lo = [start if i == d else 0 for i in range(len(shape))]
     hi = [limit if i == d else n for i, n in enumerate(shape)]
-    return slice(x, lo, hi, [int(stride) if i == d else 1 for i in range(len(shape))])
+    return slice(x, lo, hi, [stride if i == d else 1 for i in range(len(shape))])
+
+
+def _from_front(name: str, index: Any, size: int, argument: str) -> int:
+    """An index of a dimension, negative ones counted from the end."""
+    if not hasattr(index, "__index__"):
+        raise TypeError(f"{name}: {argument} must be an integer, got {index!r}")
+    place = int(index.__index__())
+    return place + size if place < 0 else place
 
 
 def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:
@@ -208,9 +220,9 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
     x = as_operand(operand)
     d = check_axis("index_in_dim", axis, len(shape_of(x)))
     size = shape_of(x)[d]
-    if not -size <= index < size:
+    start = _from_front("index_in_dim", index, size, "index")
+    if not 0 <= start < size:
         raise IndexError(f"index_in_dim: index {index} is out of bounds for axis {d} with size {size}")
-    start = int(index) + (size if index < 0 else 0)
     part = slice_in_dim(x, start, start + 1, 1, d)
     return part if keepdims else squeeze(part, (d,))
 
@@ -231,10 +243,7 @@ def _check_starts(name: str, x: ShapedArray, starts: Sequence[ShapedArray]) -> N
 
 def _dynamic_slice_shape(x: ShapedArray, *starts: ShapedArray, slice_sizes: tuple[int, ...]) -> ShapedArray:
     _check_starts("dynamic_slice", x, starts)
-    if len(slice_sizes) != x.ndim or any(size > n for size, n in zip(slice_sizes, x.shape)):
-        raise TypeError(
-            f"dynamic_slice: slice_sizes {slice_sizes} must fit into the operand's shape {x.shape}"
-        )
+    check_inside("dynamic_slice", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     return ShapedArray(slice_sizes, x.dtype, x.weak_type)
 
 
@@ -304,6 +313,10 @@ def _starts(
         if start_indices.ndim != 1:
             raise TypeError(f"{name}: start_indices must be one-dimensional, got shape {start_indices.shape}")
         given = _elements(start_indices)
+    elif not hasattr(start_indices, "__iter__"):
+        raise TypeError(
+            f"{name}: start_indices must be a sequence or an array of integers, got {start_indices!r}"
+        )
     else:
         given = list(start_indices)
     if len(given) != len(shape):
@@ -311,6 +324,10 @@ def _starts(
             f"{name}: start_indices must have one entry for each dimension of {shape}, got {len(given)}"
         )
     allowed = [allow_negative] * len(shape) if isinstance(allow_negative, bool) else list(allow_negative)
+    if len(allowed) != len(shape):
+        raise ValueError(
+            f"{name}: allow_negative_indices must have one entry for each dimension of {shape}, got {len(allowed)}"
+        )
     computed: list[Any] = []
     for index in given:
         if not _is_static(index):
@@ -425,7 +442,10 @@ def dynamic_index_in_dim(
     >>> print(lax.dynamic_index_in_dim(lax.iota("int32", 6), 4, keepdims=False))
     4
     """
-    part = dynamic_slice_in_dim(operand, index, 1, axis, allow_negative_indices=allow_negative_indices)
+    place = (
+        np.asarray(index) if _is_static(index) else index
+    )  # of a number too far to the left that is the first
+    part = dynamic_slice_in_dim(operand, place, 1, axis, allow_negative_indices=allow_negative_indices)
     return part if keepdims else squeeze(part, (axis,))
 
 
@@ -435,11 +455,8 @@ def dynamic_index_in_dim(
 def _update_shape(x: ShapedArray, update: ShapedArray, *starts: ShapedArray) -> ShapedArray:
     _check_starts("dynamic_update_slice", x, starts)
     same_dtypes("dynamic_update_slice", (x, update))
-    if update.ndim != x.ndim or any(size > n for size, n in zip(update.shape, x.shape)):
-        raise TypeError(
-            f"dynamic_update_slice: update of shape {update.shape} must fit into the operand's shape {x.shape}"
-        )
-    return ShapedArray(x.shape, x.dtype)
+    check_inside("dynamic_update_slice", f"update of shape {update.shape}", update.shape, x.shape)
+    return ShapedArray(x.shape, x.dtype, all([a.weak_type for a in (x, update, *starts)]))
 
 
 def _update_lower(ctx: Context, x: Value, update: Value, *starts: Value) -> Value:
@@ -563,33 +580,5 @@ def dynamic_update_index_in_dim(
     d = check_axis("dynamic_update_index_in_dim", axis, len(shape_of(x)))
     if len(shape_of(new)) == len(shape_of(x)) - 1:
         new = expand_dims(new, (d,))
-    return dynamic_update_slice_in_dim(x, new, index, d, allow_negative_indices=allow_negative_indices)
-
-
-def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
-    """The parts of `src` at several index tuples; indices wrap around.
-
-    Args:
-      src: an array.
-      idxs: for each of `axes` a one-dimensional array of integers, all of one length.
-      axes: dimensions of `src`.
-    Returns:
-      An array whose first dimension runs over the index tuples and whose others are the remaining ones of `src`.
-    Raises:
-      TypeError: the indices are no integers.
-
-    >>> from anima import lax
-    >>> print(lax.index_take(lax.iota("int32", 5), (lax.iota("int32", 2),), (0,)))
-    [0 1]
-    """
-    x = as_operand(src)
-    shape = shape_of(x)
-    dims = check_axes("index_take", axes, len(shape), negative=True)
-    columns = []
-    for index, d in zip(idxs, dims):
-        left = rem(index_array("index_take", index, "idxs"), shape[d])
-        columns.append(expand_dims(select(lt(left, 0), add(left, shape[d]), left), (1,)))
-    kept = len(shape) - len(dims)
-    numbers = GatherDimensionNumbers(tuple(range(1, kept + 1)), tuple(sorted(dims)), dims)
-    sizes = [1 if d in dims else n for d, n in enumerate(shape)]
-    return gather(x, concatenate(columns, 1), numbers, sizes)
+    place = np.asarray(index) if _is_static(index) else index
+    return dynamic_update_slice_in_dim(x, new, place, d, allow_negative_indices=allow_negative_indices)

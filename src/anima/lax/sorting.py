@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax.arguments import check_integers
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, eq_to, lt_to, ne
 from anima.lax.complex_parts import imag, real
@@ -171,12 +172,13 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
     xs = [as_operand(x) for x in operand] if several else [as_operand(operand)]
     if not xs:
         raise TypeError("sort: operand must have at least one array")
+    (num_keys,) = check_integers("sort", (num_keys,), "num_keys")
     if not 1 <= num_keys <= len(xs):
         raise ValueError(
             f"sort: num_keys must be between 1 and {len(xs)}, the number of arrays, got {num_keys}"
         )
     d = check_axis("sort", dimension, len(shape_of(xs[0])), "dimension")
-    outs = sort_p.bind(*xs, dimension=d, is_stable=bool(is_stable), num_keys=int(num_keys))
+    outs = sort_p.bind(*xs, dimension=d, is_stable=bool(is_stable), num_keys=num_keys)
     return tuple(outs) if several else outs[0]
 
 
@@ -205,11 +207,13 @@ _REAL = BOOL + INTEGER + FLOAT
 
 
 def _top_shape(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
+    if dtypes.is_complex(x.dtype):
+        raise ValueError(f"top_k: complex numbers have no order, got operand of dtype {x.dtype}")
     check_dtype("top_k", x, _REAL)
     if k > x.shape[axis]:
         raise ValueError(f"top_k: k must be at most {x.shape[axis]}, the size of dimension {axis}, got {k}")
     shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
-    return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32))]
+    return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32), x.weak_type)]
 
 
 def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
@@ -270,7 +274,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> list[Any]:
     Returns:
       The values, and their indices as int32.
     Raises:
-      ValueError: `k` or the axis is out of range. TypeError: the operand is complex.
+      ValueError: `k` or the axis is out of range, or the operand is complex. TypeError: it is of random keys.
 
     >>> from anima import lax
     >>> values, places = lax.top_k(lax.iota("float32", 4), 2)

@@ -24,7 +24,6 @@ from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.interpreters.jvp import jvp_flat
 from anima.lax.compare import ge_p, le_p
-from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import (
     ANY,
     NUMERIC,
@@ -38,14 +37,15 @@ from anima.lax.declare import (
     traced_region,
     widening,
 )
-from anima.lax.fold import is_identity, monoid_of, reduce_p, scalar_program
+from anima.lax.fold import initial, is_identity, monoid_of, reduce_p, scalar_program
 from anima.lax.reductions import NO_ZERO, identity
-from anima.lax.shape import broadcast_in_dim, dtype_of, shape_of
+from anima.lax.shape import broadcast_in_dim, shape_of
 from anima.lax.window_selection import select_and_gather_add_p
 from anima.lax.window_shapes import Windows, dilated, integers, pads_attribute, windows_on
 from anima.lax.window_slices import SLICES, fold_windows, spread, windows_along
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 # --- what they have in common -----------------------------------------------------------------
 
@@ -78,11 +78,52 @@ def _is_sliced(n: int, windows: Windows) -> bool:
     return size <= SLICES or count * size > 4 * padded
 
 
+# The kernel takes windows of so many elements along a dimension, so far apart, on so many dimensions.
+_KERNEL_SIZE, _KERNEL_DISTANCE, _KERNEL_RANK = 32, 1 << 24, 8
+
+
+def _has_kernel(ctx: Context, x: Value, windows: Windows) -> bool:
+    """Whether a kernel reduces these windows."""
+    if not ctx.module.kernels_allowed or x.dtype.name not in ("float32", "float64", "bfloat16"):
+        return False
+    if not 0 < x.ndim <= _KERNEL_RANK or not math.prod(windows.counts(x.shape)):
+        return False
+    return _gains(x.shape, windows) and all(
+        size <= _KERNEL_SIZE and max(stride, abs(low), base, step) <= _KERNEL_DISTANCE
+        for size, stride, (low, _), base, step in zip(*windows)
+    )
+
+
+def _gains(shape: Sequence[int], windows: Windows) -> bool:
+    """Whether the kernel is quicker than slices: not where arrays are small, or where no element is in two windows.
+
+    Nor where it could not go along memory: a few elements lie together behind the windows, or there are holes between single
+    ones.
+    """
+    used = [d for d in range(len(shape)) if not windows.along(d).are_elements]
+    overlapping = any(size > stride for size, stride, *_ in zip(*windows))
+    if not overlapping or math.prod(shape) < 1 << 10:
+        return False
+    together = math.prod(shape[used[-1] + 1 :])
+    return together >= 8 or (together == 1 and windows.base_dilation[used[-1]] == 1)
+
+
+def _by_kernel(ctx: Context, x: Value, operation: str, windows: Windows) -> Value:
+    out = ShapedArray(windows.counts(x.shape), x.dtype)
+    attributes: dict[str, int | bool] = {}
+    for d, (size, stride, (low, _), base, step) in enumerate(zip(*windows)):
+        lie = {"size": size, "stride": stride, "low": low, "base": base, "step": step}
+        attributes |= {f"{name}{d}": value for name, value in lie.items()}
+    return call_kernel(ctx, f"anima_reduce_window_{operation}", (x,), [out], attributes)[0]
+
+
 def _lowering(operation: str) -> Callable[..., Value]:
     def lower(ctx: Context, x: Value, **params: Any) -> Value:
         windows = Windows(**params)
         if ctx.module.platform != "cpu":
             return _native(ctx, x, operation, windows)
+        if _has_kernel(ctx, x, windows):
+            return _by_kernel(ctx, x, operation, windows)
         sliced = [_is_sliced(n, windows.along(d)) for d, n in enumerate(x.shape)]
         others, these = windows.only([not s for s in sliced]), windows.only(sliced)
         if not others.are_elements:
@@ -92,7 +133,12 @@ def _lowering(operation: str) -> Callable[..., Value]:
         by_slices = lambda x: fold_windows([spread(x, neutral, these)], these, combine, operation != "add")[0]
         return x if these.are_elements else lowered_by(by_slices)(ctx, x)
 
-    return lower
+    if operation != "add":
+        return lower
+    in_steps = in_float32(lower)
+    return lambda ctx, x, **params: (lower if _has_kernel(ctx, x, Windows(**params)) else in_steps)(
+        ctx, x, **params
+    )
 
 
 def _window_reduction(
@@ -108,11 +154,10 @@ def _window_reduction(
         (d,) = dims
         return primitive.bind(args[0], **Windows(**params).with_axis(d)._asdict()), d
 
-    lower = _lowering(operation)
     primitive = declare(
         name,
         shape=shape,
-        lower=widening((*SUBBYTE, *NO_ZERO), in_float32(lower) if operation == "add" else lower),
+        lower=widening((*SUBBYTE, *NO_ZERO), _lowering(operation)),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
@@ -287,7 +332,7 @@ def reduce_window(
     if any(shape_of(init) for init in inits):
         shapes = ", ".join(str(shape_of(init)) for init in inits)
         raise TypeError(f"{name}: init_value must be a scalar for each array, got shapes {shapes}")
-    inits = [scalar_of_dtype(name, init, dtype_of(x)) for x, init in zip(xs, inits)]
+    inits = [initial(name, x, init) for x, init in zip(xs, inits)]
     lie = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
     params = windows_on(name, shape_of(xs[0]), *lie)._asdict()
     jaxpr = scalar_program(name, computation, structure, [aval_of(x) for x in xs])

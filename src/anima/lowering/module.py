@@ -25,9 +25,12 @@ import numpy as np
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from anima.core.primitive import Primitive
 from anima.core.source import NOWHERE
+from anima.lowering.manual import ManualRegion, enter
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
+from anima.sharding.spec import PartitionSpec
 
 INLINE_BYTES = 256
 # Whether programs may call host kernels at all: tests compare with the same program without them.
@@ -91,6 +94,10 @@ class ModuleBuilder:
         self.partitions = partitions
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
+        self.alone: Primitive | None = None  # the only operation of the program
+        # Set while what is lowered is for one device, on blocks of arrays.
+        self.manual: ManualRegion | None = None
+        self._channels = 0
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}
         self._inner: dict[tuple[Any, ...], _Function] = {}
@@ -101,6 +108,11 @@ class ModuleBuilder:
     def kernels_allowed(self) -> bool:
         """Whether lowering may choose host kernels: never in partitioned or exported programs."""
         return self.platform == "cpu" and self.partitions == 1 and not self.exported and host_kernels.value
+
+    def next_channel(self) -> int:
+        """A number for a collective operation, by which its devices find each other."""
+        self._channels += 1
+        return self._channels
 
     def fresh_symbol(self, name: str) -> str:
         """`name` as a symbol not used in this module yet."""
@@ -114,7 +126,8 @@ class ModuleBuilder:
 
     def function(self, closed: ClosedJaxpr, name: str) -> _Function:
         """The function for an inner program, lowered on first use."""
-        key = (id(closed.jaxpr), tuple(map(id, closed.consts)))
+        region = None if self.manual is None else self.manual.key
+        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), region)
         done = self._inner.get(key)
         if done is None:
             self._keep.append(closed)
@@ -328,7 +341,7 @@ class Context:
         """Emit a call of an inner program's function."""
         function = self.module.function(closed, name)
         # A function's large constants become the caller's, up to main.
-        extra = [self._constant_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
+        extra = [self._root_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
         tokens = [self.latest_token()] if function.ordered else []
         operands = [*args, *tokens, *extra]
         results = [self.new(aval) for aval in (*closed.out_avals, *[TOKEN] * function.ordered)]
@@ -381,6 +394,13 @@ class Context:
         return self._constant_param(value, aval)
 
     def _constant_param(self, value: Any, aval: AbstractValue) -> Value:
+        param = self._root_param(value, aval)
+        region = self.module.manual
+        if region is None or self.module.partitions == 1:
+            return param
+        return enter(self, param, PartitionSpec(), aval, region)
+
+    def _root_param(self, value: Any, aval: AbstractValue) -> Value:
         root = self._root
         # The list keeps the values alive, so that their ids stay their own.
         known = root._constant_places.get(id(value))
@@ -439,6 +459,7 @@ def lower_module(
     platform: str,
     partitions: int = 1,
     arg_attrs: Sequence[str] = (),
+    constant_attrs: Callable[[AbstractValue], str] = lambda aval: "",
     result_attrs: Sequence[str] = (),
     exported: bool = False,
     debug_info: bool = False,
@@ -449,13 +470,16 @@ def lower_module(
     With `debug_info` each operation says where in the user's source it comes from: a text to read, for it is not canonical.
     """
     module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices)
+    eqns = closed.jaxpr.eqns
+    module.alone = eqns[0].primitive if len(eqns) == 1 else None
     ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
     outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
     if reaches_host(closed.effects):
         outputs.append(ctx.latest_token())
     args = [*inputs, *ctx.constant_params]
-    attrs = [*arg_attrs, *[""] * (len(args) - len(arg_attrs))]
+    rest = [constant_attrs(v.aval) for v in ctx.constant_params]
+    attrs = [*arg_attrs, *[""] * (len(inputs) - len(arg_attrs)), *rest]
     outs = [*result_attrs, *[""] * (len(outputs) - len(result_attrs))]
     params = ", ".join(f"{v.name}: {v.type}" + (f" {{{a}}}" if a else "") for v, a in zip(args, attrs))
     results = ", ".join(v.type + (f" {{{a}}}" if a else "") for v, a in zip(outputs, outs))

@@ -56,15 +56,27 @@ def row_major(operands: Sequence[AbstractValue], results: Sequence[AbstractValue
 
     Empty where no array has an order: compilers for GPUs lay out matrices as the operations around prefer.
     """
-    ranks = [[physical_aval(array_aval(a)).ndim for a in avals] for avals in (operands, results)]
-    if max([0, *ranks[0], *ranks[1]]) < 2:
+    if max([0, *[physical_aval(array_aval(a)).ndim for a in (*operands, *results)]]) < 2:
         return ""
-    lists = [", ".join([_layout(rank) for rank in side]) for side in ranks]
+    return array_orders([(a, False) for a in operands], [(a, False) for a in results])
+
+
+def array_orders(
+    operands: Sequence[tuple[AbstractValue, bool]], results: Sequence[tuple[AbstractValue, bool]]
+) -> str:
+    """Attributes of a custom call that reads memory: row-major order, or matrices stored by columns where the flag says so."""
+    lists = [
+        ", ".join([_layout(physical_aval(array_aval(a)).ndim, columns) for a, columns in side])
+        for side in (operands, results)
+    ]
     return f"operand_layouts = [{lists[0]}], result_layouts = [{lists[1]}]"
 
 
-def _layout(rank: int) -> str:
-    order = ", ".join(map(str, reversed(range(rank))))
+def _layout(rank: int, by_columns: bool) -> str:
+    dims = list(reversed(range(rank)))
+    if by_columns:
+        dims[0], dims[1] = dims[1], dims[0]
+    order = ", ".join(map(str, dims))
     return f"dense<{f'[{order}]' if rank else ''}> : tensor<{rank}xindex>"
 
 

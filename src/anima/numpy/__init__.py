@@ -19,7 +19,6 @@ from anima.dtypes import (
     promote_types as promote_types,
     result_type as result_type,
 )
-from anima.numpy import linalg as linalg
 from anima.numpy.arithmetic import (
     abs as abs,
     absolute as absolute,
@@ -108,7 +107,6 @@ from anima.numpy.elementary import (
     exp2 as exp2,
     expm1 as expm1,
     hypot as hypot,
-    i0 as i0,
     log as log,
     log1p as log1p,
     log2 as log2,
@@ -492,14 +490,17 @@ from anima.numpy.windows import (
 
 _install_methods()
 
-_ON_DEMAND = ("fft",)
+_ON_DEMAND = ("fft", "linalg")
+_FROM_SPECIAL = ("i0",)
 
 
 def __getattr__(name: str) -> _Any:
     if name in _ON_DEMAND:
         return _importlib.import_module(f"anima.numpy.{name}")
+    if name in _FROM_SPECIAL:
+        return getattr(_importlib.import_module("anima.scipy.special"), name)
     raise AttributeError(f"module 'anima.numpy' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND})
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND, *_FROM_SPECIAL})

@@ -38,6 +38,7 @@ from anima.lax import (
     square_p,
     sub_p,
 )
+from anima.lax.convert import convert_to
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
@@ -297,7 +298,7 @@ def power_of(x1: Any, x2: Any) -> Any:
         return pow_p.bind(*broadcast_together("power", x1, x2))
     if kind == "b":
         dtype = dtypes.default_int_dtype()
-    x1, x2 = (convert_element_type(x, dtype, weak) for x in (x1, x2))
+    x1, x2 = (convert_to(x, dtype, weak) for x in (x1, x2))
     return _integer_powers(*_whole(*broadcast_together("power", x1, x2)))
 
 

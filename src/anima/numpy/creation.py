@@ -16,7 +16,14 @@ from anima import _native, dtypes
 from anima._native import ArrayImpl, get_trace, tree_flatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
-from anima.lax import broadcast_in_dim, concatenate, convert_element_type, expand_dims, full as lax_full
+from anima.lax import (
+    broadcast_in_dim,
+    concatenate,
+    convert_element_type,
+    expand_dims,
+    full as lax_full,
+)
+from anima.lax.convert import convert_to
 from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.numpy.promotion import array_like
@@ -375,7 +382,7 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
         result = (
             _native.array_with(result, weak_type=True)
             if type(result) is ArrayImpl
-            else convert_element_type(result, kind, True)
+            else convert_to(result, kind, True)
         )
     return put_on(result, device)
 

@@ -16,7 +16,7 @@ from anima import dtypes
 from anima.lax.arithmetic import mul
 from anima.lax.bitwise import bitwise_and
 from anima.lax.contraction import dot_general
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_element_type, convert_to
 from anima.lax.precision import canonical_precision
 from anima.lax.reductions import reduce_or_p
 from anima.lax.shape import broadcast_in_dim, refuse_out_sharding, squeeze_p, transpose_p
@@ -277,7 +277,7 @@ def _einsum(
             x, xs = how.pair(x, xs, y, ys, others | set(output))
         work.append((x, xs))
     x, labels = how.single(*work[0], set(output))
-    return convert_element_type(_permuted(x, [labels.index(n) for n in output]), dtype, weak)
+    return convert_to(_permuted(x, [labels.index(n) for n in output]), dtype, weak)
 
 
 # --- the functions ----------------------------------------------------------------------------

@@ -46,7 +46,6 @@ from anima.lax import (
     tanh_p,
 )
 from anima.lax.operands import constant, filled
-from anima.lax.special.bessel import bessel_i0_p
 from anima.numpy.calls import function
 from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch, strong_inexact
 
@@ -531,20 +530,3 @@ def sinc(x: Any, /) -> Any:
     safe = select(zero, filled(1, scaled), scaled)
     near = sub(constant(1, scaled), div(mul(scaled, scaled), constant(6, scaled)))
     return select(zero, near, div(sin_p.bind(safe), safe))
-
-
-@function
-def i0(x: Any) -> Any:
-    """The modified Bessel function of the first kind, of order 0.
-
-    Raises:
-      ValueError: `x` is not real and floating-point.
-
-    >>> import anima.numpy as np
-    >>> print(np.i0(0.0))
-    1.0
-    """
-    x = inexact("i0", x)
-    if dtypes.is_complex(dtype_of(x)):
-        raise ValueError(f"i0 takes real numbers, got dtype {dtypes.dtype_name(dtype_of(x))}")
-    return bessel_i0_p.bind(x)

@@ -14,7 +14,7 @@ from anima import dtypes
 from anima.lax.arithmetic import mul
 from anima.lax.complex_parts import conj
 from anima.lax.contraction import dot_general
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_to
 from anima.lax.shape import check_axis, expand_dims, reshape, squeeze, transpose
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, common_shape, promote_dtypes, shape_of, stretch
@@ -29,7 +29,7 @@ def _product(
     """`dot_general` of promoted operands; weakly typed if both are."""
     out = dot_general(a, b, (contract, batch), precision, preferred, out_sharding=out_sharding)
     weak = dtypes.is_weakly_typed(a) and dtypes.is_weakly_typed(b) and preferred is None
-    return convert_element_type(out, out.dtype, weak) if weak else out
+    return convert_to(out, out.dtype, weak) if weak else out
 
 
 def _mismatch(name: str, a: Any, b: Any, sizes: str) -> TypeError:

@@ -14,6 +14,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.config import numpy_rank_promotion
+from anima.core import variance
 from anima.core.aval import ShapedArray
 from anima.core.trace import Tracer, aval_of
 from anima.dtypes.requests import user_stack_level
@@ -181,6 +182,8 @@ def _broadcast(name: str, args: Sequence[Any], shapes: Sequence[tuple[int, ...]]
     if all([s == first for s in shapes]):
         return args
     shape = common_shape(name, shapes)
+    if variance.seen:
+        args = variance.together(args)
     return [
         x if s == shape or (not s and not isinstance(x, Tracer)) else stretch(x, s, shape)
         for x, s in zip(args, shapes)

@@ -85,7 +85,7 @@ def _masked(name: str, a: Any, where: Any, neutral: Any) -> Any:
 
 
 def _strong(a: Any, dtype: Any) -> Any:
-    return convert_element_type(a, dtype, False)
+    return convert_element_type(a, dtype)
 
 
 def _widest(dtype: Any, promote_integers: bool) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from anima import dtypes
+from anima import dtypes, lax
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
-from anima.lax import bessel_i0e, broadcast_in_dim, exp
+from anima.lax import broadcast_in_dim, exp
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 
@@ -96,4 +96,4 @@ def _kaiser(M: int, beta: Any) -> Any:
     heights = 2 * np.sqrt(places * (1 - places)) if M > 1 else np.ones(max(M, 0))
     heights = asarray(heights, dtype=default)
     spread = broadcast_in_dim(size, heights.shape, ())
-    return exp(spread * (heights - 1)) * bessel_i0e(spread * heights) / bessel_i0e(spread)
+    return exp(spread * (heights - 1)) * lax.bessel_i0e(spread * heights) / lax.bessel_i0e(spread)

@@ -32,6 +32,11 @@ from anima.config import (
 )
 from anima.runtime import logs
 
+try:
+    from _blake2 import blake2b  # hashlib's own, which imports OpenSSL beside it: 3 ms
+except ImportError:
+    from hashlib import blake2b
+
 __all__ = ["DiskCache", "current", "entry_key"]
 
 _MAGIC = b"anima-executable"
@@ -197,9 +202,7 @@ def _unlink(path: str) -> None:
 
 
 def _header(key: bytes, payload: bytes) -> bytes:
-    import hashlib  # 2 ms, which a program that compiles nothing does not pay
-
-    digest = hashlib.sha256(key)
+    digest = blake2b(key, digest_size=32)
     digest.update(payload)
     return b"".join(
         (_MAGIC, _VERSION.to_bytes(2, "little"), len(payload).to_bytes(8, "little"), digest.digest())
@@ -208,9 +211,7 @@ def _header(key: bytes, payload: bytes) -> bytes:
 
 def entry_key(*parts: bytes) -> bytes:
     """The key of what depends on all of ``parts``."""
-    import hashlib
-
-    digest = hashlib.sha256(_MAGIC + _VERSION.to_bytes(2, "little"))
+    digest = blake2b(_MAGIC + _VERSION.to_bytes(2, "little"), digest_size=32)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

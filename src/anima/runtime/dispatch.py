@@ -251,7 +251,7 @@ def _eager_miss(
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
     if reaches_host(closed.effects):
         return _eager_effectful(primitive, operands, params, closed), None
-    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands):
+    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
@@ -270,7 +270,7 @@ def _eager_effectful(
 ) -> Any:
     """The results of an operation with programs that have effects on the host."""
     single = not primitive.multiple_results
-    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands):
+    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
             0
         ]

@@ -12,6 +12,7 @@ packages known to declare none.
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import os
@@ -22,13 +23,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from anima import _native, errors
-from anima.config import pjrt_plugin_path
+from anima.config import pjrt_plugin_path, platform_name, platforms
 from anima.runtime import logs
 
 __all__ = [
     "PluginSpec",
     "build_of",
     "discover",
+    "has_cuda_kernels",
     "load",
     "missing",
     "register_hybrid_kernels",
@@ -39,6 +41,7 @@ __all__ = [
 _GROUPS = ("[anima.pjrt_plugins]", "[xla_plugins]", "[jax_plugins]")
 _LIBRARY_SUFFIXES = (".so", ".dylib", ".dll", ".pyd")
 # Packages that declare no entry point: platform, package.
+_CPU_PACKAGE = "xla_plugins.xla_cpu_pjrt"
 _KNOWN_PACKAGES = (("tpu", "libtpu"),)
 _INSTALL = {
     "cpu": "pip install xla-cpu-pjrt",
@@ -131,6 +134,20 @@ def load(spec: PluginSpec) -> _native.Plugin:
         _register_cuda_kernels(plugin)
     logs.debug("loaded the plugin %s, PJRT %s, from %s", spec.path, plugin.api_version, spec.source)
     return plugin
+
+
+def prefetch() -> None:
+    """Begin to load the library for CPU devices while the rest of the package is imported, which takes longer.
+
+    Nothing is started by that: which devices there are is still for later settings to say. Where the environment names
+    other plugins or platforms, nothing is loaded ahead.
+    """
+    named = pjrt_plugin_path.value or os.environ.get("PJRT_NAMES_AND_LIBRARY_PATHS")
+    path = None
+    if not named and "cpu" in (platforms.value or platform_name.value or "cpu"):
+        path = _library_in(_CPU_PACKAGE)
+    if path is not None:
+        _native.prefetch_library(path)
 
 
 def build_of(plugin: _native.Plugin) -> str:
@@ -300,6 +317,12 @@ def _preload_nvidia_libraries(plugin_path: str) -> None:
                         logs.debug("cannot load %s: %s", path, error)
 
 
+@functools.cache
+def has_cuda_kernels() -> bool:
+    """Whether the package with linear algebra for NVIDIA GPUs is installed; its handlers are registered with the plugin."""
+    return _cuda_kernels_folder() is not None
+
+
 def _cuda_kernels_folder() -> str | None:
     for version in ("13", "12"):
         for folder in _folders_of(f"jax_cuda{version}_plugin"):
@@ -348,3 +371,6 @@ def _register_handlers(plugin: _native.Plugin, path: str) -> Any:
         except errors.XlaRuntimeError as error:
             logs.debug("the kernel %s cannot be registered: %s", target, error)
     return module
+
+
+prefetch()  # here, since most of the package is imported after this module

@@ -13,7 +13,8 @@ from typing import Any
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.core.aval import array_aval, physical_aval
-from anima.core.effects import reaches_host
+from anima.core.axes import MeshEffect
+from anima.core.effects import Effects, reaches_host
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer
 from anima.errors import ShardingError
@@ -23,7 +24,7 @@ from anima.runtime.compile_options import options_for
 from anima.runtime.devices import devices, resolve_device
 from anima.runtime.effects import Plan, kept_by_caller, make_plan
 from anima.runtime.layout import put_sharded
-from anima.sharding import GSPMDSharding, NamedSharding, Sharding, SingleDeviceSharding
+from anima.sharding import GSPMDSharding, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from anima.sharding.protos import output_shardings
 from anima.tree.compare import flatten_axes
 
@@ -38,8 +39,10 @@ class _Unspecified:
 UNSPECIFIED: _Unspecified = _Unspecified()
 
 
-def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any]) -> bool:
-    """Whether a call with these shardings and arguments needs a partitioned program."""
+def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any], effects: Effects) -> bool:
+    """Whether a call with these shardings and arguments of a program with these effects needs a partitioned program."""
+    if effects and mesh_of(effects) is not None:
+        return True
     if in_shardings is not UNSPECIFIED or out_shardings is not UNSPECIFIED:
         return True
     for leaf in leaves:
@@ -47,6 +50,12 @@ def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any]) -> bool
         if own is not None and len(own.device_set) > 1:
             return True
     return False
+
+
+def mesh_of(effects: Effects) -> Any:
+    """The mesh that a program with these effects runs on; None if it says nothing of it."""
+    meshes = [e.mesh for e in effects if type(e) is MeshEffect and isinstance(e.mesh, Mesh)]
+    return min(meshes, key=lambda mesh: mesh.device_ids.ravel().tolist()) if meshes else None
 
 
 def on_device(device: Any, backend: str | None, in_shardings: Any) -> Any:
@@ -115,7 +124,7 @@ class ShardedProgram:
         wished = wished or [None] * len(leaves)
         outs = results or [None] * len(closed.out_avals)
         own = [own_sharding(x) for x in leaves]
-        self.devices = _common_devices([*wished, *outs], own)
+        self.devices = _common_devices([*wished, *outs], own, mesh_of(closed.effects))
         replicated = _replicated(self.devices)
         self.in_shardings = [
             _resolve(w, o, replicated, self.devices, i) for i, (w, o) in enumerate(zip(wished, own))
@@ -140,6 +149,7 @@ class ShardedProgram:
             partitions=len(self.devices),
             devices=self.devices,
             arg_attrs=arg_attrs,
+            constant_attrs=lambda aval: self._attribute(_replicated(self.devices), aval),
             result_attrs=[
                 *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
                 *signal,
@@ -214,7 +224,9 @@ class ShardedProgram:
             return (*self.out_shardings, *signal)
         count = len(self.out_shardings)
         chosen = output_shardings(executable.optimized_program(), count + len(signal))
-        mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
+        mesh = mesh_of(self.closed.effects)
+        if mesh is None:
+            mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
         found = [
             own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, array_aval(a).ndim)
             for own, hlo, a in zip(self.out_shardings, chosen, self.closed.out_avals)
@@ -259,9 +271,12 @@ def _replicated(over: Sequence[Any]) -> Sharding:
     return SingleDeviceSharding(over[0]) if len(over) == 1 else GSPMDSharding.replicated(over)
 
 
-def _common_devices(wished: Sequence[Sharding | None], own: Sequence[Sharding | None]) -> tuple[Any, ...]:
-    """The devices of the program: those of the shardings that were asked for, else of the arguments' own."""
-    for sharding in (*wished, *own):
+def _common_devices(
+    wished: Sequence[Sharding | None], own: Sequence[Sharding | None], mesh: Any
+) -> tuple[Any, ...]:
+    """The devices of the program: those of its mesh, or of the shardings that were asked for, else of the arguments' own."""
+    inner = [] if mesh is None else [NamedSharding(mesh, PartitionSpec())]
+    for sharding in (*inner, *wished, *own):
         if sharding is not None:
             chosen = sharding.device_assignment
             break

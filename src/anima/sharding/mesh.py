@@ -11,7 +11,7 @@ import collections
 import enum
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -399,6 +399,13 @@ def use_abstract_mesh(mesh: AbstractMesh) -> Override:
     if not isinstance(mesh, AbstractMesh):
         raise TypeError(f"use_abstract_mesh needs an AbstractMesh, got {mesh!r}")
     return _context((_context.value[0], mesh))
+
+
+def within_mesh(mesh: Mesh | AbstractMesh, manual: Collection[Any]) -> Override:
+    """Makes a mesh the current one for a `with` block, in which some of its axes are manual: inside a `shard_map`."""
+    types = dict.fromkeys(manual, AxisType.Manual)
+    concrete = mesh if isinstance(mesh, Mesh) else None
+    return _context((concrete, mesh.abstract_mesh.update_axis_types(types)))
 
 
 _default_devices: Callable[[], Sequence[Any]] | None = None

@@ -206,7 +206,7 @@ def _emit(
     given = [number, *tokens, *operands]
     outs = [*[TOKEN] * ordered, *result_avals]
     attrs.append(row_major([v.aval for v in given], outs))
-    if place == _MANUAL:
+    if place == _MANUAL and ctx.module.manual is None:
         given = [_on_each_device(ctx, v) for v in given]
     results = ctx.ops(
         "stablehlo.custom_call",
@@ -237,11 +237,16 @@ def _on_each_device(ctx: Context, value: Value) -> Value:
     return ctx.op("stablehlo.custom_call", (_replicated(ctx, value),), value.aval, own)
 
 
-def _on_one_device(ctx: Context, sharding: Sharding | None) -> str:
-    """The attribute by which one device of a partitioned program calls the function, on whole arrays."""
+def _place(ctx: Context, sharding: Sharding | None) -> str:
+    """The attribute by which one device of a partitioned program calls the function, on whole arrays.
+
+    Inside a `shard_map` each device calls it, on its own blocks.
+    """
     devices = list(ctx.module.devices)
     if len(devices) < 2:
         return ""
+    if ctx.module.manual is not None:
+        return _MANUAL
     index = 0
     if sharding is not None:
         (device,) = sharding.device_set
@@ -339,7 +344,7 @@ def _pure_lower(
     sharding: Sharding | None,
     vmap_method: str | None,
 ) -> list[Value]:
-    return _emit(ctx, operands, callback, result_avals, effect=False, place=_on_one_device(ctx, sharding))
+    return _emit(ctx, operands, callback, result_avals, effect=False, place=_place(ctx, sharding))
 
 
 def _pure_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int]]:
@@ -412,7 +417,7 @@ def _io_lower(
         result_avals,
         effect=True,
         ordered=ordered,
-        place=_on_one_device(ctx, sharding),
+        place=_place(ctx, sharding),
     )
 
 
@@ -467,12 +472,12 @@ def _debug_effects(*avals: AbstractValue, effect: Effect, **params: Any) -> Effe
 def _debug_lower(
     ctx: Context, *operands: Value, callback: HostFunction, effect: DebugEffect, partitioned: bool
 ) -> list[Value]:
-    everywhere = partitioned and len(ctx.module.devices) > 1
+    everywhere = partitioned and len(ctx.module.devices) > 1 and ctx.module.manual is None
     if everywhere and effect.ordered:
         raise ValueError(
             f"debug.callback of {callback}: devices call partitioned callbacks in no order; leave out ordered or partitioned"
         )
-    place = _MANUAL if everywhere else _on_one_device(ctx, None)
+    place = _MANUAL if everywhere else _place(ctx, None)
     return _emit(ctx, operands, callback, (), effect=True, ordered=effect.ordered, place=place)
 
 

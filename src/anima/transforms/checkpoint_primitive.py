@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.core import variance
 from anima.core.aval import ShapedArray, array_aval, physical_aval
 from anima.core.effects import Effects, describe
 from anima.core.jaxpr import Atom, ClosedJaxpr, Jaxpr, join_effects
@@ -372,5 +373,6 @@ checkpoint_p = Primitive(
     partial=_partial,
     taylor=_taylor,
     multiple_results=True,
+    varying=variance.as_of("jaxpr"),
 )
 checkpoint_p.eager = eager_by_program(checkpoint_p, "jaxpr")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from anima._native import get_trace, tree_flatten, tree_unflatten
+from anima.core import variance
 from anima.core.aval import AbstractValue, array_aval, has_tangent
 from anima.core.effects import Effects, no_effects
 from anima.core.evaluate import eval_jaxpr
@@ -335,6 +336,7 @@ custom_jvp_call_p = Primitive(
     dce=_dce,
     stage=_stage,
     multiple_results=True,
+    varying=variance.as_given,
 )
 custom_jvp_call_p.eager = _eager
 

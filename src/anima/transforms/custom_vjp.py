@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from anima._native import get_trace, tree_flatten, tree_unflatten
-from anima.core import hooks
+from anima.core import hooks, variance
 from anima.core.aval import has_tangent
 from anima.core.effects import Effects, no_effects
 from anima.core.jaxpr import ClosedJaxpr
@@ -110,6 +110,7 @@ custom_lin_p = Primitive(
     transpose=_lin_transpose,
     batch=_lin_batch,
     multiple_results=True,
+    varying=variance.as_given,
 )
 custom_lin_p.eager = _refuse
 
@@ -247,6 +248,7 @@ custom_vjp_call_p = Primitive(
     dce=_dce,
     stage=_stage,
     multiple_results=True,
+    varying=variance.as_given,
 )
 custom_vjp_call_p.eager = _eager
 

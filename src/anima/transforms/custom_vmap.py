@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import PyTreeDef, get_trace, tree_flatten, tree_unflatten
+from anima.core import variance
 from anima.core.aval import has_tangent
 from anima.core.effects import Effects, no_effects
 from anima.core.jaxpr import ClosedJaxpr
@@ -305,6 +306,7 @@ custom_vmap_call_p = Primitive(
     stage=_stage,
     partial=_partial,
     multiple_results=True,
+    varying=variance.as_given,
 )
 custom_vmap_call_p.eager = _eager
 

@@ -331,7 +331,7 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     spec: JitSpec = call.spec
     if reaches_host(traced.closed.effects):
         return _run_effectful(call, parts, traced), None
-    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
         )
@@ -348,7 +348,7 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 def _run_effectful(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
     """The results of a program that has effects on the host; its plan is kept with the program."""
     spec: JitSpec = call.spec
-    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+    if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         program_over = _sharded(call, parts, traced)
         return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
     device, committed = device_of(parts.leaves, name_of(call.fun))
@@ -535,7 +535,9 @@ def _lowered(
     call: CompiledCall, parts: _Call, traced: TracedProgram, signature: CallSignature, platform: str | None
 ) -> Lowered:
     spec: JitSpec = call.spec
-    if platform is None and sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves):
+    if platform is None and sharded.wanted(
+        spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects
+    ):
         program: Any = _sharded(call, parts, traced)
         committed = True
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from anima.core import variance
 from anima.core.effects import Effects
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Primitive, Zero
@@ -112,5 +113,6 @@ jit_p = Primitive(
     partial=_partial,
     taylor=_taylor,
     multiple_results=True,
+    varying=variance.as_of("jaxpr"),
 )
 jit_p.eager = eager_by_program(jit_p, "jaxpr")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from anima._native import PyTreeDef, get_trace, tree_flatten, tree_unflatten
-from anima.core import hooks
+from anima.core import hooks, variance
 from anima.core.aval import array_aval, has_tangent
 from anima.core.effects import Effects, no_effects
 from anima.core.jaxpr import ClosedJaxpr
@@ -307,6 +307,7 @@ linear_call_p = Primitive(
     effects=_effects,
     stage=_stage,
     multiple_results=True,
+    varying=variance.as_given,
 )
 linear_call_p.eager = _eager
 

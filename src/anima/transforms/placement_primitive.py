@@ -36,7 +36,7 @@ def _eager(value: Any, *, where: Any) -> Any:
 
 
 def _lower(ctx: Context, x: Value, *, where: Any) -> Value:
-    if ctx.module.partitions == 1 or not isinstance(where, Sharding):
+    if ctx.module.partitions == 1 or ctx.module.manual is not None or not isinstance(where, Sharding):
         return x
     hlo = where.hlo(physical_aval(x.aval).ndim)  # type: ignore[arg-type]
     free = where.spec.unconstrained_dims() if isinstance(where, NamedSharding) else ()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from anima._native import get_trace
+from anima.core import variance
 from anima.core.effects import Effects
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
@@ -126,5 +127,6 @@ remat_opt_p = Primitive(
     effects=_effects,
     dce=_dce,
     multiple_results=True,
+    varying=variance.as_given,
 )
 remat_opt_p.eager = eager_by_program(remat_opt_p, "fwd_jaxpr")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from anima import dtypes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.axes import AxisTrace, NamedAxes
+from anima.core.axes import AxisTrace, NamedAxes, NamedAxis
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, ambient, aval_of, get_trace, register_value_type
 from anima.interpreters.stage import mark_dropped, stage
@@ -217,12 +217,12 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _check_axis_env(axis_env: Any) -> NamedAxes:
     try:
-        pairs = [(name, operator.index(size)) for name, size in axis_env or ()]
+        pairs = [NamedAxis(name, operator.index(size)) for name, size in axis_env or ()]
     except (TypeError, ValueError):
         raise TypeError(
             f"make_jaxpr: axis_env must be a list of pairs of a name and an integer, got {axis_env!r}"
         ) from None
-    if any(size < 0 for _, size in pairs):
+    if any(axis.size < 0 for axis in pairs):
         raise ValueError(f"make_jaxpr: sizes in axis_env must not be negative, got {axis_env!r}")
     return tuple(reversed(pairs))  # the last one is the innermost
 

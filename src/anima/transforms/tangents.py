@@ -22,7 +22,7 @@ from anima.core.trace import shaped
 from anima.interpreters.flat import is_float0
 from anima.interpreters.zeros import instantiate
 from anima.lax.control.carries import type_text
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_to
 from anima.runtime.arrays import as_array
 from anima.runtime.devices import default_device
 from anima.tree.compare import treedef_differences
@@ -39,7 +39,7 @@ def typed_like(tangent: Any, aval: ShapedArray) -> Any:
         return tangent
     if type(tangent) is ArrayImpl:
         return array_with(tangent, weak_type=aval.weak_type)
-    return convert_element_type(tangent, aval.dtype, aval.weak_type)
+    return convert_to(tangent, aval.dtype, aval.weak_type)
 
 
 class TangentCheck:

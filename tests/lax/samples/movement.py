@@ -103,6 +103,12 @@ SELECTION = [
     Sample(
         primitive="clamp",
         call=lax.clamp,
+        args=tuple(booleans((9,))[k:][:6] for k in range(3)),
+        oracle=clamped,
+    ),
+    Sample(
+        primitive="clamp",
+        call=lax.clamp,
         args=(np.float32(1), floats((4,)), np.float32(-1)),
         oracle=clamped,
         differentiate=False,

@@ -7,10 +7,11 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import scipy.special
 
 from anima import lax
-from anima.lax.special import bessel, error_integrals, gamma, integrals
-from tests.lax.samples import F32, F64, Sample, floats
+from anima.lax.special import bessel, complex_functions, error_integrals, gamma, hypergeometric, integrals
+from tests.lax.samples import F32, F64, Sample, complexes, floats
 from tests.lax.samples.functions import mp
 
 # The compiler takes long over these: the walk over dtypes is confined to a narrow one and the widest.
@@ -104,8 +105,14 @@ GAMMA = [
     *samples("gamma", bound(gamma.gamma_p), mpmath.gamma, (SMOOTH,), (floats((41,), -30.1, 30, F64),), (sized(-12, 2.2),)),
     *samples("beta", bound(gamma.beta_p), mpmath.beta, (SMOOTH, SMOOTH[::-1].copy()), (sized(-6, 2), sized(-3, 1.5)[::-1].copy()), ulps=64),
     *samples("log_beta", bound(gamma.log_beta_p), lambda a, b: mpmath.log(mpmath.beta(a, b)), (SMOOTH, SMOOTH[::-1].copy()), (sized(-6, 2), sized(-3, 1.5)[::-1].copy()), floor=1.0),
-    *samples("igamma", lax.igamma, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True), (SMOOTH, SMOOTH[::-1].copy()), (sized(-6, 3), sized(-6, 3) * 1.1), ulps=64, only=("float64",)),
+    *samples("igamma", lax.igamma, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True), (SMOOTH, SMOOTH[::-1].copy()), (sized(-6, 3), sized(-6, 3) * 1.1), ulps=64, differentiate=(1,), only=("float64",)),
     *samples("igammac", lax.igammac, lambda a, x: mpmath.gammainc(a, x, regularized=True), (SMOOTH, SMOOTH[::-1].copy()), (sized(-6, 2), sized(-6, 2) * 1.1), ulps=64, differentiate=False, only=("bfloat16",)),
 ]  # fmt: skip
 
-SAMPLES = [*BESSEL, *ERRORS, *INTEGRALS, *GAMMA]
+OTHERS = [
+    *samples("hyp1f1", lambda a, b, x: hypergeometric.hyp1f1_p.bind(a, b, x, orders=(0, 0, 0)), mpmath.hyp1f1, (SMOOTH, SMOOTH + 1, SMOOTH[::-1].copy()), ulps=64, differentiate=False, only=("float64",)),
+    Sample(primitive="wofz", call=bound(complex_functions.wofz_p), args=(complexes((5,), 1.5),), oracle=lambda z: scipy.special.wofz(z.astype(complex)), ulps=64),
+    Sample(primitive="wofz", call=bound(complex_functions.wofz_p), args=(complexes((40,), 4.0),), oracle=lambda z: scipy.special.wofz(z.astype(complex)), ulps=64, differentiate=False),
+]  # fmt: skip
+
+SAMPLES = [*BESSEL, *ERRORS, *INTEGRALS, *GAMMA, *OTHERS]

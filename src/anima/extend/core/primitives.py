@@ -31,7 +31,8 @@ _OTHERWISE = {"add_jaxvals_p": "add_any", "remat_p": "checkpoint"}
 def _by_name() -> dict[str, Primitive]:
     found = {f"{name.replace('-', '_')}_p": primitive for name, primitive in known.items()}
     found |= {alias: known[name] for alias, name in _OTHERWISE.items()}
-    found |= {name: value for name, value in vars(lax).items() if isinstance(value, Primitive)}
+    public = {name: getattr(lax, name) for name in dir(lax) if name.endswith("_p")}
+    found |= {name: value for name, value in public.items() if isinstance(value, Primitive)}
     return found
 
 

@@ -18,13 +18,13 @@ import numpy as np
 from anima import _native
 from anima._native import ArrayImpl, PyTreeDef
 from anima.core import hooks
-from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.aval import AbstractValue, ShapedArray, no_axes
 from anima.core.axes import named_axes
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.trace import Tracer, aval_of
 from anima.interpreters.flat import FlatFunction, flatten_for_program, is_float0, name_of
 from anima.interpreters.stage import hoist_consts, stage
-from anima.lax.control.programs import memoized_together
+from anima.lax.control.programs import memoized_together, outputs_varying
 from anima.tree_util import keystr, tree_leaves_with_path
 
 _MAX_PROGRAMS = 512  # kept for one function
@@ -56,6 +56,11 @@ class Body:
     @property
     def out_avals(self) -> list[ShapedArray]:
         return self.closed.out_avals  # type: ignore[return-value]
+
+    def keep_varying(self, carry: Sequence[AbstractValue]) -> None:
+        """Make a loop's body return, as its first results, a carry that varies along the same axes as the one it takes."""
+        rest = [no_axes] * (len(self.out_avals) - len(carry))
+        self.closed = outputs_varying(self.closed, [*[a.varying for a in carry], *rest])
 
 
 def traced_body(

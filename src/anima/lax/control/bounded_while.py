@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from anima.core import variance
 from anima.core.aval import array_aval
 from anima.core.effects import Effects, describe, happens
 from anima.core.jaxpr import ClosedJaxpr
@@ -151,6 +152,7 @@ bounded_while_p = Primitive(
     taylor=_taylor,
     dce=_dce,
     multiple_results=True,
+    varying=variance.as_given,
 )
 bounded_while_p.eager = eager_by_program(bounded_while_p, "body_jaxpr")
 
@@ -266,6 +268,7 @@ saving_while_p = Primitive(
     taylor=_saving_taylor,
     dce=_saving_dce,
     multiple_results=True,
+    varying=variance.as_given,
 )
 saving_while_p.eager = eager_by_program(saving_while_p, "body_jaxpr")
 
@@ -409,5 +412,6 @@ replay_p = Primitive(
     effects=_replay_effects,
     taylor=_replay_taylor,
     multiple_results=True,
+    varying=variance.as_given,
 )
 replay_p.eager = eager_by_program(replay_p, "step")

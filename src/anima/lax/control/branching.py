@@ -14,6 +14,7 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_unflatten
 from anima.config import disable_jit
+from anima.core import variance
 from anima.core.trace import aval_of, get_trace
 from anima.errors import MissingRuleError
 from anima.interpreters.jvp import concrete_of
@@ -27,6 +28,7 @@ from anima.lax.control.bodies import (
 )
 from anima.lax.control.carries import check_branches, scalar_aval
 from anima.lax.control.cond_primitive import branch_for, cond_p
+from anima.lax.control.programs import all_varying, inputs_varying, outputs_varying
 from anima.lax.convert import convert_element_type
 from anima.lax.selection import clamp
 from anima.runtime.dispatch import device_of
@@ -214,6 +216,14 @@ def _choose(
         check_branches(what, names, [b.out_tree for _, b in pairs], [b.out_avals for _, b in pairs])
 
     programs, consts = with_common_consts(bodies, check)
+    if variance.seen:
+        # Where the devices choose different branches, every result varies; and every operand, or the transpose of a branch
+        # would sum over devices that are in another one.
+        axes = aval_of(index).varying
+        programs = tuple([inputs_varying(program, axes) for program in programs])
+        consts, leaves = all_varying(consts, axes), all_varying(leaves, axes)
+        wanted = [variance.joined(outs) | axes for outs in zip(*[p.out_avals for p in programs])]
+        programs = tuple([outputs_varying(program, wanted) for program in programs])
     return tree_unflatten(
         bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs, **how or {})
     )

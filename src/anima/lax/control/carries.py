@@ -10,6 +10,7 @@ from typing import Any
 
 from anima import dtypes
 from anima._native import PyTreeDef
+from anima.core import variance
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.core.validate import same_type
@@ -27,12 +28,16 @@ def type_text(aval: Any) -> str:
 
 
 def promoted(leaves: Sequence[Any], ins: Sequence[Any], outs: Sequence[Any]) -> list[Any] | None:
-    """The carry to start from where a weakly typed one must become what the body makes of it; None if none must."""
+    """The carry to start from where it must become what the body makes of it, being weakly typed, or the same on all devices
+    of a `shard_map`; None if nothing must."""
     result = list(leaves)
     changed = False
     if len(ins) != len(outs):
         return None
     for index, (before, after) in enumerate(zip(ins, outs)):
+        if missing := after.varying - before.varying:
+            result[index] = variance.vary(result[index], missing)
+            changed = True
         if not before.weak_type or same_type(before, after):
             continue
         try:
@@ -40,7 +45,7 @@ def promoted(leaves: Sequence[Any], ins: Sequence[Any], outs: Sequence[Any]) -> 
         except TypePromotionError:
             continue
         if dtype != before.dtype:
-            result[index] = convert_element_type(leaves[index], dtype)
+            result[index] = convert_element_type(result[index], dtype)
             changed = True
     return result if changed else None
 

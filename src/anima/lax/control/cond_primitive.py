@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from anima.core.aval import ShapedArray
+from anima.core import variance
+from anima.core.aval import Axes, ShapedArray
 from anima.core.effects import Effects, not_under_masks
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
@@ -61,7 +62,15 @@ def _shape(index: Any, *avals: Any, branches: Branches, **how: Any) -> list[Any]
         if len(branch.in_avals) != len(avals):
             raise TypeError(f"cond: {len(avals)} operands for a branch of {len(branch.in_avals)}")
     outs = zip(*[branch.out_avals for branch in branches])
-    return [types[0] if all(a.weak_type for a in types) else types[0].strip_weak_type() for types in outs]
+    return [
+        types[0].update(weak_type=all([a.weak_type for a in types]), varying=variance.joined([index, *types]))
+        for types in outs
+    ]
+
+
+def _varying(index: Any, *avals: Any, branches: Branches, **how: Any) -> list[Axes]:
+    operands = zip(*[branch.in_avals for branch in branches])
+    return [index.varying, *[variance.joined(types) for types in operands]]
 
 
 def _effects(*avals: Any, branches: Branches, **how: Any) -> Effects:
@@ -289,5 +298,6 @@ cond_p = Primitive(
     dce=_dce,
     partial=divided_cond,
     multiple_results=True,
+    varying=_varying,
 )
 cond_p.eager = eager_by_program(cond_p, "branches")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
+from anima.core import variance
 from anima.core.aval import AbstractValue
 from anima.core.effects import Effects
 from anima.core.evaluate import eval_jaxpr
@@ -263,5 +264,6 @@ linear_solve_p = Primitive(
     batch=_batch,
     effects=_effects,
     multiple_results=True,
+    varying=variance.as_given,
 )
 linear_solve_p.eager = eager_by_program(linear_solve_p, "solve")

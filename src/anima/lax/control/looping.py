@@ -15,9 +15,10 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
+from anima.core import variance
 from anima.core.aval import ShapedArray
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import get_trace
+from anima.core.trace import aval_of, get_trace
 from anima.interpreters.jvp import concrete_of, stage_closed
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
@@ -25,7 +26,7 @@ from anima.lax.control.bodies import Body, check_function, flat_call, operand_le
 from anima.lax.control.bounded_while import bounded_while_p
 from anima.lax.control.carries import check_carry, promoted, scalar_aval, type_text
 from anima.lax.control.forwarding import looped, scanned
-from anima.lax.control.programs import avals_of
+from anima.lax.control.programs import all_varying, avals_of, inputs_varying
 from anima.lax.control.while_primitive import while_p
 from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant
@@ -78,9 +79,15 @@ def while_loop(
             val = body_fun(val)
         return val
     leaves, tree = operand_leaves("while_loop", "init_val", init_val)
-    body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
-    test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
-    _check_test(test)
+    while True:
+        body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
+        test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
+        _check_test(test)
+        # Where the devices leave a loop at different times, all of its carry varies.
+        axes = test.out_avals[0].varying
+        if all([aval.varying >= axes for aval in avals_of(leaves)]):
+            break
+        leaves = all_varying(leaves, axes)
     return tree_unflatten(body.out_tree, _bind_loop(bound, test.closed, test.consts, body, leaves))
 
 
@@ -89,7 +96,13 @@ def _bind_loop(
 ) -> list[Any]:
     """The results of a loop, with the bound on its iterations if there is one."""
     primitive, extra = (while_p, {}) if bound is None else (bounded_while_p, {"max_steps": bound})
-    return looped(primitive, test, test_consts, body.closed, body.consts, carry, **extra)
+    step, consts = body.closed, body.consts
+    if axes := test.out_avals[
+        0
+    ].varying:  # the devices leave the loop at different times: nothing inside is for all
+        test, step = inputs_varying(test, axes), inputs_varying(step, axes)
+        test_consts, consts = all_varying(test_consts, axes), all_varying(consts, axes)
+    return looped(primitive, test, test_consts, step, consts, carry, **extra)
 
 
 def _bound(what: str, max_steps: Any) -> int | None:
@@ -148,6 +161,7 @@ def _carried(
         changed = promoted(leaves, avals, outs) if body.out_tree == tree else None
         if changed is None:
             check_carry(what, f"body_fun ({body.name})", "init_val", tree, avals, body.out_tree, outs)
+            body.keep_varying([*before, *avals] if before else avals)
             body.checked = True
             return body, leaves
         leaves = changed
@@ -199,6 +213,9 @@ def fori_loop(
         return _python_loop(_integer(lower), _integer(upper), body_fun, init_val)
     leaves, tree = operand_leaves("fori_loop", "init_val", init_val)
     dtype = index.dtype
+    if axes := variance.joined([aval_of(lower), aval_of(upper)]):
+        index = index.update(varying=axes)
+        leaves = all_varying(leaves, axes)
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
     if known and bound is None and (unroll is not None or get_trace() is not None):
         first = _integer(lower)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from anima.core import hooks
-from anima.core.aval import AbstractValue
+from anima.core import hooks, variance
+from anima.core.aval import AbstractValue, Axes
 from anima.core.effects import happens
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.primitive import Linear, Primitive, Zero
@@ -41,6 +41,43 @@ def reordered(
     return ClosedJaxpr(
         Jaxpr(jaxpr.constvars, invars, outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name), closed.consts
     )
+
+
+def outputs_varying(closed: ClosedJaxpr, axes: Sequence[Axes]) -> ClosedJaxpr:
+    """The same program with outputs that vary at least along the axes given for each."""
+    wanted = tuple([a.varying | more for a, more in zip(closed.out_avals, axes)])
+    if all([a.varying == along for a, along in zip(closed.out_avals, wanted)]):
+        return closed
+    stages: list[StageTrace] = []
+
+    def run(*args: Any) -> list[Any]:
+        outs = eval_derived(closed.jaxpr, closed.consts, args, stages[0])
+        return [variance.vary(x, along - aval_of(x).varying) for x, along in zip(outs, wanted)]
+
+    def build() -> ClosedJaxpr:
+        return stage_closed(run, closed.in_avals, closed.jaxpr.name, stages.append)
+
+    return closed.jaxpr.memoized(("varying", wanted), build)
+
+
+def inputs_varying(closed: ClosedJaxpr, axes: Axes) -> ClosedJaxpr:
+    """The same program for arguments that all vary at least along the axes."""
+    avals: list[Any] = closed.in_avals
+    wider = [a if axes <= a.varying else a.update(varying=a.varying | axes) for a in avals]
+    if all([a is b for a, b in zip(avals, wider)]):
+        return closed
+    stages: list[StageTrace] = []
+
+    def build() -> ClosedJaxpr:
+        run = lambda *args: eval_derived(closed.jaxpr, closed.consts, args, stages[0])
+        return stage_closed(run, wider, closed.jaxpr.name, stages.append)
+
+    return closed.jaxpr.memoized(("varying inputs", axes), build)
+
+
+def all_varying(values: Sequence[Any], axes: Axes) -> list[Any]:
+    """The values, varying at least along the axes."""
+    return [variance.vary(x, axes - aval_of(x).varying) for x in values]
 
 
 def apart(linear: ClosedJaxpr) -> ClosedJaxpr:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
+from anima.core import variance
 from anima.core.aval import AbstractValue, has_tangent
 from anima.core.effects import Effects
 from anima.core.evaluate import eval_jaxpr
@@ -220,5 +221,6 @@ root_p = Primitive(
     batch=_batch,
     effects=_effects,
     multiple_results=True,
+    varying=variance.as_given,
 )
 root_p.eager = eager_by_program(root_p, "solve")

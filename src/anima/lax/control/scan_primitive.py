@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from anima.core import hooks
+from anima.core import hooks, variance
 from anima.core.aval import ShapedArray, array_aval, physical_aval
 from anima.core.effects import Effects, happens
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, join_effects
@@ -528,5 +528,6 @@ scan_p = Primitive(
     dce=_dce,
     partial=divided_scan,
     multiple_results=True,
+    varying=variance.as_of("jaxpr"),
 )
 scan_p.eager = eager_by_program(scan_p, "jaxpr")

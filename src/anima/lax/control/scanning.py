@@ -85,6 +85,7 @@ def scan(
             check_carry("scan", f"f ({body.name})", "init", tree, avals, out_tree, outs)
             refuse_float0("scan", "xs", rows_tree)
             refuse_float0("scan", f"the result of {body.name}", body.out_tree.children()[1])
+            body.keep_varying(avals)
             body.checked = True
             break
         leaves = changed

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from anima._native import set_trace
-from anima.core.aval import ShapedArray, array_aval
+from anima.core.aval import Axes, ShapedArray, array_aval
 from anima.core.effects import Effects, happens, not_under_masks
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Primitive
@@ -76,6 +76,10 @@ def _shape(
                 f"while: the carry is {before.str_short()}, but the body returns {after.str_short()}"
             )
     return outs
+
+
+def _varying(*avals: Any, body_jaxpr: ClosedJaxpr, cond_nconsts: int, **params: Any) -> list[Axes]:
+    return [a.varying for a in (*avals[:cond_nconsts], *body_jaxpr.in_avals)]
 
 
 def _effects(*avals: Any, cond_jaxpr: ClosedJaxpr, body_jaxpr: ClosedJaxpr, **counts: int) -> Effects:
@@ -411,5 +415,6 @@ while_p = Primitive(
     taylor=_taylor,
     dce=_dce,
     multiple_results=True,
+    varying=_varying,
 )
 while_p.eager = eager_by_program(while_p, "body_jaxpr")

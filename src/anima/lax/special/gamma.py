@@ -125,26 +125,23 @@ log_beta_p = binary(
 # --- ratios -----------------------------------------------------------------------------------
 
 
-def _ratio(z: Any, m: Any) -> Any:
-    """`gamma(z + m) / gamma(z)` for positive `z` and `z + m`, without overflow on the way."""
-    end = z + m
-    near = (z < 30) & (end < 30)
-    direct = gamma_formula(where(near, end, 1)) / gamma_formula(where(near, z, 1))
-    exponent = m * (log(end) - 1) + z * log1p(where(near, 0, m / z))
-    scaled = scaled_gamma(end) / scaled_gamma(z) * sqrt(z / end) * exp(exponent)
-    return where(near, direct, scaled)
+def _ratio(z: Any, end: Any, m: Any) -> Any:
+    """`gamma(end) / gamma(z)` for positive numbers that differ by `m`, by Stirling's approximation and what corrects it."""
+    exponent = m * (log(end) - 1) + z * log1p(m / z)
+    return scaled_gamma(end) / scaled_gamma(z) * sqrt(z / end) * exp(exponent)
 
 
 def _rising(z: Any, m: Any) -> Any:
     end = z + m
-    poles, both = is_pole(z), is_pole(z) & is_pole(end)
-    plain = (z > 0) & (end > 0) & (z < math.inf) & (end < math.inf)
-    positive = _ratio(where(plain, z, 1), where(plain, m, 0))
-    # Where both gamma functions have poles, the ratio of the residues.
-    residues = _ratio(where(both, 1 - end, 1), where(both, m, 0))
-    residues = where(_odd(m), -residues, residues)
-    other = gamma_formula(where(poles, 1, end)) / gamma_formula(where(poles, 1, z))
-    value = where(plain, positive, where(both, residues, where(poles, 0, other)))
+    pole, both = is_pole(z), is_pole(z) & is_pole(end)
+    # Where both gamma functions have poles, the ratio of the residues: of two others, by reflection.
+    bottom = where(both, 1 - end, where(pole, 1, z))
+    top = where(both, 1 - z, where(pole, 1, end))
+    large = (bottom > 0) & (top > 0) & (bottom < math.inf) & (top < math.inf) & ((top > 30) | (bottom > 30))
+    scaled = _ratio(where(large, bottom, 1), where(large, top, 1), where(large, m, 0))
+    direct = gamma_formula(where(large, 1, top)) / gamma_formula(where(large, 1, bottom))
+    value = where(large, scaled, direct)
+    value = where(both & _odd(m), -value, where(pole & ~both, 0, value))
     return where(m == 0, 1, where((z != z) | (m != m), math.nan, value))
 
 

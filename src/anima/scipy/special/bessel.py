@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 import anima.numpy as np
+from anima import dtypes
 from anima.lax import bessel_i0e_p, bessel_i1e_p
 from anima.lax.control.looping import fori_loop
 from anima.lax.special.bessel import bessel_i0_p, bessel_i1_p
@@ -43,11 +44,17 @@ def i1e(x: Any) -> Any:
 def i0(x: Any) -> Any:
     """The modified Bessel function of order 0.
 
+    Raises:
+      ValueError: `x` is complex.
+
     >>> from anima.scipy import special
     >>> print(special.i0(0.0))
     1.0
     """
-    return bessel_i0_p.bind(inexact("i0", x))
+    x = inexact("i0", x)
+    if dtypes.is_complex(x.dtype):
+        raise ValueError(f"i0 takes real numbers, got dtype {dtypes.dtype_name(x.dtype)}")
+    return bessel_i0_p.bind(x)
 
 
 @function

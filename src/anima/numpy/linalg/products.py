@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima import dtypes
+from anima.lax.linalg.singular import svd
 from anima.lax.shape import check_axis
 from anima.numpy import ranges, reductions, shapes
 from anima.numpy.arithmetic import abs as np_abs, power_of, real
@@ -25,6 +26,7 @@ from anima.numpy.linear import (
 )
 from anima.numpy.promotion import array_like, inexact
 from anima.numpy.shapes import matrix_transpose as matrix_transpose
+from anima.numpy.signals import cross as _cross
 
 # --- norms ------------------------------------------------------------------------------------
 
@@ -55,14 +57,25 @@ def _vector_norm(name: str, x: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
 def _matrix_norm(name: str, x: Any, rows: int, columns: int, keepdims: bool, ord: Any) -> Any:
     if ord is None or ord in ("fro", "f"):
         return _lengths(x, (rows, columns), keepdims)
+    if ord in (2, -2, "nuc"):
+        return _by_singular_values(x, rows, columns, keepdims, ord)
     along = {1: (rows, columns), -1: (rows, columns), math.inf: (columns, rows), -math.inf: (columns, rows)}
     if isinstance(ord, str) or ord not in along:
-        raise ValueError(f"{name}: ord of matrices must be 'fro', 1, -1, inf or -inf, got {ord!r}")
+        raise ValueError(
+            f"{name}: ord of matrices must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}"
+        )
     summed, compared = along[ord]
     sums = reductions.sum(np_abs(x), axis=summed, keepdims=True)
     best = reductions.max if ord > 0 else reductions.min
     result = best(sums, axis=compared, keepdims=True)
     return result if keepdims else shapes.squeeze(result, (rows, columns))
+
+
+def _by_singular_values(x: Any, rows: int, columns: int, keepdims: bool, ord: Any) -> Any:
+    s = svd(shapes.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+    reduce = reductions.sum if ord == "nuc" else reductions.max if ord == 2 else reductions.min
+    result = reduce(s, axis=-1)
+    return shapes.expand_dims(result, (rows, columns)) if keepdims else result
 
 
 @function(static=("ord", "axis", "keepdims"))
@@ -72,7 +85,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     Args:
       x: an array.
       ord: which norm: of vectors a number `p` for the p-norm (default 2), inf and -inf for the largest and smallest
-        magnitude, 0 for how many are nonzero; of matrices "fro" (default), 1 and -1 for the largest and smallest sum
+        magnitude, 0 for how many are nonzero; of matrices "fro" (default), 2 and -2 for
+        the largest and smallest singular value, "nuc" for their sum, 1 and -1 for the largest and smallest sum
         of a column's magnitudes, inf and -inf for those of rows.
       axis: an integer for vectors along it, a pair for matrices; None for the whole array, flattened if there is no `ord`.
       keepdims: whether the axes stay, with size 1.
@@ -145,6 +159,25 @@ def outer(x1: Any, x2: Any, /) -> Any:
         if shapes.ndim(x) != 1:
             raise ValueError(f"outer: {which} must be a vector, got shape {shapes.shape(x)}")
     return _outer(x1, x2)
+
+
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors with three components along one axis.
+
+    Raises:
+      ValueError: vectors have another number of components, or shapes do not broadcast.
+
+    >>> import anima.numpy as np
+    >>> print(np.linalg.cross(np.array([1, 0, 0]), np.array([0, 1, 0])))
+    [0 0 1]
+    """
+    for x, which in ((x1, "x1"), (x2, "x2")):
+        size = shapes.shape(x)[axis]
+        if size != 3:
+            raise ValueError(
+                f"cross: {which} must be of vectors with three components, got {size} along axis {axis}"
+            )
+    return _cross(x1, x2, axis=axis)
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Any:

@@ -1,0 +1,27 @@
+// Functions compiled for several generations of processors.
+#pragma once
+
+// Before a function whose loops vectorise: it is compiled for plain x86-64 and for AVX2, and the loader takes
+// the better one that the processor has (with AVX-512, pooling was no quicker on a Zen 4). What it calls must
+// be inlined into it.
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define ANIMA_CLONES __attribute__((target_clones("default", "arch=x86-64-v3")))
+#else
+#define ANIMA_CLONES
+#endif
+
+#if defined(__GNUC__)
+#define ANIMA_INLINE inline __attribute__((always_inline))
+#define ANIMA_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define ANIMA_INLINE inline
+#define ANIMA_INLINE_LAMBDA
+#endif
+
+// Before a loop whose steps touch no memory that others write: compilers need not check it.
+#if defined(__GNUC__) && !defined(__clang__)
+#define ANIMA_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define ANIMA_INDEPENDENT
+#endif

@@ -1,0 +1,171 @@
+// Two neighbouring groups of dimensions change places.
+//
+// A tile is read along its rows and written along its columns through a buffer of its own: rows that lie a
+// large power of two apart share a few places in the caches, from which they would drive each other away.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/clones.h"
+#include "kernels/kernel.h"
+#include "kernels/parallel.h"
+#include "kernels/vectors.h"
+
+namespace anima::kernels {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+constexpr int64_t kRows = 64;
+
+// Elements of this many bytes, of whatever type.
+struct alignas(8) Sixteen {
+  uint64_t low, high;
+};
+
+// to[j * kRows + i] = from[i * stride + j] for 8 rows and columns of 32-bit elements.
+ANIMA_INLINE void turn_eight(const uint32_t* from, int64_t stride, uint32_t* to) {
+  Words rows[8], pairs[8], fours[8];
+  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int k = 0; k < 2; ++k) {
+      const Words &a = pairs[i + k], &b = pairs[i + k + 2];
+      fours[i + 2 * k] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * k + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    const Words low = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    const Words high = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    std::memcpy(to + i * kRows, &low, sizeof low);
+    std::memcpy(to + (i + 4) * kRows, &high, sizeof high);
+  }
+}
+
+// y[j * a + i] = x[i * b + j] for `columns` values of j, as many as lie in a line of the cache.
+template <typename T>
+ANIMA_CLONES void turn_columns(const T* x, T* y, int64_t a, int64_t b, int64_t columns) {
+  constexpr int64_t kColumns = 64 / sizeof(T);
+  alignas(64) T tile[kColumns * kRows];
+  for (int64_t first = 0; first < a; first += kRows) {
+    const int64_t rows = std::min(kRows, a - first);
+    const T* from = x + first * b;
+    int64_t i = 0;
+    if constexpr (sizeof(T) == 4) {
+      for (; columns == kColumns && i + 8 <= rows; i += 8) {
+        turn_eight(from + i * b, b, tile + i);
+        turn_eight(from + i * b + 8, b, tile + 8 * kRows + i);
+      }
+    }
+    for (; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; ++j) tile[j * kRows + i] = from[i * b + j];
+    }
+    for (int64_t j = 0; j < columns; ++j) std::memcpy(y + j * a + first, tile + j * kRows, rows * sizeof(T));
+  }
+}
+
+struct Sizes {
+  int64_t outer, a, b, inner;  // from [outer, a, b, inner] to [outer, b, a, inner]
+};
+
+template <typename T>
+void turn_elements(const Call& call, const Sizes& sizes) {
+  const auto* x = static_cast<const T*>(call.operand(0).data);
+  auto* y = static_cast<T*>(call.result(0).data);
+  constexpr int64_t kColumns = 64 / sizeof(T);
+  const int64_t blocks = (sizes.b + kColumns - 1) / kColumns;
+  const int64_t grain = kGrain / (sizes.a * kColumns) + 1;
+  parallel_for(call.frame(), sizes.outer * blocks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t start = i / blocks * sizes.a * sizes.b, column = i % blocks * kColumns;
+      turn_columns(x + start + column, y + start + column * sizes.a, sizes.a, sizes.b,
+                   std::min(kColumns, sizes.b - column));
+    }
+  });
+}
+
+void turn_blocks(const Call& call, const Sizes& sizes, int64_t bytes) {
+  const auto* x = static_cast<const char*>(call.operand(0).data);
+  auto* y = static_cast<char*>(call.result(0).data);
+  const int64_t block = sizes.inner * bytes;
+  const int64_t grain = kGrain / (sizes.a * sizes.inner) + 1;
+  parallel_for(call.frame(), sizes.outer * sizes.b, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const char* from = x + (row / sizes.b * sizes.a * sizes.b + row % sizes.b) * block;
+      char* to = y + row * sizes.a * block;
+      for (int64_t i = 0; i < sizes.a; ++i) std::memcpy(to + i * block, from + i * sizes.b * block, block);
+    }
+  });
+}
+
+int64_t bytes_of(ffi::DataType type) {
+  switch (type) {
+    case ffi::DataType::kPred:
+    case ffi::DataType::kS8:
+    case ffi::DataType::kU8:
+    case ffi::DataType::kF8E5M2:
+    case ffi::DataType::kF8E4M3FN:
+    case ffi::DataType::kF8E4M3B11FNUZ:
+    case ffi::DataType::kF8E5M2FNUZ:
+    case ffi::DataType::kF8E4M3FNUZ:
+    case ffi::DataType::kF8E4M3:
+    case ffi::DataType::kF8E3M4:
+    case ffi::DataType::kF8E8M0FNU:
+      return 1;
+    case ffi::DataType::kS16:
+    case ffi::DataType::kU16:
+    case ffi::DataType::kF16:
+    case ffi::DataType::kBF16:
+      return 2;
+    case ffi::DataType::kS32:
+    case ffi::DataType::kU32:
+    case ffi::DataType::kF32:
+      return 4;
+    case ffi::DataType::kS64:
+    case ffi::DataType::kU64:
+    case ffi::DataType::kF64:
+    case ffi::DataType::kC64:
+      return 8;
+    case ffi::DataType::kC128:
+      return 16;
+    default:
+      throw KernelError("a transpose was called with an unexpected element type");
+  }
+}
+
+void transpose(const Call& call) {
+  call.expect(1, 1);
+  const ffi::Buffer &x = call.operand(0), &y = call.result(0);
+  const int64_t size = size_of(x), bytes = bytes_of(x.type);
+  const Sizes sizes = {call.integer("outer"), call.integer("a"), call.integer("b"), call.integer("inner")};
+  if (x.type != y.type || size_of(y) != size) {
+    throw KernelError("a transpose was called for a result of another size or element type");
+  }
+  int64_t rest = size;
+  for (int64_t factor : {sizes.outer, sizes.a, sizes.b, sizes.inner}) {
+    if (factor < 1 || rest % factor != 0) throw KernelError("a transpose was called with other sizes");
+    rest /= factor;
+  }
+  if (rest != 1) throw KernelError("a transpose was called with other sizes");
+  if (sizes.inner > 1) return turn_blocks(call, sizes, bytes);
+  switch (bytes) {
+    case 1:
+      return turn_elements<uint8_t>(call, sizes);
+    case 2:
+      return turn_elements<uint16_t>(call, sizes);
+    case 4:
+      return turn_elements<uint32_t>(call, sizes);
+    case 8:
+      return turn_elements<uint64_t>(call, sizes);
+    default:
+      return turn_elements<Sixteen>(call, sizes);
+  }
+}
+
+}  // namespace
+
+extern const Kernel kTransposeKernels[] = {kernel<transpose>("anima_transpose"), {nullptr, nullptr}};
+
+}  // namespace anima::kernels

@@ -1,0 +1,81 @@
+"""The functions of `lax` that take arrays, with descriptions of the arguments to compare them with JAX's on.
+
+Invariant: an entry in one of the modules is all that a function needs to be compared: over dtypes and in random calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis
+import hypothesis.strategies as st
+
+from tests.peers.lax_table import contracting, elementwise, indexing, reducing, shaping
+from tests.peers.lax_table.entry import TABLE, Entry, finding, in_mode
+from tests.peers.lax_table.source import Drawn
+
+MODULES = (contracting, elementwise, indexing, reducing, shaping)
+
+# Functions that other files of this folder compare, because they take functions, axis names or shapes.
+ELSEWHERE: dict[str, str] = {
+    **dict.fromkeys(
+        ("after_all", "approx_max_k", "approx_min_k", "composite", "create_token", "dce_sink", "fft", "ragged_dot",
+         "ragged_dot_general", "rng_bit_generator", "rng_uniform", "scaled_dot", "shape_as_value", "stage"),
+        "test_fft_peer.py",
+    ),
+    "pcast": "test_differences.py",
+    **dict.fromkeys(
+        ("all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pmax", "pmean", "pmin", "ppermute",
+         "pshuffle", "psum", "psum_scatter", "pswapaxes"),
+        "test_collectives_peer.py",
+    ),
+    **dict.fromkeys(
+        ("associative_scan", "cond", "custom_linear_solve", "custom_root", "fori_loop", "map", "platform_dependent",
+         "scan", "switch", "while_loop"),
+        "test_control_peer.py",
+    ),
+    **dict.fromkeys(
+        ("conv_dimension_numbers", "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple",
+         "conv_transpose_shape_tuple", "padtype_to_pads", "reduce_window_shape_tuple"),
+        "test_convolution_peer.py",
+    ),
+}  # fmt: skip
+
+
+def check(name: str, traced: int, performed: int, seed: int | None) -> None:
+    """Compare random calls of a function.
+
+    Args:
+      traced: of how many to compare the types of the results.
+      performed: of how many to compare the numbers, too.
+      seed: of the calls; None: always the same ones.
+    Raises:
+      AssertionError: the libraries differ in one; it is as small as could be found.
+    """
+    for examples, run in ((traced, False), (performed, True)):
+        settings = hypothesis.settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            derandomize=seed is None,
+            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+            suppress_health_check=list(hypothesis.HealthCheck),
+            print_blob=False,
+        )
+        compare = settings(hypothesis.given(st.data())(comparison(TABLE[name], run)))
+        if seed is not None:
+            compare = hypothesis.seed(f"{seed} {run}")(compare)
+        compare()
+
+
+def comparison(entry: Entry, run: bool) -> Callable[[st.DataObject], None]:
+    """The test of one random call of a function."""
+
+    def compare(data: st.DataObject) -> None:
+        source = Drawn(lambda options: data.draw(st.sampled_from(options)), entry.usual)
+        with in_mode(source.x64):
+            call = entry.call(source)
+            found = finding(entry, call, run)
+        assert found is None, f"{call}\nin {64 if source.x64 else 32}-bit mode: {found}"
+
+    return compare
