@@ -175,6 +175,11 @@ DISTRIBUTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "laplace": lambda r, k, d: r.laplace(k, (500,), d),
     "logistic": lambda r, k, d: r.logistic(k, (500,), d),
     "cauchy": lambda r, k, d: r.cauchy(k, (500,), d),
+    "gamma": lambda r, k, d: r.gamma(k, 2.5, (100,), d),
+    "loggamma": lambda r, k, d: r.loggamma(k, 0.1, (100,), d),
+    "dirichlet": lambda r, k, d: r.dirichlet(k, np.array([0.5, 2.0], d), (50,), d),
+    "chisquare": lambda r, k, d: r.chisquare(k, 3.0, (100,), d),
+    "t": lambda r, k, d: r.t(k, 3.0, (100,), d),
     "triangular": lambda r, k, d: r.triangular(k, 0.5, 2.5, 7.0, (500,), d),
 }
 # JAX's own error in 64 bits, against 5 units of ours.
@@ -224,3 +229,18 @@ def test_typed_keys(impl: str, x64: bool, partitionable: bool) -> None:
         )
         assert str(random.key(0, impl=impl).dtype) == str(jax.random.key(0, impl=impl).dtype)
         assert random.key_impl(random.key(0, impl=impl)) == jax.random.key_impl(jax.random.key(0, impl=impl))
+
+
+def test_counts_and_relatives_of_gamma() -> None:
+    """In one dtype and a few shapes: JAX takes most of a minute to compile a binomial."""
+    key = np.asarray(random.PRNGKey(7))
+    with mode(False, False):
+        close(lambda r: r.beta(key, 2.0, np.array([0.5, 3.0], np.float32), (40, 2)), 8)
+        close(lambda r: r.f(key, 3.0, 5.0, (40,)), 64)
+        close(lambda r: r.generalized_normal(key, 3.0, (40,)), 8)
+        close(lambda r: r.ball(key, 3, 1.5, (20,)), 8)
+        rates = np.array([[0.0], [5.0], [50.0], [-1.0], [np.nan]], np.float32)
+        equal(lambda r: r.poisson(key, rates, (5, 40)))
+        equal(lambda r: r.poisson(key, 200.0, (40,), np.uint8))
+        equal(lambda r: r.binomial(key, np.array([10.0, 100.0, 10.7, -1.0, np.inf], np.float32), 0.3))
+        equal(lambda r: r.multinomial(key, 100.0, np.array([0.2, 0.3, 0.5], np.float32), shape=(4, 3)))

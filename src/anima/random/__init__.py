@@ -27,10 +27,27 @@ from anima.random.continuous import (
     wald as wald,
     weibull_min as weibull_min,
 )
+from anima.random.counts import (
+    binomial as binomial,
+    multinomial as multinomial,
+    poisson as poisson,
+)
 from anima.random.discrete import (
     bernoulli as bernoulli,
     geometric as geometric,
     rademacher as rademacher,
+)
+from anima.random.gamma import (
+    ball as ball,
+    beta as beta,
+    chisquare as chisquare,
+    dirichlet as dirichlet,
+    f as f,
+    gamma as gamma,
+    generalized_normal as generalized_normal,
+    loggamma as loggamma,
+    random_gamma_p as random_gamma_p,
+    t as t,
 )
 from anima.random.keys import (
     PRNGKey as PRNGKey,

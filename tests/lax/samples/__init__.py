@@ -132,6 +132,7 @@ ELSEWHERE: dict[str, str] = {
     "random_bits": "random/test_typed_keys.py",
     "random_clone": "random/test_typed_keys.py",
     "random_fold_in": "random/test_typed_keys.py",
+    "random_gamma": "random/test_gamma.py",
     "random_seed": "random/test_typed_keys.py",
     "random_split": "random/test_typed_keys.py",
     "random_unwrap": "random/test_typed_keys.py",
