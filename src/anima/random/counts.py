@@ -186,9 +186,9 @@ def _binomial(key: Any, n: Any, p: Any, shape: Shape, dtype: Any) -> Any:
     no_count, no_chance = isnan(n) | (n < 0), isnan(q) | (q < 0)
     safe = where(no_chance, 0.01, q)
     endless = isinf(n)
-    small = no_count | endless | (n * safe <= 10)
+    small = no_count | (n * safe <= 10)  # an endless count ends in the quick part of rejection
     whole = lax.floor(n)
-    counted = _binomial_by_counting(key, where(small & ~endless, whole, 0.0), safe)
+    counted = _binomial_by_counting(key, where(small, whole, 0.0), safe)
     drawn = _binomial_by_rejection(key, where(small, 1e4, whole), where(small, 0.5, safe), shape, dtype)
     found = where(small, counted, drawn)
     found = where(no_chance | no_count, np.nan, found)
