@@ -244,3 +244,13 @@ def test_counts_and_relatives_of_gamma() -> None:
         equal(lambda r: r.poisson(key, 200.0, (40,), np.uint8))
         equal(lambda r: r.binomial(key, np.array([10.0, 100.0, 10.7, -1.0, np.inf], np.float32), 0.3))
         equal(lambda r: r.multinomial(key, 100.0, np.array([0.2, 0.3, 0.5], np.float32), shape=(4, 3)))
+
+
+def test_matrices() -> None:
+    key = np.asarray(random.PRNGKey(7))
+    cov = np.array([[2.0, 0.6], [0.6, 1.0]], np.float32)
+    with mode(False, False):
+        close(lambda r: r.multivariate_normal(key, np.ones(2, np.float32), cov, (30,)), 16)
+        for dtype in (np.float32, np.complex64):
+            close(lambda r, dtype=dtype: r.orthogonal(key, 3, (4,), dtype), 64)
+            close(lambda r, dtype=dtype: r.orthogonal(key, 2, (), dtype, 3), 64)

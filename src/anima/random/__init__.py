@@ -61,6 +61,10 @@ from anima.random.keys import (
     split as split,
     wrap_key_data as wrap_key_data,
 )
+from anima.random.matrices import (
+    multivariate_normal as multivariate_normal,
+    orthogonal as orthogonal,
+)
 from anima.random.selection import (
     categorical as categorical,
     choice as choice,
