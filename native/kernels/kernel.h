@@ -63,45 +63,30 @@ int64_t dimension(const ffi::Buffer& buffer, int64_t i);
 // Throws unless both have the same shape.
 void expect_same_shape(const ffi::Buffer& a, const ffi::Buffer& b);
 
+// XLA's name of an element type.
 template <typename T>
-struct TypeOf;
+inline constexpr ffi::DataType kTypeOf = ffi::DataType::kToken;  // of which no buffer is
 template <>
-struct TypeOf<float> {
-  static constexpr ffi::DataType value = ffi::DataType::kF32;
-};
+inline constexpr ffi::DataType kTypeOf<float> = ffi::DataType::kF32;
 template <>
-struct TypeOf<double> {
-  static constexpr ffi::DataType value = ffi::DataType::kF64;
-};
+inline constexpr ffi::DataType kTypeOf<double> = ffi::DataType::kF64;
 template <>
-struct TypeOf<std::complex<float>> {
-  static constexpr ffi::DataType value = ffi::DataType::kC64;
-};
+inline constexpr ffi::DataType kTypeOf<std::complex<float>> = ffi::DataType::kC64;
 template <>
-struct TypeOf<std::complex<double>> {
-  static constexpr ffi::DataType value = ffi::DataType::kC128;
-};
+inline constexpr ffi::DataType kTypeOf<std::complex<double>> = ffi::DataType::kC128;
 template <>
-struct TypeOf<int32_t> {
-  static constexpr ffi::DataType value = ffi::DataType::kS32;
-};
+inline constexpr ffi::DataType kTypeOf<int32_t> = ffi::DataType::kS32;
 template <>
-struct TypeOf<int64_t> {
-  static constexpr ffi::DataType value = ffi::DataType::kS64;
-};
+inline constexpr ffi::DataType kTypeOf<int64_t> = ffi::DataType::kS64;
 template <>
-struct TypeOf<uint32_t> {
-  static constexpr ffi::DataType value = ffi::DataType::kU32;
-};
+inline constexpr ffi::DataType kTypeOf<uint32_t> = ffi::DataType::kU32;
 template <>
-struct TypeOf<uint64_t> {
-  static constexpr ffi::DataType value = ffi::DataType::kU64;
-};
+inline constexpr ffi::DataType kTypeOf<uint64_t> = ffi::DataType::kU64;
 
 // The memory of a buffer, whose elements must be of this type.
 template <typename T>
 T* data(const ffi::Buffer& buffer) {
-  if (buffer.type != TypeOf<T>::value) throw KernelError("a buffer of another element type was expected");
+  if (buffer.type != kTypeOf<T>) throw KernelError("a buffer of another element type was expected");
   return static_cast<T*>(buffer.data);
 }
 

@@ -1,33 +1,22 @@
 // Running reductions and recurrences along one dimension.
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/clones.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
+#include "kernels/rows.h"
 #include "kernels/running.h"
 
 namespace anima::kernels {
 namespace {
 
-// An array seen as rows of `length` steps of `inner` numbers side by side.
-struct Rows {
-  int64_t outer = 1, length = 1, inner = 1;
-};
-
-Rows rows_along(const ffi::Buffer& buffer, int64_t axis) {
-  Rows rows;
-  rows.length = dimension(buffer, axis);
-  for (int64_t i = 0; i < axis; ++i) rows.outer *= buffer.dims[i];
-  for (int64_t i = axis + 1; i < buffer.rank; ++i) rows.inner *= buffer.dims[i];
-  return rows;
-}
-
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
 
 // h[i] = a[i] * h[i - 1] + b[i] for some columns of a row.
 template <typename T>
-void recur(const T* a, const T* b, T* h, const Rows& rows, int64_t columns, bool reverse) {
+void recur(const T* a, const T* b, T* h, const Shape3& rows, int64_t columns, bool reverse) {
   const int64_t step = reverse ? -rows.inner : rows.inner;
   const int64_t start = reverse ? (rows.length - 1) * rows.inner : 0;
   std::copy(b + start, b + start + columns, h + start);
@@ -37,7 +26,7 @@ void recur(const T* a, const T* b, T* h, const Rows& rows, int64_t columns, bool
 }
 
 template <typename T>
-void recurrence(const Call& call, const Rows& rows, bool reverse) {
+void recurrence(const Call& call, const Shape3& rows, bool reverse) {
   const T *a = data<T>(call.operand(0)), *b = data<T>(call.operand(1));
   T* h = data<T>(call.result(0));
   // Columns go together in blocks, so that a step reads memory that lies together.
@@ -57,7 +46,7 @@ void linear_recurrence(const Call& call) {
   call.expect(2, 1);
   expect_same_shape(call.operand(0), call.operand(1));
   expect_same_shape(call.operand(0), call.result(0));
-  const Rows rows = rows_along(call.operand(0), call.integer("axis"));
+  const Shape3 rows = shape_along(call.operand(0), call.integer("axis"));
   const bool reverse = call.flag("reverse");
   if (size_of(call.operand(0)) == 0) return;
   switch (call.operand(0).type) {
@@ -79,7 +68,7 @@ void linear_recurrence(const Call& call) {
 // Rows cut into chunks along their length. Where a row has several columns they run side by side, in blocks;
 // where it has one, four chunks or four rows do, for otherwise each addition would wait for the one before.
 struct Cuts {
-  Rows rows;
+  Shape3 rows;
   bool reverse;
   int64_t chunks, span;  // `chunks` is 1 or a multiple of `kLanes`
 
@@ -95,7 +84,7 @@ constexpr int64_t kLanes = 4, kBlock = 256, kFew = 8, kSkipping = 64;
 constexpr int64_t kSpan = 1 << 12;  // elements of a chunk
 
 // The number of chunks follows from the shape alone: a result must not depend on the number of threads.
-Cuts cut(const Rows& rows, bool reverse, bool joins) {
+Cuts cut(const Shape3& rows, bool reverse, bool joins) {
   const int64_t lines = rows.outer * ((rows.inner + kBlock - 1) / kBlock);
   if (!joins || lines >= 32 || rows.length < 2 * kSpan) return {rows, reverse, 1, rows.length};
   const int64_t groups = (rows.length + kLanes * kSpan - 1) / (kLanes * kSpan), chunks = groups * kLanes;
@@ -182,7 +171,7 @@ void run_few_columns(const typename Op::T* x, typename Op::T* y, int64_t length,
 template <typename Op, bool kWrite>
 void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* y, const Cuts& cuts,
                 Op* states) {
-  const Rows& rows = cuts.rows;
+  const Shape3& rows = cuts.rows;
   if (rows.inner > 1) {
     const int64_t blocks = (rows.inner + kBlock - 1) / kBlock;
     const int64_t block = (rows.inner + blocks - 1) / blocks;
@@ -235,7 +224,7 @@ void run(const Call& call) {
   using T = typename Op::T;
   const auto* x = static_cast<const T*>(call.operand(0).data);
   auto* y = static_cast<T*>(call.result(0).data);
-  Rows rows = rows_along(call.operand(0), call.integer("axis"));
+  Shape3 rows = shape_along(call.operand(0), call.integer("axis"));
   // The parts of a complex number are two columns, which only sums get here as.
   if (call.operand(0).type == ffi::DataType::kC64 && sizeof(T) == 4) rows.inner *= 2;
   if (call.operand(0).type == ffi::DataType::kC128) rows.inner *= 2;
@@ -278,19 +267,26 @@ bool has_elements(const Call& call) {
   throw KernelError("a running reduction was called with an unexpected element type");
 }
 
-template <template <typename> class Op>
-void run_wrapping(const Call& call) {
+// Runs `Op` on real numbers; on integers without their sign where it `kWraps` around, as sums and products
+// do.
+template <template <typename> class Op, bool kWraps>
+void run_real(const Call& call) {
+  using std::conditional_t;
   switch (call.operand(0).type) {
     case ffi::DataType::kS8:
+      return run<Op<conditional_t<kWraps, uint8_t, int8_t>>>(call);
+    case ffi::DataType::kS16:
+      return run<Op<conditional_t<kWraps, uint16_t, int16_t>>>(call);
+    case ffi::DataType::kS32:
+      return run<Op<conditional_t<kWraps, uint32_t, int32_t>>>(call);
+    case ffi::DataType::kS64:
+      return run<Op<conditional_t<kWraps, uint64_t, int64_t>>>(call);
     case ffi::DataType::kU8:
       return run<Op<uint8_t>>(call);
-    case ffi::DataType::kS16:
     case ffi::DataType::kU16:
       return run<Op<uint16_t>>(call);
-    case ffi::DataType::kS32:
     case ffi::DataType::kU32:
       return run<Op<uint32_t>>(call);
-    case ffi::DataType::kS64:
     case ffi::DataType::kU64:
       return run<Op<uint64_t>>(call);
     case ffi::DataType::kF32:
@@ -310,43 +306,19 @@ void cumsum(const Call& call) {
     case ffi::DataType::kC128:
       return run<Sum<double>>(call);
     default:
-      return run_wrapping<Sum>(call);
+      return run_real<Sum, true>(call);
   }
 }
 
 void cumprod(const Call& call) {
   if (!has_elements(call)) return;
   if (call.operand(0).type == ffi::DataType::kC64) return run<Product<std::complex<float>>>(call);
-  run_wrapping<Product>(call);
+  run_real<Product, true>(call);
 }
 
 template <template <typename> class Op>
 void extremum(const Call& call) {
-  if (!has_elements(call)) return;
-  switch (call.operand(0).type) {
-    case ffi::DataType::kS8:
-      return run<Op<int8_t>>(call);
-    case ffi::DataType::kS16:
-      return run<Op<int16_t>>(call);
-    case ffi::DataType::kS32:
-      return run<Op<int32_t>>(call);
-    case ffi::DataType::kS64:
-      return run<Op<int64_t>>(call);
-    case ffi::DataType::kU8:
-      return run<Op<uint8_t>>(call);
-    case ffi::DataType::kU16:
-      return run<Op<uint16_t>>(call);
-    case ffi::DataType::kU32:
-      return run<Op<uint32_t>>(call);
-    case ffi::DataType::kU64:
-      return run<Op<uint64_t>>(call);
-    case ffi::DataType::kF32:
-      return run<Op<float>>(call);
-    case ffi::DataType::kF64:
-      return run<Op<double>>(call);
-    default:
-      unexpected_type();
-  }
+  if (has_elements(call)) run_real<Op, false>(call);
 }
 
 void cumlogsumexp(const Call& call) {

@@ -13,19 +13,6 @@ namespace anima::linalg {
 
 constexpr int kTriangle = 16;  // rows of the triangles that are inverted
 
-template <typename T>
-inline const Function<void(char*, char*, int*, int*, int*, T*, T*, int*, T*, int*, T*, T*, int*)> gemm{
-    routine<T>("gemm")};
-
-template <typename T>
-T conjugate(T x) {
-  if constexpr (kComplex<T>) {
-    return std::conj(x);
-  } else {
-    return x;
-  }
-}
-
 // Where to divide `n` rows or columns: at a multiple of the smallest size.
 inline int half(int n) { return (n / 2 + kTriangle - 1) / kTriangle * kTriangle; }
 

@@ -7,18 +7,8 @@ namespace anima::linalg {
 namespace {
 
 template <typename T>
-const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, T*, int*, T*, int*, int*, int*)>
-    gees_real{routine<T>("gees")};
-template <typename T>
-const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, int*, T*, int*, RealOf<T>*, int*,
-                    int*)>
-    gees_complex{routine<T>("gees")};
-template <typename T>
 const Function<void(char*, char*, int*, int*, int*, T*, int*, T*, int*, T*, int*, RealOf<T>*, int*)> trsyl{
     routine<T>("trsyl")};
-template <typename T>
-const Function<void(char*, char*, int*, int*, int*, T*, T*, int*, T*, int*, T*, T*, int*)> gemm{
-    routine<T>("gemm")};
 
 template <typename T>
 constexpr char kAdjoint = kComplex<T> ? 'C' : 'T';

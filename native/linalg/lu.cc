@@ -142,16 +142,6 @@ void transposed_lu_solve(const Call& call) {
 
 // ---- factors ----
 
-// What pivots are compared by, as LAPACK does it.
-template <typename T>
-RealOf<T> magnitude(T x) {
-  if constexpr (kComplex<T>) {
-    return std::abs(x.real()) + std::abs(x.imag());
-  } else {
-    return std::abs(x);
-  }
-}
-
 // The first of the largest numbers; NaN only if it is the first one.
 template <typename T>
 int largest_of(const T* x, int size) {

@@ -103,4 +103,28 @@ int workspace_size(T asked) {
 // Throws if LAPACK found an argument wrong, which only an error of a kernel's can cause.
 void expect_accepted(int info, const char* routine);
 
+// Products of matrices.
+template <typename T>
+inline const Function<void(char*, char*, int*, int*, int*, T*, T*, int*, T*, int*, T*, T*, int*)> gemm{
+    routine<T>("gemm")};
+
+template <typename T>
+T conjugate(T x) {
+  if constexpr (kComplex<T>) {
+    return std::conj(x);
+  } else {
+    return x;
+  }
+}
+
+// What pivots and rows are compared by, as LAPACK does it.
+template <typename T>
+RealOf<T> magnitude(T x) {
+  if constexpr (kComplex<T>) {
+    return std::abs(x.real()) + std::abs(x.imag());
+  } else {
+    return std::abs(x);
+  }
+}
+
 }  // namespace anima::linalg

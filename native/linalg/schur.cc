@@ -11,13 +11,6 @@ template <typename T>
 const Function<void(char*, char*, int*, T*, int*, T*, T*, int*, T*, int*, T*, int*, RealOf<T>*, int*)>
     geev_complex{routine<T>("geev")};
 template <typename T>
-const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, T*, int*, T*, int*, int*, int*)>
-    gees_real{routine<T>("gees")};
-template <typename T>
-const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, int*, T*, int*, RealOf<T>*, int*,
-                    int*)>
-    gees_complex{routine<T>("gees")};
-template <typename T>
 const Function<void(char*, char*, int*, int*, T*, int*, T*, int*, T*, T*, int*, T*, T*, T*, int*, int*, int*,
                     int*)>
     trsen_real{routine<T>("trsen")};

@@ -12,16 +12,19 @@
 
 namespace anima::linalg {
 
+// Schur forms.
+template <typename T>
+inline const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, T*, int*, T*, int*, int*, int*)>
+    gees_real{routine<T>("gees")};
+template <typename T>
+inline const Function<void(char*, char*, void*, int*, T*, int*, int*, T*, T*, int*, T*, int*, RealOf<T>*,
+                           int*, int*)>
+    gees_complex{routine<T>("gees")};
+
 // Memory for `size` elements, not initialised.
 template <typename T>
 std::unique_ptr<T[]> scratch(int64_t size) {
   return std::unique_ptr<T[]>(new T[size > 0 ? size : 1]);
-}
-
-template <typename T>
-T conjugate(T x) {
-  if constexpr (kComplex<T>) return std::conj(x);
-  return x;
 }
 
 template <typename T>

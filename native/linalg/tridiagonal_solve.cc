@@ -9,16 +9,6 @@
 namespace anima::linalg {
 namespace {
 
-// What rows are compared by.
-template <typename T>
-RealOf<T> magnitude(T x) {
-  if constexpr (kComplex<T>) {
-    return std::abs(x.real()) + std::abs(x.imag());
-  } else {
-    return std::abs(x);
-  }
-}
-
 template <typename T>
 struct System {
   const T *below, *diagonal, *above;  // the first and the last are not read
