@@ -19,7 +19,7 @@ from anima.config import legacy_prng_key
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.lax.create import scalar_of_dtype
-from anima.lax.shape import check_shape
+from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random.implementations import is_key_dtype, registered, resolve
 from anima.random.key_operations import random_unwrap_p, random_wrap_p
 from anima.transforms.arguments import signature_of
@@ -181,6 +181,19 @@ def float_dtype(name: str, dtype: Any, *, complex_too: bool = False) -> Any:
         kinds = "a float or complex dtype" if complex_too else "a float dtype"
         raise ValueError(f"dtype argument to `{name}` must be {kinds}, got {dtypes.dtype_name(result)}")
     return result
+
+
+def begin(
+    name: str, key: Any, dtype: Any, out_sharding: Any, *, complex_too: bool = False
+) -> tuple[Any, Any]:
+    """The checked key of a distribution, and the dtype that was asked for.
+
+    Raises:
+      TypeError, ValueError: as `check_key`, `float_dtype` and `refuse_out_sharding` do.
+    """
+    key = check_key(name, key)
+    refuse_out_sharding(name, out_sharding)
+    return key, float_dtype(name, dtype, complex_too=complex_too)
 
 
 def int_dtype(name: str, dtype: Any) -> Any:

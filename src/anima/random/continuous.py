@@ -13,8 +13,9 @@ import numpy as np
 from anima import dtypes, lax
 from anima.config import high_dynamic_range_gumbel
 from anima.lax.rng import normal_quantile
-from anima.lax.shape import check_shape, refuse_out_sharding
+from anima.lax.shape import check_shape
 from anima.random.arguments import (
+    begin,
     check_key,
     common_shape,
     constant,
@@ -48,9 +49,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     >>> print(random.normal(random.PRNGKey(0), (3,)))
     [ 1.816...  -0.482...  0.339...]
     """
-    key = check_key("normal", key)
-    refuse_out_sharding("normal", out_sharding)
-    kind = float_dtype("normal", dtype, complex_too=True)
+    key, kind = begin("normal", key, dtype, out_sharding, complex_too=True)
     return standard_normal(key, check_shape("normal", shape), kind)
 
 
@@ -89,9 +88,7 @@ def truncated_normal(
     >>> print(random.truncated_normal(random.PRNGKey(0), -2.0, 2.0, (3,)))
     [ 1.590...  -0.459...  0.323...]
     """
-    key = check_key("truncated_normal", key)
-    refuse_out_sharding("truncated_normal", out_sharding)
-    kind = float_dtype("truncated_normal", dtype)
+    key, kind = begin("truncated_normal", key, dtype, out_sharding)
     shape = common_shape("truncated_normal", shape, lower=lower, upper=upper)
     low = real_parameter("truncated_normal", "lower", lower, kind, shape)
     high = real_parameter("truncated_normal", "upper", upper, kind, shape)
@@ -124,9 +121,7 @@ def lognormal(
     >>> print(random.lognormal(random.PRNGKey(0), 0.5, (3,)))
     [2.479... 0.785... 1.185...]
     """
-    key = check_key("lognormal", key)
-    refuse_out_sharding("lognormal", out_sharding)
-    kind = float_dtype("lognormal", dtype)
+    key, kind = begin("lognormal", key, dtype, out_sharding)
     shape = common_shape("lognormal", shape, sigma=sigma)
     scale = real_parameter("lognormal", "sigma", sigma, kind, shape)
     return lax.exp(lax.mul(standard_normal(key, shape, kind), scale))
@@ -148,9 +143,8 @@ def maxwell(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
     >>> print(random.maxwell(random.PRNGKey(0), (3,)))
     [0.491... 0.876...  1.155...]
     """
-    key = check_key("maxwell", key)
-    refuse_out_sharding("maxwell", out_sharding)
-    return standard_maxwell(key, check_shape("maxwell", shape), float_dtype("maxwell", dtype))
+    key, kind = begin("maxwell", key, dtype, out_sharding)
+    return standard_maxwell(key, check_shape("maxwell", shape), kind)
 
 
 def standard_maxwell(key: Any, shape: Shape, dtype: Any) -> Any:
@@ -205,9 +199,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_shard
     >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)))
     [2.433... 0.987... 0.959...]
     """
-    key = check_key("wald", key)
-    refuse_out_sharding("wald", out_sharding)
-    kind = float_dtype("wald", dtype)
+    key, kind = begin("wald", key, dtype, out_sharding)
     shape = common_shape("wald", shape, mean=mean)
     m = real_parameter("wald", "mean", mean, kind, shape)
     normal_key, uniform_key = split(key)
@@ -238,9 +230,8 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: A
     >>> print(random.exponential(random.PRNGKey(0), (3,)))
     [3.361...  0.377... 1.002...]
     """
-    key = check_key("exponential", key)
-    refuse_out_sharding("exponential", out_sharding)
-    return standard_exponential(key, check_shape("exponential", shape), float_dtype("exponential", dtype))
+    key, kind = begin("exponential", key, dtype, out_sharding)
+    return standard_exponential(key, check_shape("exponential", shape), kind)
 
 
 def unit_uniform(key: Any, shape: Shape, dtype: Any) -> Any:
@@ -270,9 +261,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
     >>> print(random.pareto(random.PRNGKey(0), 2.0, (3,)))
     [5.369...  1.207... 1.650...]
     """
-    key = check_key("pareto", key)
-    refuse_out_sharding("pareto", out_sharding)
-    kind = float_dtype("pareto", dtype)
+    key, kind = begin("pareto", key, dtype, out_sharding)
     shape = common_shape("pareto", shape, b=b)
     exponent = real_parameter("pareto", "b", b, kind, shape)
     return lax.exp(lax.div(standard_exponential(key, shape, kind), exponent))
@@ -295,9 +284,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
     >>> print(random.rayleigh(random.PRNGKey(0), 2.0, (3,)))
     [0.531... 3.041... 1.912...]
     """
-    key = check_key("rayleigh", key)
-    refuse_out_sharding("rayleigh", out_sharding)
-    kind = float_dtype("rayleigh", dtype)
+    key, kind = begin("rayleigh", key, dtype, out_sharding)
     shape = common_shape("rayleigh", shape, scale=scale)
     size = real_parameter("rayleigh", "scale", scale, kind, shape)
     log_u = lax.log(unit_uniform(key, shape, kind))
@@ -353,9 +340,7 @@ def gumbel(
     >>> print(random.gumbel(random.PRNGKey(0), (3,)))
     [ 3.344...   -0.145...  0.782...]
     """
-    key = check_key("gumbel", key)
-    refuse_out_sharding("gumbel", out_sharding)
-    kind = float_dtype("gumbel", dtype)
+    key, kind = begin("gumbel", key, dtype, out_sharding)
     return standard_gumbel(key, check_shape("gumbel", shape), kind, check_mode("gumbel", mode))
 
 
@@ -398,9 +383,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any =
     >>> print(random.laplace(random.PRNGKey(0), (3,)))
     [-2.668...   0.463... -0.309...]
     """
-    key = check_key("laplace", key)
-    refuse_out_sharding("laplace", out_sharding)
-    kind = float_dtype("laplace", dtype)
+    key, kind = begin("laplace", key, dtype, out_sharding)
     u = uniform_between(key, check_shape("laplace", shape), kind, _above_minus_one(kind), constant(1, kind))
     return lax.mul(lax.sign(u), lax.log1p(lax.neg(lax.abs(u))))
 
@@ -421,9 +404,7 @@ def logistic(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any 
     >>> print(random.logistic(random.PRNGKey(0), (3,)))
     [ 3.326...  -0.778...  0.545...]
     """
-    key = check_key("logistic", key)
-    refuse_out_sharding("logistic", out_sharding)
-    kind = float_dtype("logistic", dtype)
+    key, kind = begin("logistic", key, dtype, out_sharding)
     tiny = constant(float(dtypes.finfo(kind).tiny), kind)
     u = uniform_between(key, check_shape("logistic", shape), kind, tiny, constant(1, kind))
     return lax.sub(lax.log(u), lax.log1p(lax.neg(u)))
@@ -445,9 +426,7 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     >>> print(random.cauchy(random.PRNGKey(0), (3,)))
     [ 9.142...   -0.658...  0.444...]
     """
-    key = check_key("cauchy", key)
-    refuse_out_sharding("cauchy", out_sharding)
-    kind = float_dtype("cauchy", dtype)
+    key, kind = begin("cauchy", key, dtype, out_sharding)
     eps = constant(float(dtypes.finfo(kind).eps), kind)
     u = uniform_between(key, check_shape("cauchy", shape), kind, eps, constant(1, kind))
     return lax.tan(lax.mul(constant(math.pi, kind), lax.sub(u, constant(0.5, kind))))
@@ -479,9 +458,7 @@ def triangular(
     >>> print(random.triangular(random.PRNGKey(0), 0.0, 1.0, 4.0, (3,)))
     [3.354... 1.132... 1.901...]
     """
-    key = check_key("triangular", key)
-    refuse_out_sharding("triangular", out_sharding)
-    kind = float_dtype("triangular", dtype)
+    key, kind = begin("triangular", key, dtype, out_sharding)
     shape = common_shape("triangular", shape, left=left, mode=mode, right=right)
     a = real_parameter("triangular", "left", left, kind, shape)
     top = real_parameter("triangular", "mode", mode, kind, shape)

@@ -19,15 +19,14 @@ from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.declare import FLOAT, check_dtype, declare, lowered_by
-from anima.lax.shape import check_shape, refuse_out_sharding
+from anima.lax.shape import check_shape
 from anima.lowering.module import Context, Value
 from anima.numpy import broadcast_to, expand_dims, power
 from anima.random.arguments import (
     aval_of_parameter,
-    check_key,
+    begin,
     common_shape,
     constant,
-    float_dtype,
     function,
     real_parameter,
 )
@@ -159,9 +158,8 @@ def standard_gamma(key: Any, a: Any, shape: Shape, *, log_space: bool = False) -
 # --- public functions -------------------------------------------------------------------------
 
 
-def _gamma_of(name: str, key: Any, a: Any, shape: Any, dtype: Any, log_space: bool) -> Any:
-    key = check_key(name, key)
-    kind = float_dtype(name, dtype)
+def _gamma_of(name: str, key: Any, a: Any, shape: Any, dtype: Any, out_sharding: Any, log_space: bool) -> Any:
+    key, kind = begin(name, key, dtype, out_sharding)
     shape = common_shape(name, shape, a=a)
     return standard_gamma(key, real_parameter(name, "a", a, kind, shape), shape, log_space=log_space)
 
@@ -186,8 +184,7 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shardin
     >>> print(random.gamma(random.PRNGKey(0), 2.0, (3,)))
     [...]
     """
-    refuse_out_sharding("gamma", out_sharding)
-    return _gamma_of("gamma", key, a, shape, dtype, False)
+    return _gamma_of("gamma", key, a, shape, dtype, out_sharding, False)
 
 
 @function
@@ -203,8 +200,7 @@ def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shar
     >>> print(random.loggamma(random.PRNGKey(0), 1e-3, (3,)))
     [...]
     """
-    refuse_out_sharding("loggamma", out_sharding)
-    return _gamma_of("loggamma", key, a, shape, dtype, True)
+    return _gamma_of("loggamma", key, a, shape, dtype, out_sharding, True)
 
 
 @function
@@ -224,9 +220,7 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_
     >>> print(random.beta(random.PRNGKey(0), 2.0, 3.0, (3,)))
     [...]
     """
-    key = check_key("beta", key)
-    refuse_out_sharding("beta", out_sharding)
-    kind = float_dtype("beta", dtype)
+    key, kind = begin("beta", key, dtype, out_sharding)
     shape = common_shape("beta", shape, a=a, b=b)
     parameters = (real_parameter("beta", n, v, kind, shape) for n, v in (("a", a), ("b", b)))
     # The larger one becomes 1: both may be too small for numbers.
@@ -258,9 +252,7 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None, *, out
     >>> p.shape, bool(np.allclose(p.sum(-1), 1))
     ((4, 3), True)
     """
-    key = check_key("dirichlet", key)
-    refuse_out_sharding("dirichlet", out_sharding)
-    kind = float_dtype("dirichlet", dtype)
+    key, kind = begin("dirichlet", key, dtype, out_sharding)
     given = aval_of_parameter("dirichlet", "alpha", alpha).shape
     if not given:
         raise ValueError("dirichlet requires alpha.ndim >= 1, got a scalar")
@@ -294,9 +286,7 @@ def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sh
     >>> print(random.chisquare(random.PRNGKey(0), 3.0, (3,)))
     [...]
     """
-    key = check_key("chisquare", key)
-    refuse_out_sharding("chisquare", out_sharding)
-    kind = float_dtype("chisquare", dtype)
+    key, kind = begin("chisquare", key, dtype, out_sharding)
     shape = common_shape("chisquare", shape, df=df)
     return _chisquare(key, real_parameter("chisquare", "df", df, kind, shape), shape, kind)
 
@@ -320,9 +310,7 @@ def f(
     >>> print(random.f(random.PRNGKey(0), 3.0, 5.0, (3,)))
     [...]
     """
-    key = check_key("f", key)
-    refuse_out_sharding("f", out_sharding)
-    kind = float_dtype("f", dtype)
+    key, kind = begin("f", key, dtype, out_sharding)
     shape = common_shape("f", shape, dfnum=dfnum, dfden=dfden)
     above = real_parameter("f", "dfnum", dfnum, kind, shape)
     below = real_parameter("f", "dfden", dfden, kind, shape)
@@ -348,9 +336,7 @@ def t(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sharding: 
     >>> print(random.t(random.PRNGKey(0), 3.0, (3,)))
     [...]
     """
-    key = check_key("t", key)
-    refuse_out_sharding("t", out_sharding)
-    kind = float_dtype("t", dtype)
+    key, kind = begin("t", key, dtype, out_sharding)
     shape = common_shape("t", shape, df=df)
     half = lax.div(real_parameter("t", "df", df, kind, shape), constant(2, kind))
     normal_key, gamma_key = split(key)
@@ -385,9 +371,7 @@ def generalized_normal(
     >>> print(random.generalized_normal(random.PRNGKey(0), 4.0, (3,)))
     [...]
     """
-    key = check_key("generalized_normal", key)
-    refuse_out_sharding("generalized_normal", out_sharding)
-    kind = float_dtype("generalized_normal", dtype)
+    key, kind = begin("generalized_normal", key, dtype, out_sharding)
     shape = common_shape("generalized_normal", check_shape("generalized_normal", shape), p=p)
     return _generalized_normal(key, real_parameter("generalized_normal", "p", p, kind, shape), shape, kind)
 
@@ -418,9 +402,7 @@ def ball(
     >>> points.shape, bool(np.all(np.sum(points**2, -1) <= 1))
     ((4, 3), True)
     """
-    key = check_key("ball", key)
-    refuse_out_sharding("ball", out_sharding)
-    kind = float_dtype("ball", dtype)
+    key, kind = begin("ball", key, dtype, out_sharding)
     shape = check_shape("ball", shape)
     (size,) = check_shape("ball", (d,), "d")
     norm = real_parameter("ball", "p", p, kind, ())

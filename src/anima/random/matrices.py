@@ -9,13 +9,12 @@ from typing import Any
 
 from anima import dtypes, lax
 from anima.lax.linalg import cholesky, eigh, qr, svd
-from anima.lax.shape import check_shape, refuse_out_sharding
+from anima.lax.shape import check_shape
 from anima.numpy import abs as np_abs, diagonal, einsum, expand_dims, sqrt, swapaxes
 from anima.random.arguments import (
     aval_of_parameter,
-    check_key,
+    begin,
     common_shape,
-    float_dtype,
     function,
     real_parameter,
 )
@@ -57,9 +56,7 @@ def multivariate_normal(
     >>> random.multivariate_normal(random.PRNGKey(0), np.zeros(2), np.eye(2), (5,)).shape
     (5, 2)
     """
-    key = check_key("multivariate_normal", key)
-    refuse_out_sharding("multivariate_normal", out_sharding)
-    kind = float_dtype("multivariate_normal", dtype)
+    key, kind = begin("multivariate_normal", key, dtype, out_sharding)
     if method not in _METHODS:
         raise ValueError(f"multivariate_normal: method must be one of {', '.join(_METHODS)}, got {method!r}")
     middle, spread = (
@@ -128,9 +125,7 @@ def orthogonal(
     >>> bool(np.allclose(q @ q.T, np.eye(3), atol=1e-5))
     True
     """
-    key = check_key("orthogonal", key)
-    refuse_out_sharding("orthogonal", out_sharding)
-    kind = float_dtype("orthogonal", dtype, complex_too=True)
+    key, kind = begin("orthogonal", key, dtype, out_sharding, complex_too=True)
     dims = check_shape("orthogonal", shape)
     rows, columns = check_shape("orthogonal", (n, n if m is None else m), "n or m")
     z = standard_normal(key, (*dims, max(rows, columns), min(rows, columns)), kind)

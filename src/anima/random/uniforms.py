@@ -16,10 +16,10 @@ from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random import threefry
 from anima.random.arguments import (
     aval_of_parameter,
+    begin,
     check_key,
     common_shape,
     constant,
-    float_dtype,
     function,
     real_parameter,
 )
@@ -54,9 +54,7 @@ def uniform(
     >>> print(random.uniform(random.PRNGKey(0), (3,), minval=1.0, maxval=3.0))
     [2.930... 1.629... 2.266...]
     """
-    key = check_key("uniform", key)
-    refuse_out_sharding("uniform", out_sharding)
-    kind = float_dtype("uniform", dtype)
+    key, kind = begin("uniform", key, dtype, out_sharding)
     shape = common_shape("uniform", check_shape("uniform", shape), minval=minval, maxval=maxval)
     low = real_parameter("uniform", "minval", minval, kind, shape)
     high = real_parameter("uniform", "maxval", maxval, kind, shape)
