@@ -96,6 +96,20 @@ def vary(value: Any, axes: Axes) -> Any:
     return hooks.vary(value, axes) if axes else value
 
 
+def made_to(value: Any, axes: Axes, refused: str) -> Any:
+    """The value, varying along exactly these axes.
+
+    Raises:
+      ValueError: it varies along others: `refused` says why not, with `{axes}` in the place of those.
+    """
+    own = aval_of(value).varying
+    if own == axes:
+        return value
+    if own - axes:
+        raise ValueError(refused.format(axes=names(own - axes)))
+    return vary(value, axes - own)
+
+
 def together(values: Sequence[Any]) -> Sequence[Any]:
     """The values, varying along the axes of each other: done before they are broadcast, so that the transpose sums little."""
     avals = [aval_of(x) for x in values]

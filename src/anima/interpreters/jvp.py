@@ -48,21 +48,19 @@ class JvpTracer(Tracer):
         return f"Traced<{self.aval!r}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
 
 
+_TANGENT_VARIES = (
+    "a derivative rule returned a tangent that may differ between devices along the axes {axes}, for a result that is the "
+    "same along them; sum it with psum, or mark the result with lax.pcast(..., to='varying')"
+)
+
+
 def as_varying_as(primal: Any, tangent: Any) -> Any:
     """The tangent, varying along the manual axes along which its primal value does.
 
     Raises:
       ValueError: it varies along others.
     """
-    axes, own = aval_of(primal).varying, aval_of(tangent).varying
-    if axes == own:
-        return tangent
-    if own - axes:
-        raise ValueError(
-            f"a derivative rule returned a tangent that may differ between devices along the axes {variance.names(own - axes)}, "
-            "for a result that is the same along them; sum it with psum, or mark the result with lax.pcast(..., to='varying')"
-        )
-    return variance.vary(tangent, axes - own)
+    return variance.made_to(tangent, aval_of(primal).varying, _TANGENT_VARIES)
 
 
 def concrete_of(value: Any) -> Any | None:

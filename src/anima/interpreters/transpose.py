@@ -30,7 +30,7 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
     def give(target: Any, ct: Any) -> None:
         if type(ct) is not Zero and ct is not None and type(target) is TapeTracer:
             if variance.seen:
-                ct = _as_varying_as(target, ct)
+                ct = variance.made_to(ct, target.aval.varying, _COTANGENT_VARIES)
             known = flowing.get(target)
             flowing[target] = ct if known is None else add(known, ct)
 
@@ -51,22 +51,10 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
     return [flowing.get(t, Zero(t.aval)) for t in tape.inputs]
 
 
-def _as_varying_as(target: TapeTracer, ct: Any) -> Any:
-    """The cotangent, varying along the manual axes along which the value does that it belongs to.
-
-    Raises:
-      ValueError: it varies along others.
-    """
-    axes, own = target.aval.varying, aval_of(ct).varying
-    if axes == own:
-        return ct
-    if own - axes:
-        raise ValueError(
-            f"a cotangent may differ between devices along the axes {variance.names(own - axes)}, but the value that it "
-            "belongs to is the same along them. In a rule of custom_vjp, sum it over the devices: "
-            f"lax.psum(cotangent, ({variance.names(own - axes)},))"
-        )
-    return variance.vary(ct, axes - own)
+_COTANGENT_VARIES = (
+    "a cotangent may differ between devices along the axes {axes}, but the value that it belongs to is the same along them. "
+    "In a rule of custom_vjp, sum it over the devices: lax.psum(cotangent, ({axes},))"
+)
 
 
 def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:

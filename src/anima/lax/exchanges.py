@@ -29,7 +29,7 @@ from anima.lax.axis_names import (
 from anima.lax.declare import (
     NUMERIC,
 )
-from anima.lax.exchanging import cut, exchange, joined, per_leaf, resized
+from anima.lax.exchange_rules import cut, exchange, joined, per_leaf, resized
 from anima.lax.reductions import reduce_sum
 from anima.lax.shape import check_axis, expand_dims, shape_of, squeeze
 from anima.lax.slicing import dynamic_index_in_dim

@@ -24,8 +24,8 @@ from anima.lax.create import full_like
 from anima.lax.declare import (
     lowered_by,
 )
+from anima.lax.exchange_rules import exchange, per_leaf
 from anima.lax.exchanges import all_gather_p
-from anima.lax.exchanging import exchange, per_leaf
 from anima.lax.reductions import reduce_sum
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, expand_dims, shape_of, squeeze

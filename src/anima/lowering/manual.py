@@ -82,17 +82,18 @@ def replica_groups(rows: Sequence[Sequence[int]]) -> str:
 def enter(ctx: Context, x: Value, spec: PartitionSpec, block: AbstractValue, region: ManualRegion) -> Value:
     """The device's own block, of the type `block`, of an array."""
     sharding = region.sharding(spec, physical_aval(array_aval(x.aval)).ndim)
-    whole = _call(ctx, "Sharding", x, x.aval, sharding)
-    return _call(ctx, "SPMDFullToShardShape", whole, block, MANUAL)
+    whole = mark(ctx, "Sharding", x, x.aval, sharding)
+    return mark(ctx, "SPMDFullToShardShape", whole, block, MANUAL)
 
 
 def leave(ctx: Context, x: Value, spec: PartitionSpec, whole: AbstractValue, region: ManualRegion) -> Value:
     """The array, of the type `whole`, of which the devices have the blocks `x`; the inverse of `enter`."""
     sharding = region.sharding(spec, physical_aval(array_aval(x.aval)).ndim)
-    block = _call(ctx, "Sharding", x, x.aval, MANUAL)
-    return _call(ctx, "SPMDShardToFullShape", block, whole, sharding)
+    block = mark(ctx, "Sharding", x, x.aval, MANUAL)
+    return mark(ctx, "SPMDShardToFullShape", block, whole, sharding)
 
 
-def _call(ctx: Context, target: str, x: Value, out: AbstractValue, sharding: HloSharding) -> Value:
+def mark(ctx: Context, target: str, x: Value, out: AbstractValue, sharding: HloSharding) -> Value:
+    """A custom call by which a program tells the partitioner how an array lies."""
     attrs = f'call_target_name = "{target}", mhlo.sharding = "{sharding}"'
     return ctx.op("stablehlo.custom_call", (x,), out, attrs)

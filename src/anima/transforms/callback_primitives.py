@@ -22,12 +22,14 @@ from anima.core.trace import aval_of, get_trace, shaped
 from anima.errors import MissingRuleError, XlaRuntimeError
 from anima.interpreters.batch import Axis, without_axis
 from anima.interpreters.jvp import stage_closed
+from anima.lowering.manual import mark
 from anima.lowering.module import TOKEN, Context, Value
 from anima.lowering.types import row_major
 from anima.runtime.devices import backends, client, default_device
 from anima.runtime.dispatch import check_operand, device_of
 from anima.runtime.effects import wait_for_ordered
 from anima.sharding import Sharding
+from anima.sharding.hlo import MANUAL, REPLICATED
 from anima.tree_util import keystr, tree_leaves_with_path
 
 _PLATFORMS = ("cpu", "cuda")
@@ -222,19 +224,17 @@ def _emit(
     return results
 
 
-_MANUAL = 'mhlo.sharding = "{manual}"'
+_MANUAL = f'mhlo.sharding = "{MANUAL}"'
 
 
 def _replicated(ctx: Context, value: Value) -> Value:
     """The array with all of it on each device of a partitioned program."""
-    whole = 'call_target_name = "Sharding", mhlo.sharding = "{replicated}"'
-    return ctx.op("stablehlo.custom_call", (value,), value.aval, whole)
+    return mark(ctx, "Sharding", value, value.aval, REPLICATED)
 
 
 def _on_each_device(ctx: Context, value: Value) -> Value:
     """The whole array as each device by itself has it."""
-    own = f'call_target_name = "SPMDFullToShardShape", {_MANUAL}'
-    return ctx.op("stablehlo.custom_call", (_replicated(ctx, value),), value.aval, own)
+    return mark(ctx, "SPMDFullToShardShape", _replicated(ctx, value), value.aval, MANUAL)
 
 
 def _place(ctx: Context, sharding: Sharding | None) -> str:

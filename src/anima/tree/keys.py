@@ -40,6 +40,7 @@ class _Step:
 
 
 _keep = object.__setattr__
+_stored: Any = vars(_Step)["_value"]  # the same slot, under the name that each class has for it
 
 
 class SequenceKey(_Step):
@@ -51,14 +52,10 @@ class SequenceKey(_Step):
 
     __slots__ = ()
     __match_args__ = ("idx",)
+    idx: int = _stored
 
     def __init__(self, idx: int) -> None:
         _keep(self, "_value", idx)
-
-    @property
-    def idx(self) -> int:
-        """The position."""
-        return self._value  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         return f"[{self._value!r}]"
@@ -73,14 +70,10 @@ class DictKey(_Step):
 
     __slots__ = ()
     __match_args__ = ("key",)
+    key: Any = _stored
 
     def __init__(self, key: Any) -> None:
         _keep(self, "_value", key)
-
-    @property
-    def key(self) -> Any:
-        """The key."""
-        return self._value
 
     def __str__(self) -> str:
         return f"[{self._value!r}]"
@@ -95,14 +88,10 @@ class GetAttrKey(_Step):
 
     __slots__ = ()
     __match_args__ = ("name",)
+    name: str = _stored
 
     def __init__(self, name: str) -> None:
         _keep(self, "_value", name)
-
-    @property
-    def name(self) -> str:
-        """The attribute's name."""
-        return self._value  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         return f".{self._value}"
@@ -117,14 +106,10 @@ class FlattenedIndexKey(_Step):
 
     __slots__ = ()
     __match_args__ = ("key",)
+    key: int = _stored
 
     def __init__(self, key: int) -> None:
         _keep(self, "_value", key)
-
-    @property
-    def key(self) -> int:
-        """The child's number."""
-        return self._value  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         return f"[<flat index {self._value}>]"
