@@ -3,7 +3,7 @@
 import importlib as _importlib
 from typing import Any as _Any
 
-_ON_DEMAND = ("fft", "linalg", "special")
+_ON_DEMAND = ("fft", "linalg", "special", "stats")
 
 
 def __getattr__(name: str) -> _Any:
