@@ -3,7 +3,17 @@
 import importlib as _importlib
 from typing import Any as _Any
 
-_ON_DEMAND = ("fft", "linalg", "special", "stats")
+_ON_DEMAND = (
+    "cluster",
+    "fft",
+    "integrate",
+    "interpolate",
+    "linalg",
+    "ndimage",
+    "sparse",
+    "special",
+    "stats",
+)
 
 
 def __getattr__(name: str) -> _Any:

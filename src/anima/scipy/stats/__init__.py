@@ -1,4 +1,4 @@
-"""Distributions and statistics.
+"""Probability distributions.
 
 Invariant: `import` loads no distribution; each is loaded when first asked for.
 
@@ -17,7 +17,6 @@ _DISTRIBUTIONS = (
     "binom",
     "cauchy",
     "chi2",
-    "dirichlet",
     "expon",
     "gamma",
     "gennorm",
@@ -26,8 +25,6 @@ _DISTRIBUTIONS = (
     "gumbel_r",
     "laplace",
     "logistic",
-    "multinomial",
-    "multivariate_normal",
     "nbinom",
     "norm",
     "pareto",
@@ -38,21 +35,13 @@ _DISTRIBUTIONS = (
     "vonmises",
     "wrapcauchy",
 )
-_FUNCTIONS = {
-    "gaussian_kde": "kernel_density",
-    "mode": "ranks",
-    "rankdata": "ranks",
-    "sem": "ranks",
-}
 
 
 def __getattr__(name: str) -> _Any:
     if name in _DISTRIBUTIONS:
         return _importlib.import_module(f"anima.scipy.stats.{name}")
-    if name in _FUNCTIONS:
-        return getattr(_importlib.import_module(f"anima.scipy.stats.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'anima.scipy.stats' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*_DISTRIBUTIONS, *_FUNCTIONS])
+    return sorted(_DISTRIBUTIONS)

@@ -29,8 +29,7 @@ def log_weight(a: Any, x: Any) -> Any:
 def log_density(z: Any, a: Any) -> Any:
     """The logarithm of the density."""
     a = positive(a)
-    inner = lambda z: np.where(z == math.inf, -math.inf, log_weight(a - 1, np.where(z == math.inf, 1, z)))
-    return within(z < 0, z, 1, inner, -math.inf)
+    return within((z < 0) | (z == math.inf), z, 1, lambda z: log_weight(a - 1, z), -math.inf)
 
 
 def below(z: Any, a: Any) -> Any:

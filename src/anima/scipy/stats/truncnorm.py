@@ -63,7 +63,8 @@ def _log_part(z: Any, a: Any, b: Any, upper: bool) -> Any:
     part, rest = (upper_part, lower_part) if upper else (lower_part, upper_part)
     near_one = part > -math.log(2)
     value = np.where(near_one, np.log1p(-np.exp(np.where(near_one, rest, -1))), part)
-    return np.where(none, -math.inf, np.where(all_of_it, 0, value))
+    value = np.where(none, -math.inf, np.where(all_of_it, 0, value))
+    return np.where(whole == whole, value, math.nan)
 
 
 def _inside(a: Any, b: Any) -> Any:
