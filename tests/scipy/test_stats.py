@@ -45,7 +45,7 @@ CASES: dict[str, tuple[list[tuple[Any, ...]], float]] = {
     "vonmises": ([(1.5,), (0.0,), (-1.0,)], 0.3),
     "wrapcauchy": ([(0.5,), (1.5,)], 0.3),
 }
-# SciPy has NaN for densities at infinity, where they are 0, and puts the quantile of 0 below the support.
+# SciPy has NaN for some densities at infinity, where they are 0.
 FUNCTIONS = [
     (name, fun)
     for name in CASES
@@ -102,8 +102,6 @@ def test_derivatives_are_those_of_differences(name: str, fun: str) -> None:
     ("name", "fun"), [f for f in FUNCTIONS if f[1] in ("logpdf", "logpmf", "logsf", "cdf")]
 )
 def test_derivatives_outside_of_the_support_are_finite(name: str, fun: str) -> None:
-    if name in ("norm", "cauchy", "gumbel_l", "gumbel_r", "laplace", "logistic", "t", "vonmises"):
-        pytest.skip("the support has no end")
     function = getattr(getattr(stats, name), fun)
     arguments = range(1 + len(CASES[name][0][0]))
     for x in (-3.0, 9.5):
@@ -115,32 +113,37 @@ def test_tails_keep_their_digits() -> None:
     with mpmath.workdps(60):
         exp, log = mpmath.exp, mpmath.log
         z = mpmath.mpf(50)
-        table = {
-            stats.norm.logcdf(-50.0): log(mpmath.ncdf(-z)),
-            stats.norm.logsf(30.0): log(mpmath.ncdf(-30)),
-            stats.norm.logcdf(7.0): mpmath.log1p(-mpmath.ncdf(-7)),
-            stats.logistic.sf(50.0): 1 / (1 + exp(z)),
-            stats.cauchy.cdf(-1e10): mpmath.atan(mpmath.mpf(10) ** -10) / mpmath.pi,
-            stats.cauchy.logpdf(1e30): -log(mpmath.pi) - 60 * log(10),
-            stats.cauchy.ppf(1e-12): -mpmath.cot(mpmath.pi * mpmath.mpf("1e-12")),
-            stats.gumbel_r.logsf(50.0): log(-mpmath.expm1(-exp(-z))),
-            stats.gumbel_r.logsf(3000.0): mpmath.mpf(-3000),
-            stats.gumbel_l.logcdf(-50.0): log(-mpmath.expm1(-exp(-z))),
-            stats.expon.logcdf(1e-12): log(-mpmath.expm1(-mpmath.mpf("1e-12"))),
-            stats.pareto.logcdf(100.0, 9.0): mpmath.log1p(-(mpmath.mpf(100) ** -9)),
-            stats.gamma.logcdf(60.0, 2.0): mpmath.log1p(-61 * exp(-60)),
-            stats.t.logpdf(1.0, 1e7): (mpmath.loggamma(5000000.5) - mpmath.loggamma(5000000))
-            - log(mpmath.pi * 10**7) / 2
-            - mpmath.mpf(10000001) / 2 * mpmath.log1p(mpmath.mpf("1e-7")),
-            stats.poisson.logpmf(1e6, 1e6): -mpmath.mpf(10**6)
-            + 10**6 * log(10**6)
-            - mpmath.loggamma(10**6 + 1),
-            stats.binom.logpmf(5e5, 1e6, 0.5): log(mpmath.binomial(10**6, 5 * 10**5)) - 10**6 * log(2),
-            stats.truncnorm.logpdf(40.0, 39.0, 41.0): -800
-            - log(2 * mpmath.pi) / 2
-            - log(mpmath.ncdf(-39) - mpmath.ncdf(-41)),
-        }
-    for got, want in table.items():
+        table = [
+            (stats.norm.logcdf(-50.0), log(mpmath.ncdf(-z))),
+            (stats.norm.logsf(30.0), log(mpmath.ncdf(-30))),
+            (stats.norm.logcdf(7.0), mpmath.log1p(-mpmath.ncdf(-7))),
+            (stats.logistic.sf(50.0), 1 / (1 + exp(z))),
+            (stats.cauchy.cdf(-1e10), mpmath.atan(mpmath.mpf(10) ** -10) / mpmath.pi),
+            (stats.cauchy.logpdf(1e30), -log(mpmath.pi) - 60 * log(10)),
+            (stats.cauchy.ppf(1e-12), -mpmath.cot(mpmath.pi * mpmath.mpf("1e-12"))),
+            (stats.gumbel_r.logsf(50.0), log(-mpmath.expm1(-exp(-z)))),
+            (stats.gumbel_r.logsf(3000.0), mpmath.mpf(-3000)),
+            (stats.gumbel_l.logcdf(-50.0), log(-mpmath.expm1(-exp(-z)))),
+            (stats.expon.logcdf(1e-12), log(-mpmath.expm1(-mpmath.mpf("1e-12")))),
+            (stats.pareto.logcdf(100.0, 9.0), mpmath.log1p(-(mpmath.mpf(100) ** -9))),
+            (stats.gamma.logcdf(60.0, 2.0), mpmath.log1p(-61 * exp(-60))),
+            (
+                stats.t.logpdf(1.0, 1e7),
+                (mpmath.loggamma(5000000.5) - mpmath.loggamma(5000000))
+                - log(mpmath.pi * 10**7) / 2
+                - mpmath.mpf(10000001) / 2 * mpmath.log1p(mpmath.mpf("1e-7")),
+            ),
+            (
+                stats.poisson.logpmf(1e6, 1e6),
+                -mpmath.mpf(10**6) + 10**6 * log(10**6) - mpmath.loggamma(10**6 + 1),
+            ),
+            (stats.binom.logpmf(5e5, 1e6, 0.5), log(mpmath.binomial(10**6, 5 * 10**5)) - 10**6 * log(2)),
+            (
+                stats.truncnorm.logpdf(40.0, 39.0, 41.0),
+                -800 - log(2 * mpmath.pi) / 2 - log(mpmath.ncdf(-39) - mpmath.ncdf(-41)),
+            ),
+        ]
+    for got, want in table:
         np.testing.assert_allclose(float(got), float(want), rtol=2e-6)
 
 

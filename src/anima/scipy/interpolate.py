@@ -115,7 +115,7 @@ def _check_axis(number: int, axis: Any, size: int) -> None:
 def _interpolated(grid: Any, values: Any, xi: Any, fill_value: Any, method: str) -> Any:
     outer = xi.shape[:-1]
     outside = np.zeros(outer, bool)
-    nodes = []
+    nodes: list[list[tuple[Any, Any]]] = []
     for i, axis in enumerate(grid):
         x = xi[..., i]
         # A decreasing axis is one of negative numbers that increases.

@@ -6,6 +6,7 @@ Invariant: a solver works on one vector; pytrees are made vectors first. Derivat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -180,7 +181,7 @@ def _gmres(matvec: Map, b: Any, problem: _Problem, restart: int, early: bool) ->
 def _linear_map(name: str, what: str, given: Any) -> Map:
     """The function of a matrix or of a function."""
     if callable(given):
-        return given  # type: ignore[no-any-return]
+        return given
     if not isinstance(given, np.ndarray) and not hasattr(given, "__array__"):
         raise TypeError(f"{name}: {what} must be a function or a matrix, got {type(given).__name__}")
     matrix = np.asarray(given)
@@ -252,7 +253,7 @@ def _reshaper(like: Any) -> Callable[[Any], Any]:
     """From a vector, of any dtype, to arrays built as some are."""
     leaves, tree = tree_leaves(like), tree_structure(like)
     shapes = [np.shape(leaf) for leaf in leaves]
-    sizes = [int(np.prod(np.array(s, dtype=np.int32))) if s else 1 for s in shapes]
+    sizes = [math.prod(s) for s in shapes]
 
     def shaped(vector: Any) -> Any:
         parts, place = [], 0
