@@ -22,6 +22,7 @@ from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
 from tests.peers.spectral_differences import SPECTRAL_CHECKS
+from tests.peers.stats_differences import STATS_CHECKS
 
 pytestmark = pytest.mark.peers
 
@@ -34,6 +35,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **SHARD_MAP_CHECKS,
     **SPECIAL_CHECKS,
     **SPECTRAL_CHECKS,
+    **STATS_CHECKS,
 }
 
 

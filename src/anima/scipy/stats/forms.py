@@ -14,7 +14,7 @@ from typing import Any
 import anima.numpy as np
 from anima import dtypes
 from anima.lax import convert_element_type_p
-from anima.numpy.promotion import avals_of, promote_inexact
+from anima.numpy.promotion import aval, avals_of, promote_inexact
 from anima.scipy.special.information import xlogy
 from anima.scipy.special.operands import whole
 
@@ -40,7 +40,8 @@ def evaluate(name: str, formula: Formula, *args: Any, strong: bool = False, anal
     inner = dtype if dtypes.itemsize_bits(dtype) >= 32 else dtypes.float32
     result = formula(*(convert_element_type_p.bind(v, new_dtype=inner, weak_type=False) for v in values))
     weak = not strong and all([a.weak_type for a in avals])
-    if inner == dtype and not weak:
+    result, known = aval(name, result)
+    if known.dtype == dtype and known.weak_type == weak:
         return result
     return convert_element_type_p.bind(result, new_dtype=dtype, weak_type=weak)
 
