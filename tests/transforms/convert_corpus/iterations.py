@@ -127,7 +127,7 @@ def find_else(x, wanted):
 
 
 def while_else(n):
-    k = 2
+    k, result = 2, 0
     while k * k <= n:
         if n % k == 0:
             result = k

@@ -2,13 +2,6 @@
 
 import anima.numpy as np
 
-SEEN = 0
-
-
-def generator(x):
-    for v in x:
-        yield v
-
 
 def shapes_differ(x):
     if x > 0:
@@ -125,9 +118,33 @@ def comprehension_range(n):
     return sum([i for i in range(n)])
 
 
+def first_value_in_loop(n):
+    k = 2
+    while k * k <= n:
+        if n % k == 0:
+            result = k
+            break
+        k += 1
+    else:
+        result = n
+    return result
+
+
+def always_raises(n):
+    for i in range(n):
+        raise ValueError(i)
+    return n
+
+
+def list_in_branch(x):
+    found = [x]
+    if x > 0:
+        found.append(x)
+    return found
+
+
 A = np.array
 CASES = [
-    (generator, (A([1.0]),), "generators"),
     (shapes_differ, (1.0,), "what the function returns as float32[2] on one way"),
     (returns_none, (1.0,), "what the function returns"),
     (used_undefined, (1.0,), "gives y a value on one way only"),
@@ -143,6 +160,9 @@ CASES = [
     (numpy_in_place, (1.0,), "type ndarray in place"),
     (endless_recursion, (3,), "recursion"),
     (maybe_no_iteration, (3,), "gets a value only if the for loop"),
+    (first_value_in_loop, (9,), "gives result a value on one way only"),
+    (always_raises, (3,), "every iteration"),
+    (list_in_branch, (1.0,), "leaves a list"),
     (takes_next, (1.0,), "next()"),
     (dictionary_key, (1.0,), "leaves a dict"),
     (comprehension_range, (3,), "number of items depends on a traced value"),

@@ -10,7 +10,10 @@ import operator
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
+
 from anima.core import hooks
+from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.errors import ConversionError
 from anima.lax.control.branching import cond
@@ -149,7 +152,11 @@ def contains(container: Any, item: Any) -> Any:
             return False
         low, high = sorted([container[0], container[-1]])
         inside = bitwise_and(item >= low, item <= high)
-        return inside if abs(container.step) == 1 else bitwise_and(inside, (item - low) % abs(container.step) == 0)
+        return (
+            inside
+            if abs(container.step) == 1
+            else bitwise_and(inside, (item - low) % abs(container.step) == 0)
+        )
     found: Any = False
     for other in container:
         equal = other is item or (other == item if is_array(other) and is_array(item) else False)
@@ -189,6 +196,8 @@ def choose(pred: Any, body: _Fun, orelse: _Fun, shared: Sequence[Place], what: s
         return
     merges = [_Merge(key, yes, no, what, where) for key in {**yes.finals, **no.finals}]
     wanted = [out for merge in merges for out in merge.outs]
+    if yes.failed is not None or no.failed is not None:
+        wanted.append(_Out(ShapedArray((), np.dtype(bool)), ((yes.failed, False), (no.failed, False))))
     if wanted:
         results = cond(pred, lambda: _results(yes, wanted, 0), lambda: _results(no, wanted, 1))
     elif yes.jaxpr.effects or no.jaxpr.effects:
@@ -198,24 +207,33 @@ def choose(pred: Any, body: _Fun, orelse: _Fun, shared: Sequence[Place], what: s
     given = iter(results)
     for merge in merges:
         merge.finish(given)
+    if state.failures:
+        state.failures[-1].extend(given)
 
 
 def _one_way(pred: Any, yes: Block, no: Block) -> None:
     """One way raises: that becomes a check, and the other is what goes on."""
-    stays = no if yes.raised is not None else yes
-    if stays is no:
-        check(pred, yes.raised)
-    else:
-        check(bitwise_not(pred), no.raised)
+    gone, stays = (yes, no) if yes.raised is not None else (no, yes)
+    raises = pred if stays is no else bitwise_not(pred)
+    if gone.jaxpr.effects:  # what happens before it raises, and may raise first
+        index = gone.failed
+        before = cond(raises, lambda: _failed(gone.evaluate(), index), lambda: hooks.as_array(False))
+        raises = bitwise_and(raises, bitwise_not(before))
+    check(raises, gone.raised)
     outs = stays.evaluate()
     for final in stays.finals.values():
         if final.missing is not None:
             places.write(final.place, final.missing)
             continue
         leaves = [
-            outs[stays.output(final, i)] if is_traced(leaf) else leaf for i, leaf in enumerate(final.parts.leaves)
+            outs[stays.output(final, i)] if is_traced(leaf) else leaf
+            for i, leaf in enumerate(final.parts.leaves)
         ]
         places.write(final.place, final.parts.rebuilt(leaves))
+
+
+def _failed(outs: Sequence[Any], index: int | None) -> Any:
+    return hooks.as_array(False) if index is None else outs[index]
 
 
 class _Out:
@@ -257,7 +275,9 @@ class _Merge:
             self._missing(first, second, what)
             return
         if not first.parts.like(second.parts):
-            self._refuse(f"{what} leaves {self._name} as {first.parts} on one way and as {second.parts} on the other")
+            self._refuse(
+                f"{what} leaves {self._name} as {first.parts} on one way and as {second.parts} on the other"
+            )
             return
         leaves: list[Any] = []
         for index, (a, b) in enumerate(zip(first.parts.leaves, second.parts.leaves)):
@@ -266,7 +286,9 @@ class _Merge:
                 continue
             aval = joined(aval_of(a), aval_of(b)) if is_array(a) and is_array(b) else None
             if aval is None:
-                self._refuse(f"{what} leaves {self._name} as {text_of(a)} on one way and as {text_of(b)} on the other")
+                self._refuse(
+                    f"{what} leaves {self._name} as {text_of(a)} on one way and as {text_of(b)} on the other"
+                )
                 return
             leaves.append(UNSET)
             self.outs.append(_Out(aval, (first.source(index), second.source(index))))
@@ -305,7 +327,8 @@ class _Merge:
                 self._value = None
                 return
             raise ConversionError(
-                reason, advice="Give both ways the same structure and shapes, so that one program computes either."
+                reason,
+                advice="Give both ways the same structure and shapes, so that one program computes either.",
             )
         self._value = Poison(reason)
 
@@ -338,4 +361,3 @@ class _Side:
             assert self.parts is not None
             return None, self.parts.leaves[index]
         return self._block.output(self._final, index), None
-

@@ -52,7 +52,9 @@ def function(fun: Any, convert: Callable[[FunctionType], Any]) -> Any:
     if kind is BuiltinFunctionType or kind is BuiltinMethodType:
         return _builtin(fun, convert)
     if isinstance(fun, type):
-        return _OVERLOADS.get(fun, functools.partial(_with_functions, fun, convert) if fun in (map, filter) else fun)
+        return _OVERLOADS.get(
+            fun, functools.partial(_with_functions, fun, convert) if fun in (map, filter) else fun
+        )
     own = type(fun).__dict__.get("__call__")
     if isinstance(own, FunctionType):
         return MethodType(convert(own), fun)
@@ -79,7 +81,11 @@ def _with_functions(fun: Any, convert: Any, /, *args: Any, **kwargs: Any) -> Any
     """`fun` of a library, given the conversions of the functions that it is called with."""
 
     def of(value: Any) -> Any:
-        return function(value, convert) if isinstance(value, (FunctionType, MethodType, functools.partial)) else value
+        return (
+            function(value, convert)
+            if isinstance(value, (FunctionType, MethodType, functools.partial))
+            else value
+        )
 
     return fun(*map(of, args), **{name: of(value) for name, value in kwargs.items()})
 
@@ -112,7 +118,9 @@ def _extreme(name: str, better: Callable[[Any, Any], Any]) -> Callable[..., Any]
         for item, own in zip(items[1:], keys[1:]):
             test = better(own, best_key)
             best, best_key = if_else(
-                test, lambda a=(item, own): a, lambda a=(best, best_key): a  # type: ignore[misc]
+                test,
+                lambda a=(item, own): a,
+                lambda a=(best, best_key): a,  # type: ignore[misc]
             )
         return best
 

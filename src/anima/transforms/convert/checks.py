@@ -1,11 +1,12 @@
 """`raise` and `assert` that depend on traced values: checks when the program runs.
 
-Invariant: the error is raised from the compiled program for exactly the values for which Python would have raised it, also
-under `vmap`, where blocks run for examples that are not in them: a check asks the conditions of all blocks around it too.
+Invariant: the error is raised from the compiled program for exactly the values for which Python would have raised it, the first of several,
+also under `vmap`, where blocks run for examples that are not in them: a check asks the conditions of all blocks around it too.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from anima._native import tree_flatten
 from anima.core.effects import DebugEffect
 from anima.errors import ConversionError
-from anima.lax.bitwise import bitwise_and
+from anima.lax.bitwise import bitwise_and, bitwise_not
 from anima.transforms.callback_primitives import HostFunction, debug_callback_p
 from anima.transforms.convert.places import here, state
 from anima.transforms.convert.staging import Raised
@@ -33,6 +34,10 @@ def check(failed: Any, error: Any) -> None:
         )
     for condition in state.conditions:
         failed = bitwise_and(failed, condition())
+    for earlier in itertools.chain.from_iterable(state.failures):
+        failed = bitwise_and(failed, bitwise_not(earlier))
+    if state.failures:
+        state.failures[-1].append(failed)
 
     def raise_if(value: Any) -> None:
         if value:
@@ -42,7 +47,10 @@ def check(failed: Any, error: Any) -> None:
     _, tree = tree_flatten(((failed,), {}))
     name = f"{getattr(error, '__name__', type(error).__name__)} at {where}"
     debug_callback_p.bind(
-        failed, callback=HostFunction("raise", name, raise_if, tree, None), effect=DebugEffect(), partitioned=False
+        failed,
+        callback=HostFunction("raise", name, raise_if, tree, None),
+        effect=DebugEffect(),
+        partitioned=False,
     )
 
 

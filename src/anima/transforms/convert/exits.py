@@ -126,7 +126,11 @@ class _Exits:
                 body, after = _followed(body, after, rest[0]), None
         statement.body, statement.orelse = body.body or [_at(ast.Pass(), statement)], orelse.body
         may, must = body.may | orelse.may, body.must and orelse.must
-        return _followed(_Flow([statement], may, must), after, rest[0]) if after else _Flow([statement], may, must)
+        return (
+            _followed(_Flow([statement], may, must), after, rest[0])
+            if after
+            else _Flow([statement], may, must)
+        )
 
     def _statement(self, statement: ast.stmt, loop: _Loop | None) -> _Flow:
         match statement:
@@ -174,7 +178,8 @@ class _Exits:
             may |= otherwise.may
         statement.body, statement.orelse = body, []
         statement._anima_stops = sorted(leaving)  # type: ignore[union-attr]
-        return _Flow([*before, statement, *after], may, False)
+        endless = isinstance(statement, ast.While) and getattr(statement.test, "value", None) is True
+        return _Flow([*before, statement, *after], may, endless and loop.broken not in flow.may)
 
     def _try(self, statement: ast.Try | ast.TryStar, loop: _Loop | None) -> _Flow:
         final = self.block(statement.finalbody, loop)
@@ -210,6 +215,10 @@ class _Exits:
         for case, test in zip(reversed(statement.cases), reversed(tests)):
             assert test is not None
             chain = [_at(ast.If(test, case.body, chain), case.body[0])]
+            if (
+                isinstance(case.pattern, ast.MatchAs) and case.pattern.name is not None
+            ):  # bound before the guard
+                chain = [_at(names.assign(case.pattern.name, names.load(subject)), case.pattern), *chain]
         first = _at(names.assign(subject, statement.subject), statement)
         flow = self.block(chain, loop)
         return _Flow([first, *flow.body], flow.may, flow.must)
@@ -225,11 +234,7 @@ def _test(case: ast.match_case, subject: str) -> ast.expr | None:
     """The condition of a case; None if only `match` itself can decide it."""
     pattern, guard = case.pattern, case.guard
     test = _pattern(pattern, subject)
-    if test is None or (guard is not None and isinstance(pattern, ast.MatchAs) and pattern.name is not None):
-        return None
-    if isinstance(pattern, ast.MatchAs) and pattern.name is not None:
-        case.body = [_at(names.assign(pattern.name, names.load(subject)), pattern), *case.body]
-    if guard is None:
+    if test is None or guard is None:
         return test
     return guard if isinstance(test, ast.Constant) else ast.BoolOp(ast.And(), [test, guard])
 

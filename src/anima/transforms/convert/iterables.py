@@ -47,7 +47,8 @@ class Staged:
 
     def row_avals(self) -> list[Any]:
         return [
-            ShapedArray(a.shape[1:], a.dtype, a.weak_type, varying=a.varying) for a in map(aval_of, self.rows())
+            ShapedArray(a.shape[1:], a.dtype, a.weak_type, varying=a.varying)
+            for a in map(aval_of, self.rows())
         ]  # type: ignore[attr-defined]
 
     def items(self) -> Iterator[Any]:
@@ -127,7 +128,10 @@ class TracedRange(Staged):
     """`range` with a traced bound or step."""
 
     def __init__(self, *bounds: Any) -> None:
-        if any(not hasattr(b, "__index__") or (is_array(b) and aval_of(b).dtype.kind not in "iub") for b in bounds):  # type: ignore[attr-defined]
+        if any(
+            not hasattr(b, "__index__") or (is_array(b) and aval_of(b).dtype.kind not in "iub")
+            for b in bounds
+        ):  # type: ignore[attr-defined]
             raise TypeError("range: its arguments must be integers")
         self._start, self._stop, self._step = (
             (0, bounds[0], 1) if len(bounds) == 1 else bounds if len(bounds) == 3 else (*bounds, 1)

@@ -32,7 +32,9 @@ _MARK, _KEPT = "_anima_unconverted", "_anima_converted"
 _FUTURE = 0x1FF0000  # flags of `from __future__ import ...`
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MAX_CODES = 4096
-_codes: dict[int, tuple[CodeType, CodeType]] = {}  # by the id of the original, which is kept with its conversion
+_codes: dict[
+    int, tuple[CodeType, CodeType]
+] = {}  # by the id of the original, which is kept with its conversion
 
 
 def do_not_convert(fun: Any) -> Any:
@@ -131,7 +133,9 @@ def _factory_code(fun: FunctionType) -> CodeType:
     args.defaults = [ast.Constant(None) for _ in args.defaults]
     args.kw_defaults = [d and ast.Constant(None) for d in args.kw_defaults]
     inner = _definition("_anima_inner", [names.OPERATORS], body)
-    outer = _definition("_anima_outer", list(code.co_freevars), [inner, ast.Return(names.load("_anima_inner"))])
+    outer = _definition(
+        "_anima_outer", list(code.co_freevars), [inner, ast.Return(names.load("_anima_inner"))]
+    )
     names.at(outer, node)
     flags = code.co_flags & _FUTURE
     compiled = compile(
@@ -153,7 +157,10 @@ def _definition(name: str, parameters: list[str], body: list[ast.stmt]) -> ast.s
 def _renamed(code: CodeType, name: str) -> CodeType:
     """`code` with blocks called as the function that they stand in, for tracebacks."""
     own = code.co_name if not code.co_name.startswith("_anima_") else name
-    consts = tuple(_renamed(c, own if code.co_name != "<module>" else name) if isinstance(c, CodeType) else c for c in code.co_consts)
+    consts = tuple(
+        _renamed(c, own if code.co_name != "<module>" else name) if isinstance(c, CodeType) else c
+        for c in code.co_consts
+    )
     if code.co_name == "<module>":
         return code.replace(co_consts=consts)
     return code.replace(co_consts=consts, co_name=own, co_qualname=own)

@@ -24,7 +24,9 @@ from anima.transforms.convert.places import UNSET, Contents, Place, Poison, Slot
 from anima.transforms.convert.staging import Block, Final
 from anima.transforms.convert.values import Parts, as_type, is_array, is_traced, joined, same, text_of
 
-UNROLLED = 256  # rows of a traced array that Python's own loop may go through, where the body cannot be staged
+UNROLLED = (
+    256  # rows of a traced array that Python's own loop may go through, where the body cannot be staged
+)
 _FEW = 8  # iterations left of a Python loop that are staged one by one once a traced value may end it
 _ROUNDS = 24
 
@@ -40,7 +42,13 @@ def while_(test: Any, body: Any, stop: Any, variables: tuple[str, ...]) -> None:
         if isinstance(clear, bool):
             return clear and truth(test(), "while")
         slot = Slot("the condition of while")
-        choose(clear, lambda: slot.write(truth(test(), "while")), lambda: slot.write(False), [slot, *shared], "while")
+        choose(
+            clear,
+            lambda: slot.write(truth(test(), "while")),
+            lambda: slot.write(False),
+            [slot, *shared],
+            "while",
+        )
         return slot.value
 
     going = go_on()
@@ -77,7 +85,9 @@ def for_(iterable: Any, body: Any, stop: Any, variables: tuple[str, ...]) -> Non
             _static_for(staged, body, stop, variables)
         except (ConversionError, JAXTypeError, JAXIndexError) as error:
             if staged.length > UNROLLED:
-                error.add_note(f"The loop at {here()} has {staged.length} iterations, too many to be unrolled.")
+                error.add_note(
+                    f"The loop at {here()} has {staged.length} iterations, too many to be unrolled."
+                )
                 raise
             _python_for(staged.items(), None, body, stop, variables)
 
@@ -128,7 +138,10 @@ def _static_for(items: Staged, body: Any, stop: Any, variables: tuple[str, ...])
 
     block = loop.settle(step, items.row_avals())
     outs, _ = scan(
-        lambda carry, row: (loop.results(block, [*row, *carry]), None), loop.start(), items.rows(), length=items.length
+        lambda carry, row: (loop.results(block, [*row, *carry]), None),
+        loop.start(),
+        items.rows(),
+        length=items.length,
     )
     loop.finish(outs)
 
@@ -149,7 +162,10 @@ def _counted(items: Staged, count: Any, loop: _Carry, body: Any, stop: Any, boun
         state.conditions.append(lambda: bitwise_and(going, index < count))
         try:
             body(items.at(index))
-            return [as_type(index + 1, aval_of(zero)), hooks.as_array(True) if stop is None else _array(stop())]
+            return [
+                as_type(index + 1, aval_of(zero)),
+                hooks.as_array(True) if stop is None else _array(stop()),
+            ]
         finally:
             state.conditions.pop()
 
@@ -194,7 +210,9 @@ class _Entry:
             return
         if self.parts is None:
             if isinstance(self.place, places.Cell) and self.place.name != names.RESULT:
-                self.place.write(Poison(f"{self.place.name} gets a value only inside {what}; give it one before"))
+                self.place.write(
+                    Poison(f"{self.place.name} gets a value only inside {what}; give it one before")
+                )
             return
         leaves = [leaf if a is None else next(tracers) for leaf, a in zip(self.parts.leaves, self.avals)]
         if self.hidden and self.place.name != names.RESULT:
@@ -259,10 +277,14 @@ class _Carry:
             return True
         if not entry.parts.like(final.parts):
             return self._give_up(
-                entry, f"{self._what} starts with {self._name(entry)} as {entry.parts} and leaves {final.parts}", final
+                entry,
+                f"{self._what} starts with {self._name(entry)} as {entry.parts} and leaves {final.parts}",
+                final,
             )
         changed = False
-        for index, (before, aval, after) in enumerate(zip(entry.parts.leaves, entry.avals, final.parts.leaves)):
+        for index, (before, aval, after) in enumerate(
+            zip(entry.parts.leaves, entry.avals, final.parts.leaves)
+        ):
             if aval is None and same(before, after):
                 continue
             common = None
@@ -290,7 +312,8 @@ class _Carry:
             return True
         if isinstance(place, (Contents, Slot)) or place.name == names.RESULT:
             raise ConversionError(
-                reason, advice="Give every iteration the same structure and shapes, or collect results in an array."
+                reason,
+                advice="Give every iteration the same structure and shapes, or collect results in an array.",
             )
         entry.poison = reason
         return True
@@ -327,8 +350,12 @@ class _Carry:
             if entry.poison is not None:
                 places.write(entry.place, Poison(entry.poison))
             elif entry.parts is not None:
-                leaves = [leaf if a is None else next(given) for leaf, a in zip(entry.parts.leaves, entry.avals)]
+                leaves = [
+                    leaf if a is None else next(given) for leaf, a in zip(entry.parts.leaves, entry.avals)
+                ]
                 places.write(entry.place, entry.parts.rebuilt(leaves))
             elif entry.seen:
                 name = self._name(entry)
-                places.write(entry.place, Poison(f"{name} gets a value only if {self._what} runs; give it one before"))
+                places.write(
+                    entry.place, Poison(f"{name} gets a value only if {self._what} runs; give it one before")
+                )

@@ -204,12 +204,14 @@ class Region:
 
 
 class _State(threading.local):
-    """Of this thread: the open regions, how many were open at each `try`, and the conditions of the open blocks."""
+    """Of this thread: the open regions, how many were open at each `try`, the conditions of the open blocks, and for each
+    of them which checks in it have failed."""
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
         self.guards: list[int] = []
         self.conditions: list[Callable[[], Any]] = []
+        self.failures: list[list[Any]] = []
 
 
 state = _State()

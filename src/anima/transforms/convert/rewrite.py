@@ -16,7 +16,13 @@ from anima.transforms.convert import names
 from anima.transforms.convert.exits import lower_exits, stops_of
 from anima.transforms.convert.source import Definition
 
-_BY_NAME = ("eval", "exec", "locals", "vars", "dir")  # they look at the variables of the frame that calls them
+_BY_NAME = (
+    "eval",
+    "exec",
+    "locals",
+    "vars",
+    "dir",
+)  # they look at the variables of the frame that calls them
 _GENERATING = (ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
 _INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _STATEFUL = (ast.If, ast.For, ast.While, ast.Match)
@@ -42,7 +48,8 @@ def generates(node: ast.AST) -> bool:
     """Whether a function is a generator or a coroutine."""
     body = node.body if isinstance(getattr(node, "body", None), list) else [node]
     return any(
-        isinstance(n, _GENERATING) or (not isinstance(n, _INNER) and any(map(_generates, ast.iter_child_nodes(n))))
+        isinstance(n, _GENERATING)
+        or (not isinstance(n, _INNER) and any(map(_generates, ast.iter_child_nodes(n))))
         for n in body
     )
 
@@ -85,9 +92,7 @@ class _Mangle(ast.NodeTransformer):
 class _Rewriter(ast.NodeTransformer):
     """Rewrites the body of one function; `stateful` are names that may hold a value which is no value."""
 
-    def __init__(
-        self, file: str, name: str, node: ast.AST, stateful: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, file: str, name: str, node: ast.AST, stateful: frozenset[str] = frozenset()) -> None:
         self._file = file
         self._name = name
         self._count = 0
@@ -105,7 +110,9 @@ class _Rewriter(ast.NodeTransformer):
         lower_exits(node, self._file)
         blocks = [n for n in ast.walk(node) if isinstance(n, _STATEFUL)]
         own = [n for n in names.bound(node.body) if n not in self._globals]
-        self._stateful |= frozenset(names.bound(blocks)) & frozenset([*own, *self._nonlocals, *self._arguments])
+        self._stateful |= frozenset(names.bound(blocks)) & frozenset(
+            [*own, *self._nonlocals, *self._arguments]
+        )
         docstring = node.body[:1] if ast.get_docstring(node, clean=False) is not None else []
         body = self._block(node.body[len(docstring) :])
         prelude: list[ast.stmt] = [
@@ -305,7 +312,10 @@ class _Rewriter(ast.NodeTransformer):
     def _index(self, index: ast.expr) -> ast.expr:
         """The expression of an index outside of brackets."""
         if isinstance(index, ast.Slice):
-            parts = [ast.Constant(None) if p is None else self.visit(p) for p in (index.lower, index.upper, index.step)]
+            parts = [
+                ast.Constant(None) if p is None else self.visit(p)
+                for p in (index.lower, index.upper, index.step)
+            ]
             return names.call("slice", *parts)
         if isinstance(index, ast.Tuple):
             return ast.Tuple([self._index(e) for e in index.elts], ast.Load())
@@ -329,9 +339,13 @@ class _Rewriter(ast.NodeTransformer):
                 new = names.assign(name, names.call("in_place", operation, old, value))
                 return [*self._touched([name], node), names.at(new, node)]
             case ast.Attribute(value=base, attr=attr):
-                made = names.call("in_place_attr", operation, self.visit(base), ast.Constant(attr), _thunk(value))
+                made = names.call(
+                    "in_place_attr", operation, self.visit(base), ast.Constant(attr), _thunk(value)
+                )
             case ast.Subscript(value=base, slice=index):
-                made = names.call("in_place_item", operation, self.visit(base), self._index(index), _thunk(value))
+                made = names.call(
+                    "in_place_item", operation, self.visit(base), self._index(index), _thunk(value)
+                )
         return names.at(ast.Expr(made), node)
 
     def visit_Delete(self, node: ast.Delete) -> Any:

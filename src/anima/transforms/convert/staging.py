@@ -6,6 +6,7 @@ also when it is evaluated into another program.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from anima.core.jaxpr import Jaxpr
 from anima.core.trace import get_trace
 from anima.errors import ConversionError
 from anima.interpreters.stage import StageTrace, stage
-from anima.transforms.convert.places import UNSET, Place, Poison, Region
+from anima.lax.bitwise import bitwise_or
+from anima.transforms.convert.places import UNSET, Place, Poison, Region, state
 from anima.transforms.convert.values import Parts, is_array
 
 
@@ -43,7 +45,7 @@ class Final:
 class Block:
     """A block that has been run: its program and what the places held."""
 
-    __slots__ = ("_consts", "extra", "finals", "jaxpr", "raised")
+    __slots__ = ("_consts", "extra", "failed", "finals", "jaxpr", "raised")
 
     def __init__(
         self,
@@ -55,21 +57,29 @@ class Block:
         """Run `run` on tracers; what it returns are the program's first results. It may write `places` and others."""
         self.raised: Any = None
         self.extra = 0
+        self.failed: int | None = None  # which result says whether a check in the block has failed
         self.finals: dict[Hashable, Final] = {}
 
         def flat(*tracers: Any) -> list[Any]:
-            with Region() as region:
-                for place in places:
-                    region.touch(place)
-                try:
-                    outputs = list(run(*tracers))
-                except Raised as signal:
-                    self.raised = signal.error
-                    return []
-                self.extra = len(outputs)
-                for key, (place, old) in region.old.items():
-                    self.finals[key] = Final(place, place.read(), old, outputs)
-                return outputs
+            outputs: list[Any] = []
+            failures: list[Any] = []
+            state.failures.append(failures)
+            try:
+                with Region() as region:
+                    for place in places:
+                        region.touch(place)
+                    outputs += run(*tracers)
+                    self.extra = len(outputs)
+                    for key, (place, old) in region.old.items():
+                        self.finals[key] = Final(place, place.read(), old, outputs)
+            except Raised as signal:
+                self.raised = signal.error
+            finally:
+                state.failures.pop()
+            if failures:
+                self.failed = len(outputs)
+                outputs.append(functools.reduce(bitwise_or, failures))
+            return outputs
 
         try:
             self.jaxpr: Jaxpr

@@ -87,7 +87,11 @@ def joined(first: Any, second: Any) -> Any:
     """The aval of what may be a value of either aval; None if there is none."""
     if first == second:
         return first
-    if not isinstance(first, ShapedArray) or not isinstance(second, ShapedArray) or first.shape != second.shape:
+    if (
+        not isinstance(first, ShapedArray)
+        or not isinstance(second, ShapedArray)
+        or first.shape != second.shape
+    ):
         return None
     try:
         dtype = dtypes.result_type(first, second)
