@@ -1,5 +1,6 @@
 """`jit(..., control_flow="convert")`: a corpus of ordinary functions equals its unjitted results; the rest is refused."""
 
+import bisect
 import functools
 import traceback
 
@@ -299,3 +300,15 @@ def test_wide_types():
         out = convert(iterations.sum_of)(np.arange(3.0))
         assert out.dtype == onp.float64
     assert convert(branches.promoted)(np.float32(2)).dtype == onp.float32
+
+
+def test_containers_that_library_code_changes():
+    def f(x):
+        order = [1, 3]
+        if x > 0:
+            bisect.insort(order, 2)
+            order.pop()
+        return order[1] * x
+
+    equal(convert(f)(2.0), 4.0)
+    equal(convert(f)(-2.0), -6.0)

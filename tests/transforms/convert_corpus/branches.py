@@ -1,5 +1,7 @@
 """Functions that choose: `if`, early returns, conditional expressions, logic, comparisons, `match`."""
 
+# ruff: noqa: F841, SIM, PIE, RET, RUF015  (written as people write)
+
 import anima.numpy as np
 
 
@@ -68,7 +70,7 @@ def chain(x):
 
 
 def logic(x, y):
-    if x > 0 and y > 0 or x < -5 and not y > 3:
+    if (x > 0 and y > 0) or (x < -5 and not y > 3):
         return x
     return y
 

@@ -1,5 +1,7 @@
 """Functions that repeat: `for` over values and shapes, `while`, with `break`, `continue`, `else` and returns inside."""
 
+# ruff: noqa: B007, SIM, PIE, RET, RUF015  (written as people write)
+
 import anima.numpy as np
 
 

@@ -1,5 +1,7 @@
 """Functions that cannot be converted, each with an input and a part of the reason."""
 
+# ruff: noqa: C416, SIM, PIE, RET, RUF015  (written as people write)
+
 import anima.numpy as np
 
 

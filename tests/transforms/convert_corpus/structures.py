@@ -1,5 +1,7 @@
 """Functions with state in objects and containers, closures, methods, lambdas, nested functions, and transformations inside."""
 
+# ruff: noqa: C417, SIM, PIE, RET, RUF015  (written as people write)
+
 from functools import partial, reduce
 
 import anima

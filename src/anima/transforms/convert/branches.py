@@ -16,9 +16,9 @@ from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.errors import ConversionError
-from anima.lax.control.branching import cond
 from anima.lax.bitwise import bitwise_and, bitwise_not, bitwise_or
 from anima.lax.compare import ne
+from anima.lax.control.branching import cond
 from anima.lax.shape import reshape
 from anima.transforms.convert import names, places
 from anima.transforms.convert.checks import check
@@ -307,7 +307,7 @@ class _Merge:
                     aval: Any = aval_of(leaf)
                     zeros = hooks.zeros(aval)
                     pair = (given.source(index), (None, zeros))
-                    self.outs.append(_Out(aval, pair if given is first else pair[::-1]))  # type: ignore[arg-type]
+                    self.outs.append(_Out(aval, pair if given is first else pair[::-1]))
             self._template = (given.parts, leaves)
         else:
             other = second if given is first else first

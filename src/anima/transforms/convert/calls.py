@@ -37,6 +37,21 @@ _LIBRARIES = ("anima.", "functools", "builtins", "_functools")
 
 def function(fun: Any, convert: Callable[[FunctionType], Any]) -> Any:
     """What converted code calls in place of `fun`; `convert` gives a user function's conversion, or the function."""
+    called = _replaced(fun, convert)
+    if called is fun and state.regions:
+        return functools.partial(_noting, fun)
+    return called
+
+
+def _noting(fun: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """`fun`, which is not converted, with the containers noted that it is given: it may change them."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, tuple(_CHANGING)) and not isinstance(value, (np.ndarray, bytearray)):
+            about_to_change(value, getattr(fun, "__name__", "a call"))
+    return fun(*args, **kwargs)
+
+
+def _replaced(fun: Any, convert: Callable[[FunctionType], Any]) -> Any:
     kind = type(fun)
     if kind is FunctionType:
         converted = convert(fun)
@@ -105,6 +120,10 @@ def _number(kind: type) -> Callable[..., Any]:
     return convert
 
 
+def _better(test: Any, first: Any, second: Any) -> Any:
+    return if_else(test, lambda: first, lambda: second)
+
+
 def _extreme(name: str, better: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     plain = getattr(builtins, name)
 
@@ -116,12 +135,7 @@ def _extreme(name: str, better: Callable[[Any, Any], Any]) -> Callable[..., Any]
             return plain(items, **kwargs) if items or len(args) == 1 else plain(*args, **kwargs)
         best, best_key = items[0], keys[0]
         for item, own in zip(items[1:], keys[1:]):
-            test = better(own, best_key)
-            best, best_key = if_else(
-                test,
-                lambda a=(item, own): a,
-                lambda a=(best, best_key): a,  # type: ignore[misc]
-            )
+            best, best_key = _better(better(own, best_key), (item, own), (best, best_key))
         return best
 
     return extreme

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from anima.core import hooks
-from anima.core.aval import ShapedArray
+from anima.core.aval import ShapedArray, array_aval
 from anima.core.trace import aval_of
 from anima.errors import ConversionError
 from anima.lax.arithmetic import sign
@@ -46,10 +46,8 @@ class Staged:
         raise NotImplementedError
 
     def row_avals(self) -> list[Any]:
-        return [
-            ShapedArray(a.shape[1:], a.dtype, a.weak_type, varying=a.varying)
-            for a in map(aval_of, self.rows())
-        ]  # type: ignore[attr-defined]
+        avals = [array_aval(aval_of(rows)) for rows in self.rows()]
+        return [ShapedArray(a.shape[1:], a.dtype, a.weak_type, varying=a.varying) for a in avals]
 
     def items(self) -> Iterator[Any]:
         raise NotImplementedError
@@ -69,7 +67,7 @@ class Rows(Staged):
     def __init__(self, arrays: Sequence[Any], together: bool = False) -> None:
         self._arrays = [hooks.as_array(a) for a in arrays]
         self._together = together
-        self.length = min(aval_of(a).shape[0] for a in self._arrays)  # type: ignore[attr-defined]
+        self.length = min(array_aval(aval_of(a)).shape[0] for a in self._arrays)
 
     @classmethod
     def of_range(cls, numbers: range) -> Rows:
@@ -97,6 +95,7 @@ def list_of(numbers: range) -> Any:
 
 
 def iota_of(length: int) -> Any:
+    """The numbers below `length`, weakly typed."""
     return convert_to(iota(int, length), int, True)
 
 
@@ -128,10 +127,7 @@ class TracedRange(Staged):
     """`range` with a traced bound or step."""
 
     def __init__(self, *bounds: Any) -> None:
-        if any(
-            not hasattr(b, "__index__") or (is_array(b) and aval_of(b).dtype.kind not in "iub")
-            for b in bounds
-        ):  # type: ignore[attr-defined]
+        if not all(_is_integer(b) for b in bounds):
             raise TypeError("range: its arguments must be integers")
         self._start, self._stop, self._step = (
             (0, bounds[0], 1) if len(bounds) == 1 else bounds if len(bounds) == 3 else (*bounds, 1)
@@ -160,6 +156,12 @@ class TracedRange(Staged):
 
 def _at_least_zero(count: Any) -> Any:
     return count * (count > 0)
+
+
+def _is_integer(bound: Any) -> bool:
+    return hasattr(bound, "__index__") and (
+        not is_array(bound) or array_aval(aval_of(bound)).dtype.kind in "iub"
+    )
 
 
 def staged_iterable(value: Any) -> Staged | None:

@@ -20,7 +20,7 @@ from anima.errors import ConversionError
 from anima.transforms.convert import names
 from anima.transforms.convert.calls import function
 from anima.transforms.convert.operators import Operators
-from anima.transforms.convert.rewrite import generates, rewrite
+from anima.transforms.convert.rewrite import rewrite
 from anima.transforms.convert.source import source_of
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
@@ -132,8 +132,8 @@ def _factory_code(fun: FunctionType) -> CodeType:
             arg.annotation = None
     args.defaults = [ast.Constant(None) for _ in args.defaults]
     args.kw_defaults = [d and ast.Constant(None) for d in args.kw_defaults]
-    inner = _definition("_anima_inner", [names.OPERATORS], body)
-    outer = _definition(
+    inner = names.definition("_anima_inner", [names.OPERATORS], body)
+    outer = names.definition(
         "_anima_outer", list(code.co_freevars), [inner, ast.Return(names.load("_anima_inner"))]
     )
     names.at(outer, node)
@@ -146,12 +146,6 @@ def _factory_code(fun: FunctionType) -> CodeType:
     exec(named, namespace)
     made = namespace["_anima_outer"](*[None] * len(code.co_freevars))
     return made.__code__  # type: ignore[no-any-return]
-
-
-def _definition(name: str, parameters: list[str], body: list[ast.stmt]) -> ast.stmt:
-    args = ast.arguments([], [ast.arg(p) for p in parameters], None, [], [], None, [])
-    made: Any = ast.FunctionDef(name, args, body, [], None, type_params=[])
-    return made  # type: ignore[no-any-return]
 
 
 def _renamed(code: CodeType, name: str) -> CodeType:

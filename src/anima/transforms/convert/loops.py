@@ -100,7 +100,7 @@ def _python_for(items: Any, iterable: Any, body: Any, stop: Any, variables: tupl
         if clear is True:
             body(item)
             continue
-        left = iterable[index:] if isinstance(iterable, range) else ()
+        left = iterable[index:] if isinstance(iterable, range) else range(0)
         if len(left) > _FEW:
             try:
                 _static_for(Rows.of_range(left), body, stop, variables)

@@ -7,6 +7,7 @@ comprehensions inside bind in their own scopes does not count.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable
 
 OPERATORS = "_anima_"  # the name under which converted code finds `operators`
@@ -44,9 +45,8 @@ def _collect(node: ast.AST, found: dict[str, None], comprehension: bool) -> None
     elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
         if node.name is not None:
             found[node.name] = None
-    elif isinstance(node, ast.MatchMapping):
-        if node.rest is not None:
-            found[node.rest] = None
+    elif isinstance(node, ast.MatchMapping) and node.rest is not None:
+        found[node.rest] = None
     inner = comprehension or isinstance(node, _COMPREHENSIONS)
     for child in ast.iter_child_nodes(node):
         _collect(child, found, inner)
@@ -67,6 +67,15 @@ def declared(nodes: Iterable[ast.AST], kind: type[ast.Global] | type[ast.Nonloca
         elif not isinstance(node, _SCOPES):
             found += declared(ast.iter_child_nodes(node), kind)
     return list(dict.fromkeys(found))
+
+
+def definition(name: str, parameters: Iterable[str], body: list[ast.stmt]) -> ast.FunctionDef:
+    """The statement `def name(parameters): body`."""
+    args = ast.arguments([], [ast.arg(p) for p in parameters], None, [], [], None, [])
+    made = ast.FunctionDef(name, args, body, [])
+    if sys.version_info >= (3, 12):
+        made.type_params = []
+    return made
 
 
 def operator(name: str) -> ast.expr:

@@ -117,9 +117,9 @@ class Operators:
 
     def in_place(self, operation: str, old: Any, value: Any) -> Any:
         """What `old += value` and its like give."""
-        if state.regions and not is_traced(old) and isinstance(old, (list, dict, set, deque)):
-            about_to_change(old, "an assignment in place")
-        elif state.regions and type(old).__name__ in ("ndarray", "bytearray"):
+        if (state.regions and not is_traced(old) and isinstance(old, (list, dict, set, deque))) or (
+            state.regions and type(old).__name__ in ("ndarray", "bytearray")
+        ):
             about_to_change(old, "an assignment in place")
         return _IN_PLACE[operation](old, value)
 

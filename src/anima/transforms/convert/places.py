@@ -29,6 +29,7 @@ class Poison:
     """What a variable holds that has no value common to all ways to this line; any use raises ConversionError."""
 
     __slots__ = ("reason",)
+    reason: str
 
     def __init__(self, reason: str) -> None:
         object.__setattr__(self, "reason", reason)
@@ -41,11 +42,56 @@ def _used(poison: Poison, *args: Any, **kwargs: Any) -> Any:
     raise ConversionError(f"a value is used that may not exist: {poison.reason}")
 
 
-for _name in (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or ror xor "
-    "rxor lshift rlshift rshift rrshift neg pos abs invert eq ne lt le gt ge bool len iter getitem call index int float "
-    "getattr contains setattr enter"
-).split():
+for _name in [
+    "add",
+    "radd",
+    "sub",
+    "rsub",
+    "mul",
+    "rmul",
+    "truediv",
+    "rtruediv",
+    "floordiv",
+    "rfloordiv",
+    "mod",
+    "rmod",
+    "pow",
+    "rpow",
+    "matmul",
+    "rmatmul",
+    "and",
+    "rand",
+    "or",
+    "ror",
+    "xor",
+    "rxor",
+    "lshift",
+    "rlshift",
+    "rshift",
+    "rrshift",
+    "neg",
+    "pos",
+    "abs",
+    "invert",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "bool",
+    "len",
+    "iter",
+    "getitem",
+    "call",
+    "index",
+    "int",
+    "float",
+    "getattr",
+    "contains",
+    "setattr",
+    "enter",
+]:
     setattr(Poison, f"__{_name}__", _used)
 Poison.__hash__ = object.__hash__  # type: ignore[method-assign]
 

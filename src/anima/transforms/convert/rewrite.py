@@ -44,20 +44,15 @@ def rewrite(node: Definition, owner: str | None, file: str) -> Definition:
     return node
 
 
-def generates(node: ast.AST) -> bool:
+def generates(node: ast.FunctionDef) -> bool:
     """Whether a function is a generator or a coroutine."""
-    body = node.body if isinstance(getattr(node, "body", None), list) else [node]
-    return any(
-        isinstance(n, _GENERATING)
-        or (not isinstance(n, _INNER) and any(map(_generates, ast.iter_child_nodes(n))))
-        for n in body
-    )
+    return any(not isinstance(n, _INNER) and _generates(n) for n in node.body)
 
 
 def _generates(node: ast.AST) -> bool:
     if isinstance(node, _GENERATING):
         return True
-    return not isinstance(node, _INNER) and any(map(_generates, ast.iter_child_nodes(node)))
+    return any(not isinstance(n, _INNER) and _generates(n) for n in ast.iter_child_nodes(node))
 
 
 def _assigns_inside(*nodes: ast.AST) -> bool:
@@ -183,8 +178,7 @@ class _Rewriter(ast.NodeTransformer):
         shared = [n for n in bound if n not in self._globals]
         head: list[ast.stmt] = [ast.Nonlocal(shared)] if shared else []
         head += [ast.Global([n]) for n in bound if n in self._globals]
-        args = ast.arguments([], [ast.arg(arg)] if arg else [], None, [], [], None, [])
-        new: Any = ast.FunctionDef(name, args, [*head, *body], [], None, type_params=[])
+        new = names.definition(name, [arg] if arg else [], [*head, *body])
         return names.at(new, where), names.load(name)  # type: ignore[return-value]
 
     def _shared(self, bound: Sequence[str]) -> ast.expr:

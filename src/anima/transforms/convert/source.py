@@ -76,7 +76,9 @@ def _matches(node: Definition, code: CodeType) -> bool:
     if isinstance(node, ast.FunctionDef):
         extent = _extent(code)
         end: _Place = (node.end_lineno or node.lineno, node.end_col_offset or 0)
-        return node.name == code.co_name and (extent is None or (first, 0) <= extent[0] and extent[1] <= end)
+        return node.name == code.co_name and (
+            extent is None or ((first, 0) <= extent[0] and extent[1] <= end)
+        )
     body = node.body
     place = ((body.lineno, body.col_offset), (body.end_lineno or 0, body.end_col_offset or 0))
     return code.co_name == "<lambda>" and _extent(code) in (None, place)

@@ -73,7 +73,7 @@ def same(first: Any, second: Any) -> bool:
     """Whether two leaves are one value that Python knows."""
     if first is second:
         return True
-    if type(first) is not type(second) or is_array(first) and not isinstance(first, _PYTHON):
+    if type(first) is not type(second) or (is_array(first) and not isinstance(first, _PYTHON)):
         return False
     if isinstance(first, (float, complex)):
         return repr(first) == repr(second)
