@@ -145,6 +145,23 @@ def list_in_branch(x):
     return found
 
 
+def one_of_two_lists(x):
+    kept = [x]
+    if x > 0:
+        changed = kept
+    else:
+        changed = [0.0]
+    changed[0] = 7.0
+    return kept[0]
+
+
+def set_in_branch(x):
+    seen = {1}
+    if x > 0:
+        seen.add(2)
+    return len(seen) + x
+
+
 A = np.array
 CASES = [
     (shapes_differ, (1.0,), "what the function returns as float32[2] on one way"),
@@ -153,7 +170,7 @@ CASES = [
     (string_result, (1.0,), "'a' on one way and as 'b' on the other"),
     (used_poison, (1.0,), "leaves name as 'positive' on one way"),
     (growing, (A([1.0]),), "from float32[1] to float32[2]"),
-    (growing_list, (9.0,), "starts with a list"),
+    (growing_list, (9.0,), "starts with a list as 0 items"),
     (filtered, (A([1.0]),), "comprehension whose length"),
     (caught, (1.0,), "a try statement around it"),
     (by_name, (1.0,), "locals()"),
@@ -164,7 +181,9 @@ CASES = [
     (maybe_no_iteration, (3,), "gets a value only if the for loop"),
     (first_value_in_loop, (9,), "gives result a value on one way only"),
     (always_raises, (3,), "every iteration"),
-    (list_in_branch, (1.0,), "leaves a list"),
+    (list_in_branch, (1.0,), "leaves a list as 2 items"),
+    (one_of_two_lists, (1.0,), "may be one of several"),
+    (set_in_branch, (1.0,), "the items [1, 2]"),
     (takes_next, (1.0,), "next()"),
     (dictionary_key, (1.0,), "leaves a dict"),
     (comprehension_range, (3,), "number of items depends on a traced value"),

@@ -80,6 +80,26 @@ def list_state(x):
     return state
 
 
+def same_list(x):
+    a = [x]
+    b = a
+    if x > 0:
+        a = b
+        a[0] = 5.0
+    a[0] += 1
+    return b[0], a[0]
+
+
+def list_of_branch(x):
+    if x > 0:
+        parts = [x]
+    else:
+        parts = [0.0]
+    parts.append(1.0)
+    parts[0] += 1
+    return parts
+
+
 def local_list(x):
     if x > 0:
         parts = []
@@ -221,6 +241,8 @@ CASES = [
     (dictionary, [(2.0,), (-2.0,)]),
     (dictionary_loop, [(X,)]),
     (list_state, [(5.0,), (-1.0,)]),
+    (same_list, [(2.0,), (-2.0,)]),
+    (list_of_branch, [(2.0,), (-2.0,)]),
     (local_list, [(2.0,), (-2.0,)]),
     (calls_helper, [(1.0,), (2.0,), (9.0,)]),
     (nested_function, [(1.0,), (5.0,)]),

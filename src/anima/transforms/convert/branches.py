@@ -229,7 +229,9 @@ def _one_way(pred: Any, yes: Block, no: Block) -> None:
             outs[stays.output(final, i)] if is_traced(leaf) else leaf
             for i, leaf in enumerate(final.parts.leaves)
         ]
-        places.write(final.place, final.parts.rebuilt(leaves))
+        value = final.parts.rebuilt(leaves)
+        places.note_copy(value, [final.value])
+        places.write(final.place, value)
 
 
 def _failed(outs: Sequence[Any], index: int | None) -> Any:
@@ -263,16 +265,19 @@ class _Merge:
         known = ends[0] or ends[1]
         assert known is not None
         self.place = known.place
-        self._holders: list[Any] = [e.place for e in ends if e is not None]
         sides: list[Any] = [_Side(b, e, known.old) for b, e in zip((yes, no), ends)]
         self._value: Any = None
         self._template: tuple[Parts, list[Any]] | None = None
+        self._originals: list[Any] = []
         self._merge(sides, f"{what} at {places.line_of(where)}")
 
     def _merge(self, sides: list[_Side], what: str) -> None:
         first, second = sides
         if first.parts is None or second.parts is None:
             self._missing(first, second, what)
+            return
+        if first.value is second.value and places.containers(first.value):
+            self._value = first.value
             return
         if not first.parts.like(second.parts):
             self._refuse(
@@ -293,6 +298,7 @@ class _Merge:
             leaves.append(UNSET)
             self.outs.append(_Out(aval, (first.source(index), second.source(index))))
         self._template = (first.parts, leaves)
+        self._originals = [first.value, second.value]
 
     def _missing(self, first: _Side, second: _Side, what: str) -> None:
         given = first if first.parts is not None else second
@@ -323,7 +329,7 @@ class _Merge:
         self.outs = []
         self._template = None
         if isinstance(self.place, (Slot, Contents)) or self.place.name == names.RESULT:
-            if isinstance(self.place, Contents) and not places.outlives(*self._holders):
+            if isinstance(self.place, Contents) and not places.outlives(self.place.container):
                 self._value = None
                 return
             raise ConversionError(
@@ -336,7 +342,9 @@ class _Merge:
         if self._template is not None:
             parts, leaves = self._template
             full = [next(results) if leaf is UNSET else leaf for leaf in leaves]
-            places.write(self.place, parts.rebuilt(full))
+            value = parts.rebuilt(full)
+            places.note_copy(value, self._originals)
+            places.write(self.place, value)
         elif self._value is not None:
             places.write(self.place, self._value)
 
@@ -344,11 +352,12 @@ class _Merge:
 class _Side:
     """What one way leaves in a place."""
 
-    __slots__ = ("_block", "_final", "missing", "parts")
+    __slots__ = ("_block", "_final", "missing", "parts", "value")
 
     def __init__(self, block: Block, final: Final | None, old: Any) -> None:
         self._block, self._final = block, final
         self.parts: Parts | None = None
+        self.value = old if final is None else final.value
         if final is not None:
             self.missing = final.missing
             self.parts = final.parts if final.missing is None else None

@@ -20,6 +20,7 @@ from anima.errors import ConversionError
 from anima.transforms.convert import names
 from anima.transforms.convert.calls import function
 from anima.transforms.convert.operators import Operators
+from anima.transforms.convert.places import state
 from anima.transforms.convert.rewrite import rewrite
 from anima.transforms.convert.source import source_of
 
@@ -61,12 +62,28 @@ def converted(fun: Any) -> Any:
     if isinstance(fun, FunctionType):
         if hasattr(fun, _MARK) or names.OPERATORS in fun.__code__.co_freevars:
             return fun
-        return _of_function(fun)
+        return _root(_of_function(fun))
     if isinstance(fun, MethodType) and isinstance(fun.__func__, FunctionType):
         return MethodType(converted(fun.__func__), fun.__self__)
     if isinstance(fun, functools.partial):
         return functools.partial(converted(fun.func), *fun.args, **fun.keywords)
     return function(fun, _Caller("").convert)
+
+
+def _root(made: Any) -> Any:
+    """A conversion as what `jit` traces: behind it nothing is kept."""
+
+    @functools.wraps(made)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        state.depth += 1
+        try:
+            return made(*args, **kwargs)
+        finally:
+            state.depth -= 1
+            if not state.depth:
+                state.copies.clear()
+
+    return run
 
 
 class _Caller:

@@ -187,12 +187,13 @@ def _array(flag: Any) -> Any:
 class _Entry:
     """What a loop carries for one place: its parts at the start, and the type of each leaf (None: it stays as it is)."""
 
-    __slots__ = ("avals", "hidden", "parts", "place", "poison", "seen")
+    __slots__ = ("avals", "hidden", "originals", "parts", "place", "poison", "seen")
 
     def __init__(self, place: Place, value: Any, pessimistic: bool) -> None:
         self.place = place
         self.hidden = False  # it has no value before the first iteration
         self.seen = False  # the body gives it one
+        self.originals = [value]
         self.poison: str | None = value.reason if isinstance(value, Poison) else None
         self.parts: Parts | None = None
         self.avals: list[Any] = []
@@ -218,7 +219,9 @@ class _Entry:
         if self.hidden and self.place.name != names.RESULT:
             self.place.write(Poison(f"{self.place.name} gets a value only inside {what}; give it one before"))
         else:
-            self.place.write(self.parts.rebuilt(leaves))
+            value = self.parts.rebuilt(leaves)
+            places.note_copy(value, self.originals)
+            self.place.write(value)
 
 
 class _Carry:
@@ -269,6 +272,7 @@ class _Carry:
             reason = final.missing.reason if isinstance(final.missing, Poison) else "it is deleted there"
             return self._give_up(entry, reason, final)
         entry.seen = True
+        entry.originals = [entry.originals[0], final.value]
         if entry.parts is None:
             if not (self._once or entry.place.name == names.RESULT):
                 return False
@@ -306,7 +310,7 @@ class _Carry:
 
     def _give_up(self, entry: _Entry, reason: str, final: Final) -> bool:
         place = entry.place
-        if isinstance(place, Contents) and not places.outlives(place, final.place):  # type: ignore[arg-type]
+        if isinstance(place, Contents) and not places.outlives(place.container):
             entry.parts = None  # the body made it for itself
             entry.poison = reason
             return True
@@ -353,7 +357,9 @@ class _Carry:
                 leaves = [
                     leaf if a is None else next(given) for leaf, a in zip(entry.parts.leaves, entry.avals)
                 ]
-                places.write(entry.place, entry.parts.rebuilt(leaves))
+                value = entry.parts.rebuilt(leaves)
+                places.note_copy(value, entry.originals)
+                places.write(entry.place, value)
             elif entry.seen:
                 name = self._name(entry)
                 places.write(

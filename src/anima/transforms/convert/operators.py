@@ -15,7 +15,6 @@ from anima.errors import ConversionError
 from anima.lax.bitwise import bitwise_not
 from anima.transforms.convert import branches, calls, checks, loops, places
 from anima.transforms.convert.places import Attribute, Poison, about_to_change, here, state
-from anima.transforms.convert.staging import Raised
 from anima.transforms.convert.values import is_traced
 
 _IN_PLACE: dict[str, Callable[[Any, Any], Any]] = {
@@ -132,9 +131,3 @@ class Operators:
         """`owner[index] += value()` and its like."""
         old = owner[index]
         self.set_item(self.in_place(operation, old, value()), owner, index)
-
-
-def raised_outside(signal: Raised) -> BaseException:
-    """The user's exception of a signal that no block is left to take."""
-    error = signal.error
-    return error() if isinstance(error, type) else error  # type: ignore[no-any-return]

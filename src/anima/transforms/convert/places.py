@@ -6,11 +6,11 @@ it closes, all of that is back in its place. So a block can be run to see what i
 
 from __future__ import annotations
 
-import sys
+import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from types import CellType, FunctionType
+from types import CellType, FrameType, FunctionType
 from typing import Any
 
 from anima.core import source
@@ -199,10 +199,43 @@ class Contents(Place):
             self.container.extend(value.values)
 
 
-def outlives(*holders: Contents) -> bool:
-    """Whether something else than these places refers to their container: it is not one that a block made for itself."""
-    container = holders[0].container
-    return sys.getrefcount(container) > len({id(h) for h in holders}) + 2  # the local name and the argument
+_CONTAINERS = (list, dict, set, deque)
+
+
+def containers(value: Any) -> list[Any]:
+    """The containers in `value`, itself among them, and the tuples that hold them."""
+    if not isinstance(value, (*_CONTAINERS, tuple)):
+        return []
+    found = [value]
+    for item in value.values() if isinstance(value, dict) else value:
+        found += containers(item)
+    return found
+
+
+def outlives(value: Any, holder: Any = None) -> bool:
+    """Whether something else than the conversion, and than `holder`, refers to a container in `value`.
+
+    If nothing does, a block has just made it. Only the garbage collector knows that, and only containers ask it.
+    """
+    inside = containers(value)
+    own = {id(c) for c in inside} | {id(inside), id(holder)}
+    for container in inside:
+        if isinstance(container, _CONTAINERS):
+            for other in gc.get_referrers(container):
+                if id(other) not in own and not isinstance(other, FrameType) and not _is_own(other):
+                    return True
+    return False
+
+
+def _is_own(holder: Any) -> bool:
+    return type(holder).__module__.startswith("anima.transforms.convert")
+
+
+def note_copy(copy: Any, originals: list[Any]) -> None:
+    """Note that `copy` stands for one of `originals`, so that changing it in place might have to change them."""
+    made = [c for c in containers(copy) if isinstance(c, _CONTAINERS)]
+    if made and any([outlives(value, originals) for value in originals]):
+        state.copies.update((id(c), c) for c in made)
 
 
 class Held:
@@ -250,14 +283,16 @@ class Region:
 
 
 class _State(threading.local):
-    """Of this thread: the open regions, how many were open at each `try`, the conditions of the open blocks, and for each
-    of them which checks in it have failed."""
+    """Of this thread: the open regions, how many were open at each `try`, the conditions of the open blocks, for each
+    of them which checks in it have failed, and what stands for containers that others hold too."""
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
         self.guards: list[int] = []
         self.conditions: list[Callable[[], Any]] = []
         self.failures: list[list[Any]] = []
+        self.copies: dict[int, Any] = {}  # containers that stand for others, by their ids
+        self.depth = 0  # of converted functions that `jit` traces
 
 
 state = _State()
@@ -300,9 +335,14 @@ def about_to_change(container: Any, what: str) -> None:
     Raises:
       ConversionError: a region is open, and what `container` holds cannot be put back.
     """
+    if id(container) in state.copies:
+        raise ConversionError(
+            f"{here()}: {what} changes a {type(container).__name__} in place that may be one of several, by a traced value",
+            advice="Make a new one instead, or change it before the branch or loop.",
+        )
     if not state.regions:
         return
-    if isinstance(container, (list, dict, set, deque)):
+    if isinstance(container, _CONTAINERS):
         touch(Contents(container))
     else:
         raise ConversionError(

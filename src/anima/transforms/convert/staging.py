@@ -32,10 +32,10 @@ class Raised(BaseException):
 class Final:
     """What a place held at the end of a block: its parts, or UNSET or a Poison in `missing`."""
 
-    __slots__ = ("first", "missing", "old", "parts", "place")
+    __slots__ = ("first", "missing", "old", "parts", "place", "value")
 
     def __init__(self, place: Place, value: Any, old: Any, outputs: list[Any]) -> None:
-        self.place, self.old, self.first = place, old, len(outputs)
+        self.place, self.old, self.first, self.value = place, old, len(outputs), value
         self.missing = value if value is UNSET or isinstance(value, Poison) else None
         if self.missing is None:
             self.parts = Parts(value)

@@ -45,6 +45,11 @@ class Parts:
         return Held(self.keys, value) if self.keys is not None else value
 
     def __str__(self) -> str:
+        if self.keys is not None:
+            shown = (
+                f"{self.keys} items" if isinstance(self.keys, int) else f"the items {list(self.keys)!r:.60}"
+            )
+            return f"{shown}, {self.tree}".replace("PyTreeDef", "")
         if len(self.leaves) == 1 and self.tree.is_leaf:
             return text_of(self.leaves[0])
         return f"a {self.tree}".replace("PyTreeDef", "structure ")
