@@ -292,6 +292,52 @@ def until_converged(x):
     return x, i
 
 
+def temporary_containers(x):
+    n = 0
+    while x > 1:
+        halves = {}
+        halves["one"] = x / 2
+        if x > 4:
+            parts = []
+            parts.append(1)
+            n += len(parts)
+        x = halves["one"]
+        n += 1
+    return x, n
+
+
+def nested_return(x):
+    r = 0
+    for i in range(3):
+        for v in x:
+            if v > i:
+                while v > i:
+                    v = v - 1
+                    r += 1
+                    if r > 10:
+                        return r
+    return r
+
+
+def finally_in_loop(x):
+    s = 0
+    for i in range(3):
+        try:
+            if i == 1:
+                continue
+            s += x
+        finally:
+            s += 1
+    return s
+
+
+def reversed_rows(x):
+    s = 0
+    for v in reversed(x):
+        s = s * 2 + v
+    return s
+
+
 A = np.array
 X = A([3.0, -1.0, 4.0, 1.5])
 CASES = [
@@ -327,5 +373,9 @@ CASES = [
     (fibonacci, [(0,), (10,)]),
     (retyped_temporary, [(1.5,), (9.0,)]),
     (comprehension, [(2,), (20,)]),
+    (temporary_containers, [(9.0,), (1.0,)]),
+    (nested_return, [(np.arange(5.0),), (np.arange(2.0),)]),
+    (finally_in_loop, [(2.0,)]),
+    (reversed_rows, [(X,)]),
     (until_converged, [(A([0.5, 1.0]),)]),
 ]

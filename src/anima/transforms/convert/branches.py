@@ -259,6 +259,8 @@ def _results(block: Block, wanted: Sequence[_Out], side: int) -> list[Any]:
 class _Merge:
     """A place after both ways."""
 
+    __slots__ = ("_first", "_second", "_template", "_value", "outs", "place")
+
     def __init__(self, key: Hashable, yes: Block, no: Block, what: str, where: str) -> None:
         self.outs: list[_Out] = []
         ends = [yes.finals.get(key), no.finals.get(key)]
@@ -268,7 +270,7 @@ class _Merge:
         sides: list[Any] = [_Side(b, e, known.old) for b, e in zip((yes, no), ends)]
         self._value: Any = None
         self._template: tuple[Parts, list[Any]] | None = None
-        self._originals: list[Any] = []
+        self._first = self._second = None
         self._merge(sides, f"{what} at {places.line_of(where)}")
 
     def _merge(self, sides: list[_Side], what: str) -> None:
@@ -298,7 +300,7 @@ class _Merge:
             leaves.append(UNSET)
             self.outs.append(_Out(aval, (first.source(index), second.source(index))))
         self._template = (first.parts, leaves)
-        self._originals = [first.value, second.value]
+        self._first, self._second = first.value, second.value
 
     def _missing(self, first: _Side, second: _Side, what: str) -> None:
         given = first if first.parts is not None else second
@@ -343,7 +345,7 @@ class _Merge:
             parts, leaves = self._template
             full = [next(results) if leaf is UNSET else leaf for leaf in leaves]
             value = parts.rebuilt(full)
-            places.note_copy(value, self._originals)
+            places.note_copy(value, [self._first, self._second])
             places.write(self.place, value)
         elif self._value is not None:
             places.write(self.place, self._value)

@@ -187,13 +187,13 @@ def _array(flag: Any) -> Any:
 class _Entry:
     """What a loop carries for one place: its parts at the start, and the type of each leaf (None: it stays as it is)."""
 
-    __slots__ = ("avals", "hidden", "originals", "parts", "place", "poison", "seen")
+    __slots__ = ("avals", "hidden", "latest", "original", "parts", "place", "poison", "seen")
 
     def __init__(self, place: Place, value: Any, pessimistic: bool) -> None:
         self.place = place
         self.hidden = False  # it has no value before the first iteration
         self.seen = False  # the body gives it one
-        self.originals = [value]
+        self.original = self.latest = value
         self.poison: str | None = value.reason if isinstance(value, Poison) else None
         self.parts: Parts | None = None
         self.avals: list[Any] = []
@@ -220,7 +220,7 @@ class _Entry:
             self.place.write(Poison(f"{self.place.name} gets a value only inside {what}; give it one before"))
         else:
             value = self.parts.rebuilt(leaves)
-            places.note_copy(value, self.originals)
+            places.note_copy(value, [self.original, self.latest])
             self.place.write(value)
 
 
@@ -272,7 +272,7 @@ class _Carry:
             reason = final.missing.reason if isinstance(final.missing, Poison) else "it is deleted there"
             return self._give_up(entry, reason, final)
         entry.seen = True
-        entry.originals = [entry.originals[0], final.value]
+        entry.latest = final.value
         if entry.parts is None:
             if not (self._once or entry.place.name == names.RESULT):
                 return False
@@ -358,7 +358,7 @@ class _Carry:
                     leaf if a is None else next(given) for leaf, a in zip(entry.parts.leaves, entry.avals)
                 ]
                 value = entry.parts.rebuilt(leaves)
-                places.note_copy(value, entry.originals)
+                places.note_copy(value, [entry.original, entry.latest])
                 places.write(entry.place, value)
             elif entry.seen:
                 name = self._name(entry)
