@@ -306,6 +306,26 @@ def temporary_containers(x):
     return x, n
 
 
+class Pair:
+    def __init__(self, a):
+        self.a, self.b = a, 0
+
+
+def temporary_objects(x):
+    n = 0
+    while x > 1:
+        pair = Pair(x)
+        pair.b = pair.a / 2
+        if pair.b > 2:
+            pair.a += 1
+            other = Pair(1)
+            other.c = 5
+            n += other.c
+        x = pair.b
+        n += 1 if pair.a > x else 2
+    return x, n
+
+
 def nested_return(x):
     r = 0
     for i in range(3):
@@ -374,6 +394,7 @@ CASES = [
     (retyped_temporary, [(1.5,), (9.0,)]),
     (comprehension, [(2,), (20,)]),
     (temporary_containers, [(9.0,), (1.0,)]),
+    (temporary_objects, [(9.0,), (1.0,)]),
     (nested_return, [(np.arange(5.0),), (np.arange(2.0),)]),
     (finally_in_loop, [(2.0,)]),
     (reversed_rows, [(X,)]),

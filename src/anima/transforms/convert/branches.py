@@ -24,7 +24,7 @@ from anima.transforms.convert import names, places
 from anima.transforms.convert.checks import check
 from anima.transforms.convert.places import UNSET, Contents, Place, Poison, Slot, here, state
 from anima.transforms.convert.staging import Block, Final, Raised
-from anima.transforms.convert.values import Parts, as_type, is_array, is_traced, joined, same, text_of
+from anima.transforms.convert.values import Leaves, Parts, as_type, is_array, is_traced, joined, same, text_of
 
 _Fun = Callable[[], Any]
 
@@ -286,7 +286,7 @@ class _Merge:
                 f"{what} leaves {self._name} as {first.parts} on one way and as {second.parts} on the other"
             )
             return
-        leaves: list[Any] = []
+        leaves = Leaves()
         for index, (a, b) in enumerate(zip(first.parts.leaves, second.parts.leaves)):
             if same(a, b):
                 leaves.append(a)
@@ -331,7 +331,7 @@ class _Merge:
         self.outs = []
         self._template = None
         if isinstance(self.place, (Slot, Contents)) or self.place.name == names.RESULT:
-            if isinstance(self.place, Contents) and not places.outlives(self.place.container):
+            if places.is_local(self.place):
                 self._value = None
                 return
             raise ConversionError(

@@ -257,6 +257,8 @@ class _Carry:
         changed = False
         for key, final in block.finals.items():
             entry = self._entries.get(key)
+            if entry is None and places.is_local(final.place):
+                continue
             if entry is None:
                 entry = self._entries[key] = _Entry(final.place, final.old, False)
                 changed = True
@@ -310,10 +312,6 @@ class _Carry:
 
     def _give_up(self, entry: _Entry, reason: str, final: Final) -> bool:
         place = entry.place
-        if isinstance(place, Contents) and not places.outlives(place.container):
-            entry.parts = None  # the body made it for itself
-            entry.poison = reason
-            return True
         if isinstance(place, (Contents, Slot)) or place.name == names.RESULT:
             raise ConversionError(
                 reason,
@@ -349,8 +347,6 @@ class _Carry:
         """Give the places what they hold after the loop."""
         given = iter(outs)
         for entry in self._entries.values():
-            if isinstance(entry.place, Contents) and entry.poison is not None:
-                continue
             if entry.poison is not None:
                 places.write(entry.place, Poison(entry.poison))
             elif entry.parts is not None:

@@ -152,26 +152,26 @@ class Global(Place):
 class Attribute(Place):
     """An attribute of an object."""
 
-    __slots__ = ("_attribute", "_object", "key", "name")
+    __slots__ = ("_attribute", "key", "name", "owner")
 
     def __init__(self, owner: Any, attribute: str) -> None:
-        self._object, self._attribute = owner, attribute
+        self.owner, self._attribute = owner, attribute
         self.name, self.key = f"attribute {attribute}", (id(owner), attribute)
 
     def read(self) -> Any:
-        own = getattr(self._object, "__dict__", None)
+        own = getattr(self.owner, "__dict__", None)
         if own is not None and self._attribute in own:
             return own[self._attribute]
-        if own is not None and not hasattr(type(self._object), self._attribute):
+        if own is not None and not hasattr(type(self.owner), self._attribute):
             return UNSET
-        return getattr(self._object, self._attribute, UNSET)
+        return getattr(self.owner, self._attribute, UNSET)
 
     def write(self, value: Any) -> None:
         if value is UNSET:
             if self.read() is not UNSET:
-                delattr(self._object, self._attribute)
+                delattr(self.owner, self._attribute)
         else:
-            setattr(self._object, self._attribute, value)
+            setattr(self.owner, self._attribute, value)
 
 
 class Contents(Place):
@@ -213,14 +213,14 @@ def containers(value: Any) -> list[Any]:
 
 
 def outlives(value: Any, holder: Any = None) -> bool:
-    """Whether something else than the conversion, and than `holder`, refers to a container in `value`.
+    """Whether something else than the conversion, and than `holder`, refers to `value`, or to a container in it.
 
-    If nothing does, a block has just made it. Only the garbage collector knows that, and only containers ask it.
+    If nothing does, a block has just made it. Only the garbage collector knows that.
     """
-    inside = containers(value)
+    inside = containers(value) or [value]
     own = {id(c) for c in inside} | {id(inside), id(holder)}
     for container in inside:
-        if isinstance(container, _CONTAINERS):
+        if not isinstance(container, tuple):
             for other in gc.get_referrers(container):
                 if id(other) not in own and not isinstance(other, FrameType) and not _is_own(other):
                     return True
@@ -233,6 +233,7 @@ def _is_own(holder: Any) -> bool:
 
 def note_copy(copy: Any, originals: list[Any]) -> None:
     """Note that `copy` stands for one of `originals`, so that changing it in place might have to change them."""
+    originals = [value for value in originals if containers(value)]
     made = [c for c in containers(copy) if isinstance(c, _CONTAINERS)]
     if made and any([outlives(value, originals) for value in originals]):
         state.copies.update((id(c), c) for c in made)
@@ -296,6 +297,13 @@ class _State(threading.local):
 
 
 state = _State()
+
+
+def is_local(place: Place) -> bool:
+    """Whether `place` belongs to an object that a block made for itself, and that is gone with it."""
+    if isinstance(place, Contents):
+        return not outlives(place.container)
+    return isinstance(place, Attribute) and not outlives(place.owner)
 
 
 def touch(place: Place) -> None:

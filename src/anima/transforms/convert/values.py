@@ -24,6 +24,10 @@ from anima.transforms.convert.places import Held
 _PYTHON = (bool, int, float, complex)
 
 
+class Leaves(list[Any]):
+    """A list of this package's own: what only such a list holds is nobody else's (`places.outlives`)."""
+
+
 class Parts:
     """A value as leaves and a structure; `tree` is None for the contents of a container."""
 
@@ -36,6 +40,7 @@ class Parts:
             self.leaves, self.tree = tree_flatten(value.values)
         else:
             self.leaves, self.tree = tree_flatten(value)
+        self.leaves = Leaves(self.leaves)
 
     def like(self, other: Parts) -> bool:
         return bool(self.tree == other.tree and self.keys == other.keys)
