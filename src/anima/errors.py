@@ -16,6 +16,7 @@ from typing import Any
 __all__ = [
     "ClosedOverDerivativeError",
     "ConcretizationTypeError",
+    "ConversionError",
     "DeletedArrayError",
     "DtypePromotionError",
     "ForkError",
@@ -230,6 +231,19 @@ class JaxprTypeError(_Picklable, TypeError):
 
 class InconclusiveDimensionOperation(_Picklable):
     """A comparison of symbolic dimensions that holds for some sizes and not for others."""
+
+
+class ConversionError(_Picklable, TypeError):
+    """Control flow of a function given to ``jit(..., control_flow="convert")`` cannot become part of a program.
+
+    Args:
+      message: what cannot be converted, with the user's line, and why.
+      advice: what to write instead.
+    """
+
+    def __init__(self, message: str = "", *, advice: str = "") -> None:
+        super().__init__(message)
+        _add_notes(self, advice)
 
 
 class ImmutableArrayError(_Picklable, TypeError):

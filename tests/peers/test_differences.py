@@ -157,6 +157,22 @@ def max_steps(run_python, tmp_path) -> None:
         jax.jit(jax.grad(lambda x, n: power(jax, x, n)))(2.0, 4)
 
 
+@difference("control-flow")
+def control_flow(run_python, tmp_path) -> None:
+    def f(x):
+        if x < 3:
+            return 3.0 * x**2
+        return -4 * x
+
+    assert float(anima.jit(f, control_flow="convert")(2.0)) == 12.0
+    for lib, error in (
+        (jax, jax.errors.TracerBoolConversionError),
+        (anima, anima.errors.TracerBoolConversionError),
+    ):
+        with pytest.raises(error):
+            lib.jit(f)(2.0)
+
+
 @difference("loop-checks")
 def loop_checks(run_python, tmp_path) -> None:
     calls = [

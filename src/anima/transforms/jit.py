@@ -27,6 +27,7 @@ from anima.interpreters.stage import hoist_consts, stage
 from anima.runtime import finite, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
+from anima.transforms import convert
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -53,11 +54,12 @@ class JitSpec:
     keep_unused: bool = False
     inline: bool = False
     compiler_options: dict[str, Any] | None = None
+    control_flow: str | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What a traced program depends on, besides the arguments."""
-        return (self.static_argnums, self.static_argnames)
+        return (self.static_argnums, self.static_argnames, self.control_flow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +132,7 @@ def _split_static(
 ) -> tuple[tuple[Any, ...], dict[str, Any], Any, Callable[..., Any]]:
     """The dynamic arguments, a key for the static ones, and the function of the dynamic ones alone."""
     spec: JitSpec = call.spec
-    fun = call.fun
+    fun = call.fun if spec.control_flow is None else convert.converted(call.fun)
     positions = [i for i in spec.static_argnums if i < len(args)]
     names = [n for n in spec.static_argnames if n in kwargs]
     if not positions and not names:
@@ -472,6 +474,7 @@ def jit(
     backend: str | None = None,
     inline: bool = False,
     compiler_options: dict[str, Any] | None = None,
+    control_flow: str | None = None,
 ) -> Any:
     """`fun` compiled by XLA: traced once for each signature of its arguments, then run without Python.
 
@@ -484,6 +487,9 @@ def jit(
       keep_unused: keep arguments that the program does not use as parameters of it.
       inline: when called inside another transformation, become part of the caller's program.
       compiler_options: XLA options by name.
+      control_flow: "convert" turns the function's Python control flow on traced values (`if`, `for`, `while`, `and`, `or`,
+        `not`, `break`, `continue`, `return`, `assert`, `raise`), and that of the user's functions that it calls, into `cond`,
+        `while_loop` and `scan`, or raises ConversionError with the line that cannot be. None leaves the function as it is.
     Returns:
       A function with `fun`'s arguments, with methods `lower`, `trace`, `eval_shape` and `clear_cache`.
     Raises:
@@ -500,10 +506,13 @@ def jit(
         in_shardings=in_shardings, out_shardings=out_shardings, static_argnums=static_argnums,
         static_argnames=static_argnames, donate_argnums=donate_argnums, donate_argnames=donate_argnames,
         keep_unused=keep_unused, inline=inline, compiler_options=compiler_options, device=device, backend=backend,
+        control_flow=control_flow,
     )  # fmt: skip
     if fun is _NOT_GIVEN:
         return functools.partial(jit, **options)
     check_callable(fun, "jit")
+    if control_flow not in (None, "convert"):
+        raise ValueError(f"jit: control_flow must be None or 'convert', got {control_flow!r}")
     statics, static_names = resolve_arguments(fun, static_argnums, static_argnames, "static")
     donated, donated_names = resolve_arguments(fun, donate_argnums, donate_argnames, "donate")
     both = set(statics) & set(donated) or set(static_names) & set(donated_names)
@@ -516,7 +525,7 @@ def jit(
     spec = JitSpec(
         in_shardings=in_shardings, out_shardings=out_shardings, static_argnums=statics, static_argnames=static_names,
         donate_argnums=donated, donate_argnames=donated_names, keep_unused=keep_unused, inline=inline,
-        compiler_options=compiler_options,
+        compiler_options=compiler_options, control_flow=control_flow,
     )  # fmt: skip
     return compiled_call(fun, spec, jit_miss, _traced)
 
