@@ -4,7 +4,7 @@ Invariant: a module of this list that this library does not have raises ImportEr
 says so. A module that is delivered is found where it stands, so nothing has to be taken off the list.
 """
 
-# Names behind `jax.`; `scipy.stats` has its distributions below it.
+# Names behind `jax.`.
 PUBLIC: tuple[str, ...] = (
     "ad_checkpoint",
     "api_util",
