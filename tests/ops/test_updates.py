@@ -54,7 +54,7 @@ def test_repeated_and_outer_indices() -> None:
     assert index_add(np.zeros(3), np.array([1, 1, 5]), 2.0).tolist() == [0, 4, 0]
     assert index_add(np.zeros(3), np.array([1, 1, 5]), 2.0, mode="clip").tolist() == [0, 4, 2]
     with pytest.warns(FutureWarning, match="cast to the dtype int32"):
-        assert index_update(np.zeros(3, int), index[0], 2.5).tolist() == [2, 0, 0]
+        assert index_update(np.zeros(7, int), index[6], 2.5).tolist() == [0] * 6 + [2]
     assert repr(index) == "index"
 
 
