@@ -51,7 +51,7 @@ LAYERS: list[tuple[str, ...]] = [
     ),
     ("debug", "stages"),
     ("experimental",),
-    ("compat",),
+    ("compat", "__main__"),
     ("",),
 ]
 

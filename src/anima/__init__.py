@@ -114,12 +114,14 @@ __version__ = "0.1.0"
 _ON_DEMAND = (
     "ad_checkpoint",
     "api_util",
+    "compat",
     "debug",
     "dlpack",
     "experimental",
     "extend",
     "flatten_util",
     "nn",
+    "ops",
     "random",
     "scipy",
     "sharding",
@@ -131,6 +133,7 @@ _ON_DEMAND = (
 
 # Functions that are loaded when first asked for, and their modules.
 _FUNCTIONS_ON_DEMAND = {
+    "load_ipython_extension": "anima.compat.notebooks",
     "make_array_from_callback": "anima.parallel.arrays",
     "make_array_from_process_local_data": "anima.parallel.arrays",
     "make_array_from_single_device_arrays": "anima.parallel.arrays",
@@ -138,6 +141,7 @@ _FUNCTIONS_ON_DEMAND = {
     "reshard": "anima.parallel.arrays",
     "shard_map": "anima.parallel.shard_map",
     "smap": "anima.parallel.pmap",
+    "unload_ipython_extension": "anima.compat.notebooks",
 }
 
 

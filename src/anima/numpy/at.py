@@ -223,6 +223,8 @@ def _kept_window(item: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _scattered(x: Any, left: Advanced, values: Any, update: _Update, unique: bool) -> Any:
     shape = shape_of(x)
+    if 0 in [shape[d] for d in left.dims]:
+        return asarray(x)  # every index is out of bounds
     vectors = index_vectors(shape, left)
     batch = list(shape_of(vectors.indices)[:-1])
     window = [n for i, n in enumerate(shape) if i not in left.dims]
@@ -330,8 +332,9 @@ class IndexUpdate:
             cast = _cast(values, x)
             new = cast if operation == "set" else _COMBINE[operation](x, cast)
             return select(masked, stretch(new, shape_of(new), shape_of(x)), x)
-        key, operands = parse(x.shape, self.index, get_trace() is None, mode is None, wrap)
         chosen = GatherScatterMode.from_any(mode)
+        clip = chosen is GatherScatterMode.CLIP
+        key, operands = parse(x.shape, self.index, get_trace() is None, mode is None, wrap, clip)
         return _write(x, operands, values, key, operation, chosen, indices_are_sorted, unique_indices)
 
     def set(
@@ -427,8 +430,10 @@ class IndexUpdate:
         masked = _traced_mask(x, self.index, 0)
         if masked is not None:
             return select(masked, convert_element_type(func(x), dtype_of(x)), x)
-        key, operands = parse(x.shape, self.index, False, mode is None, wrap_negative_indices)
-        update = _Update("apply", GatherScatterMode.from_any(mode), indices_are_sorted, unique_indices, func)
+        chosen = GatherScatterMode.from_any(mode)
+        clip = chosen is GatherScatterMode.CLIP
+        key, operands = parse(x.shape, self.index, False, mode is None, wrap_negative_indices, clip)
+        update = _Update("apply", chosen, indices_are_sorted, unique_indices, func)
         return write(x, key, operands, None, update)
 
     def get(
@@ -452,7 +457,8 @@ class IndexUpdate:
             mode = "fill"
         chosen = None if mode is None else GatherScatterMode.from_any(mode)
         eager = get_trace() is None
-        key, operands = parse(x.shape, self.index, eager, mode is None, wrap_negative_indices)
+        clip = chosen is GatherScatterMode.CLIP
+        key, operands = parse(x.shape, self.index, eager, mode is None, wrap_negative_indices, clip)
         fill = fill_value.item() if hasattr(fill_value, "item") else fill_value
         flags = {
             "fill_value": fill,

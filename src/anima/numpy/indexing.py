@@ -59,17 +59,25 @@ class Index(NamedTuple):
 # --- taking an index apart --------------------------------------------------------------------
 
 
-def parse(shape: tuple[int, ...], index: Any, eager: bool, checked: bool = True, wrap: bool = True) -> Index:
+def parse(
+    shape: tuple[int, ...],
+    index: Any,
+    eager: bool,
+    checked: bool = True,
+    wrap: bool = True,
+    clip: bool = False,
+) -> Index:
     """The key and operands of `index` into an array of the given shape.
 
     Args:
       eager: whether integers and starts of slices become operands.
       checked: whether Python integers out of bounds raise rather than becoming operands.
-      wrap: whether negative indices count from the end; otherwise they are out of bounds.
+      wrap: whether negative indices count from the end; otherwise they are out of bounds,
+      clip: and then mean the first element, not none.
     Raises:
       IndexError: it does not fit the shape. TypeError: an item is of a kind that is no index.
     """
-    parser = _Parser(shape, eager, checked, wrap)
+    parser = _Parser(shape, eager, checked, wrap, clip)
     dim = 0
     for item in _expand_ellipsis(list(index) if isinstance(index, tuple) else [index], len(shape)):
         dim = parser.item(item, dim)
@@ -107,13 +115,14 @@ def _consumed(item: Any) -> int:
 class _Parser:
     """Collects the key and the operands, item by item; each method returns the next dimension."""
 
-    __slots__ = ("checked", "eager", "key", "operands", "shape", "wrap")
+    __slots__ = ("checked", "clip", "eager", "key", "operands", "shape", "wrap")
 
-    def __init__(self, shape: tuple[int, ...], eager: bool, checked: bool, wrap: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], eager: bool, checked: bool, wrap: bool, clip: bool) -> None:
         self.shape = shape
         self.eager = eager
         self.checked = checked
         self.wrap = wrap
+        self.clip = clip
         self.key: list[tuple[Any, ...]] = []
         self.operands: list[Any] = []
 
@@ -141,7 +150,7 @@ class _Parser:
         if not (-size if self.wrap else 0) <= value < size:
             if self.checked:
                 raise IndexError(f"index {value} is out of bounds for axis {dim} with size {size}")
-            outside = value if self.wrap or value >= 0 else size
+            outside = value if self.wrap or value >= 0 else self.before_first(dim)
             self.key.append(("scalar",))
             self.operands.append(np.int32(max(min(outside, 2**31 - 1), -(2**31))))
             return dim + 1
@@ -152,6 +161,10 @@ class _Parser:
         else:
             self.key.append(("at", value))
         return dim + 1
+
+    def before_first(self, dim: int) -> int:
+        """The index that stands for negative ones that do not count from the end."""
+        return 0 if self.clip else self.shape[dim]
 
     def slice(self, item: slice, dim: int) -> int:
         if item.start is None and item.stop is None and item.step is None:
@@ -196,7 +209,7 @@ class _Parser:
         if self.wrap:
             item = _normalized(item, size)
         else:
-            item = from_front(_wide(item), 0, size)
+            item = from_front(_wide(item), 0, self.before_first(dim))
         ndim = len(shape_of(item))
         self.key.append(("scalar",) if ndim == 0 else ("array", ndim))
         self.operands.append(item)
