@@ -20,7 +20,7 @@ import numpy as np
 from anima.config import debug_key_reuse
 from anima.core import source
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, subjaxprs
+from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.trace import aval_of
 from anima.interpreters.key_tokens import (
@@ -43,11 +43,41 @@ from anima.interpreters.key_tokens import (
 
 # What moves the words of raw keys; on typed keys there is nothing but moves.
 _MOVES = frozenset(
-    "broadcast_in_dim concatenate copy dynamic_slice dynamic_update_slice gather optimization_barrier reshape rev scatter "
-    "select_n slice split squeeze stack stop_gradient tile transpose unstack".split()
+    [
+        "broadcast_in_dim",
+        "concatenate",
+        "copy",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "gather",
+        "optimization_barrier",
+        "reshape",
+        "rev",
+        "scatter",
+        "select_n",
+        "slice",
+        "split",
+        "squeeze",
+        "stack",
+        "stop_gradient",
+        "tile",
+        "transpose",
+        "unstack",
+    ]
 )
 # What returns its operands; outside of a program it may have no meaning.
-_SAME = frozenset("copy device_put name optimization_barrier pvary sharding_constraint stop_gradient transfer".split())
+_SAME = frozenset(
+    [
+        "copy",
+        "device_put",
+        "name",
+        "optimization_barrier",
+        "pvary",
+        "sharding_constraint",
+        "stop_gradient",
+        "transfer",
+    ]
+)
 _MOST_ITERATIONS = 8
 
 
@@ -122,7 +152,7 @@ class Walk:
         return [read(a) for a in jaxpr.outvars]
 
     def _equation(self, eqn: Eqn, values: list[Value]) -> list[Value]:
-        before = self.place, self.operation
+        before = self.place, self.operation, self.out_avals
         if eqn.source is not None and eqn.source is not source.NOWHERE:
             self.place = eqn.source
         self.operation = eqn.primitive.name
@@ -130,7 +160,7 @@ class Walk:
         try:
             outs = self._outcome(eqn, values)
         finally:
-            self.place, self.operation = before
+            self.place, self.operation, self.out_avals = before
         if outs is None:
             return [new_value(v.aval) for v in eqn.outvars]
         return [fitted(value, v.aval) for value, v in zip(outs, eqn.outvars)]
@@ -291,14 +321,18 @@ _plans: dict[Any, list[np.ndarray[Any, Any]]] = {}
 def _moved(eqn: Eqn, values: list[Value]) -> Sequence[Value] | None:
     """What is known of the results of an operation that moves keys: it moves their places."""
     held = [v for v in values if isinstance(v, np.ndarray)]
-    if any([isinstance(v, int) for v in values]) or not all([type(v.flat[0]) is type(held[0].flat[0]) for v in held if v.size]):
+    if any([isinstance(v, int) for v in values]) or not all(
+        [type(v.flat[0]) is type(held[0].flat[0]) for v in held if v.size]
+    ):
         how = (eqn.primitive.name, *[number_of(v) for v in values])
         tokens = [t for v in held for t in v.ravel().tolist()]
         return [
             _picked(tokens, v.aval.shape, (*how, i)) if is_key(v.aval) else anything()  # type: ignore[attr-defined]
             for i, v in enumerate(eqn.outvars)
         ]
-    places = _places(eqn.primitive, [v.shape if isinstance(v, np.ndarray) else v.value for v in values], values, eqn.params)
+    places = _places(
+        eqn.primitive, [v.shape if isinstance(v, np.ndarray) else v.value for v in values], values, eqn.params
+    )
     if places is None:
         return None
     flat = np.concatenate([v.ravel() for v in held])
@@ -419,7 +453,9 @@ def follow(closed: ClosedJaxpr, args: Sequence[Any], name: str, internal: bool) 
 
 def _arguments(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Value]:
     """What is known of arguments; numbers that nobody asks for are not read."""
-    asked = jaxpr.memoized("asked", lambda: frozenset([a for e in _equations(jaxpr) for a in e.invars if type(a) is not Literal]))
+    asked = jaxpr.memoized(
+        "asked", lambda: frozenset([a for e in _equations(jaxpr) for a in e.invars if type(a) is not Literal])
+    )
     read = [v in asked or is_key(v.aval) or may_be_raw(v.aval) for v in jaxpr.invars]
     return [of_array(x, aval_of(x)) if r else anything() for x, r in zip(args, read)]
 

@@ -100,7 +100,9 @@ def number_of(value: Value) -> int:
     """A number that equal values share; others do not, but for chance."""
     if isinstance(value, np.ndarray):
         return hash(
-            tuple([(x.token.number, x.place) if type(x) is Word else x.number for x in value.ravel().tolist()])
+            tuple(
+                [(x.token.number, x.place) if type(x) is Word else x.number for x in value.ravel().tolist()]
+            )
         )
     if type(value) is Known:
         array = np.asarray(value.value)
@@ -115,7 +117,11 @@ def anything() -> int:
 
 def is_key(aval: AbstractValue) -> bool:
     """Whether these are typed keys."""
-    return isinstance(aval, ShapedArray) and isinstance(aval.dtype, ExtendedDType) and aval.dtype.type is dtypes.prng_key
+    return (
+        isinstance(aval, ShapedArray)
+        and isinstance(aval.dtype, ExtendedDType)
+        and aval.dtype.type is dtypes.prng_key
+    )
 
 
 def may_be_raw(aval: AbstractValue) -> bool:

@@ -15,7 +15,9 @@ from anima.interpreters.key_reuse import Walk
 from anima.interpreters.key_tokens import MOST, Token, Value, anything, is_key, new_tokens, number_of
 
 
-def cond_keys(walk: Walk, index: Value, *values: Value, branches: tuple[ClosedJaxpr, ...], **how: Any) -> list[Value]:
+def cond_keys(
+    walk: Walk, index: Value, *values: Value, branches: tuple[ClosedJaxpr, ...], **how: Any
+) -> list[Value]:
     """The rule of `cond`: what one branch uses is used."""
     return walk.alternatives(branches, values)
 
@@ -45,7 +47,14 @@ def while_keys(
 
 
 def scan_keys(
-    walk: Walk, *values: Value, jaxpr: ClosedJaxpr, length: int, num_consts: int, num_carry: int, reverse: bool, **how: Any
+    walk: Walk,
+    *values: Value,
+    jaxpr: ClosedJaxpr,
+    length: int,
+    num_consts: int,
+    num_carry: int,
+    reverse: bool,
+    **how: Any,
 ) -> list[Value]:
     """The rule of `scan`."""
     consts, xs = values[:num_consts], values[num_consts + num_carry :]
