@@ -389,7 +389,7 @@ def derived(walk: Walk, keys: Value, data: Value) -> list[Value] | None:
     number = number_of(data)
     result = np.empty(keys.shape, object)
     for i, place in enumerate(np.ndindex(keys.shape)):
-        token = keys[place]
+        token: Any = keys[place]
         result[place] = token if token is UNTRACKED else token.of((walk.operation, number, i))
     return [result]
 

@@ -185,10 +185,10 @@ def of_array(array: Any, aval: AbstractValue) -> Value:
         value = new_value(aval)
         remember(array, value)
         return value
-    if isinstance(aval, ShapedArray) and aval.size <= 64 and getattr(aval.dtype, "kind", "") in "biu":
-        if not (isinstance(array, ArrayImpl) and array.is_deleted()):
-            return Known(np.asarray(array, aval.dtype))
-    return anything()
+    small = isinstance(aval, ShapedArray) and aval.size <= 64 and getattr(aval.dtype, "kind", "V") in "biu"
+    if not small or (isinstance(array, ArrayImpl) and array.is_deleted()):
+        return anything()
+    return Known(np.asarray(array))
 
 
 # --- the error --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from anima import dtypes, lax, numpy as np
 from anima.core import source
-from anima.core.trace import Tracer, aval_of, get_trace
+from anima.core.trace import Tracer, get_trace, shaped
 from anima.errors import GeneratorStateError
 from anima.interpreters.stage import StageTrace, enclosing_stage
 from anima.lax.shape import check_shape
@@ -31,7 +31,7 @@ from anima.random.gamma import (
 )
 from anima.random.implementations import is_key_dtype
 from anima.random.key_operations import split as split_key
-from anima.random.keys import clone, key as make_key, key_data, key_impl, split
+from anima.random.keys import bits as draw_bits, clone, key as make_key, key_data, key_impl, split
 from anima.tree.keys import GetAttrKey
 from anima.tree.registry import register_pytree_with_keys
 
@@ -89,12 +89,11 @@ class Generator:
 
     def __init__(self, seed: Any, *, impl: Any = None) -> None:
         try:
-            aval = aval_of(seed)
-        except TypeError:
-            aval = None
-        is_key = aval is not None and (
-            is_key_dtype(aval.dtype) or (aval.dtype == dtypes.uint32 and bool(aval.shape))
-        )  # type: ignore[attr-defined]
+            aval = shaped(seed)
+        except TypeError:  # which is for `key` to say
+            is_key = False
+        else:
+            is_key = is_key_dtype(aval.dtype) or (aval.dtype == dtypes.uint32 and aval.ndim > 0)
         self._start(check_key("Generator", seed) if is_key else make_key(seed, impl=impl), None)
 
     def _start(self, key: Any, origin: _Origin | None) -> None:
@@ -214,8 +213,7 @@ class Generator:
 
     def bits(self, size: Any = None, dtype: Any = None) -> Any:
         """Random bits, as unsigned integers."""
-        info = dtypes.iinfo(dtypes.default_uint_dtype() if dtype is None else dtype)
-        return self.integers(0, int(info.max), size, info.dtype, True)
+        return draw_bits(self.key(), _shape(size), dtype)
 
     # --- the normal distribution and its relatives ---
 
