@@ -20,6 +20,7 @@ __all__ = [
     "DeletedArrayError",
     "DtypePromotionError",
     "ForkError",
+    "GeneratorStateError",
     "ImmutableArrayError",
     "InconclusiveDimensionOperation",
     "JAXIndexError",
@@ -219,6 +220,10 @@ class ClosedOverDerivativeError(UnexpectedTracerError):
             "which its rule gives no derivative."
         )
         self.add_note("Pass it as an argument, and let the rule say how to differentiate with respect to it.")
+
+
+class GeneratorStateError(JAXTypeError):
+    """A ``random.Generator`` was advanced where its new state would be lost, so that it would give the same numbers again."""
 
 
 class KeyReuseError(JAXTypeError):

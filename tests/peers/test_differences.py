@@ -19,6 +19,7 @@ from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.random_differences import RANDOM_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
 from tests.peers.spectral_differences import SPECTRAL_CHECKS
@@ -32,6 +33,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **OPERATION_CHECKS,
+    **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,
     **SPECIAL_CHECKS,
     **SPECTRAL_CHECKS,

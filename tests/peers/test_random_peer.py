@@ -182,6 +182,7 @@ DISTRIBUTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "t": lambda r, k, d: r.t(k, 3.0, (100,), d),
     "triangular": lambda r, k, d: r.triangular(k, 0.5, 2.5, 7.0, (500,), d),
 }
+GAMMAS = ("gamma", "loggamma", "dirichlet", "chisquare", "t")
 # JAX's own error in 64 bits, against 5 units of ours.
 STEPS = {np.float64: 300}
 
@@ -254,3 +255,36 @@ def test_matrices() -> None:
         for dtype in (np.float32, np.complex64):
             close(lambda r, dtype=dtype: r.orthogonal(key, 3, (4,), dtype), 64)
             close(lambda r, dtype=dtype: r.orthogonal(key, 2, (), dtype, 3), 64)
+
+
+@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("name", [n for n in DISTRIBUTIONS if n not in GAMMAS])
+def test_distributions_of_other_generators(name: str, impl: str) -> None:
+    """Gamma numbers are left to Threefry: keys of these generators give other bits when they are mapped."""
+    draw = DISTRIBUTIONS[name]
+    with mode(False, impl == "rbg"):
+        for seed in (0, 2**31 + 9):
+            close(lambda r, seed=seed: draw(r, r.key(seed, impl=impl), np.float32), 8)
+
+
+@pytest.mark.parametrize("partitionable", [False, True])
+def test_many_keys(partitionable: bool) -> None:
+    """Bits, uniform and normal numbers of 200 keys at once, and of both layouts."""
+    libraries = {random: anima, jax.random: jax}
+    with mode(False, partitionable):
+        words = np.random.default_rng(0).integers(0, 2**32, (200, 2), np.uint32)
+        for shape in ((1,), (6,), (3, 5)):
+            equal(lambda r, shape=shape: libraries[r].vmap(lambda k: r.bits(k, shape))(words))
+            equal(lambda r, shape=shape: libraries[r].vmap(lambda k: r.uniform(k, shape))(words))
+            close(lambda r, shape=shape: libraries[r].vmap(lambda k: r.normal(k, shape))(words), 8)
+        equal(lambda r: libraries[r].vmap(lambda k: r.split(k, 3))(words))
+        equal(lambda r: libraries[r].vmap(lambda k: r.fold_in(k, 3))(words))
+        equal(lambda r: libraries[r].vmap(lambda k: r.permutation(k, 7))(words))
+
+
+def test_the_layout_under_jit() -> None:
+    key = np.asarray(random.PRNGKey(3))
+    ours = anima.jit(lambda k: random.bits(k, (9,)))
+    for partitionable in (False, True, False):
+        with mode(False, partitionable):
+            np.testing.assert_array_equal(ours(key), jax.random.bits(key, (9,)))

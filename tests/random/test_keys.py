@@ -253,3 +253,21 @@ def test_traced_and_compiled_like_eager() -> None:
     key = random.PRNGKey(9)
     for eager, compiled in zip(draw(key), anima.jit(draw)(key)):
         np.testing.assert_array_equal(eager, compiled)
+
+
+@pytest.mark.parametrize("name", ["split", "bits", "uniform", "normal"])
+def test_each_layout_has_its_own_programs(name: str) -> None:
+    """The option is read when a program is lowered; one traced with another value must not serve."""
+    key = random.PRNGKey(3)
+    compiled = anima.jit(lambda key: FUNCTIONS[name](key))
+    eager, jitted = {}, {}
+    for value in (False, True, False, True):
+        with threefry_partitionable(value):
+            for table, fun in ((eager, FUNCTIONS[name]), (jitted, compiled)):
+                found = np.asarray(fun(key))
+                np.testing.assert_array_equal(table.setdefault(value, found), found)
+            np.testing.assert_allclose(jitted[value], eager[value], rtol=1e-6)
+            np.testing.assert_allclose(compiled.lower(key).compile()(key), eager[value], rtol=1e-6)
+    assert not np.array_equal(eager[False], eager[True])
+    traced = compiled.trace(key)
+    assert "partitionable" not in str(traced.jaxpr)

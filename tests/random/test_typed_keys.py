@@ -293,6 +293,16 @@ def test_arithmetic_is_refused(case: int) -> None:
             fun(keys)
 
 
+def test_padding() -> None:
+    keys = random.split(random.key(0), 3)
+    for bad in ("constant", "mean", "linear_ramp"):
+        with pytest.raises(TypeError, match=r"pad: an array of dtype key<fry> holds no numbers.*mode"):
+            np.pad(keys, 1, bad)
+    for mode in ("edge", "wrap", "reflect", "symmetric"):
+        expected = onp.pad(words(keys), ((1, 2), (0, 0)), mode)  # type: ignore[call-overload]
+        onp.testing.assert_array_equal(words(np.pad(keys, (1, 2), mode)), expected)
+
+
 def test_no_numbers_on_the_host() -> None:
     key = random.key(0)
     for convert in (onp.asarray, float, bool, int, lambda k: k.tolist(), lambda k: k.item()):

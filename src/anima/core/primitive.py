@@ -16,6 +16,7 @@ using a missing rule raises that reason. Rules by name:
 | `partial` | `(unknown, **params) -> interpreters.partial.Division`, for an operation with programs inside; optional | none |
 | `taylor` | `(primals, series, order, **params) -> (outs, out_series)`, for an operation with programs inside; optional | the enclosing one |
 | `varying` | `(*avals, **params) -> list of axes, along which each operand is to vary`, where operands do not all vary along the same axes; optional | the recording one |
+| `keys` | `(walk, *values, **params) -> values or None`: what the operation does to random keys, for the check of their reuse; optional | none |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
@@ -123,6 +124,7 @@ class Primitive:
         "eager",
         "effects",
         "jvp",
+        "keys",
         "linearize",
         "lower",
         "multiple_results",
@@ -150,6 +152,7 @@ class Primitive:
         partial: Rule | None = None,
         taylor: Rule | None = None,
         stage: Rule | None = None,
+        keys: Rule | None = None,
         varying: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
@@ -166,6 +169,7 @@ class Primitive:
         self.partial = partial
         self.taylor = taylor
         self.stage = stage
+        self.keys = keys
         self.varying = varying
         self.multiple_results = multiple_results
         self.dtypes = dtypes

@@ -53,7 +53,7 @@ class StageTrace(Trace):
     """Records equations. `source`, if set, is given to new equations instead of the caller's position."""
 
     __slots__ = (
-        "_const_vars", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
+        "_const_vars", "at_end", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
     )  # fmt: skip
 
     def __init__(self, parent: Trace | None, fun_name: str, in_names: InputNames | None = None) -> None:
@@ -67,6 +67,7 @@ class StageTrace(Trace):
         self._const_vars: dict[int, Atom] = {}
         self.source: source.Position | None = None
         self.names: tuple[str, ...] = ()  # of the scopes that are open
+        self.at_end: tuple[Callable[[], None], ...] = ()  # looks at what the function has left behind
 
     def new_input(self, aval: AbstractValue) -> StagedTracer:
         """A tracer for a new argument of the jaxpr."""
@@ -196,6 +197,8 @@ def stage(
     set_trace(trace)
     try:
         outputs = fun(*inputs)
+        for check in trace.at_end:
+            check()
         result = trace.finish(outputs)
     finally:
         set_trace(parent)

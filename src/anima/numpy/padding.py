@@ -302,5 +302,18 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
     lengths = kwargs.get("stat_length")
     lengths = None if lengths is None else _pairs("stat_length", lengths, rank)
     given = [name for name in ("constant_values", "end_values") if name in kwargs]
-    values = _values(given[0], kwargs[given[0]], rank, dtype) if given else asarray(np.zeros((), dtype))
+    if dtypes.is_extended(dtype):
+        _check_moves_only(mode, kwargs, dtype)
+        given = []
+    fill = np.zeros((), np.int32 if dtypes.is_extended(dtype) else dtype)
+    values = _values(given[0], kwargs[given[0]], rank, dtype) if given else asarray(fill)
     return _padded(x, values, widths, mode, lengths, kwargs.get("reflect_type") == "odd")
+
+
+def _check_moves_only(mode: str, kwargs: dict[str, Any], dtype: Any) -> None:
+    """Raise unless the mode does nothing but repeat elements, which are no numbers."""
+    if mode not in ("edge", "wrap", "reflect", "symmetric") or kwargs.get("reflect_type", "even") == "odd":
+        raise TypeError(
+            f"pad: an array of dtype {dtype} holds no numbers to make others of; give a mode that repeats its elements, "
+            'as mode="edge" does'
+        )

@@ -49,6 +49,7 @@ from anima.random.gamma import (
     random_gamma_p as random_gamma_p,
     t as t,
 )
+from anima.random.generator import Generator as Generator
 from anima.random.keys import (
     PRNGKey as PRNGKey,
     bits as bits,

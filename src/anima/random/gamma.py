@@ -147,6 +147,7 @@ random_gamma_p = declare(
     jvp=_jvp,
     transpose=Missing("it is not linear"),
     batch=_batch,
+    keys=lambda walk, keys, a, **params: walk.use(keys, once=True),  # a mapped one is repeated
 )
 
 

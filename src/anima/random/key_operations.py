@@ -14,6 +14,7 @@ from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Primitive
 from anima.core.trace import aval_of
+from anima.interpreters import key_reuse
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax import expand_dims, index_in_dim, squeeze
 from anima.lax.declare import SharedRule, declare, lowered_by, no_tangent
@@ -96,6 +97,7 @@ random_wrap_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
+    keys=key_reuse.closed,
 )
 
 
@@ -111,6 +113,7 @@ random_unwrap_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
+    keys=key_reuse.opened,
 )
 
 
@@ -126,6 +129,7 @@ random_clone_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
+    keys=key_reuse.renewed,
 )
 
 # --- new keys ---------------------------------------------------------------------------------
@@ -177,6 +181,7 @@ random_split_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
+    keys=key_reuse.used,
 )
 
 
@@ -220,6 +225,7 @@ random_fold_in_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_fold_batch,
+    keys=key_reuse.derived,
 )
 
 # --- bits -------------------------------------------------------------------------------------
@@ -248,6 +254,7 @@ random_bits_p = declare(
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
+    keys=key_reuse.used,
 )
 
 # --- for distributions, on one checked key ----------------------------------------------------

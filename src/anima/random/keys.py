@@ -11,7 +11,7 @@ import numpy as np
 
 from anima import dtypes
 from anima._native import ArrayImpl, array_with
-from anima.config import enable_custom_prng, enable_x64, random_seed_offset
+from anima.config import debug_key_reuse, enable_custom_prng, enable_x64, random_seed_offset
 from anima.core import hooks
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of, get_trace
@@ -85,7 +85,7 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     chosen = resolve("PRNGKey", impl)
     if enable_custom_prng.value:
         return seeded("PRNGKey", chosen, seed)
-    if chosen is threefry_impl and isinstance(seed, int):
+    if chosen is threefry_impl and isinstance(seed, int) and not _seen_as_new():
         return hooks.as_array(_words_of("PRNGKey", seed))
     return _unwrapped(seeded("PRNGKey", chosen, seed))
 
@@ -93,7 +93,7 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
 def seeded(name: str, impl: PRNGImpl, seed: Any) -> Any:
     """The typed key that belongs to a seed."""
     if isinstance(seed, int):
-        if impl is threefry_impl:
+        if impl is threefry_impl and not _seen_as_new():
             return typed(hooks.as_array(_words_of(name, seed)), impl)
         wide = enable_x64.value
         value = (_checked_int(name, seed) + random_seed_offset.value) & (
@@ -122,6 +122,11 @@ def seeded(name: str, impl: PRNGImpl, seed: Any) -> Any:
         )
     offset = random_seed_offset.value
     return _seeded(add(seed, constant(offset, aval.dtype)) if offset else seed, impl)
+
+
+def _seen_as_new() -> bool:
+    """Whether each run of the program that is being traced has to make its keys, so that they count as new."""
+    return debug_key_reuse.value and get_trace() is not None
 
 
 def _checked_int(name: str, seed: int) -> int:

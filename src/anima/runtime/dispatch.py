@@ -7,7 +7,7 @@ those. The hot path is C++ (`_native.CompiledCall`); Python is entered on a miss
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from anima import _native
@@ -19,6 +19,7 @@ from anima.core.effects import reaches_host
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
+from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, finite, sharded
@@ -249,8 +250,13 @@ def _eager_miss(
     operands = [check_operand(a, primitive.name) for a in args]
     check_execution(primitive.name)
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
+    if key_reuse.watched(closed.jaxpr):
+        followed = key_reuse.follow(closed, operands, primitive.name, internal=not subjaxprs(params))
+        outs = _eager_kept(primitive, operands, params, closed)
+        followed.remember(outs if primitive.multiple_results else [outs])
+        return outs, None
     if reaches_host(closed.effects):
-        return _eager_effectful(primitive, operands, params, closed), None
+        return _eager_kept(primitive, operands, params, closed), None
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
@@ -265,21 +271,29 @@ def _eager_miss(
     return plan.execute(operands), kept_by_caller(plan)
 
 
-def _eager_effectful(
+_MAX_KEPT = 1024
+_kept_plans: dict[Hashable, Plan] = {}  # of operations without programs
+
+
+def _eager_kept(
     primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], closed: ClosedJaxpr
 ) -> Any:
-    """The results of an operation with programs that have effects on the host."""
+    """The results of an operation that Python runs each time."""
     single = not primitive.multiple_results
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
             0
         ]
     device, committed = device_of(operands, primitive.name)
-    plans = plans_of(subjaxprs(params)[0])
-    key = (primitive, tuple(sorted(params.items())), _native.options_key(), device, committed)
+    programs = subjaxprs(params)
+    plans = plans_of(programs[0]) if programs else _kept_plans
+    avals = () if programs else tuple(closed.in_avals)
+    key = (primitive, avals, tuple(sorted(params.items())), _native.options_key(), device, committed)
     plan = plans.get(key)
     if plan is None:
         program = Program(closed, primitive.name, device)
+        if len(plans) >= _MAX_KEPT:
+            plans.clear()
         plan = plans[key] = program.plan(program.compile(), single=single, committed=committed)
     return plan.execute(operands)
 

@@ -24,6 +24,7 @@ from anima.core.trace import get_trace
 from anima.interpreters.batch import Axis, batch_jaxpr
 from anima.interpreters.dce import dce_closed, without_dead
 from anima.interpreters.jvp import jvp_jaxpr
+from anima.interpreters.key_reuse import Walk
 from anima.interpreters.linearize import linearize_jaxpr
 from anima.interpreters.partial import (
     INPUT,
@@ -360,6 +361,10 @@ def _dce(used: Flags, *, jaxpr: ClosedJaxpr, **how: Any) -> tuple[list[bool], Fl
     return inputs, used, {"jaxpr": reduced, **how}
 
 
+def _keys(walk: Walk, *values: Any, jaxpr: ClosedJaxpr, differentiated: bool, **how: Any) -> list[Any]:
+    return (walk.again if differentiated else walk.program)(jaxpr, values)
+
+
 checkpoint_p = Primitive(
     "checkpoint",
     shape=_shape,
@@ -372,6 +377,7 @@ checkpoint_p = Primitive(
     dce=_dce,
     partial=_partial,
     taylor=_taylor,
+    keys=_keys,
     multiple_results=True,
     varying=variance.as_of("jaxpr"),
 )

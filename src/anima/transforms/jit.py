@@ -22,7 +22,9 @@ from anima.core.axes import named_axes
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.trace import Tracer, aval_of
+from anima.core.source import is_internal
+from anima.core.trace import Tracer, aval_of, get_trace
+from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts, stage
 from anima.runtime import finite, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
@@ -331,8 +333,10 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     traced = parts.program(call)
     check_execution(name_of(call.fun))
     spec: JitSpec = call.spec
+    if key_reuse.watched(traced.closed.jaxpr):
+        return _run_watched(call, parts, traced), None
     if reaches_host(traced.closed.effects):
-        return _run_effectful(call, parts, traced), None
+        return _run_kept(call, parts, traced), None
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
@@ -347,8 +351,17 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return plan.execute(parts.leaves), kept_by_caller(plan)
 
 
-def _run_effectful(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
-    """The results of a program that has effects on the host; its plan is kept with the program."""
+def _run_watched(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
+    """The results of a program whose use of keys is followed in every call."""
+    library = is_internal(getattr(call.fun, "__code__", _trace_method.__code__))
+    followed = key_reuse.follow(bind_consts(traced), parts.leaves, name_of(call.fun), library)
+    out = _run_kept(call, parts, traced)
+    followed.remember(tree_flatten(out)[0])
+    return out
+
+
+def _run_kept(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
+    """The results of a program that Python runs each time; its plan is kept with the program."""
     spec: JitSpec = call.spec
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         program_over = _sharded(call, parts, traced)
@@ -535,6 +548,8 @@ def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
     parts = _Call(call, args, kwargs, tracers=True)
     traced = parts.program(call)
     closed = bind_consts(traced)
+    if get_trace() is None:
+        key_reuse.check(closed)
     trees = traced.in_tree, traced.out_tree
     signature = CallSignature(traced.name, parts.names(call), trees, closed, _donated(call.spec, parts))
     return Traced(signature, closed, lambda platform: _lowered(call, parts, traced, signature, platform))

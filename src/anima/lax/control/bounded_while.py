@@ -28,6 +28,7 @@ from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.linearize import linearize_jaxpr
 from anima.lax.control.checkpoints import slot_count
 from anima.lax.control.cond_primitive import cond_p
+from anima.lax.control.key_uses import while_keys
 from anima.lax.control.programs import (
     Flags,
     chosen,
@@ -151,6 +152,7 @@ bounded_while_p = Primitive(
     effects=_effects,
     taylor=_taylor,
     dce=_dce,
+    keys=while_keys,
     multiple_results=True,
     varying=variance.as_given,
 )
@@ -267,6 +269,7 @@ saving_while_p = Primitive(
     effects=_effects,
     taylor=_saving_taylor,
     dce=_saving_dce,
+    keys=while_keys,
     multiple_results=True,
     varying=variance.as_given,
 )

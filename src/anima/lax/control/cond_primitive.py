@@ -29,6 +29,7 @@ from anima.interpreters.linearize import LinearizedJaxpr, linearize_jaxpr
 from anima.interpreters.transpose import transpose_jaxpr
 from anima.lax.compare import ne
 from anima.lax.control.divided import divided_cond, filled, residual_slots
+from anima.lax.control.key_uses import cond_keys
 from anima.lax.control.programs import (
     Flags,
     Run,
@@ -297,6 +298,7 @@ cond_p = Primitive(
     taylor=_taylor,
     dce=_dce,
     partial=divided_cond,
+    keys=cond_keys,
     multiple_results=True,
     varying=_varying,
 )

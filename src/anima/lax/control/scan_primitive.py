@@ -26,6 +26,7 @@ from anima.interpreters.transpose import transpose_jaxpr
 from anima.interpreters.zeros import add as add_cotangents, instantiate
 from anima.lax.control.cond_primitive import perform
 from anima.lax.control.divided import divided_scan
+from anima.lax.control.key_uses import scan_keys
 from anima.lax.control.programs import (
     Flags,
     Run,
@@ -527,6 +528,7 @@ scan_p = Primitive(
     taylor=_taylor,
     dce=_dce,
     partial=divided_scan,
+    keys=scan_keys,
     multiple_results=True,
     varying=variance.as_of("jaxpr"),
 )

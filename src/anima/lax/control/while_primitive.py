@@ -23,6 +23,7 @@ from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
 from anima.lax.arithmetic import add
 from anima.lax.control.cond_primitive import perform
+from anima.lax.control.key_uses import while_keys
 from anima.lax.control.programs import (
     Flags,
     Run,
@@ -414,6 +415,7 @@ while_p = Primitive(
     effects=_effects,
     taylor=_taylor,
     dce=_dce,
+    keys=while_keys,
     multiple_results=True,
     varying=_varying,
 )
