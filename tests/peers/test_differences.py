@@ -18,6 +18,7 @@ from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
+from tests.peers.nn_differences import NN_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
@@ -32,6 +33,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **CONVOLUTION_CHECKS,
     **LAX_CHECKS,
     **LINALG_CHECKS,
+    **NN_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,

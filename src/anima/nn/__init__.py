@@ -1,4 +1,4 @@
-"""Functions of neural networks: activations, normalisation, encodings, initialisers.
+"""Functions of neural networks: activations, normalisation, attention, encodings, initialisers.
 
 Invariant: a name is public by being imported here as itself.
 
@@ -37,6 +37,7 @@ from anima.nn.activations import (
     squareplus as squareplus,
     swish as swish,
 )
+from anima.nn.attention import dot_product_attention as dot_product_attention
 from anima.nn.normalization import (
     log_softmax as log_softmax,
     logmeanexp as logmeanexp,
@@ -44,5 +45,10 @@ from anima.nn.normalization import (
     one_hot as one_hot,
     softmax as softmax,
     standardize as standardize,
+)
+from anima.nn.scaled_products import (
+    get_scaled_dot_general_config as get_scaled_dot_general_config,
+    scaled_dot_general as scaled_dot_general,
+    scaled_matmul as scaled_matmul,
 )
 from anima.numpy import tanh as tanh

@@ -11,12 +11,21 @@ from typing import Any
 
 import anima.numpy as np
 from anima import dtypes, lax
+from anima.custom_derivatives import custom_jvp
 from anima.numpy.calls import function, plain
-from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
+from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of, strong_inexact
 
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _floating(name: str, x: Any, *, weak_integers: bool = True) -> Any:
+    """The operand in floating point. Booleans become weakly typed, and so do integers, if not told otherwise."""
+    kind = dtype_of(array_like(name, x))
+    weak = dtypes.is_bool(kind) or (weak_integers and not dtypes.is_inexact(kind))
+    x = inexact(name, x)
+    return lax.convert_element_type_p.bind(x, new_dtype=dtype_of(x), weak_type=True) if weak else x
 
 
 def _negative_part(x: Any) -> Any:
@@ -41,38 +50,34 @@ def identity(x: Any) -> Any:
 
 
 @function
-def relu(x: Any, /) -> Any:
+def relu(x: Any) -> Any:
     """`max(x, 0)`, with derivative 0 at 0.
 
     >>> from anima import grad, nn
     >>> print(nn.relu(-1.0), grad(nn.relu)(0.0))
     0.0 0.0
     """
-    x = _numeric("relu", x)
+    x = array_like("relu", x)
+    if dtypes.is_bool(dtype_of(x)):
+        x = lax.convert_element_type_p.bind(x, new_dtype=dtypes.default_int_dtype(), weak_type=True)
     # `x <= 0` is False for NaN, which so passes; and unlike `maximum` it gives no derivative to a tie.
     return np.where(x <= 0, np.zeros_like(x), x)
 
 
-def _numeric(name: str, x: Any) -> Any:
-    """The operand, a boolean one as an integer."""
-    x = array_like(name, x)
-    return np.asarray(x, int) if dtypes.is_bool(dtype_of(x)) else x
-
-
 @function
-def relu6(x: Any, /) -> Any:
+def relu6(x: Any) -> Any:
     """`min(max(x, 0), 6)`, with derivative 0 at 0 and at 6.
 
     >>> from anima import nn
     >>> print(nn.relu6(7.0))
     6.0
     """
-    x = _numeric("relu6", x)
+    x = _floating("relu6", x)
     return np.where(x <= 0, np.zeros_like(x), np.where(x >= 6, np.full_like(x, 6), x))
 
 
 @function
-def sigmoid(x: Any, /) -> Any:
+def sigmoid(x: Any) -> Any:
     """`1 / (1 + exp(-x))`.
 
     >>> from anima import nn
@@ -83,14 +88,14 @@ def sigmoid(x: Any, /) -> Any:
 
 
 @function
-def softplus(x: Any, /) -> Any:
+def softplus(x: Any) -> Any:
     """`log(1 + exp(x))`.
 
     >>> from anima import nn
     >>> print(nn.softplus(0.0).round(4))
     0.6931
     """
-    x = inexact("softplus", x)
+    x = _floating("softplus", x, weak_integers=False)
     if dtypes.is_complex(dtype_of(x)):
         return np.logaddexp(x, 0.0)
     # Two formulas, each smooth where it is used: one with an absolute value has no second derivative at 0.
@@ -100,42 +105,42 @@ def softplus(x: Any, /) -> Any:
 
 
 @function
-def sparse_plus(x: Any, /) -> Any:
+def sparse_plus(x: Any) -> Any:
     """0 below -1, `(x + 1)**2 / 4` up to 1, `x` above: a softplus with exact zeros.
 
     >>> from anima import nn
     >>> print(nn.sparse_plus(0.0))
     0.25
     """
-    x = inexact("sparse_plus", x)
+    x = _floating("sparse_plus", x)
     return np.where(x <= -1.0, 0.0, np.where(x >= 1.0, x, (x + 1.0) ** 2 / 4))
 
 
 @function
-def sparse_sigmoid(x: Any, /) -> Any:
+def sparse_sigmoid(x: Any) -> Any:
     """0 below -1, 1 above 1, a line between.
 
     >>> from anima import nn
     >>> print(nn.sparse_sigmoid(0.0))
     0.5
     """
-    return 0.5 * np.clip(inexact("sparse_sigmoid", x) + 1.0, 0.0, 2.0)
+    return 0.5 * np.clip(_floating("sparse_sigmoid", x) + 1.0, 0.0, 2.0)
 
 
 @function
-def soft_sign(x: Any, /) -> Any:
+def soft_sign(x: Any) -> Any:
     """`x / (1 + |x|)`.
 
     >>> from anima import nn
     >>> print(nn.soft_sign(1.0))
     0.5
     """
-    x = inexact("soft_sign", x)
+    x = _floating("soft_sign", x, weak_integers=False)
     return x / (np.abs(x) + 1)
 
 
 @function
-def silu(x: Any, /) -> Any:
+def silu(x: Any) -> Any:
     """`x * sigmoid(x)`, also called swish.
 
     >>> from anima import nn
@@ -150,19 +155,19 @@ swish = silu
 
 
 @function
-def mish(x: Any, /) -> Any:
+def mish(x: Any) -> Any:
     """`x * tanh(softplus(x))` (Misra, 2019).
 
     >>> from anima import nn
     >>> print(nn.mish(0.0))
     0.0
     """
-    x = inexact("mish", x)
+    x = _floating("mish", x, weak_integers=False)
     return x * np.tanh(plain(softplus)(x))
 
 
 @function
-def log_sigmoid(x: Any, /) -> Any:
+def log_sigmoid(x: Any) -> Any:
     """`log(sigmoid(x))`, without underflow.
 
     >>> from anima import nn
@@ -173,18 +178,26 @@ def log_sigmoid(x: Any, /) -> Any:
 
 
 @function
-def log1mexp(x: Any, /) -> Any:
+def log1mexp(x: Any) -> Any:
     """`log(1 - exp(-x))` for positive `x`, accurate near 0 and far away (Maechler, 2012).
 
     >>> from anima import nn
     >>> print(nn.log1mexp(1.0).round(4))
     -0.4587
     """
-    x = inexact("log1mexp", x)
+    return _log1mexp(inexact("log1mexp", x))
+
+
+@custom_jvp
+def _log1mexp(x: Any) -> Any:
     small = x < math.log(2)
     near = np.log(-np.expm1(-np.where(small, x, 1.0)))
     far = np.log1p(-np.exp(-np.where(small, 1.0, x)))
     return np.where(small, near, far)
+
+
+# One formula for the slope: those of the two branches are NaN where the other is used, at 0 and at infinity.
+_log1mexp.defjvps(lambda t, ans, x: t * (np.exp(-x) / -np.expm1(-x)))
 
 
 @function
@@ -195,7 +208,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     >>> print(nn.elu(2.0))
     2.0
     """
-    x = inexact("elu", x)
+    x = _floating("elu", x)
     return np.where(x > 0, x, alpha * np.expm1(_negative_part(x)))
 
 
@@ -207,12 +220,12 @@ def celu(x: Any, alpha: Any = 1.0) -> Any:
     >>> print(nn.celu(2.0))
     2.0
     """
-    x = inexact("celu", x)
+    x = _floating("celu", x)
     return np.maximum(x, 0.0) + alpha * np.expm1(np.minimum(x, 0.0) / alpha)
 
 
 @function
-def selu(x: Any, /) -> Any:
+def selu(x: Any) -> Any:
     """A scaled `elu` that keeps mean 0 and variance 1.
 
     >>> from anima import nn
@@ -230,12 +243,12 @@ def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
     >>> print(nn.leaky_relu(-1.0, 0.5))
     -0.5
     """
-    x = inexact("leaky_relu", x)
+    x = _floating("leaky_relu", x)
     return np.where(x >= 0, x, negative_slope * x)
 
 
 @function
-def hard_tanh(x: Any, /) -> Any:
+def hard_tanh(x: Any) -> Any:
     """`x` clipped to [-1, 1].
 
     >>> from anima import nn
@@ -243,11 +256,13 @@ def hard_tanh(x: Any, /) -> Any:
     1.0
     """
     x = array_like("hard_tanh", x)
+    if dtypes.kind_of(dtype_of(x)) == "u":
+        return np.minimum(x, 1)
     return np.where(x > 1, 1, np.where(x < -1, -1, x))
 
 
 @function
-def hard_sigmoid(x: Any, /) -> Any:
+def hard_sigmoid(x: Any) -> Any:
     """`relu6(x + 3) / 6`.
 
     >>> from anima import nn
@@ -258,14 +273,14 @@ def hard_sigmoid(x: Any, /) -> Any:
 
 
 @function
-def hard_silu(x: Any, /) -> Any:
+def hard_silu(x: Any) -> Any:
     """`x * hard_sigmoid(x)`.
 
     >>> from anima import nn
     >>> print(nn.hard_silu(3.0))
     3.0
     """
-    x = inexact("hard_silu", x)
+    x = _floating("hard_silu", x)
     return x * plain(hard_sigmoid)(x)
 
 
@@ -295,7 +310,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     >>> print(f"{nn.gelu(1.0):.4f} {nn.gelu(1.0, approximate=False):.4f}")
     0.8412 0.8413
     """
-    x = inexact("gelu", x)
+    x = strong_inexact("gelu", x)
     if approximate:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return x * (0.5 * (1.0 + np.tanh(inner)))

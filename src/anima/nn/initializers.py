@@ -170,6 +170,8 @@ def variance_scaling(
 
 
 def _draw(distribution: str, key: Any, shape: Any, kind: Any, variance: Any) -> Any:
+    if dtypes.is_complex(kind) and distribution != "normal":
+        return _in_disc(distribution, key, shape, kind) * np.asarray(math.sqrt(variance), kind)
     if distribution == "normal":
         return random.normal(key, shape, kind) * np.asarray(math.sqrt(variance), kind)
     if distribution == "uniform":
@@ -177,6 +179,21 @@ def _draw(distribution: str, key: Any, shape: Any, kind: Any, variance: Any) -> 
     # The standard deviation of a standard normal cut off at -2 and 2.
     stddev = math.sqrt(variance) / 0.87962566103423978
     return random.truncated_normal(key, -2, 2, shape, kind) * np.asarray(stddev, kind)
+
+
+def _in_disc(distribution: str, key: Any, shape: Any, kind: Any) -> Any:
+    """Complex numbers of variance 1 or nearly so, uniform in a disc or normal and cut off at an absolute value of 2."""
+    first, second = random.split(key)
+    real = np.zeros((), kind).real.dtype
+    part = random.uniform(first, shape, real)
+    angle = 2 * math.pi * random.uniform(second, shape, real)
+    if distribution == "uniform":
+        # The variance of the uniform distribution in the unit disc is 1/2.
+        radius = np.sqrt(part) * math.sqrt(2)
+    else:
+        # The divisor that JAX takes, for the same numbers: the standard deviation of these is 0.962.
+        radius = np.sqrt(-np.log1p(-(1 - math.exp(-4)) * part)) / 0.95311164380491208
+    return (radius * np.exp(1j * angle)).astype(kind)
 
 
 def _family(name: str, scale: float, mode: str, distribution: str, source: str) -> Callable[..., Initializer]:
@@ -188,6 +205,72 @@ def _family(name: str, scale: float, mode: str, distribution: str, source: str) 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"`variance_scaling` with scale {scale}, {mode} and {distribution} ({source})."
     return make
+
+
+def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """An initialiser drawing uniformly from the matrices with orthonormal rows or columns, whichever are fewer.
+
+    Source: Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear networks" (2014).
+
+    Args:
+      scale: a factor of the result.
+      column_axis: the dimension of the weights that numbers the columns; the others together number the rows.
+    Raises:
+      ValueError: the initialiser is called with a shape of fewer than two dimensions, or a dtype that is not inexact.
+
+    >>> import anima.numpy as np
+    >>> from anima import nn, random
+    >>> q = nn.initializers.orthogonal()(random.PRNGKey(0), (4, 3))
+    >>> bool(np.allclose(q.T @ q, np.eye(3), atol=1e-5))
+    True
+    """
+    default = dtype
+
+    def init(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
+        kind = _dtype(dtype, default)
+        if len(shape) < 2:
+            raise ValueError(f"orthogonal needs a shape of at least two dimensions, got {tuple(shape)}")
+        axis = range(len(shape))[column_axis]
+        rows = [*shape[:axis], *shape[axis + 1 :]]
+        matrix = random.orthogonal(key, math.prod(rows), dtype=kind, m=shape[axis])
+        return np.moveaxis(matrix.reshape(*rows, shape[axis]), -1, axis) * np.asarray(scale, kind)
+
+    return init
+
+
+def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> Initializer:
+    """An initialiser of convolutions: an `orthogonal` matrix at the middle of the window, 0 elsewhere.
+
+    Source: Xiao et al., "Dynamical Isometry and a Mean Field Theory of CNNs" (2018).
+
+    Args:
+      scale: a factor of the result.
+      column_axis: the dimension of the matrix that numbers its columns.
+    Raises:
+      ValueError: the initialiser is called with a shape that has not three to five dimensions, the last two of them inputs
+        and outputs, or with more inputs than outputs.
+
+    >>> from anima import nn, random
+    >>> w = nn.initializers.delta_orthogonal()(random.PRNGKey(0), (3, 2, 2))
+    >>> print(w[0], round(float((w[1] ** 2).sum()), 3))
+    [[0. 0.]
+     [0. 0.]] 2.0
+    """
+    default = dtype
+
+    def init(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
+        kind = _dtype(dtype, default)
+        if len(shape) not in (3, 4, 5):
+            raise ValueError(f"delta_orthogonal needs a shape of 3, 4 or 5 dimensions, got {tuple(shape)}")
+        if shape[-1] < shape[-2]:
+            raise ValueError(
+                f"delta_orthogonal needs at least as many outputs (last dimension) as inputs, got shape {tuple(shape)}"
+            )
+        matrix = orthogonal(scale, column_axis, kind)(key, shape[-2:])
+        middle = tuple((size - 1) // 2 for size in shape[:-2])
+        return np.zeros(shape, kind).at[middle].set(matrix)
+
+    return init
 
 
 _GLOROT = "Glorot and Bengio, 2010"

@@ -13,19 +13,25 @@ from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
 
 
-def _largest(x: Any, axis: Any, where: Any, initial: Any) -> Any:
+def _largest(x: Any, axis: Any, where: Any) -> Any:
     """The largest element along `axis`, as a constant for differentiation."""
-    return lax.stop_gradient(np.max(x, axis, where=where, initial=initial, keepdims=True))
+    return lax.stop_gradient(np.max(x, axis, where=where, initial=-np.inf, keepdims=True))
 
 
-def _shift(x: Any, axis: Any, where: Any, initial: Any) -> Any:
+def _below_largest(x: Any, axis: Any, where: Any) -> Any:
+    """`x` less its largest element; 0 outside of the mask, so that nothing there gets a derivative that is no number."""
+    difference = x - _largest(x, axis, where)
+    return difference if where is None else np.where(where, difference, 0.0)
+
+
+def _shift(x: Any, axis: Any, where: Any) -> Any:
     """The largest element along `axis`, or 0 if it is infinite: an infinity minus itself is no number."""
-    largest = _largest(x, axis, where, initial)
+    largest = _largest(x, axis, where)
     return np.where(np.isfinite(largest), largest, np.zeros_like(largest))
 
 
 @function(static=("axis",))
-def softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.inf) -> Any:
+def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     """Exponentials scaled to sum to 1 along `axis`.
 
     Args:
@@ -37,14 +43,17 @@ def softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.inf) -
     [0.25 0.25 0.25 0.25]
     """
     x = inexact("softmax", x)
-    exponentials = np.exp(x - _largest(x, axis, where, initial))
-    if where is not None:
-        exponentials = np.where(where, exponentials, 0.0)
-    return exponentials / np.sum(exponentials, axis, keepdims=True)
+    exponentials = np.exp(_below_largest(x, axis, where))
+    if where is None:
+        return exponentials / np.sum(exponentials, axis, keepdims=True)
+    exponentials = np.where(where, exponentials, 0.0)
+    total = np.sum(exponentials, axis, keepdims=True)
+    # Only a sum of nothing is 0.
+    return np.where(where, exponentials / np.where(total == 0, 1.0, total), 0.0)
 
 
 @function(static=("axis",))
-def log_softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.inf) -> Any:
+def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     """The logarithm of `softmax`, without underflow.
 
     Args:
@@ -56,7 +65,7 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None, initial: Any = -np.in
     [-0.6931 -0.6931]
     """
     x = inexact("log_softmax", x)
-    shifted = x - _largest(x, axis, where, initial)
+    shifted = _below_largest(x, axis, where)
     result = shifted - np.log(np.sum(np.exp(shifted), axis, where=where, keepdims=True))
     return result if where is None else np.where(where, result, -np.inf)
 
@@ -85,7 +94,9 @@ def logsumexp(
     a = inexact("logsumexp", a)
     if b is not None:
         a = np.where(b != 0, a, -np.inf)
-    shift = _shift(np.real(a), axis, where, -np.inf)
+    if where is not None:
+        a = np.where(where, a, -np.inf)
+    shift = _shift(np.real(a), axis, where)
     terms = np.exp(a - shift)
     if b is not None:
         terms = terms * b
@@ -122,20 +133,33 @@ def logmeanexp(x: Any, axis: Any = None, where: Any = None, keepdims: bool = Fal
     return total - np.log(np.sum(ones, axis, where=where, keepdims=keepdims))
 
 
-@function(static=("axis",))
+@function(static=("axis", "algorithm"))
 def standardize(
-    x: Any, axis: Any = -1, mean: Any = None, variance: Any = None, epsilon: Any = 1e-5, where: Any = None
+    x: Any,
+    axis: Any = -1,
+    mean: Any = None,
+    variance: Any = None,
+    epsilon: Any = 1e-5,
+    where: Any = None,
+    *,
+    algorithm: str = "fast",
 ) -> Any:
     """`x` with mean 0 and variance 1 along `axis`.
 
     Args:
       mean, variance: those to use instead of `x`'s own.
       epsilon: added to the variance.
+      where: a mask of the elements that take part in mean and variance.
+      algorithm: "fast" or "stable": the variance is the mean of squared differences from the mean in both.
+    Raises:
+      ValueError: the algorithm is another.
 
     >>> from anima import nn, numpy as np
     >>> print(nn.standardize(np.array([1.0, 3.0])).round(3))
     [-1.  1.]
     """
+    if algorithm not in ("fast", "stable"):
+        raise ValueError(f"standardize: algorithm must be 'fast' or 'stable', got {algorithm!r}")
     x = inexact("standardize", x)
     if mean is None:
         mean = np.mean(x, axis, keepdims=True, where=where)

@@ -1,0 +1,147 @@
+"""Activations and normalisation at their edges: kinks, infinities, masks. Oracles: formulas in double precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import pytest
+import scipy.special
+
+import anima
+import anima.numpy as np
+from anima import nn
+
+X = numpy.array([-100.0, -3.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.0, 6.0, 40.0], "float32")
+D = X.astype("float64")
+SIGMOID = scipy.special.expit(D)
+ELU = numpy.where(D > 0, D, numpy.expm1(numpy.minimum(D, 0)))
+SOFTPLUS = numpy.logaddexp(D, 0)
+FORMULAS: dict[str, Any] = {
+    "relu": numpy.maximum(D, 0),
+    "relu6": numpy.clip(D, 0, 6),
+    "sigmoid": SIGMOID,
+    "softplus": SOFTPLUS,
+    "sparse_plus": numpy.where(D <= -1, 0, numpy.where(D >= 1, D, (D + 1) ** 2 / 4)),
+    "sparse_sigmoid": numpy.clip((D + 1) / 2, 0, 1),
+    "soft_sign": D / (1 + abs(D)),
+    "silu": D * SIGMOID,
+    "swish": D * SIGMOID,
+    "mish": D * numpy.tanh(SOFTPLUS),
+    "log_sigmoid": -numpy.logaddexp(-D, 0),
+    "elu": ELU,
+    "celu": ELU,
+    "selu": 1.0507009873554805 * numpy.where(D > 0, D, 1.6732632423543772 * ELU),
+    "leaky_relu": numpy.where(D >= 0, D, 0.01 * D),
+    "hard_tanh": numpy.clip(D, -1, 1),
+    "hard_sigmoid": numpy.clip(D + 3, 0, 6) / 6,
+    "hard_silu": D * numpy.clip(D + 3, 0, 6) / 6,
+    "hard_swish": D * numpy.clip(D + 3, 0, 6) / 6,
+    "squareplus": (D + numpy.sqrt(D * D + 4)) / 2,
+    "gelu": D * 0.5 * (1 + numpy.tanh(numpy.sqrt(2 / numpy.pi) * (D + 0.044715 * D**3))),
+    "identity": D,
+    "tanh": numpy.tanh(D),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formula(name: str) -> None:
+    fun = getattr(nn, name)
+    numpy.testing.assert_allclose(fun(X), FORMULAS[name], rtol=1e-5, atol=1e-6)
+    slope = anima.vmap(anima.grad(fun))(X)
+    assert numpy.isfinite(slope).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "slopes"),
+    [
+        ("relu", [0.0, -0.0, 1e-30, numpy.inf], [0, 0, 1, 1]),
+        ("relu6", [0.0, 6.0, 5.9, 6.1], [0, 0, 1, 0]),
+        ("softplus", [0.0, 200.0, -200.0, numpy.inf, -numpy.inf], [0.5, 1, 0, 1, 0]),
+        ("elu", [0.0, 200.0], [1, 1]),
+        ("leaky_relu", [0.0, -1.0], [1, 0.01]),
+        ("hard_tanh", [1.0, 2.0, -1.0], [1, 0, 1]),
+        ("log_sigmoid", [0.0, -200.0, 200.0], [0.5, 1, 0]),
+        ("log1mexp", [0.0, 1.0, numpy.inf, 1e-30], [numpy.inf, 1 / numpy.expm1(1), 0, 1e30]),
+    ],
+)
+def test_slopes_at_edges(name: str, points: list[float], slopes: list[float]) -> None:
+    fun = getattr(nn, name)
+    for point, slope in zip(points, slopes):
+        numpy.testing.assert_allclose(anima.grad(fun)(point), slope, rtol=1e-5)
+        numpy.testing.assert_allclose(anima.jit(anima.grad(fun))(point), slope, rtol=1e-5)
+
+
+def test_second_derivatives() -> None:
+    numpy.testing.assert_allclose(anima.grad(anima.grad(nn.softplus))(0.0), 0.25)
+    numpy.testing.assert_allclose(
+        anima.grad(anima.grad(nn.log1mexp))(1.0), -numpy.e / numpy.expm1(1) ** 2, rtol=1e-5
+    )
+    assert anima.grad(anima.grad(nn.log1mexp))(numpy.inf) == 0
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "logmeanexp"])
+@pytest.mark.parametrize("hidden", [3e38, numpy.inf, -numpy.inf, numpy.nan, 5.0])
+def test_what_a_mask_hides_has_no_effect(name: str, hidden: float) -> None:
+    """Values and derivatives are those of the elements that take part, whatever the others hold."""
+    fun = getattr(nn, name)
+    x = np.array([1.0, hidden, 2.0])
+    mask = numpy.array([True, False, True])
+    weights = numpy.array([1.0, 2.0]) if "softmax" in name else 1.0
+    value, slope = anima.value_and_grad(lambda x: _weigh(fun(x, where=mask), mask, weights))(x)
+    told, rest = anima.value_and_grad(lambda x: (fun(x) * weights).sum())(x[numpy.array([0, 2])])
+    numpy.testing.assert_allclose(value, told, rtol=1e-6)
+    numpy.testing.assert_allclose(slope, [rest[0], 0, rest[1]], rtol=1e-5, atol=1e-7)
+
+
+def _weigh(result: Any, mask: Any, weights: Any) -> Any:
+    return (result[numpy.nonzero(mask)] * weights).sum() if result.ndim else result * weights
+
+
+def test_nothing_takes_part() -> None:
+    x, none = np.array([1.0, 3e38, -2.0]), numpy.zeros(3, bool)
+    assert nn.softmax(x, where=none).tolist() == [0, 0, 0]
+    assert nn.logsumexp(x, where=none) == -numpy.inf
+    assert anima.grad(lambda x: nn.softmax(x, where=none).sum())(x).tolist() == [0, 0, 0]
+    assert anima.grad(lambda x: nn.logsumexp(x, where=none))(x).tolist() == [0, 0, 0]
+
+
+def test_infinities() -> None:
+    low = -numpy.inf
+    assert nn.logsumexp(np.array([low, low])) == low
+    assert nn.logsumexp(np.array([numpy.inf, 1.0])) == numpy.inf
+    numpy.testing.assert_allclose(nn.softmax(np.array([low, 1.0, 1.0])), [0, 0.5, 0.5])
+    slope = anima.grad(nn.logsumexp)(np.array([low, 1.0, 1.0]))
+    numpy.testing.assert_allclose(slope, [0, 0.5, 0.5])
+
+
+def test_signs() -> None:
+    value, sign = nn.logsumexp(np.array([0.0, 1.0]), b=np.array([1.0, -1.0]), return_sign=True)
+    told = scipy.special.logsumexp([0.0, 1.0], b=[1.0, -1.0], return_sign=True)
+    numpy.testing.assert_allclose([value, sign], told, rtol=1e-6)
+
+
+def test_unsigned_integers() -> None:
+    x = numpy.array([1, 200], "uint8")
+    assert nn.hard_tanh(x).tolist() == [1, 1]
+    numpy.testing.assert_allclose(nn.softmax(x), [0, 1], atol=1e-30)
+    assert nn.relu6(x).dtype == "float32"
+
+
+def test_standardize() -> None:
+    x = numpy.array([1e4, 1e4 + 1, 1e4 + 3, 7.0], "float32")
+    mask = numpy.array([True, True, True, False])
+    told = (x.astype("f8") - x[:3].mean(dtype="f8")) / numpy.sqrt(x[:3].var(dtype="f8") + 1e-5)
+    for algorithm in ("fast", "stable"):
+        numpy.testing.assert_allclose(nn.standardize(x, where=mask, algorithm=algorithm), told, rtol=1e-3)
+    with pytest.raises(ValueError, match="algorithm must be"):
+        nn.standardize(x, algorithm="quick")
+
+
+def test_one_hot() -> None:
+    out = nn.one_hot(np.array([[0, 2], [-1, 3]]), 3, dtype="int8", axis=0)
+    assert out.dtype == "int8"
+    assert (
+        out.tolist()
+        == numpy.moveaxis(numpy.array([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]]), -1, 0).tolist()
+    )
