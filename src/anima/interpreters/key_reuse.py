@@ -5,8 +5,8 @@ traced index picks, which branch is taken) counts as a reuse only if it is one w
 with keys are found once for each program; the others are never looked at.
 
 A primitive may say what it does to keys by a rule `keys(walk, *values, **params)`, which returns what is known of the
-results, or None if they are new. Those without one move their operands, if they have keys among operands and results;
-a primitive with a program calls it. `random.clone` makes a new key, and a program that is computed again for a derivative
+results, or None if they are new: `moved` for data movement, `same` for what returns its operands. Those without one move
+their operands, if they have typed keys among operands and results; a primitive with a program calls it. `random.clone` makes a new key, and a program that is computed again for a derivative
 uses keys again on purpose.
 """
 
@@ -41,43 +41,6 @@ from anima.interpreters.key_tokens import (
     words_of,
 )
 
-# What moves the words of raw keys; on typed keys there is nothing but moves.
-_MOVES = frozenset(
-    [
-        "broadcast_in_dim",
-        "concatenate",
-        "copy",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "gather",
-        "optimization_barrier",
-        "reshape",
-        "rev",
-        "scatter",
-        "select_n",
-        "slice",
-        "split",
-        "squeeze",
-        "stack",
-        "stop_gradient",
-        "tile",
-        "transpose",
-        "unstack",
-    ]
-)
-# What returns its operands; outside of a program it may have no meaning.
-_SAME = frozenset(
-    [
-        "copy",
-        "device_put",
-        "name",
-        "optimization_barrier",
-        "pvary",
-        "sharding_constraint",
-        "stop_gradient",
-        "transfer",
-    ]
-)
 _MOST_ITERATIONS = 8
 
 
@@ -127,6 +90,7 @@ class Walk:
         self.place: source.Position | None = None
         self.operation = ""
         self.out_avals: list[AbstractValue] = []
+        self.eqn: Eqn | None = None
         self._raw: dict[Any, Value] = {}  # the keys made of words that are no one's
 
     # --- programs ---
@@ -152,15 +116,15 @@ class Walk:
         return [read(a) for a in jaxpr.outvars]
 
     def _equation(self, eqn: Eqn, values: list[Value]) -> list[Value]:
-        before = self.place, self.operation, self.out_avals
+        before = self.place, self.operation, self.out_avals, self.eqn
         if eqn.source is not None and eqn.source is not source.NOWHERE:
             self.place = eqn.source
-        self.operation = eqn.primitive.name
+        self.operation, self.eqn = eqn.primitive.name, eqn
         self.out_avals = [v.aval for v in eqn.outvars]
         try:
             outs = self._outcome(eqn, values)
         finally:
-            self.place, self.operation, self.out_avals = before
+            self.place, self.operation, self.out_avals, self.eqn = before
         if outs is None:
             return [new_value(v.aval) for v in eqn.outvars]
         return [fitted(value, v.aval) for value, v in zip(outs, eqn.outvars)]
@@ -172,15 +136,20 @@ class Walk:
         programs = subjaxprs(params)
         if programs:
             return self._call(programs, params, values)
-        if any([is_key(v.aval) for v in eqn.outvars]) or primitive.name in _MOVES:
-            if primitive.name in _SAME and len(values) == len(eqn.outvars):
-                return values
-            if any([isinstance(v, np.ndarray) for v in values]):
-                return _moved(eqn, values)
-        if any([is_key(v.aval) for v in eqn.outvars]) or eqn.effects:
+        if any([is_key(v.aval) for v in eqn.outvars]):
+            return moved(self, *values)
+        return self.numbered(values)
+
+    def numbered(self, values: Sequence[Value]) -> Sequence[Value] | None:
+        """What is known of results that are no keys: numbers that follow from those of the operands."""
+        eqn = self.eqn
+        assert eqn is not None
+        if eqn.effects or any([is_key(v.aval) for v in eqn.outvars]):
             return None
         try:
-            name = hash((primitive.name, tuple(sorted(params.items())), *[number_of(v) for v in values]))
+            name = hash(
+                (eqn.primitive.name, tuple(sorted(eqn.params.items())), *[number_of(v) for v in values])
+            )
         except TypeError:  # a parameter that has no hash
             return None
         return [hash((name, i)) for i in range(len(eqn.outvars))]
@@ -318,7 +287,7 @@ def _one_of(group: Sequence[Value]) -> Value:
 _plans: dict[Any, list[np.ndarray[Any, Any]]] = {}
 
 
-def _moved(eqn: Eqn, values: list[Value]) -> Sequence[Value] | None:
+def _moved(eqn: Eqn, values: Sequence[Value]) -> Sequence[Value] | None:
     """What is known of the results of an operation that moves keys: it moves their places."""
     held = [v for v in values if isinstance(v, np.ndarray)]
     if any([isinstance(v, int) for v in values]) or not all(
@@ -376,6 +345,18 @@ def _places(
 def used(walk: Walk, keys: Value, *others: Value, **params: Any) -> None:
     """The rule of an operation that gives numbers, or new keys, for each key."""
     walk.use(keys)
+
+
+def moved(walk: Walk, *values: Value, **params: Any) -> Sequence[Value] | None:
+    """The rule of data movement: elements of the operands, in other places."""
+    if walk.eqn is not None and any([isinstance(v, np.ndarray) for v in values]):
+        return _moved(walk.eqn, values)
+    return walk.numbered(values)
+
+
+def same(walk: Walk, *values: Value, **params: Any) -> Sequence[Value]:
+    """The rule of an operation that returns its operands."""
+    return values
 
 
 def renewed(walk: Walk, *values: Value, **params: Any) -> None:

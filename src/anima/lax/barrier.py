@@ -15,6 +15,7 @@ from anima.core.effects import Effect, Effects
 from anima.core.primitive import Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.interpreters.key_reuse import same
 from anima.lax.declare import ANY, declare, operand as as_operand
 from anima.lowering.module import Context, Value
 
@@ -49,6 +50,7 @@ optimization_barrier_p = declare(
     jvp=_barrier_jvp,
     transpose=lambda cts, *xs: _through(cts),
     batch=_barrier_batch,
+    keys=same,
     varying=variance.as_given,
     multiple_results=True,
     dtypes=ANY,

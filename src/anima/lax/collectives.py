@@ -22,6 +22,7 @@ from anima.core.effects import Effects
 from anima.core.primitive import Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.key_reuse import same
 from anima.lax import across
 from anima.lax.arithmetic import div, mul
 from anima.lax.axis_names import (
@@ -376,6 +377,7 @@ pvary_p = declare(
     jvp=_vary_jvp,
     transpose=_vary_transpose,
     batch=batch_elementwise,
+    keys=same,
     effects=lambda x, *, axes: uses(axes),
     varying=variance.as_given,
     dtypes=ANY,

@@ -24,6 +24,7 @@ from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
+from anima.interpreters.key_reuse import moved
 from anima.interpreters.stage import unplaced
 from anima.interpreters.zeros import add as add_zeros
 from anima.lowering.module import Context, Value
@@ -479,7 +480,14 @@ def structural(
 ) -> Primitive:
     """A data movement that is linear in its first operand: reshape, slice, transpose, ..."""
     return declare(
-        name, shape=shape, lower=lower, jvp=jvp_linear, transpose=transpose, batch=batch, dtypes=accepts
+        name,
+        shape=shape,
+        lower=lower,
+        jvp=jvp_linear,
+        transpose=transpose,
+        batch=batch,
+        keys=moved,
+        dtypes=accepts,
     )
 
 

@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.interpreters.key_reuse import moved
 from anima.lax.arguments import check_inside, check_integers
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
@@ -325,6 +326,7 @@ gather_p = declare(
     jvp=_gather_jvp,
     transpose=_gather_transpose,
     batch=_gather_batch,
+    keys=moved,
     dtypes=ANY,
 )
 

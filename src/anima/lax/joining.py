@@ -15,6 +15,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
 from anima.lax.arguments import check_integers
 from anima.lax.declare import (
@@ -94,6 +95,7 @@ concatenate_p = declare(
     jvp=_concatenate_jvp,
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
+    keys=moved,
     dtypes=ANY,
 )
 
@@ -335,6 +337,7 @@ split_p = declare(
     jvp=_split_jvp,
     transpose=lambda cts, x, *, sizes, axis: [concatenate_p.bind(*map(instantiate, cts), dimension=axis)],
     batch=_split_batch,
+    keys=moved,
     multiple_results=True,
     dtypes=ANY,
 )
@@ -407,6 +410,7 @@ stack_p = declare(
     jvp=_stack_jvp,
     transpose=_stack_transpose,
     batch=_stack_batch,
+    keys=moved,
     dtypes=ANY,
 )
 
@@ -458,6 +462,7 @@ unstack_p = declare(
     jvp=_unstack_jvp,
     transpose=lambda cts, x, *, axis: [stack_p.bind(*map(instantiate, cts), axis=axis)],
     batch=_unstack_batch,
+    keys=moved,
     multiple_results=True,
     dtypes=ANY,
 )

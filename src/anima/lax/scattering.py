@@ -17,6 +17,7 @@ from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.errors import MissingRuleError
 from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, neg
 from anima.lax.compare import eq
@@ -204,7 +205,12 @@ def update_window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ..
 
 
 def scatter_operation(
-    name: str, combine: Callable[..., Value], accepts: tuple[str, ...], jvp: Any, transpose: Any
+    name: str,
+    combine: Callable[..., Value],
+    accepts: tuple[str, ...],
+    jvp: Any,
+    transpose: Any,
+    keys: Any = None,
 ) -> Primitive:
     """A scatter: `combine(ctx, old, new, **params)` emits the new element from the old one and the update."""
 
@@ -218,6 +224,7 @@ def scatter_operation(
         jvp=jvp,
         transpose=transpose,
         batch=batch,
+        keys=keys,
         dtypes=accepts,
     )
     return primitive
@@ -371,7 +378,9 @@ def _set_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -
     return [ct_x, None, ct_updates]
 
 
-scatter_p = scatter_operation("scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose)
+scatter_p = scatter_operation(
+    "scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose, moved
+)
 
 # --- the public functions ---------------------------------------------------------------------
 

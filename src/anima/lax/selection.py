@@ -17,6 +17,7 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.primitive import Missing, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import add, instantiate
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import gt, lt
@@ -136,6 +137,7 @@ select_n_p = declare(
     jvp=_select_jvp,
     transpose=_select_transpose,
     batch=_select_batch,
+    keys=moved,
     dtypes=ANY,
 )
 

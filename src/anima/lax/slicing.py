@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
 from anima.lax.arguments import check_inside, check_integers
 from anima.lax.arithmetic import add
@@ -507,6 +508,7 @@ dynamic_update_slice_p = declare(
     jvp=_update_jvp,
     transpose=_update_transpose,
     batch=_update_batch,
+    keys=moved,
     dtypes=ANY,
 )
 

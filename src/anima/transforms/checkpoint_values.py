@@ -10,6 +10,7 @@ from typing import Any
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.primitive import Missing, Primitive, Zero
 from anima.interpreters.batch import Axis
+from anima.interpreters.key_reuse import same
 from anima.lowering.module import Context, Value
 from anima.runtime.transfers import TRANSFER
 from anima.transforms.arguments import check_inputs
@@ -36,6 +37,7 @@ name_p = Primitive(
     jvp=_name_jvp,
     transpose=Missing("its tangent passes by it"),
     batch=_name_batch,
+    keys=same,
 )
 
 
@@ -72,6 +74,7 @@ transfer_p = Primitive(
     jvp=_transfer_jvp,
     transpose=_transfer_transpose,
     batch=_transfer_batch,
+    keys=same,
 )
 
 

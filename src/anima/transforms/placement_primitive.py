@@ -13,6 +13,7 @@ from anima.core.aval import physical_aval
 from anima.core.primitive import Primitive, Zero
 from anima.errors import ShardingError
 from anima.interpreters.batch import Axis
+from anima.interpreters.key_reuse import same
 from anima.lowering.module import Context, Value
 from anima.runtime.devices import resolve_device
 from anima.runtime.layout import put_on_device, put_sharded
@@ -72,6 +73,7 @@ device_put_p = Primitive(
     jvp=_jvp,
     transpose=lambda ct, x, *, where: [ct],
     batch=_batch,
+    keys=same,
 )
 device_put_p.eager = _eager
 
@@ -104,5 +106,6 @@ sharding_constraint_p: Primitive = Primitive(
     jvp=_constraint_jvp,
     transpose=lambda ct, x, *, sharding: [sharding_constraint_p.bind(ct, sharding=sharding)],
     batch=_constraint_batch,
+    keys=same,
 )
 sharding_constraint_p.eager = lambda value, *, sharding: _eager(value, where=sharding)
