@@ -20,6 +20,7 @@ from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
+from tests.peers.ops_differences import OPS_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
@@ -34,6 +35,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,
+    **OPS_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,

@@ -30,10 +30,11 @@ def test_signatures(kind: str) -> None:
 @pytest.mark.parametrize("mode", [None, "drop", "clip", "fill"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_segments(kind: str, mode, dtype) -> None:
-    if kind in ("max", "min") and dtype is np.complex64:
-        return  # the neutral values differ: `segment-extrema`
     data = (np.arange(16).reshape(8, 2) % 5 + 1).astype(dtype)
     ids = np.array([0, 3, 0, 1, 3, 0, 7, -2])
+    # Of complex numbers the neutral values of extrema differ: `segment-extrema`; there every segment has rows.
+    if kind in ("max", "min") and dtype is np.complex64:
+        ids = np.array([0, 3, 2, 1, 3, 0, 7, -2])
     for bucket_size in (None, 3):
         ours, theirs = (
             np.asarray(getattr(lib, f"segment_{kind}")(data, ids, 4, bucket_size=bucket_size, mode=mode))

@@ -1,0 +1,38 @@
+"""Checks of the rows of `docs/differences.md` about `ops`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy
+import pytest
+
+import anima
+from anima import ops
+
+DATA, IDS = numpy.array([2.0, 0.0, 3.0], "float32"), numpy.array([0, 0, 2])
+
+
+def extrema(run_python: Any, tmp_path: Any) -> None:
+    data = DATA.astype("complex64")
+    assert complex(jax.ops.segment_max(data, IDS, 3)[1]) == complex(-numpy.inf, 0)
+    assert complex(ops.segment_max(data, IDS, 3)[1]) == complex(-numpy.inf, -numpy.inf)
+    assert complex(jax.ops.segment_min(data, IDS, 3)[1]) == complex(numpy.inf, 0)
+    assert complex(ops.segment_min(data, IDS, 3)[1]) == complex(numpy.inf, numpy.inf)
+
+
+def products(run_python: Any, tmp_path: Any) -> None:
+    with pytest.raises(NotImplementedError):
+        jax.grad(lambda x: jax.ops.segment_prod(x, IDS, 3).sum())(DATA)
+    assert anima.grad(lambda x: ops.segment_prod(x, IDS, 3).sum())(DATA).tolist() == [0.0, 2.0, 1.0]
+
+
+def buckets(run_python: Any, tmp_path: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        jax.ops.segment_sum(DATA, IDS, 3, bucket_size=0)
+    with pytest.raises(ValueError, match="bucket_size"):
+        ops.segment_sum(DATA, IDS, 3, bucket_size=0)
+
+
+OPS_CHECKS = {"segment-extrema": extrema, "segment-products": products, "segment-buckets": buckets}
