@@ -288,12 +288,34 @@ MILLION: Callable[[], tuple[Any, ...]] = lambda: (numbers(1_000_000),)
 row("sort, a million", MILLION, lambda lib: lib.np.sort, lambda torch: torch.sort, SORTED)
 row("argsort, a million", MILLION, lambda lib: lib.np.argsort, lambda torch: torch.argsort, SORTED)
 row(
-    "top_k, 64 of a million",
-    MILLION,
-    lambda lib: lambda x: lib.lax.top_k(x, 64),
-    lambda torch: lambda x: torch.topk(x, 64),
-    SORTED,
+    "sort, 1000 rows of 100",
+    lambda: (numbers(1000, 100),),
+    lambda lib: lib.np.sort,
+    lambda torch: torch.sort,
+    {"jax": 0.2, "torch": 1.1},
 )
+row(
+    "sort, 10 elements",
+    lambda: (numbers(10),),
+    lambda lib: lib.np.sort,
+    lambda torch: torch.sort,
+    {"jax": 0.5, "torch": 1.1},
+)
+
+
+def largest(k: int, of: str, shape: tuple[int, ...], limit: float = 0.1) -> None:
+    row(
+        f"top_k, {k} of {of}",
+        lambda: (numbers(*shape),),
+        lambda lib: lambda x: lib.lax.top_k(x, k),
+        lambda torch: lambda x: torch.topk(x, k),
+        {"jax": limit, "torch": 1.1},
+    )
+
+
+largest(10, "a million", (1_000_000,))
+largest(1000, "a million", (1_000_000,))
+largest(8, "1000 rows of 1000", (1000, 1000), 0.5)
 
 RUNNING = {"jax": 0.15, "torch": 1.1}
 row(
