@@ -160,16 +160,17 @@ def _policy(kind: ProgramKind, platform: str, tiny: bool) -> tuple[tuple[str, Op
 # Two options of XLA's code generator, with the time that programs take with them (2 cores of a Zen 4, defaults: 1):
 #
 #                                      sums of rows  maxima of rows  softmax  sums of columns  maxima of columns
-#   xla_cpu_disable_loop_unrolling          0.6           0.11         0.20         5.6              11
+#   xla_cpu_disable_loop_unrolling          0.42          0.08         0.19         7.6              5.9
 #
 #                                      a Kalman filter  RNN of 16, gradient  of 256, gradient  32 x 64 by 64 x 64
 #   xla_cpu_small_while_loop_byte_...
 #     threshold 1,024 (the default)           1                1                   1                  1
-#     20,000                                 0.05             0.4                 0.6                 1
-#     1,000,000                              0.05             0.4                 0.5                19
+#     16,384                                 0.03             0.6                  1                  1
+#     1,000,000                              0.03             0.6                 0.9                15
+#     16,384, and no unrolling               0.05             0.45                 1                  1.1
 #
 # LLVM vectorises reductions of rows when it has not unrolled them, and those of columns when it has; without unrolling
-# programs compile in 0.3 to 1 of the time. A loop whose iteration touches fewer bytes than the threshold becomes one
+# these compile in 0.4 to 0.95 of the time. A loop whose iteration touches fewer bytes than the threshold becomes one
 # function, in place of a launch for each of its operations; its matrix products are plain loops then.
 #
 # Not used: xla_cpu_copy_insertion_use_region_analysis makes nested scans 6% quicker, but some nested loops wrong.
