@@ -3,7 +3,7 @@
 Invariant: a `Backend` is a view of a client and owns nothing; `clear_backends` makes those there were useless.
 
 >>> from anima.extend import backend
->>> len(backend.get_backend().devices()) >= 1
+>>> backend.get_backend().platform == backend.get_backend().devices()[0].platform
 True
 """
 

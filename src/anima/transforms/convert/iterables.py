@@ -6,6 +6,7 @@ Invariant: a staged iterable gives the item at a traced position; where its leng
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from anima.transforms.convert.places import here
 from anima.transforms.convert.values import is_array, is_traced
 
 
-class Staged:
+class Staged(abc.ABC):
     """Items for a staged loop; `length` is None if it is known only when the program runs."""
 
     length: int | None = None
@@ -34,8 +35,11 @@ class Staged:
         """The first position."""
         return hooks.as_array(0)
 
+    @abc.abstractmethod
     def at(self, index: Any) -> Any:
-        raise NotImplementedError
+        """The item at a position."""
+
+    # Where the length is unknown there are no rows, and no caller asks for them.
 
     def rows(self) -> list[Any]:
         """The arrays to scan over."""

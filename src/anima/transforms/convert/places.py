@@ -6,6 +6,7 @@ it closes, all of that is back in its place. So a block can be run to see what i
 
 from __future__ import annotations
 
+import abc
 import gc
 import threading
 from collections import deque
@@ -96,18 +97,18 @@ for _name in [
 Poison.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
-class Place:
+class Place(abc.ABC):
     """Something that can be written; `key` is equal for the same thing, `name` is what messages call it."""
 
     __slots__ = ()
     key: Hashable
     name: str
 
-    def read(self) -> Any:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def read(self) -> Any: ...
 
-    def write(self, value: Any) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def write(self, value: Any) -> None: ...
 
 
 class Cell(Place):
