@@ -20,11 +20,12 @@ from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters.dce import dce_jaxpr
+from anima.lowering.checks import Checks
 from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
-from anima.runtime.effects import Plan, kept_by_caller, make_plan, plans_of
+from anima.runtime.effects import Plan, kept_by_caller, plans_of
 from anima.runtime.transfers import TRANSFER, settled
 
 
@@ -36,7 +37,7 @@ class Program:
     """
 
     __slots__ = (
-        "_attributes", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
+        "_attributes", "_checks", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
         "out_avals", "platform",
     )  # fmt: skip
 
@@ -50,6 +51,7 @@ class Program:
         keep_unused: bool = False,
         kind: ProgramKind = "program",
         platform: str | None = None,
+        checks: Checks | None = None,
     ) -> None:
         jaxpr = closed.jaxpr
         self.platform: str = platform or device.platform
@@ -59,6 +61,9 @@ class Program:
         self.num_args = len(jaxpr.invars)
         self.out_avals: list[Any] = jaxpr.out_avals
         position = {var: i for i, var in enumerate(jaxpr.invars)}
+        self._checks = checks
+        if checks is not None:
+            donate, position = (), {}  # every result goes through the program, which looks at it
         donated = set(donate)
         # A donated input must really go through the program: it will not be there to hand back.
         self.forward = [_source(v, position, donated) for v in jaxpr.outvars]
@@ -85,6 +90,7 @@ class Program:
             platform=self.platform,
             arg_attrs=self._attributes,
             debug_info=debug_info,
+            looking_for=self._checks and self._checks.renewed(),
         )
 
     def _aliasing(self) -> list[str]:
@@ -141,11 +147,12 @@ class Program:
 
     def plan(
         self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False
-    ) -> Plan:
+    ) -> Any:
         """The plan that runs `executable` on arguments of this program."""
-        return make_plan(
+        return finite.make_plan(
             self.lowered,
             executable,
+            name=self.name,
             num_leaves=self.num_args,
             kept=tuple(self.kept),
             consts=tuple(_on_device(c, a, self.device) for c, a in self.lowered.constants),
@@ -249,8 +256,8 @@ def _eager_miss(
     operands = [check_operand(a, primitive.name) for a in args]
     check_execution(primitive.name)
     closed = single_equation(primitive, [aval_of(a) for a in operands], params)
-    if reaches_host(closed.effects):
-        return _eager_effectful(primitive, operands, params, closed), None
+    if reaches_host(closed.effects) or finite.wanted():
+        return _eager_kept(primitive, operands, params, closed), None
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
@@ -258,38 +265,31 @@ def _eager_miss(
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
-    if finite.wanted():
-        outs = plan.execute(operands)
-        _check_finite(primitive, operands, params, outs)
-        return outs, None
     return plan.execute(operands), kept_by_caller(plan)
 
 
-def _eager_effectful(
+def _eager_kept(
     primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], closed: ClosedJaxpr
 ) -> Any:
-    """The results of an operation with programs that have effects on the host."""
+    """The results of an operation whose plan the native caller must not keep: with effects on the host, or checked.
+
+    The plan is kept with the program that the operation has; without one it is made anew, from a cached executable.
+    """
     single = not primitive.multiple_results
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
             0
         ]
     device, committed = device_of(operands, primitive.name)
-    plans = plans_of(subjaxprs(params)[0])
-    key = (primitive, tuple(sorted(params.items())), _native.options_key(), device, committed)
+    programs = subjaxprs(params)
+    plans = plans_of(programs[0]) if programs else {}
+    avals = tuple(closed.in_avals)
+    key = (primitive, avals, tuple(sorted(params.items())), _native.options_key(), device, committed)
     plan = plans.get(key)
     if plan is None:
-        program = Program(closed, primitive.name, device)
+        program = Program(closed, primitive.name, device, checks=finite.checks())
         plan = plans[key] = program.plan(program.compile(), single=single, committed=committed)
     return plan.execute(operands)
-
-
-def _check_finite(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], outs: Any) -> None:
-    inner = params.get("jaxpr")
-    if isinstance(inner, ClosedJaxpr) and len(inner.in_avals) == len(operands):
-        finite.locate(inner, operands, outs, params.get("name", primitive.name))
-    else:
-        finite.check(outs, f"'{primitive.name}'")
 
 
 def _eager_traced(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

@@ -18,12 +18,16 @@ from typing import Any
 from anima import _native
 from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit, explain_cache_misses, no_tracing
+from anima.core import source
 from anima.core.axes import named_axes
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
+from anima.core.source import Position
 from anima.core.trace import Tracer, aval_of
+from anima.errors import NonFiniteError
 from anima.interpreters.stage import hoist_consts, stage
+from anima.lowering.checks import Checks
 from anima.runtime import finite, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
@@ -62,13 +66,17 @@ class JitSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TracedProgram:
-    """A traced function: its program with captured constants as leading arguments, and its result's structure."""
+    """A traced function: its program with captured constants as leading arguments, and its result's structure.
+
+    `caller`: where it was called, if results were looked at for NaNs when it was traced.
+    """
 
     closed: ClosedJaxpr
     consts: list[Any]
     in_tree: PyTreeDef
     out_tree: PyTreeDef
     name: str
+    caller: Position | None = None
 
 
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
@@ -228,7 +236,9 @@ class _Call:
         flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
         jaxpr, consts = stage(flat, avals, name, self.names(call))
-        return TracedProgram(ClosedJaxpr(hoist_consts(jaxpr), []), consts, self.in_tree, flat.out_tree, name)
+        caller = source.current() if finite.wanted() else None
+        closed = ClosedJaxpr(hoist_consts(jaxpr), [])
+        return TracedProgram(closed, consts, self.in_tree, flat.out_tree, name, caller)
 
 
 class LazyNames:
@@ -271,7 +281,11 @@ def _donated(spec: JitSpec, parts: _Call) -> list[int]:
 
 
 def _lower(
-    call: CompiledCall, parts: _Call, traced: TracedProgram, platform: str | None = None
+    call: CompiledCall,
+    parts: _Call,
+    traced: TracedProgram,
+    platform: str | None = None,
+    checks: Checks | None = None,
 ) -> tuple[Program, bool]:
     """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
     device, committed = device_of(parts.leaves, name_of(call.fun))
@@ -283,11 +297,14 @@ def _lower(
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
         platform=platform,
+        checks=checks,
     )
     return program, committed
 
 
-def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded.ShardedProgram:
+def _sharded(
+    call: CompiledCall, parts: _Call, traced: TracedProgram, checks: Checks | None = None
+) -> sharded.ShardedProgram:
     """The program of a call lowered for the devices of its shardings."""
     spec: JitSpec = call.spec
     given = spec.in_shardings
@@ -303,6 +320,7 @@ def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded
         wished=[*wished, *[None] * of_kwargs.num_leaves],
         results=sharded.flatten_shardings("jit out_shardings", traced.out_tree, spec.out_shardings),
         donate=_donated(spec, parts),
+        checks=checks,
     )
 
 
@@ -329,8 +347,10 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     traced = parts.program(call)
     check_execution(name_of(call.fun))
     spec: JitSpec = call.spec
+    if finite.wanted():
+        return _run_checked(call, parts, traced), None
     if reaches_host(traced.closed.effects):
-        return _run_effectful(call, parts, traced), None
+        return _run_kept(call, parts, traced, None), None
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
@@ -338,31 +358,33 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
     plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
-    if finite.wanted():
-        out = plan.execute(parts.leaves)
-        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
-        return out, None
     return plan.execute(parts.leaves), kept_by_caller(plan)
 
 
-def _run_effectful(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
-    """The results of a program that has effects on the host; its plan is kept with the program."""
+def _run_checked(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
+    """The results of a program that looks for NaNs or infinities."""
+    try:
+        return _run_kept(call, parts, traced, finite.checks(traced.caller))
+    except NonFiniteError as error:
+        finite.note_arguments(error, parts.leaves, parts.names(call))
+        raise
+
+
+def _run_kept(call: CompiledCall, parts: _Call, traced: TracedProgram, checks: Checks | None) -> Any:
+    """The results of a program whose plan the native caller must not keep; it is kept with the program."""
     spec: JitSpec = call.spec
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
-        program_over = _sharded(call, parts, traced)
+        program_over = _sharded(call, parts, traced, checks)
         return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
     device, committed = device_of(parts.leaves, name_of(call.fun))
     key = (spec, _native.options_key(), device, committed)
     plans = plans_of(traced.closed.jaxpr)
     plan = plans.get(key)
     if plan is None:
-        program, committed = _lower(call, parts, traced)
+        program, committed = _lower(call, parts, traced, checks=checks)
         executable = program.compile(spec.compiler_options)
         plan = plans[key] = program.plan(executable, out_tree=traced.out_tree, committed=committed)
-    out = plan.execute(parts.leaves)
-    if finite.wanted():
-        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
-    return out
+    return plan.execute(parts.leaves)
 
 
 def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
