@@ -41,7 +41,11 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
     staging = enclosing_stage(get_trace())
     outer_source = staging.source if staging is not None else None
     # In a program derived from another, whoever asked is not on the stack.
-    caller = (source.current() if outer_source is None else NOWHERE) if debug_nans.value or debug_infs.value else None
+    caller = (
+        (source.current() if outer_source is None else NOWHERE)
+        if debug_nans.value or debug_infs.value
+        else None
+    )
     for eqn in reversed(tape.eqns):
         cts = [flowing.pop(out, None) for out in eqn.outs]
         if all(ct is None for ct in cts):

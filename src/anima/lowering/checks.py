@@ -231,6 +231,4 @@ def _is_infinite(ctx: Context, x: Value) -> Value:
     aval = ShapedArray(x.shape, x.dtype)
     out = ShapedArray(x.shape, _BOOL.dtype)
     size = ctx.op("stablehlo.abs", (x,), aval)
-    return ctx.op(
-        "stablehlo.compare", (size, ctx.full(np.inf, aval)), out, _comparison("EQ", "FLOAT")
-    )
+    return ctx.op("stablehlo.compare", (size, ctx.full(np.inf, aval)), out, _comparison("EQ", "FLOAT"))

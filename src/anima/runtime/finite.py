@@ -70,7 +70,9 @@ class CheckedPlan:
     def _error(self, code: int) -> NonFiniteError:
         kind, made = self._checks.found(code)
         if not made.primitive:
-            return NonFiniteError(kind, f"the result of {self._name}, which is an argument or a constant of it")
+            return NonFiniteError(
+                kind, f"the result of {self._name}, which is an argument or a constant of it"
+            )
         where = made.where or source.current()
         error = NonFiniteError(kind, made.primitive, str(where or ""), str(made.forward or ""))
         for position in (made.where, made.forward):
@@ -93,7 +95,13 @@ def make_plan(
     """The plan of a lowered program, with or without checks; the arguments are those of `effects.make_plan`."""
     if lowered.checks is None:
         return effects.make_plan(
-            lowered, executable, out_avals=out_avals, out_tree=out_tree, single=single, forward=forward, **rest
+            lowered,
+            executable,
+            out_avals=out_avals,
+            out_tree=out_tree,
+            single=single,
+            forward=forward,
+            **rest,
         )
     plan = effects.make_plan(
         lowered, executable, out_avals=(*out_avals, _CODE), out_tree=None, single=False,

@@ -106,7 +106,17 @@ def own_sharding(leaf: Any) -> Sharding | None:
 class ShardedProgram:
     """A jaxpr lowered for several devices."""
 
-    __slots__ = ("_checks", "asked", "closed", "devices", "donate", "in_shardings", "lowered", "name", "out_shardings")
+    __slots__ = (
+        "_checks",
+        "asked",
+        "closed",
+        "devices",
+        "donate",
+        "in_shardings",
+        "lowered",
+        "name",
+        "out_shardings",
+    )
 
     def __init__(
         self,
