@@ -51,8 +51,8 @@ from anima.lax.exchanges import all_gather_p
 from anima.lax.operands import constant
 from anima.lax.shape import expand_dims, shape_of, squeeze
 from anima.lax.slicing import dynamic_slice_in_dim
-from anima.lowering.manual import ManualRegion, enter, leave
 from anima.lowering.checks import CODE
+from anima.lowering.manual import ManualRegion, enter, leave
 from anima.lowering.module import TOKEN, Context, Value
 from anima.runtime.dispatch import eager_by_program
 from anima.sharding import AbstractMesh, Mesh, PartitionSpec

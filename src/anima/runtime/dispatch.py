@@ -25,7 +25,7 @@ from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
-from anima.runtime.effects import Plan, kept_by_caller, plans_of
+from anima.runtime.effects import kept_by_caller, plans_of
 from anima.runtime.transfers import TRANSFER, settled
 
 
