@@ -305,7 +305,32 @@ class NonlinearError(_Picklable, TypeError):
 
 
 class NonFiniteError(_Picklable, FloatingPointError):
-    """A computation made a NaN (``jax_debug_nans``) or an infinity (``jax_debug_infs``)."""
+    """A computation made a NaN (``jax_debug_nans``) or an infinity (``jax_debug_infs``).
+
+    Attributes:
+      kind: ``"nan"`` or ``"inf"``.
+      primitive: the operation that made it.
+      where: the line of the user's program that performed the operation, as "file:line (function)"; empty if not known.
+      forward: for an operation of a backward pass, the line that it is the derivative of; else empty.
+
+    >>> print(NonFiniteError("nan", "div", "model.py:3 (loss)"))
+    invalid value (nan) encountered in div at model.py:3 (loss)
+    """
+
+    def __init__(self, kind: str, primitive: str, where: str = "", forward: str = "") -> None:
+        self.kind, self.primitive, self.where, self.forward = kind, primitive, where, forward
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        at = f" at {self.where}" if self.where else ""
+        backward = f", in the backward pass of {self.forward}" if self.forward else ""
+        return f"invalid value ({self.kind}) encountered in {self.primitive}{at}{backward}"
+
+    def in_backward_pass_of(self, line: str) -> None:
+        """Say in the message which line the operation is the derivative of, unless it says one already."""
+        if not self.forward:
+            self.forward = line
+            self.args = (self._message(),)
 
 
 class ShardingError(_Picklable, ValueError):

@@ -124,8 +124,8 @@ assert len(found) == 8 and len(set(map(id, found))) == 1
     run_python(code)
 
 
-def test_nothing_is_printed(run_python):
-    done = run_python("from anima.runtime.devices import devices; devices()")
+def test_nothing_is_printed_by_a_chosen_platform(run_python):
+    done = run_python("from anima.runtime.devices import devices; devices('cpu')")
     assert (done.stdout, done.stderr) == ("", "")
 
 
@@ -198,3 +198,27 @@ def test_asking_from_threads_while_others_ask():
     for thread in threads:
         thread.join()
     assert found == [devices.default_device()] * 4
+
+
+_USE = "import anima; anima.clear_caches(); anima.devices(); anima.numpy.ones(2); anima.devices()"
+_LINE = "No GPU/TPU found, falling back to CPU.\n"
+_FREE = {"JAX_PLATFORMS": "", "ANIMA_PLATFORMS": "", "JAX_PLATFORM_NAME": "", "ANIMA_PLATFORM_NAME": ""}
+
+
+@pytest.mark.skipif(any(map(devices._has_device, ("cuda", "rocm", "tpu"))), reason="there is an accelerator")
+@pytest.mark.parametrize("logging", ["", "import logging; "])
+def test_a_program_is_told_once_that_there_is_no_accelerator(run_python, logging):
+    assert run_python(logging + _USE, env=_FREE).stderr == _LINE
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"JAX_PLATFORMS": "cpu"},
+        {"ANIMA_PLATFORMS": "cpu"},
+        {"JAX_PLATFORM_NAME": "cpu"},
+        {"JAX_LOGGING_LEVEL": "ERROR"},
+    ],
+)
+def test_who_chooses_the_platform_is_not_told(run_python, setting):
+    assert run_python(_USE, env=_FREE | setting).stderr == ""

@@ -165,7 +165,7 @@ print(mapped())
 
 
 def test_the_library_is_loaded_beside_the_import(run_python):
-    done = run_python(MAPPED.format(seconds=30) + "print(len(anima.devices()))\n")
+    done = run_python(MAPPED.format(seconds=30) + "print(len(anima.devices('cpu')))\n")
     assert (done.stdout.split(), done.stderr) == (["True", "1"], "")
 
 

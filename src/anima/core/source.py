@@ -1,7 +1,7 @@
 """Source positions of equations: cheap to record, formatted only when shown.
 
-Invariant: a position is a triple of a code object, an offset in it and the names of the `named_scope`s around it;
-recording one never formats or reads a file. Frames of this package do not count as the user's.
+Invariant: a position holds a code object, an offset in it and the names of the `named_scope`s around it; recording
+one never formats or reads a file. Frames of this package do not count as the user's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ _internal: dict[CodeType, bool] = {}
 
 
 class Position(NamedTuple):
-    """Where in the user's program an equation came from."""
+    """Where in the user's program an equation came from.
+
+    With `caller` the equation belongs to the backward pass of the operation there, and the caller is where that pass was
+    asked for (`NOWHERE` if it is not known). Only noted while results are looked at for NaNs.
+    """
 
     code: CodeType
     offset: int
     names: tuple[str, ...] = ()
+    caller: Position | None = None
 
     @property
     def file(self) -> str:
@@ -44,6 +49,13 @@ class Position(NamedTuple):
             if index == self.offset // 2 and line is not None:
                 return line, column or 0
         return self.code.co_firstlineno, 0
+
+    @property
+    def text(self) -> str:
+        """The line itself; empty if its file cannot be read."""
+        import linecache
+
+        return linecache.getline(self.file, self.line).strip()
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} ({self.function})"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import ArrayImpl, get_trace, set_trace
-from anima.config import check_tracer_leaks
+from anima.config import check_tracer_leaks, debug_infs, debug_nans
 from anima.core import source, variance
 from anima.core.aval import AbstractValue
 from anima.core.effects import no_effects
@@ -64,15 +64,30 @@ class TapeEqn:
         self.source = position
 
 
+class _Place:
+    """What knows the position of the user's operation where no jaxpr is being recorded."""
+
+    __slots__ = ("names", "source")
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.source: source.Position | None = None
+
+
 class TapeTrace(Trace):
-    """Records linear operations; everything else it hands to its parent."""
+    """Records linear operations; everything else it hands to its parent.
+
+    Outside of jaxprs positions are noted only while results are looked at for NaNs.
+    """
 
     __slots__ = ("eqns", "staging")
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent
         self.eqns: list[TapeEqn] = []
-        self.staging = enclosing_stage(parent)
+        self.staging: StageTrace | _Place | None = enclosing_stage(parent)
+        if self.staging is None and (debug_nans.value or debug_infs.value):
+            self.staging = _Place()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for arg in args:

@@ -7,12 +7,13 @@ enclosing transformations are constants like any other; tracers of anything else
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from anima import dtypes
 from anima._native import set_trace
-from anima.config import check_tracer_leaks, enable_checks
+from anima.config import check_tracer_leaks, debug_infs, debug_nans, enable_checks
 from anima.core import source, trace as core_trace, validate, variance
 from anima.core.aval import AbstractValue, ShapedArray, array_aval
 from anima.core.effects import no_effects
@@ -169,6 +170,28 @@ def is_inline_scalar(value: Any, aval: AbstractValue) -> bool:
 def unplaced(trace: StageTrace) -> None:
     """For `stage(setup=...)`: the equations have no position in the user's source."""
     trace.source = source.NOWHERE
+
+
+@contextmanager
+def own_lines() -> Iterator[None]:
+    """Within the block, in which a user's rule runs, equations have positions in the rule, not that of the operation.
+
+    Only while results are looked at for NaNs. In a backward pass the operation stays known as what they belong to.
+    """
+    staging = enclosing_stage(core_trace.get_trace()) if debug_nans.value or debug_infs.value else None
+    around = None if staging is None else staging.source
+    if staging is None or around is None:
+        yield
+        return
+    start, staging.source = len(staging.eqns), None
+    try:
+        yield
+    finally:
+        staging.source = around
+    if around.caller is not None:
+        for eqn in staging.eqns[start:]:
+            if eqn.source is not None and eqn.source.caller is None:
+                eqn.source = around._replace(caller=eqn.source)
 
 
 def enclosing_stage(trace: Trace | None) -> StageTrace | None:

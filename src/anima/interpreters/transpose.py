@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima._native import get_trace, set_trace
-from anima.core import variance
+from anima.config import debug_infs, debug_nans
+from anima.core import source, variance
 from anima.core.aval import AbstractValue
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Zero
+from anima.core.source import NOWHERE, Position
 from anima.core.trace import aval_of, register_value_type
-from anima.errors import NonlinearError
+from anima.errors import NonFiniteError, NonlinearError
 from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.linearize import Tape, TapeEqn, TapeTrace, TapeTracer
 from anima.interpreters.stage import StageTrace, enclosing_stage
@@ -38,12 +40,18 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
         give(out, ct)
     staging = enclosing_stage(get_trace())
     outer_source = staging.source if staging is not None else None
+    # In a program derived from another, whoever asked is not on the stack.
+    caller = (
+        (source.current() if outer_source is None else NOWHERE)
+        if debug_nans.value or debug_infs.value
+        else None
+    )
     for eqn in reversed(tape.eqns):
         cts = [flowing.pop(out, None) for out in eqn.outs]
         if all(ct is None for ct in cts):
             continue
         if staging is not None:
-            staging.source = eqn.source
+            staging.source = eqn.source if caller is None else _asked_for_at(caller, eqn.source)
         for arg, ct in zip(eqn.args, _transposed(eqn, cts)):
             give(arg, ct)
     if staging is not None:
@@ -55,6 +63,11 @@ _COTANGENT_VARIES = (
     "a cotangent may differ between devices along the axes {axes}, but the value that it belongs to is the same along them. "
     "In a rule of custom_vjp, sum it over the devices: lax.psum(cotangent, ({axes},))"
 )
+
+
+def _asked_for_at(caller: Position, forward: Position | None) -> Position | None:
+    """The position of the backward pass of an operation at `forward`."""
+    return forward._replace(caller=caller) if forward is not None and forward is not NOWHERE else forward
 
 
 def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
@@ -70,6 +83,12 @@ def _transposed(eqn: TapeEqn, cts: list[Any]) -> Sequence[Any]:
         error.add_note(
             f"The operation is '{eqn.primitive.name}'" + (f" at {eqn.source}." if eqn.source else ".")
         )
+        raise
+    except NonFiniteError as error:  # raised by an operation of the rule, which ran eagerly
+        if eqn.source is not None:
+            error.in_backward_pass_of(str(eqn.source))
+            if eqn.source.text:
+                error.add_note(f"{eqn.source.file}:{eqn.source.line}: {eqn.source.text}")
         raise
     return found
 

@@ -75,7 +75,7 @@ def all_reduce(ctx: Context, x: Value, name: str, names: Names, groups: Groups |
 
 
 def met(ctx: Context, token: Value, region: ManualRegion) -> Value:
-    """A token that the devices have when all of them had theirs."""
+    """The largest of the devices' tokens, which they have when all of them had theirs."""
     rows = [sorted(region.ids.ravel().tolist())]
     attrs = _global(ctx, rows)
     return ctx.op("stablehlo.all_reduce", (token,), token.aval, attrs, [_combine(ctx, "pmax", token.dtype)])

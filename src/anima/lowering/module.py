@@ -12,6 +12,8 @@ Ordered effects are kept in order by a token, a small value that each of their c
 is the latest one. Functions, branches and loops that have ordered effects take it and return it, so the order is in the
 data, where no pass of XLA can lose it. A program with effects on the host has one more result, the last: once that is
 there, all of them have happened.
+
+In a program with checks (`lowering/checks.py`) `Context.origin` goes the same ways as the token, with every program.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.primitive import Primitive
 from anima.core.source import NOWHERE
+from anima.lowering import checks
+from anima.lowering.checks import CODE, Checks
 from anima.lowering.manual import ManualRegion, enter
 from anima.lowering.types import dense, tensor_type, type_of
 from anima.options import register_context_value
@@ -64,14 +68,16 @@ class Value:
 class _Function:
     """A finished inner function: its symbol and the constants that it takes after its arguments.
 
-    With `ordered`, it takes a token between them, and returns one after its results.
+    With `ordered`, it takes a token between them, and returns one after its results. With `checked`, the last result is
+    the origin of the others.
     """
 
-    __slots__ = ("constant_avals", "constants", "ordered", "symbol")
+    __slots__ = ("checked", "constant_avals", "constants", "ordered", "symbol")
 
     def __init__(self, symbol: str, ctx: Context, ordered: bool) -> None:
         self.symbol = symbol
         self.ordered = ordered
+        self.checked = ctx.origin is not None
         self.constants = ctx.constants
         self.constant_avals = [p.aval for p in ctx.constant_params]
 
@@ -87,6 +93,7 @@ class ModuleBuilder:
         exported: bool = False,
         debug_info: bool = False,
         devices: Sequence[Any] = (),
+        checks: Checks | None = None,
     ) -> None:
         self.name = symbol(name)
         self.debug_info = debug_info  # operations say where they come from: for readers, never for XLA
@@ -94,6 +101,7 @@ class ModuleBuilder:
         self.partitions = partitions
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
+        self.checks = checks
         self.alone: Primitive | None = None  # the only operation of the program
         # Set while what is lowered is for one device, on blocks of arrays.
         self.manual: ManualRegion | None = None
@@ -124,26 +132,27 @@ class ModuleBuilder:
         self._symbols.add(candidate)
         return candidate
 
-    def function(self, closed: ClosedJaxpr, name: str) -> _Function:
+    def function(self, closed: ClosedJaxpr, name: str, checked: bool = False) -> _Function:
         """The function for an inner program, lowered on first use."""
         region = None if self.manual is None else self.manual.key
-        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), region)
+        key = (id(closed.jaxpr), tuple(map(id, closed.consts)), region, checked)
         done = self._inner.get(key)
         if done is None:
             self._keep.append(closed)
-            done = self._lower_function(closed, self.fresh_symbol(name))
+            done = self._lower_function(closed, self.fresh_symbol(name), checked)
             self._inner[key] = done
         return done
 
-    def _lower_function(self, closed: ClosedJaxpr, name: str) -> _Function:
+    def _lower_function(self, closed: ClosedJaxpr, name: str, checked: bool) -> _Function:
         ctx = Context(self, scope=f"jit({closed.jaxpr.name or name})")
+        if checked:
+            ctx.origin = ctx.constant(np.int32(0), CODE)
         inputs = [ctx.new(aval) for aval in closed.in_avals]
         ordered = has_ordered(closed.effects)
         tokens = [ctx.new(TOKEN)] if ordered else []
         ctx.token = tokens[0] if ordered else None
         outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
-        if ordered:
-            outputs.append(ctx.latest_token())
+        outputs += ctx.threaded(ordered)
         params = ", ".join(f"{v.name}: {v.type}" for v in (*inputs, *tokens, *ctx.constant_params))
         types = ", ".join(v.type for v in outputs)
         body = ctx.text()
@@ -157,8 +166,8 @@ class Context:
     """Emits the operations of one function or region."""
 
     __slots__ = (
-        "_constant_places", "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "out_avals",
-        "scope", "token",
+        "_constant_places", "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "origin",
+        "origins", "out_avals", "scope", "token",
     )  # fmt: skip
 
     def __init__(self, module: ModuleBuilder, outer: Context | None = None, scope: str = "") -> None:
@@ -166,6 +175,8 @@ class Context:
         self._root: Context = self if outer is None else outer._root
         self.scope: str = scope if outer is None else outer.scope  # of the names in debugging information
         self.token: Value | None = None if outer is None else outer.token
+        self.origin: Value | None = None  # where NaNs in results come from; None: nothing is checked
+        self.origins: dict[str, Value] = {} if outer is None else outer.origins  # of each value, by its name
         self._lines: list[str] = []
         self._next = 0
         self._literals: dict[Any, Value] = {}
@@ -250,16 +261,28 @@ class Context:
     ) -> list[Value]:
         """Emit a choice among branches, which have these effects; each yields values of the avals `outs`."""
         ordered = has_ordered(effects)
-        if ordered:
-            self.latest_token()
+        threaded = [v.aval for v in self.threaded(ordered)]
 
         def region(branch: Callable[[Context], Sequence[Value]]) -> str:
-            return self.region(
-                [], lambda inner, _: [*branch(inner), *([inner.latest_token()] if ordered else [])]
-            )
+            def emit(inner: Context, _: list[Value]) -> list[Value]:
+                inner.origin = self.origin
+                return [*branch(inner), *inner.threaded(ordered)]
+
+            return self.region([], emit)
 
         regions = [region(branch) for branch in branches]
-        results = self.ops("stablehlo.case", (index,), [*outs, *[TOKEN] * ordered], regions=regions)
+        results = self.ops("stablehlo.case", (index,), [*outs, *threaded], regions=regions)
+        return self._unthreaded(results, ordered)
+
+    def threaded(self, ordered: bool) -> list[Value]:
+        """What goes through functions, branches and loops beside their own values: the token, the origin."""
+        token = [self.latest_token()] if ordered else []
+        return token if self.origin is None else [*token, self.origin]
+
+    def _unthreaded(self, results: list[Value], ordered: bool) -> list[Value]:
+        """The results without what was threaded, which becomes the latest token and origin."""
+        if self.origin is not None:
+            self.origin = results.pop()
         if ordered:
             self.token = results.pop()
         return results
@@ -276,7 +299,7 @@ class Context:
         Both may use values from outside: XLA makes them invariant elements of the loop's state.
         """
         ordered = has_ordered(effects)
-        state = [*values, *[self.latest_token()] * ordered] if ordered else list(values)
+        state = [*values, *self.threaded(ordered)]
         count = len(values)
 
         def test(inner: Context, args: list[Value]) -> list[Value]:
@@ -284,15 +307,14 @@ class Context:
 
         def step(inner: Context, args: list[Value]) -> list[Value]:
             inner.token = args[count] if ordered else None
+            inner.origin = args[-1] if self.origin is not None else None
             outs = body(inner, args[:count])
-            return [*outs, *([inner.latest_token()] if ordered else [])]
+            return [*outs, *inner.threaded(ordered)]
 
         avals = [v.aval for v in state]
         regions = [self.region(avals, test), self.region(avals, step)]
         results = self.ops("stablehlo.while", state, avals, regions=regions)
-        if ordered:
-            self.token = results.pop()
-        return results
+        return self._unthreaded(results, ordered)
 
     def jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Value]) -> list[Value]:
         """Emit a whole program in place."""
@@ -308,7 +330,9 @@ class Context:
         for eqn in jaxpr.eqns:
             self.out_avals = [v.aval for v in eqn.outvars]
             operands = [read(a) for a in eqn.invars]
-            if self.module.debug_info:
+            if self.origin is not None and self.module.checks is not None:
+                outs = checks.lowered(self, self.module.checks, eqn, operands)
+            elif self.module.debug_info:
                 outs = self._located(eqn, operands)
             else:
                 outs = eqn.primitive.lower(self, *operands, **eqn.params)
@@ -316,7 +340,10 @@ class Context:
                 env.update(zip(eqn.outvars, outs))
             else:
                 env[eqn.outvars[0]] = outs
-        return [read(a) for a in jaxpr.outvars]
+        outputs = [read(a) for a in jaxpr.outvars]
+        if self.origin is not None:
+            checks.note_results(self, outputs)
+        return outputs
 
     def _located(self, eqn: Eqn, operands: Sequence[Value]) -> Any:
         """Emit an equation, in lines that say where it comes from."""
@@ -339,19 +366,21 @@ class Context:
 
     def call(self, closed: ClosedJaxpr, args: Sequence[Value], name: str) -> list[Value]:
         """Emit a call of an inner program's function."""
-        function = self.module.function(closed, name)
+        function = self.module.function(closed, name, self.origin is not None)
         # A function's large constants become the caller's, up to main.
         extra = [self._root_param(c, a) for c, a in zip(function.constants, function.constant_avals)]
         tokens = [self.latest_token()] if function.ordered else []
         operands = [*args, *tokens, *extra]
-        results = [self.new(aval) for aval in (*closed.out_avals, *[TOKEN] * function.ordered)]
+        threaded = (*[TOKEN] * function.ordered, *[CODE] * function.checked)
+        results = [self.new(aval) for aval in (*closed.out_avals, *threaded)]
         left = ", ".join(r.name for r in results) + " = " if results else ""
         names = ", ".join(v.name for v in operands)
         types = ", ".join(v.type for v in operands)
         right = ", ".join(r.type for r in results)
         self.line(f"{left}func.call @{function.symbol}({names}) : ({types}) -> ({right})")
-        if function.ordered:
-            self.token = results.pop()
+        before = self.origin
+        results = self._unthreaded(results, function.ordered)
+        checks.keep_earlier(self, before)
         return results
 
     def constant(self, value: Any, aval: AbstractValue | None = None) -> Value:
@@ -431,10 +460,10 @@ class LoweredModule:
     """The text, the constants that `main` takes after its arguments, and what must live as long as the program.
 
     `signals`: whether there is one more result, which says that the effects have happened. `ordered`: whether they have
-    an order.
+    an order. `checks`: of a program with checks; then there is one more result, before the signal.
     """
 
-    __slots__ = ("constants", "held", "ordered", "platform", "signals", "text")
+    __slots__ = ("checks", "constants", "held", "ordered", "platform", "signals", "text")
 
     def __init__(
         self,
@@ -443,7 +472,9 @@ class LoweredModule:
         platform: str,
         held: list[Any],
         effects: Effects = frozenset(),
+        checks: Checks | None = None,
     ) -> None:
+        self.checks = checks
         self.signals = reaches_host(effects)
         self.ordered = has_ordered(effects)
         self.text = text
@@ -464,17 +495,23 @@ def lower_module(
     exported: bool = False,
     debug_info: bool = False,
     devices: Sequence[Any] = (),
+    looking_for: Checks | None = None,
 ) -> LoweredModule:
     """Lower a program. Attributes (`tf.aliasing_output`, `mhlo.sharding`, ...) are dictionary insides, "" for none.
 
     With `debug_info` each operation says where in the user's source it comes from: a text to read, for it is not canonical.
+    With `looking_for`, which must be new, the program has one more result, after its own: the code of what made a NaN.
     """
-    module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices)
+    module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices, looking_for)
     eqns = closed.jaxpr.eqns
     module.alone = eqns[0].primitive if len(eqns) == 1 else None
     ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
+    if looking_for is not None:
+        ctx.origin = ctx.constant(np.int32(0), CODE)
     outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
+    if looking_for is not None:
+        outputs.append(checks.origin_of_program(ctx, looking_for, outputs))
     if reaches_host(closed.effects):
         outputs.append(ctx.latest_token())
     args = [*inputs, *ctx.constant_params]
@@ -493,4 +530,4 @@ def lower_module(
     main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
     text = header + main + "".join(module.functions) + "}\n"
     constants = [(value, param.aval) for value, param in zip(ctx.constants, ctx.constant_params)]
-    return LoweredModule(text, constants, platform, module.held, closed.effects)
+    return LoweredModule(text, constants, platform, module.held, closed.effects, looking_for)

@@ -51,6 +51,7 @@ from anima.lax.exchanges import all_gather_p
 from anima.lax.operands import constant
 from anima.lax.shape import expand_dims, shape_of, squeeze
 from anima.lax.slicing import dynamic_slice_in_dim
+from anima.lowering.checks import CODE
 from anima.lowering.manual import ManualRegion, enter, leave
 from anima.lowering.module import TOKEN, Context, Value
 from anima.runtime.dispatch import eager_by_program
@@ -169,6 +170,9 @@ def _lower(
         if ordered:
             met = across.met(ctx, ctx.latest_token(), region)
             ctx.token = leave(ctx, met, PartitionSpec(), TOKEN, region)
+        if ctx.origin is not None:
+            met = across.met(ctx, ctx.origin, region)
+            ctx.origin = leave(ctx, met, PartitionSpec(), CODE, region)
         return [leave(ctx, x, s, a, region) for x, s, a in zip(results, out_specs, outs)]
     finally:
         ctx.module.manual = around

@@ -2,7 +2,8 @@
 
 Invariant: importing makes no client, a platform has at most one, and its device objects are the same ones for
 the life of the client, so devices are compared and hashed by identity. The default platform is the first that
-starts, of those that ``jax_platforms`` lists or, without that, of the installed accelerators and the CPU.
+starts, of those that ``jax_platforms`` lists or, without that, of the installed accelerators and the CPU. Where that is
+the CPU and nobody chose it, the program is told so, once.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class _Backend:
 _lock = threading.RLock()
 _backends: dict[str, _Backend] = {}
 _default: _Backend | None = None
+_said = False  # whether the program was told that there is no accelerator
 
 
 def backends() -> dict[str, Client]:
@@ -221,7 +223,16 @@ def _choose_default() -> _Backend:
                 RuntimeWarning,
                 stacklevel=2,
             )
-    return _backends.get("cpu") or _start("cpu", found)
+    backend = _backends.get("cpu") or _start("cpu", found)
+    _say_that_there_is_none()
+    return backend
+
+
+def _say_that_there_is_none() -> None:
+    global _said
+    if not _said:
+        _said = True
+        logs.notice("No GPU/TPU found, falling back to CPU.")
 
 
 def _wanted() -> list[str]:

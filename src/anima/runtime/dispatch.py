@@ -21,11 +21,12 @@ from anima.core.primitive import Primitive
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
+from anima.lowering.checks import Checks
 from anima.lowering.module import LoweredModule, lower_module
 from anima.runtime import compiler, finite, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
-from anima.runtime.effects import Plan, kept_by_caller, make_plan, plans_of
+from anima.runtime.effects import kept_by_caller, plans_of
 from anima.runtime.transfers import TRANSFER, settled
 
 
@@ -37,7 +38,7 @@ class Program:
     """
 
     __slots__ = (
-        "_attributes", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
+        "_attributes", "_checks", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
         "out_avals", "platform",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Program:
         keep_unused: bool = False,
         kind: ProgramKind = "program",
         platform: str | None = None,
+        checks: Checks | None = None,
     ) -> None:
         jaxpr = closed.jaxpr
         self.platform: str = platform or device.platform
@@ -60,6 +62,9 @@ class Program:
         self.num_args = len(jaxpr.invars)
         self.out_avals: list[Any] = jaxpr.out_avals
         position = {var: i for i, var in enumerate(jaxpr.invars)}
+        self._checks = checks
+        if checks is not None:
+            donate, position = (), {}  # every result goes through the program, which looks at it
         donated = set(donate)
         # A donated input must really go through the program: it will not be there to hand back.
         self.forward = [_source(v, position, donated) for v in jaxpr.outvars]
@@ -86,6 +91,7 @@ class Program:
             platform=self.platform,
             arg_attrs=self._attributes,
             debug_info=debug_info,
+            looking_for=self._checks and self._checks.renewed(),
         )
 
     def _aliasing(self) -> list[str]:
@@ -142,11 +148,12 @@ class Program:
 
     def plan(
         self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False
-    ) -> Plan:
+    ) -> Any:
         """The plan that runs `executable` on arguments of this program."""
-        return make_plan(
+        return finite.make_plan(
             self.lowered,
             executable,
+            name=self.name,
             num_leaves=self.num_args,
             kept=tuple(self.kept),
             consts=tuple(_on_device(c, a, self.device) for c, a in self.lowered.constants),
@@ -255,7 +262,7 @@ def _eager_miss(
         outs = _eager_kept(primitive, operands, params, closed)
         followed.remember(outs if primitive.multiple_results else [outs])
         return outs, None
-    if reaches_host(closed.effects):
+    if reaches_host(closed.effects) or finite.wanted():
         return _eager_kept(primitive, operands, params, closed), None
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
@@ -264,21 +271,20 @@ def _eager_miss(
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
-    if finite.wanted():
-        outs = plan.execute(operands)
-        _check_finite(primitive, operands, params, outs)
-        return outs, None
     return plan.execute(operands), kept_by_caller(plan)
 
 
 _MAX_KEPT = 1024
-_kept_plans: dict[Hashable, Plan] = {}  # of operations without programs
+_kept_plans: dict[Hashable, Any] = {}  # of operations without programs
 
 
 def _eager_kept(
     primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], closed: ClosedJaxpr
 ) -> Any:
-    """The results of an operation that Python runs each time."""
+    """The results of an operation whose plan the native caller must not keep.
+
+    Such are those with effects on the host, and those whose keys or values are watched.
+    """
     single = not primitive.multiple_results
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
         return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
@@ -287,23 +293,15 @@ def _eager_kept(
     device, committed = device_of(operands, primitive.name)
     programs = subjaxprs(params)
     plans = plans_of(programs[0]) if programs else _kept_plans
-    avals = () if programs else tuple(closed.in_avals)
+    avals = tuple(closed.in_avals)
     key = (primitive, avals, tuple(sorted(params.items())), _native.options_key(), device, committed)
     plan = plans.get(key)
     if plan is None:
-        program = Program(closed, primitive.name, device)
+        program = Program(closed, primitive.name, device, checks=finite.checks())
         if len(plans) >= _MAX_KEPT:
             plans.clear()
         plan = plans[key] = program.plan(program.compile(), single=single, committed=committed)
     return plan.execute(operands)
-
-
-def _check_finite(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], outs: Any) -> None:
-    inner = params.get("jaxpr")
-    if isinstance(inner, ClosedJaxpr) and len(inner.in_avals) == len(operands):
-        finite.locate(inner, operands, outs, params.get("name", primitive.name))
-    else:
-        finite.check(outs, f"'{primitive.name}'")
 
 
 def _eager_traced(call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import sys
 
 from anima.config import logging_level
 
-__all__ = ["debug", "warn"]
+__all__ = ["debug", "notice", "warn"]
 
 
 def debug(message: str, *details: object) -> None:
@@ -22,6 +22,17 @@ def debug(message: str, *details: object) -> None:
 def warn(message: str, *details: object) -> None:
     """Logs at level WARNING: what an option such as ``jax_log_compiles`` asks to see."""
     _log("WARNING", message, details)
+
+
+def notice(message: str) -> None:
+    """Says something once that nobody asked for: by the logger 'anima' at level WARNING, whose default is standard error.
+
+    Where the program has not imported ``logging``, what the logger would do is done without it.
+    """
+    if "logging" in sys.modules:
+        _log("WARNING", message, ())
+    elif logging_level.value not in ("ERROR", "CRITICAL"):
+        print(message, file=sys.stderr)
 
 
 def _log(level: str, message: str, details: tuple[object, ...]) -> None:

@@ -18,11 +18,12 @@ from anima.core.effects import Effects, reaches_host
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer
 from anima.errors import ShardingError
+from anima.lowering.checks import CODE, Checks
 from anima.lowering.module import TOKEN, LoweredModule, lower_module
-from anima.runtime import compiler
+from anima.runtime import compiler, finite
 from anima.runtime.compile_options import options_for
 from anima.runtime.devices import devices, resolve_device
-from anima.runtime.effects import Plan, kept_by_caller, make_plan
+from anima.runtime.effects import kept_by_caller
 from anima.runtime.layout import put_sharded
 from anima.sharding import GSPMDSharding, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from anima.sharding.protos import output_shardings
@@ -105,7 +106,17 @@ def own_sharding(leaf: Any) -> Sharding | None:
 class ShardedProgram:
     """A jaxpr lowered for several devices."""
 
-    __slots__ = ("asked", "closed", "devices", "donate", "in_shardings", "lowered", "name", "out_shardings")
+    __slots__ = (
+        "_checks",
+        "asked",
+        "closed",
+        "devices",
+        "donate",
+        "in_shardings",
+        "lowered",
+        "name",
+        "out_shardings",
+    )
 
     def __init__(
         self,
@@ -116,11 +127,13 @@ class ShardedProgram:
         wished: Sequence[Sharding | None] | None = None,
         results: Sequence[Sharding | None] | None = None,
         donate: Sequence[int] = (),
+        checks: Checks | None = None,
     ) -> None:
         """Lower `closed` for arguments `leaves`, with the shardings asked for arguments and results."""
+        self._checks = checks
         self.closed = closed
         self.name = name
-        self.donate = tuple(donate)
+        self.donate = tuple(donate) if checks is None else ()
         wished = wished or [None] * len(leaves)
         outs = results or [None] * len(closed.out_avals)
         own = [own_sharding(x) for x in leaves]
@@ -141,7 +154,7 @@ class ShardedProgram:
         arg_attrs = [self._attribute(s, a) for s, a in zip(self.in_shardings, closed.in_avals)]
         for index in self.donate:
             arg_attrs[index] = ", ".join(filter(None, [arg_attrs[index], "jax.buffer_donor = true"]))
-        signal = [self._attribute(_replicated(self.devices), TOKEN)] if reaches_host(closed.effects) else []
+        further = [CODE] * (self._checks is not None) + [TOKEN] * reaches_host(closed.effects)
         return lower_module(
             closed,
             name=self.name,
@@ -152,9 +165,10 @@ class ShardedProgram:
             constant_attrs=lambda aval: self._attribute(_replicated(self.devices), aval),
             result_attrs=[
                 *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
-                *signal,
+                *[self._attribute(_replicated(self.devices), aval) for aval in further],
             ],
             debug_info=debug_info,
+            looking_for=self._checks and self._checks.renewed(),
         )
 
     def _ordered(self, sharding: Sharding, aval: Any) -> Sharding:
@@ -189,7 +203,7 @@ class ShardedProgram:
             text=self.lowered.text,
             num_partitions=len(self.devices),
             device_ids=[d.id for d in self.devices],
-            propagate_to_output=[*[s is None for s in self.out_shardings], *[False] * self.lowered.signals],
+            propagate_to_output=[*[s is None for s in self.out_shardings], *[False] * self._further],
             compiler_options=compiler_options,
         )
         return compiler.compile_program(
@@ -198,11 +212,12 @@ class ShardedProgram:
 
     def plan(
         self, executable: Any, *, out_tree: Any = None, committed: bool = True, single: bool = False
-    ) -> Plan:
+    ) -> Any:
         """The plan that runs `executable` on arguments laid out as `in_shardings` says."""
-        return make_plan(
+        return finite.make_plan(
             self.lowered,
             executable,
+            name=self.name,
             num_leaves=len(self.in_shardings),
             kept=tuple(range(len(self.in_shardings))),
             consts=tuple(put_sharded(c, _replicated(self.devices)) for c, _ in self.lowered.constants),
@@ -216,14 +231,19 @@ class ShardedProgram:
             keepalive=self.lowered.held or None,
         )
 
+    @property
+    def _further(self) -> int:
+        """How many results the program has beside its own: the code of its checks, the signal."""
+        return (self.lowered.checks is not None) + self.lowered.signals
+
     def _results(self, executable: Any) -> tuple[Any, ...] | None:
         if len(self.devices) == 1:
             return None
-        signal = (_replicated(self.devices),) if self.lowered.signals else ()
+        further = (_replicated(self.devices),) * self._further
         if all(s is not None for s in self.out_shardings):
-            return (*self.out_shardings, *signal)
+            return (*self.out_shardings, *further)
         count = len(self.out_shardings)
-        chosen = output_shardings(executable.optimized_program(), count + len(signal))
+        chosen = output_shardings(executable.optimized_program(), count + len(further))
         mesh = mesh_of(self.closed.effects)
         if mesh is None:
             mesh = next((s.mesh for s in self.in_shardings if isinstance(s, NamedSharding)), None)
@@ -231,7 +251,7 @@ class ShardedProgram:
             own if own is not None else _named(GSPMDSharding(self.devices, hlo), mesh, array_aval(a).ndim)
             for own, hlo, a in zip(self.out_shardings, chosen, self.closed.out_avals)
         ]
-        return (*found, *signal)
+        return (*found, *further)
 
     def result_shardings(self, executable: Any) -> list[Sharding]:
         """The shardings of the results, as the caller of the program gets them."""

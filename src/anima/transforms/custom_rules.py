@@ -27,7 +27,7 @@ from anima.core.validate import same_type
 from anima.errors import ClosedOverDerivativeError, UnexpectedTracerError
 from anima.interpreters.batch import Axis, BatchTrace, batch_flat, to_axis
 from anima.interpreters.dce import without_dead
-from anima.interpreters.stage import hoist_consts, stage
+from anima.interpreters.stage import hoist_consts, own_lines, stage
 from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
 from anima.lax.identity import stop_gradient
@@ -487,7 +487,8 @@ def explain(error: UnexpectedTracerError, function: str) -> None:
 def called(function: str, fun: Callable[..., Any], *args: Any) -> Any:
     """What a user's function or rule returns; a leak error from it says why."""
     try:
-        return fun(*args)
+        with own_lines():
+            return fun(*args)
     except UnexpectedTracerError as error:
         explain(error, function)
         raise

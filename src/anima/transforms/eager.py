@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from anima._native import CompiledCall
-from anima.transforms.jit import JitSpec, compiled_call, jit_miss, resolve_arguments
+from anima.transforms.jit import compiled_call, jit_miss
+from anima.transforms.jit_spec import JitSpec, resolve_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,21 +11,24 @@ import functools
 import struct
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anima import _native
 from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit, explain_cache_misses, no_tracing
+from anima.core import source
 from anima.core.axes import named_axes
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.source import is_internal
+from anima.core.source import Position, is_internal
 from anima.core.trace import Tracer, aval_of, get_trace
+from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts, stage
+from anima.lowering.checks import Checks
 from anima.runtime import finite, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
@@ -36,43 +39,26 @@ from anima.transforms.arguments import (
     flatten_for_program,
     leaf_names,
     name_of,
-    signature_of,
 )
 from anima.transforms.explain import TraceKey, explain_miss
 from anima.transforms.jit_primitive import jit_p
+from anima.transforms.jit_spec import JitSpec, resolve_arguments
 from anima.transforms.stages import CallSignature, Lowered, Traced
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JitSpec:
-    """What `jit` was told, apart from the function."""
-
-    static_argnums: tuple[int, ...] = ()
-    static_argnames: tuple[str, ...] = ()
-    donate_argnums: tuple[int, ...] = ()
-    donate_argnames: tuple[str, ...] = ()
-    in_shardings: Any = sharded.UNSPECIFIED
-    out_shardings: Any = sharded.UNSPECIFIED
-    keep_unused: bool = False
-    inline: bool = False
-    compiler_options: dict[str, Any] | None = None
-    control_flow: str | None = None
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What a traced program depends on, besides the arguments."""
-        return (self.static_argnums, self.static_argnames, self.control_flow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TracedProgram:
-    """A traced function: its program with captured constants as leading arguments, and its result's structure."""
+    """A traced function: its program with captured constants as leading arguments, and its result's structure.
+
+    `caller`: where it was called, if results were looked at for NaNs when it was traced.
+    """
 
     closed: ClosedJaxpr
     consts: list[Any]
     in_tree: PyTreeDef
     out_tree: PyTreeDef
     name: str
+    caller: Position | None = None
 
 
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
@@ -232,7 +218,9 @@ class _Call:
         flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
         jaxpr, consts = stage(flat, avals, name, self.names(call))
-        return TracedProgram(ClosedJaxpr(hoist_consts(jaxpr), []), consts, self.in_tree, flat.out_tree, name)
+        caller = source.current() if finite.wanted() else None
+        closed = ClosedJaxpr(hoist_consts(jaxpr), [])
+        return TracedProgram(closed, consts, self.in_tree, flat.out_tree, name, caller)
 
 
 class LazyNames:
@@ -275,7 +263,11 @@ def _donated(spec: JitSpec, parts: _Call) -> list[int]:
 
 
 def _lower(
-    call: CompiledCall, parts: _Call, traced: TracedProgram, platform: str | None = None
+    call: CompiledCall,
+    parts: _Call,
+    traced: TracedProgram,
+    platform: str | None = None,
+    checks: Checks | None = None,
 ) -> tuple[Program, bool]:
     """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
     device, committed = device_of(parts.leaves, name_of(call.fun))
@@ -287,11 +279,14 @@ def _lower(
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
         platform=platform,
+        checks=checks,
     )
     return program, committed
 
 
-def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded.ShardedProgram:
+def _sharded(
+    call: CompiledCall, parts: _Call, traced: TracedProgram, checks: Checks | None = None
+) -> sharded.ShardedProgram:
     """The program of a call lowered for the devices of its shardings."""
     spec: JitSpec = call.spec
     given = spec.in_shardings
@@ -307,6 +302,7 @@ def _sharded(call: CompiledCall, parts: _Call, traced: TracedProgram) -> sharded
         wished=[*wished, *[None] * of_kwargs.num_leaves],
         results=sharded.flatten_shardings("jit out_shardings", traced.out_tree, spec.out_shardings),
         donate=_donated(spec, parts),
+        checks=checks,
     )
 
 
@@ -335,7 +331,7 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     spec: JitSpec = call.spec
     if key_reuse.watched(traced.closed.jaxpr):
         return _run_watched(call, parts, traced), None
-    if reaches_host(traced.closed.effects):
+    if reaches_host(traced.closed.effects) or finite.wanted():
         return _run_kept(call, parts, traced), None
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
@@ -344,10 +340,6 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
     plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
-    if finite.wanted():
-        out = plan.execute(parts.leaves)
-        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
-        return out, None
     return plan.execute(parts.leaves), kept_by_caller(plan)
 
 
@@ -361,23 +353,30 @@ def _run_watched(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any
 
 
 def _run_kept(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
-    """The results of a program that Python runs each time; its plan is kept with the program."""
+    """The results of a program whose plan the native caller must not keep: with effects, or watched."""
+    checks = finite.checks(traced.caller)
+    try:
+        return _run_plan_kept(call, parts, traced, checks)
+    except NonFiniteError as error:
+        finite.note_arguments(error, parts.leaves, parts.names(call))
+        raise
+
+
+def _run_plan_kept(call: CompiledCall, parts: _Call, traced: TracedProgram, checks: Checks | None) -> Any:
+    """The results of a program whose plan is kept with it."""
     spec: JitSpec = call.spec
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
-        program_over = _sharded(call, parts, traced)
+        program_over = _sharded(call, parts, traced, checks)
         return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
     device, committed = device_of(parts.leaves, name_of(call.fun))
     key = (spec, _native.options_key(), device, committed)
     plans = plans_of(traced.closed.jaxpr)
     plan = plans.get(key)
     if plan is None:
-        program, committed = _lower(call, parts, traced)
+        program, committed = _lower(call, parts, traced, checks=checks)
         executable = program.compile(spec.compiler_options)
         plan = plans[key] = program.plan(executable, out_tree=traced.out_tree, committed=committed)
-    out = plan.execute(parts.leaves)
-    if finite.wanted():
-        finite.locate(bind_consts(traced), parts.leaves, out, name_of(call.fun))
-    return out
+    return plan.execute(parts.leaves)
 
 
 def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -417,59 +416,6 @@ def compiled_call(
 # The public face.
 
 _NOT_GIVEN: Any = object()
-
-
-def _as_tuple(value: Any, kind: type, what: str) -> tuple[Any, ...]:
-    if value is None:
-        return ()
-    single = isinstance(value, kind) or (kind is int and hasattr(value, "__index__"))
-    if not single and (isinstance(value, str) or not isinstance(value, Iterable)):
-        raise TypeError(f"jit: {what} must be one or several values of type {kind.__name__}, got {value!r}")
-    items = [value] if single else list(value)
-    if kind is int:
-        items = [i.__index__() if hasattr(i, "__index__") and not isinstance(i, bool) else i for i in items]
-    for item in items:
-        if not isinstance(item, kind) or isinstance(item, bool):
-            raise TypeError(f"jit: {what} must be {kind.__name__}s, got {item!r}")
-    return tuple(items)
-
-
-def resolve_arguments(
-    fun: Any, numbers: Any, names: Any, what: str
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Positions and names of arguments, each completed from the other through the signature.
-
-    Raises:
-      ValueError: a position or name does not exist.
-    """
-    if numbers is None and names is None:
-        return (), ()
-    positions = list(_as_tuple(numbers, int, f"{what}_argnums"))
-    given = list(_as_tuple(names, str, f"{what}_argnames"))
-    signature = signature_of(fun)
-    if signature is None:
-        return tuple(sorted(positions)), tuple(given)
-    params = list(signature.parameters.values())
-    positional = [p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in params)
-    keywords = {p.name for p in params if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-    any_keyword = any(p.kind is p.VAR_KEYWORD for p in params)
-    for i, number in enumerate(positions):
-        if number < 0:
-            positions[i] = number + len(positional)
-        if not 0 <= positions[i] < len(positional) and not (variadic and positions[i] >= 0):
-            raise ValueError(
-                f"jit: {what}_argnums {number} is out of range: {name_of(fun)} takes {len(positional)} positional arguments"
-            )
-    for name in given:
-        if name not in keywords and not any_keyword:
-            raise ValueError(f"jit: {what}_argnames {name!r} is not an argument of {name_of(fun)}{signature}")
-    by_keyword = {p.name for p in params if p.kind is p.POSITIONAL_OR_KEYWORD}
-    if names is None:
-        given += [positional[i] for i in positions if i < len(positional) and positional[i] in by_keyword]
-    if numbers is None:
-        positions += [positional.index(n) for n in given if n in positional]
-    return tuple(sorted(set(positions))), tuple(dict.fromkeys(given))
 
 
 def jit(

@@ -17,6 +17,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.errors import JAXTypeError
 from anima.interpreters.flat import flatten_for_program
+from anima.runtime import finite
 from anima.runtime.dispatch import Program, check_operand
 from anima.runtime.effects import Plan
 from anima.runtime.hlo_text import hlo_text
@@ -344,9 +345,14 @@ class Compiled(Stage):
         leaves = self._checked(args, kwargs)
         program = self._program
         if not isinstance(program, ShardedProgram):
-            return self._plan.execute(leaves)
-        outs = self._plan.execute(program.place(leaves))
-        return tree_unflatten(self.out_tree, program.as_asked(outs)) if program.reorders else outs
+            outs = self._plan.execute(leaves)
+        else:
+            outs = self._plan.execute(program.place(leaves))
+            if program.reorders:
+                outs = tree_unflatten(self.out_tree, program.as_asked(outs))
+        if finite.wanted():
+            finite.check(outs, self._signature.name)
+        return outs
 
     call = __call__
 
