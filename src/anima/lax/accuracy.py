@@ -7,10 +7,10 @@ A compiler is free to be more exact than asked; the CPU's has one implementation
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Any
 
 from anima.lowering.module import Context, Value
+from anima.records import Record
 
 
 class AccuracyMode(enum.Enum):
@@ -20,8 +20,7 @@ class AccuracyMode(enum.Enum):
     DEFAULT = 2
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(Record):
     """A bound on the error: absolute, relative, or in units in the last place; zero means no bound of that kind.
 
     Raises:
@@ -36,7 +35,8 @@ class Tolerance:
     rtol: float = 0.0
     ulps: int = 0
 
-    def __post_init__(self) -> None:
+    def __init__(self, atol: float = 0.0, rtol: float = 0.0, ulps: int = 0) -> None:
+        super().__init__(atol, rtol, ulps)
         if self.atol < 0 or self.rtol < 0 or self.ulps < 0:
             raise ValueError(f"Tolerance: bounds must not be negative, got {self}")
         if self.rtol and self.ulps:

@@ -5,13 +5,11 @@ Invariant: what this package compiles takes and returns dense arrays whose last 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from anima.records import Record
 from anima.sharding.shardings import Sharding
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Record):
     """The order of an array's dimensions in memory, the slowest first, and how elements are grouped.
 
     >>> Layout((0, 1))
@@ -23,8 +21,7 @@ class Layout:
     sub_byte_element_size_in_bits: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Record):
     """A layout and a sharding."""
 
     layout: Layout | None = None

@@ -6,19 +6,19 @@ the same text, which is what ``mhlo.sharding`` attributes hold.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from anima.records import Record
+
 Kind: TypeAlias = Literal["replicated", "maximal", "manual", "tiled"]
 GroupKind: TypeAlias = Literal["replicated", "manual"]
 
 
-@dataclasses.dataclass(frozen=True)
-class HloSharding:
+class HloSharding(Record):
     """How one array lies over partitions.
 
     Attributes:
@@ -62,7 +62,7 @@ class HloSharding:
 
     def renumbered(self, numbers: Sequence[int]) -> HloSharding:
         """The same with partition ``i`` called ``numbers[i]``."""
-        return dataclasses.replace(self, order=tuple([numbers[i] for i in self.order]))
+        return HloSharding(self.kind, self.tiles, self.groups, tuple([numbers[i] for i in self.order]))
 
     def __str__(self) -> str:
         if self.kind == "maximal":

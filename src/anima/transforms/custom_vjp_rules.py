@@ -7,7 +7,6 @@ all outputs), returns a cotangent or None for each primal. They are made, batche
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
 from anima.lax.convert import convert_element_type
 from anima.lax.reductions import reduce_sum
+from anima.records import Record
 from anima.transforms.arguments import check_outputs, flatten_for_program, is_float0
 from anima.transforms.custom_rules import (
     Captured,
@@ -46,8 +46,7 @@ Values = Sequence[Any]
 Forward = tuple[list[Any], list[Any], Any]
 
 
-@dataclasses.dataclass
-class CustomVJPPrimal:
+class CustomVJPPrimal(Record):
     """An argument of a forward rule with `symbolic_zeros=True`.
 
     Attributes:

@@ -12,7 +12,6 @@ import struct
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from anima import _native
@@ -29,6 +28,7 @@ from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lowering.checks import Checks
+from anima.records import Record
 from anima.runtime import finite, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
@@ -46,8 +46,7 @@ from anima.transforms.jit_spec import JitSpec, resolve_arguments
 from anima.transforms.stages import CallSignature, Lowered, Traced
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TracedProgram:
+class TracedProgram(Record):
     """A traced function: its program with captured constants as leading arguments, and its result's structure.
 
     `caller`: where it was called, if results were looked at for NaNs when it was traced.
@@ -59,6 +58,9 @@ class TracedProgram:
     out_tree: PyTreeDef
     name: str
     caller: Position | None = None
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 _MAX_PROGRAMS = 2048  # traced programs kept for one function

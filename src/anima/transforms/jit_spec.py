@@ -6,15 +6,14 @@ Invariant: a `JitSpec` is valid for its function; positions and names of static 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from anima.records import Record
 from anima.runtime import sharded
 from anima.transforms.arguments import name_of, signature_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JitSpec:
+class JitSpec(Record):
     """What `jit` was told, apart from the function."""
 
     static_argnums: tuple[int, ...] = ()
@@ -27,6 +26,9 @@ class JitSpec:
     inline: bool = False
     compiler_options: dict[str, Any] | None = None
     control_flow: str | None = None
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @property
     def key(self) -> tuple[Any, ...]:

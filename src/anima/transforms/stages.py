@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from anima._native import ArrayImpl, Executable, PyTreeDef, tree_unflatten
@@ -17,6 +16,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.errors import JAXTypeError
 from anima.interpreters.flat import flatten_for_program
+from anima.records import Record
 from anima.runtime import finite
 from anima.runtime.dispatch import Program, check_operand
 from anima.runtime.effects import Plan
@@ -53,8 +53,7 @@ class Wrapped(Protocol):
         raise TypeError("Wrapped is a protocol: functions made by jit follow it")
 
 
-@dataclass(frozen=True, slots=True)
-class ArgInfo:
+class ArgInfo(Record):
     """An argument of a program: its type, and whether it is donated."""
 
     _aval: AbstractValue
@@ -69,8 +68,7 @@ class ArgInfo:
         return array_aval(self._aval).dtype
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledMemoryStats:
+class CompiledMemoryStats(Record):
     """The bytes that a program needs on each device, and of the host's memory.
 
     Those of arguments that results alias are counted among both, and again as `alias_size_in_bytes`.
@@ -410,7 +408,7 @@ class Compiled(Stage):
     def memory_analysis(self) -> CompiledMemoryStats | None:
         """The bytes that the program needs, by kind; None if the plugin does not tell."""
         found = self._executable.memory_stats()
-        known = CompiledMemoryStats.__dataclass_fields__
+        known = CompiledMemoryStats.__annotations__
         return CompiledMemoryStats(**{k: v for k, v in found.items() if k in known}) if found else None
 
     def runtime_executable(self) -> Executable:
