@@ -86,6 +86,6 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
 
 
 def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
+    """Whether a condition is `TYPE_CHECKING`, also under the private name that keeps it out of a public module."""
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return name.lstrip("_") == "TYPE_CHECKING"

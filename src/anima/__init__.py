@@ -7,13 +7,13 @@
 [0. 2. 4.]
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-import importlib as _importlib
-from typing import Any as _Any
+# First, and from here: at some depths of nested imports CPython maps and unmaps a piece of its stack in every call, and from
+# where this package needs NumPy that made NumPy's import 12 ms slower.
+import numpy as _numpy  # noqa: F401
 
 from anima import (
-    custom_batching as custom_batching,
     dtypes as dtypes,
     errors as errors,
     lax as lax,
@@ -46,12 +46,7 @@ from anima.config import (
 )
 from anima.core.leaks import checking_leaks as checking_leaks
 from anima.core.trace import typeof as typeof
-from anima.custom_derivatives import (
-    closure_convert as closure_convert,
-    custom_gradient as custom_gradient,
-    custom_jvp as custom_jvp,
-    custom_vjp as custom_vjp,
-)
+from anima.on_demand import on_demand as _on_demand
 from anima.runtime.arrays import Array as Array
 from anima.runtime.devices import (
     default_backend as default_backend,
@@ -79,28 +74,12 @@ from anima.transforms.autodiff import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
-from anima.transforms.caches import clear_caches as clear_caches
-from anima.transforms.callbacks import pure_callback as pure_callback
-from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
-from anima.transforms.checkpoint_policies import checkpoint_policies as checkpoint_policies
-from anima.transforms.jacobians import (
-    hessian as hessian,
-    jacfwd as jacfwd,
-    jacobian as jacobian,
-    jacrev as jacrev,
-)
 from anima.transforms.jit import jit as jit
-from anima.transforms.linear import linear_transpose as linear_transpose
 from anima.transforms.placement import (
     block_until_ready as block_until_ready,
     copy_to_host_async as copy_to_host_async,
     device_get as device_get,
     device_put as device_put,
-)
-from anima.transforms.scopes import (
-    ensure_compile_time_eval as ensure_compile_time_eval,
-    named_call as named_call,
-    named_scope as named_scope,
 )
 from anima.transforms.shapes import (
     ShapeDtypeStruct as ShapeDtypeStruct,
@@ -111,49 +90,100 @@ from anima.transforms.vmap import vmap as vmap
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: not every program uses them.
-_ON_DEMAND = (
-    "ad_checkpoint",
-    "api_util",
-    "compat",
-    "debug",
-    "dlpack",
-    "experimental",
-    "extend",
-    "flatten_util",
-    "nn",
-    "ops",
-    "random",
-    "scipy",
-    "sharding",
-    "stages",
-    "typing",
-    "util",
-)
+if _TYPE_CHECKING:
+    from anima import (
+        ad_checkpoint as ad_checkpoint,
+        api_util as api_util,
+        compat as compat,
+        custom_batching as custom_batching,
+        custom_derivatives as custom_derivatives,
+        debug as debug,
+        dlpack as dlpack,
+        experimental as experimental,
+        extend as extend,
+        flatten_util as flatten_util,
+        nn as nn,
+        ops as ops,
+        random as random,
+        scipy as scipy,
+        sharding as sharding,
+        stages as stages,
+        typing as typing,
+        util as util,
+    )
+    from anima.compat.notebooks import (
+        load_ipython_extension as load_ipython_extension,
+        unload_ipython_extension as unload_ipython_extension,
+    )
+    from anima.custom_derivatives import (
+        closure_convert as closure_convert,
+        custom_gradient as custom_gradient,
+        custom_jvp as custom_jvp,
+        custom_vjp as custom_vjp,
+    )
+    from anima.parallel.arrays import (
+        make_array_from_callback as make_array_from_callback,
+        make_array_from_process_local_data as make_array_from_process_local_data,
+        make_array_from_single_device_arrays as make_array_from_single_device_arrays,
+        reshard as reshard,
+    )
+    from anima.parallel.pmap import (
+        pmap as pmap,
+        smap as smap,
+    )
+    from anima.parallel.shard_map import (
+        shard_map as shard_map,
+    )
+    from anima.transforms.caches import clear_caches as clear_caches
+    from anima.transforms.callbacks import pure_callback as pure_callback
+    from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
+    from anima.transforms.checkpoint_policies import checkpoint_policies as checkpoint_policies
+    from anima.transforms.jacobians import (
+        hessian as hessian,
+        jacfwd as jacfwd,
+        jacobian as jacobian,
+        jacrev as jacrev,
+    )
+    from anima.transforms.linear import linear_transpose as linear_transpose
+    from anima.transforms.scopes import (
+        ensure_compile_time_eval as ensure_compile_time_eval,
+        named_call as named_call,
+        named_scope as named_scope,
+    )
 
-
-# Functions that are loaded when first asked for, and their modules.
-_FUNCTIONS_ON_DEMAND = {
-    "load_ipython_extension": "anima.compat.notebooks",
-    "make_array_from_callback": "anima.parallel.arrays",
-    "make_array_from_process_local_data": "anima.parallel.arrays",
-    "make_array_from_single_device_arrays": "anima.parallel.arrays",
-    "pmap": "anima.parallel.pmap",
-    "reshard": "anima.parallel.arrays",
-    "shard_map": "anima.parallel.shard_map",
-    "smap": "anima.parallel.pmap",
-    "unload_ipython_extension": "anima.compat.notebooks",
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.ad_checkpoint": "ad_checkpoint",
+    "anima.api_util": "api_util",
+    "anima.compat": "compat",
+    "anima.compat.notebooks": "load_ipython_extension unload_ipython_extension",
+    "anima.custom_batching": "custom_batching",
+    "anima.custom_derivatives": "custom_derivatives closure_convert custom_gradient custom_jvp custom_vjp",
+    "anima.debug": "debug",
+    "anima.dlpack": "dlpack",
+    "anima.experimental": "experimental",
+    "anima.extend": "extend",
+    "anima.flatten_util": "flatten_util",
+    "anima.nn": "nn",
+    "anima.ops": "ops",
+    "anima.parallel.arrays": (
+        "make_array_from_callback make_array_from_process_local_data make_array_from_single_device_arrays "
+        "reshard"
+    ),
+    "anima.parallel.pmap": "pmap smap",
+    "anima.parallel.shard_map": "shard_map",
+    "anima.random": "random",
+    "anima.scipy": "scipy",
+    "anima.sharding": "sharding",
+    "anima.stages": "stages",
+    "anima.transforms.caches": "clear_caches",
+    "anima.transforms.callbacks": "pure_callback",
+    "anima.transforms.checkpoint": "checkpoint remat",
+    "anima.transforms.checkpoint_policies": "checkpoint_policies",
+    "anima.transforms.jacobians": "hessian jacfwd jacobian jacrev",
+    "anima.transforms.linear": "linear_transpose",
+    "anima.transforms.scopes": "ensure_compile_time_eval named_call named_scope",
+    "anima.typing": "typing",
+    "anima.util": "util",
 }
-
-
-def __getattr__(name: str) -> _Any:
-    if name in _FUNCTIONS_ON_DEMAND:
-        return getattr(_importlib.import_module(_FUNCTIONS_ON_DEMAND[name]), name)
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.{name}")
-    raise AttributeError(f"module 'anima' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    names = {n for n in globals() if not n.startswith("_")}
-    return sorted({*names, *_ON_DEMAND, *_FUNCTIONS_ON_DEMAND, "__version__"})
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

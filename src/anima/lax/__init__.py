@@ -1,11 +1,11 @@
 """Operations: a file a family, each operation one declaration with all its rules.
 
-Invariant: a name is public by being imported here as itself, or by standing in `_ABOVE`, and only by that.
+Invariant: a name is public by being imported here as itself, and only by that. What not every program uses, and what is of a
+higher layer, is loaded when it is first asked for.
 """
 
-import importlib as _importlib
 from types import ModuleType as _ModuleType
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from anima.lax.accuracy import (
     AccuracyMode as AccuracyMode,
@@ -40,17 +40,6 @@ from anima.lax.arithmetic import (
     sub as sub,
     sub_p as sub_p,
 )
-from anima.lax.axis_names import (
-    axis_index as axis_index,
-    axis_index_p as axis_index_p,
-    axis_size as axis_size,
-)
-from anima.lax.barrier import (
-    dce_sink as dce_sink,
-    dce_sink_p as dce_sink_p,
-    optimization_barrier as optimization_barrier,
-    optimization_barrier_p as optimization_barrier_p,
-)
 from anima.lax.bitwise import (
     and_p as and_p,
     bitwise_and as bitwise_and,
@@ -70,16 +59,6 @@ from anima.lax.bitwise import (
     shift_right_logical as shift_right_logical,
     shift_right_logical_p as shift_right_logical_p,
     xor_p as xor_p,
-)
-from anima.lax.collectives import (
-    pcast as pcast,
-    pmax as pmax,
-    pmax_p as pmax_p,
-    pmean as pmean,
-    pmin as pmin,
-    pmin_p as pmin_p,
-    psum as psum,
-    psum_p as psum_p,
 )
 from anima.lax.compare import (
     eq as eq,
@@ -118,28 +97,6 @@ from anima.lax.contraction import (
     dot_general as dot_general,
     dot_general_p as dot_general_p,
 )
-from anima.lax.control.associative import associative_scan as associative_scan
-from anima.lax.control.branching import (
-    cond as cond,
-    platform_dependent as platform_dependent,
-    switch as switch,
-)
-from anima.lax.control.cond_primitive import cond_p as cond_p
-from anima.lax.control.linear_solve import (
-    custom_linear_solve as custom_linear_solve,
-    linear_solve_p as linear_solve_p,
-)
-from anima.lax.control.looping import (
-    fori_loop as fori_loop,
-    while_loop as while_loop,
-)
-from anima.lax.control.root import custom_root as custom_root
-from anima.lax.control.scan_primitive import scan_p as scan_p
-from anima.lax.control.scanning import (
-    map as map,
-    scan as scan,
-)
-from anima.lax.control.while_primitive import while_p as while_p
 from anima.lax.convert import (
     bitcast_convert_type as bitcast_convert_type,
     bitcast_convert_type_p as bitcast_convert_type_p,
@@ -148,22 +105,6 @@ from anima.lax.convert import (
     reduce_precision as reduce_precision,
     reduce_precision_p as reduce_precision_p,
 )
-from anima.lax.convolution import (
-    conv as conv,
-    conv_general_dilated as conv_general_dilated,
-    conv_transpose as conv_transpose,
-    conv_with_general_padding as conv_with_general_padding,
-)
-from anima.lax.convolution_numbers import (
-    ConvDimensionNumbers as ConvDimensionNumbers,
-    ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers,
-    conv_dimension_numbers as conv_dimension_numbers,
-    conv_general_permutations as conv_general_permutations,
-    conv_general_shape_tuple as conv_general_shape_tuple,
-    conv_shape_tuple as conv_shape_tuple,
-    conv_transpose_shape_tuple as conv_transpose_shape_tuple,
-)
-from anima.lax.convolution_rules import conv_general_dilated_p as conv_general_dilated_p
 from anima.lax.create import (
     broadcasted_iota as broadcasted_iota,
     empty as empty,
@@ -184,31 +125,6 @@ from anima.lax.cumulative import (
     cumsum as cumsum,
     cumsum_p as cumsum_p,
 )
-from anima.lax.error_functions import (
-    digamma as digamma,
-    digamma_p as digamma_p,
-    erf as erf,
-    erf_inv as erf_inv,
-    erf_inv_p as erf_inv_p,
-    erf_p as erf_p,
-    erfc as erfc,
-    erfc_p as erfc_p,
-    lgamma as lgamma,
-    lgamma_p as lgamma_p,
-    polygamma as polygamma,
-    polygamma_p as polygamma_p,
-    zeta as zeta,
-    zeta_p as zeta_p,
-)
-from anima.lax.exchanges import (
-    all_gather as all_gather,
-    all_gather_p as all_gather_p,
-    all_to_all as all_to_all,
-    all_to_all_p as all_to_all_p,
-    psum_scatter as psum_scatter,
-    pswapaxes as pswapaxes,
-    reduce_scatter_p as reduce_scatter_p,
-)
 from anima.lax.exponential import (
     exp as exp,
     exp2 as exp2,
@@ -227,10 +143,6 @@ from anima.lax.fft import (
     FftType as FftType,
     fft as fft,
     fft_p as fft_p,
-)
-from anima.lax.fold import (
-    reduce as reduce,
-    reduce_p as reduce_p,
 )
 from anima.lax.gathering import (
     GatherDimensionNumbers as GatherDimensionNumbers,
@@ -253,13 +165,6 @@ from anima.lax.hyperbolic import (
     tanh as tanh,
     tanh_p as tanh_p,
 )
-from anima.lax.identity import (
-    copy_p as copy_p,
-    stage as stage,
-    stage_p as stage_p,
-    stop_gradient as stop_gradient,
-    stop_gradient_p as stop_gradient_p,
-)
 from anima.lax.joining import (
     concatenate as concatenate,
     concatenate_p as concatenate_p,
@@ -273,22 +178,6 @@ from anima.lax.joining import (
     tile_p as tile_p,
     unstack as unstack,
     unstack_p as unstack_p,
-)
-from anima.lax.messages import (
-    precv as precv,
-    psend as psend,
-    ragged_all_to_all as ragged_all_to_all,
-)
-from anima.lax.patches import (
-    conv_general_dilated_local as conv_general_dilated_local,
-    conv_general_dilated_patches as conv_general_dilated_patches,
-)
-from anima.lax.permutes import (
-    pbroadcast as pbroadcast,
-    pbroadcast_p as pbroadcast_p,
-    ppermute as ppermute,
-    ppermute_p as ppermute_p,
-    pshuffle as pshuffle,
 )
 from anima.lax.powers import (
     cbrt as cbrt,
@@ -404,13 +293,6 @@ from anima.lax.sorting import (
     top_k as top_k,
     top_k_p as top_k_p,
 )
-from anima.lax.taking import index_take as index_take
-from anima.lax.tokens import (
-    after_all as after_all,
-    after_all_p as after_all_p,
-    create_token as create_token,
-    create_token_p as create_token_p,
-)
 from anima.lax.trigonometric import (
     acos as acos,
     acos_p as acos_p,
@@ -427,49 +309,241 @@ from anima.lax.trigonometric import (
     tan as tan,
     tan_p as tan_p,
 )
-from anima.lax.window_selection import (
-    select_and_gather_add_p as select_and_gather_add_p,
-    select_and_scatter_add_p as select_and_scatter_add_p,
-    select_and_scatter_p as select_and_scatter_p,
-)
-from anima.lax.window_shapes import padtype_to_pads as padtype_to_pads
-from anima.lax.windows import (
-    reduce_window as reduce_window,
-    reduce_window_max_p as reduce_window_max_p,
-    reduce_window_min_p as reduce_window_min_p,
-    reduce_window_p as reduce_window_p,
-    reduce_window_shape_tuple as reduce_window_shape_tuple,
-    reduce_window_sum_p as reduce_window_sum_p,
-)
+from anima.on_demand import on_demand as _on_demand
 
-# What is of a higher layer or used seldom: each module with the names that it gives, loaded when one is first asked for.
-_MODULES = {
-    "anima.lax.approximate": ["approx_max_k", "approx_min_k", "approx_top_k_p"],
-    "anima.lax.generators": [
-        "RandomAlgorithm",
-        "rng_bit_generator",
-        "rng_bit_generator_p",
-        "rng_uniform",
-        "rng_uniform_p",
-    ],
-    "anima.lax.ragged": ["RaggedDotDimensionNumbers", "ragged_dot", "ragged_dot_general"],
-    "anima.lax.scaled": ["scaled_dot"],
-    "anima.lax.special.bessel": ["bessel_i0e", "bessel_i0e_p", "bessel_i1e", "bessel_i1e_p"],
-    "anima.lax.special.incomplete_beta": ["betainc", "regularized_incomplete_beta_p"],
-    "anima.lax.special.incomplete_gamma": [
-        "igamma",
-        "igamma_grad_a",
-        "igamma_grad_a_p",
-        "igamma_p",
-        "igammac",
-        "igammac_p",
-        "random_gamma_grad",
-    ],
-    "anima.transforms.placement_primitive": ["device_put_p", "sharding_constraint_p"],
-    "anima.transforms.sharding_constraint": ["with_sharding_constraint"],
+if _TYPE_CHECKING:
+    from anima.lax import linalg as linalg
+    from anima.lax.approximate import (
+        approx_max_k as approx_max_k,
+        approx_min_k as approx_min_k,
+        approx_top_k_p as approx_top_k_p,
+    )
+    from anima.lax.axis_names import (
+        axis_index as axis_index,
+        axis_index_p as axis_index_p,
+        axis_size as axis_size,
+    )
+    from anima.lax.barrier import (
+        dce_sink as dce_sink,
+        dce_sink_p as dce_sink_p,
+        optimization_barrier as optimization_barrier,
+        optimization_barrier_p as optimization_barrier_p,
+    )
+    from anima.lax.collectives import (
+        pcast as pcast,
+        pmax as pmax,
+        pmax_p as pmax_p,
+        pmean as pmean,
+        pmin as pmin,
+        pmin_p as pmin_p,
+        psum as psum,
+        psum_p as psum_p,
+    )
+    from anima.lax.control.associative import associative_scan as associative_scan
+    from anima.lax.control.branching import (
+        cond as cond,
+        platform_dependent as platform_dependent,
+        switch as switch,
+    )
+    from anima.lax.control.cond_primitive import cond_p as cond_p
+    from anima.lax.control.linear_solve import (
+        custom_linear_solve as custom_linear_solve,
+        linear_solve_p as linear_solve_p,
+    )
+    from anima.lax.control.looping import (
+        fori_loop as fori_loop,
+        while_loop as while_loop,
+    )
+    from anima.lax.control.root import custom_root as custom_root
+    from anima.lax.control.scan_primitive import scan_p as scan_p
+    from anima.lax.control.scanning import (
+        map as map,
+        scan as scan,
+    )
+    from anima.lax.control.while_primitive import while_p as while_p
+    from anima.lax.convolution import (
+        conv as conv,
+        conv_general_dilated as conv_general_dilated,
+        conv_transpose as conv_transpose,
+        conv_with_general_padding as conv_with_general_padding,
+    )
+    from anima.lax.convolution_numbers import (
+        ConvDimensionNumbers as ConvDimensionNumbers,
+        ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers,
+        conv_dimension_numbers as conv_dimension_numbers,
+        conv_general_permutations as conv_general_permutations,
+        conv_general_shape_tuple as conv_general_shape_tuple,
+        conv_shape_tuple as conv_shape_tuple,
+        conv_transpose_shape_tuple as conv_transpose_shape_tuple,
+    )
+    from anima.lax.convolution_rules import conv_general_dilated_p as conv_general_dilated_p
+    from anima.lax.error_functions import (
+        digamma as digamma,
+        digamma_p as digamma_p,
+        erf as erf,
+        erf_inv as erf_inv,
+        erf_inv_p as erf_inv_p,
+        erf_p as erf_p,
+        erfc as erfc,
+        erfc_p as erfc_p,
+        lgamma as lgamma,
+        lgamma_p as lgamma_p,
+        polygamma as polygamma,
+        polygamma_p as polygamma_p,
+        zeta as zeta,
+        zeta_p as zeta_p,
+    )
+    from anima.lax.exchanges import (
+        all_gather as all_gather,
+        all_gather_p as all_gather_p,
+        all_to_all as all_to_all,
+        all_to_all_p as all_to_all_p,
+        psum_scatter as psum_scatter,
+        pswapaxes as pswapaxes,
+        reduce_scatter_p as reduce_scatter_p,
+    )
+    from anima.lax.fold import (
+        reduce as reduce,
+        reduce_p as reduce_p,
+    )
+    from anima.lax.generators import (
+        RandomAlgorithm as RandomAlgorithm,
+        rng_bit_generator as rng_bit_generator,
+        rng_bit_generator_p as rng_bit_generator_p,
+        rng_uniform as rng_uniform,
+        rng_uniform_p as rng_uniform_p,
+    )
+    from anima.lax.identity import (
+        copy_p as copy_p,
+        stage as stage,
+        stage_p as stage_p,
+        stop_gradient as stop_gradient,
+        stop_gradient_p as stop_gradient_p,
+    )
+    from anima.lax.messages import (
+        precv as precv,
+        psend as psend,
+        ragged_all_to_all as ragged_all_to_all,
+    )
+    from anima.lax.patches import (
+        conv_general_dilated_local as conv_general_dilated_local,
+        conv_general_dilated_patches as conv_general_dilated_patches,
+    )
+    from anima.lax.permutes import (
+        pbroadcast as pbroadcast,
+        pbroadcast_p as pbroadcast_p,
+        ppermute as ppermute,
+        ppermute_p as ppermute_p,
+        pshuffle as pshuffle,
+    )
+    from anima.lax.ragged import (
+        RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,
+        ragged_dot as ragged_dot,
+        ragged_dot_general as ragged_dot_general,
+    )
+    from anima.lax.scaled import (
+        scaled_dot as scaled_dot,
+    )
+    from anima.lax.special.bessel import (
+        bessel_i0e as bessel_i0e,
+        bessel_i0e_p as bessel_i0e_p,
+        bessel_i1e as bessel_i1e,
+        bessel_i1e_p as bessel_i1e_p,
+    )
+    from anima.lax.special.incomplete_beta import (
+        betainc as betainc,
+        regularized_incomplete_beta_p as regularized_incomplete_beta_p,
+    )
+    from anima.lax.special.incomplete_gamma import (
+        igamma as igamma,
+        igamma_grad_a as igamma_grad_a,
+        igamma_grad_a_p as igamma_grad_a_p,
+        igamma_p as igamma_p,
+        igammac as igammac,
+        igammac_p as igammac_p,
+        random_gamma_grad as random_gamma_grad,
+    )
+    from anima.lax.taking import index_take as index_take
+    from anima.lax.tokens import (
+        after_all as after_all,
+        after_all_p as after_all_p,
+        create_token as create_token,
+        create_token_p as create_token_p,
+    )
+    from anima.lax.window_selection import (
+        select_and_gather_add_p as select_and_gather_add_p,
+        select_and_scatter_add_p as select_and_scatter_add_p,
+        select_and_scatter_p as select_and_scatter_p,
+    )
+    from anima.lax.window_shapes import padtype_to_pads as padtype_to_pads
+    from anima.lax.windows import (
+        reduce_window as reduce_window,
+        reduce_window_max_p as reduce_window_max_p,
+        reduce_window_min_p as reduce_window_min_p,
+        reduce_window_p as reduce_window_p,
+        reduce_window_shape_tuple as reduce_window_shape_tuple,
+        reduce_window_sum_p as reduce_window_sum_p,
+    )
+    from anima.transforms.placement_primitive import (
+        device_put_p as device_put_p,
+        sharding_constraint_p as sharding_constraint_p,
+    )
+    from anima.transforms.sharding_constraint import (
+        with_sharding_constraint as with_sharding_constraint,
+    )
+
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.lax.approximate": "approx_max_k approx_min_k approx_top_k_p",
+    "anima.lax.axis_names": "axis_index axis_index_p axis_size",
+    "anima.lax.barrier": "dce_sink dce_sink_p optimization_barrier optimization_barrier_p",
+    "anima.lax.collectives": "pcast pmax pmax_p pmean pmin pmin_p psum psum_p",
+    "anima.lax.control.associative": "associative_scan",
+    "anima.lax.control.branching": "cond platform_dependent switch",
+    "anima.lax.control.cond_primitive": "cond_p",
+    "anima.lax.control.linear_solve": "custom_linear_solve linear_solve_p",
+    "anima.lax.control.looping": "fori_loop while_loop",
+    "anima.lax.control.root": "custom_root",
+    "anima.lax.control.scan_primitive": "scan_p",
+    "anima.lax.control.scanning": "map scan",
+    "anima.lax.control.while_primitive": "while_p",
+    "anima.lax.convolution": "conv conv_general_dilated conv_transpose conv_with_general_padding",
+    "anima.lax.convolution_numbers": (
+        "ConvDimensionNumbers ConvGeneralDilatedDimensionNumbers conv_dimension_numbers "
+        "conv_general_permutations conv_general_shape_tuple conv_shape_tuple conv_transpose_shape_tuple"
+    ),
+    "anima.lax.convolution_rules": "conv_general_dilated_p",
+    "anima.lax.error_functions": (
+        "digamma digamma_p erf erf_inv erf_inv_p erf_p erfc erfc_p lgamma lgamma_p polygamma polygamma_p zeta "
+        "zeta_p"
+    ),
+    "anima.lax.exchanges": "all_gather all_gather_p all_to_all all_to_all_p psum_scatter pswapaxes reduce_scatter_p",
+    "anima.lax.fold": "reduce reduce_p",
+    "anima.lax.generators": "RandomAlgorithm rng_bit_generator rng_bit_generator_p rng_uniform rng_uniform_p",
+    "anima.lax.identity": "copy_p stage stage_p stop_gradient stop_gradient_p",
+    "anima.lax.linalg": "linalg",
+    "anima.lax.messages": "precv psend ragged_all_to_all",
+    "anima.lax.patches": "conv_general_dilated_local conv_general_dilated_patches",
+    "anima.lax.permutes": "pbroadcast pbroadcast_p ppermute ppermute_p pshuffle",
+    "anima.lax.ragged": "RaggedDotDimensionNumbers ragged_dot ragged_dot_general",
+    "anima.lax.scaled": "scaled_dot",
+    "anima.lax.special.bessel": "bessel_i0e bessel_i0e_p bessel_i1e bessel_i1e_p",
+    "anima.lax.special.incomplete_beta": "betainc regularized_incomplete_beta_p",
+    "anima.lax.special.incomplete_gamma": (
+        "igamma igamma_grad_a igamma_grad_a_p igamma_p igammac igammac_p random_gamma_grad"
+    ),
+    "anima.lax.taking": "index_take",
+    "anima.lax.tokens": "after_all after_all_p create_token create_token_p",
+    "anima.lax.window_selection": "select_and_gather_add_p select_and_scatter_add_p select_and_scatter_p",
+    "anima.lax.window_shapes": "padtype_to_pads",
+    "anima.lax.windows": (
+        "reduce_window reduce_window_max_p reduce_window_min_p reduce_window_p reduce_window_shape_tuple "
+        "reduce_window_sum_p"
+    ),
+    "anima.transforms.placement_primitive": "device_put_p sharding_constraint_p",
+    "anima.transforms.sharding_constraint": "with_sharding_constraint",
 }
-_SUBMODULES = ("linalg",)  # likewise
-_ON_DEMAND = {name: module for module, names in _MODULES.items() for name in names}
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)
 
 __all__ = [
     *(
@@ -477,18 +551,5 @@ __all__ = [
         for name, value in list(globals().items())
         if name[0] != "_" and not isinstance(value, _ModuleType)
     ),
-    *_ON_DEMAND,
+    *(name for names in _ON_DEMAND.values() for name in names.split()),
 ]
-
-
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        value = globals()[name] = getattr(_importlib.import_module(_ON_DEMAND[name]), name)
-        return value
-    if name in _SUBMODULES:
-        return _importlib.import_module(f"anima.lax.{name}")
-    raise AttributeError(f"module 'anima.lax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_ON_DEMAND})

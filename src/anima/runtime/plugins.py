@@ -371,6 +371,3 @@ def _register_handlers(plugin: _native.Plugin, path: str) -> Any:
         except errors.XlaRuntimeError as error:
             logs.debug("the kernel %s cannot be registered: %s", target, error)
     return module
-
-
-prefetch()  # here, since most of the package is imported after this module
