@@ -20,7 +20,10 @@ from anima.extend.calls import call_p as call_p, closed_call_p as closed_call_p
 from anima.lax import rng as rng
 from anima.transforms import (  # they define primitives
     callback_primitives as callback_primitives,
+    checkpoint_primitive as checkpoint_primitive,
     checkpoint_values as checkpoint_values,
+    custom_jvp as custom_jvp,
+    custom_vjp as custom_vjp,
     custom_vmap as custom_vmap,
     linear_call as linear_call,
 )
@@ -29,9 +32,9 @@ _OTHERWISE = {"add_jaxvals_p": "add_any", "remat_p": "checkpoint"}
 
 
 def _by_name() -> dict[str, Primitive]:
+    public = {name: getattr(lax, name) for name in dir(lax) if name.endswith("_p")}  # loads what defines them
     found = {f"{name.replace('-', '_')}_p": primitive for name, primitive in known.items()}
     found |= {alias: known[name] for alias, name in _OTHERWISE.items()}
-    public = {name: getattr(lax, name) for name in dir(lax) if name.endswith("_p")}
     found |= {name: value for name, value in public.items() if isinstance(value, Primitive)}
     return found
 
