@@ -78,7 +78,8 @@ def torch() -> Adapter:
     module = importlib.import_module("torch")
     np = SimpleNamespace(
         arange=module.arange, ones=module.ones, zeros=module.zeros, sin=module.sin, tanh=module.tanh, sort=module.sort,
-        argsort=module.argsort,
+        argsort=module.argsort, asarray=module.asarray, linspace=module.linspace, sum=module.sum, argmax=module.argmax,
+        where=module.where, clip=module.clip, concatenate=module.concatenate, stack=module.stack, reshape=module.reshape,
     )  # fmt: skip
     random = SimpleNamespace(PRNGKey=module.manual_seed, permutation=lambda key, n: module.randperm(n))
     lax = SimpleNamespace(top_k=module.topk)

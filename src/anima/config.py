@@ -247,6 +247,11 @@ memory_fitting_effort = _float(
 disable_most_optimizations = _bool(
     "disable_most_optimizations", False, "Compiles fast and runs slowly.", traced=True
 )
+eager_host_calls = _int(
+    "eager_host_calls",
+    32,
+    "How many calls of a small eager operation NumPy answers before it is compiled, where it gives the same bits.",
+)
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
 compilation_cache_dir = _text(
     "compilation_cache_dir", None, "Where executables are kept; None is anima in the user's cache folder."

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 import importlib.util
 
-collect_ignore_glob = [] if importlib.util.find_spec("jax") else ["*.py"]
+# The table is imported by its package, and importing a module of it again, to look for examples, would fill it twice.
+collect_ignore_glob = ["lax_table/*.py"] if importlib.util.find_spec("jax") else ["*.py"]

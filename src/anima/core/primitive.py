@@ -17,6 +17,7 @@ using a missing rule raises that reason. Rules by name:
 | `taylor` | `(primals, series, order, **params) -> (outs, out_series)`, for an operation with programs inside; optional | the enclosing one |
 | `varying` | `(*avals, **params) -> list of axes, along which each operand is to vary`, where operands do not all vary along the same axes; optional | the recording one |
 | `keys` | `(walk, *values, **params) -> values or None`: what the operation does to random keys, for the check of their reuse; optional | none |
+| `host` | a `core.host.HostRule`: how NumPy computes it with the same bits; optional | |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
@@ -32,6 +33,7 @@ from anima._native import bind_operation, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
 from anima.core.effects import Effects, no_effects
+from anima.core.host import HostRule
 from anima.errors import MissingRuleError
 
 Rule = Callable[..., Any]
@@ -123,6 +125,7 @@ class Primitive:
         "dtypes",
         "eager",
         "effects",
+        "host",
         "jvp",
         "keys",
         "linearize",
@@ -153,6 +156,7 @@ class Primitive:
         taylor: Rule | None = None,
         stage: Rule | None = None,
         keys: Rule | None = None,
+        host: HostRule | None = None,
         varying: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
@@ -170,6 +174,7 @@ class Primitive:
         self.taylor = taylor
         self.stage = stage
         self.keys = keys
+        self.host = host
         self.varying = varying
         self.multiple_results = multiple_results
         self.dtypes = dtypes

@@ -12,6 +12,7 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import zero_of
 from anima.lax.bitwise import bitwise_and, shift_right_arithmetic, shift_right_logical
@@ -53,10 +54,15 @@ def _add_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
 
 _add_derivatives = (lambda t, ans, x, y: t, lambda t, ans, x, y: t)
 
-add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose)
+# In a program the compiler drops the addition of a constant zero, which makes a negative zero a positive one.
+_HOST_SUM = HostRule(np.add, WHOLE + REAL, "zeros", rounds=True)
+
+add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose, host=_HOST_SUM)
 
 # The sum of two tangents or two cotangents; programs show it under a name of its own.
-add_any_p = binary("add_any", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose)
+add_any_p = binary(
+    "add_any", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose, host=_HOST_SUM
+)
 
 hooks.add_tangents = add_any_p.bind
 
@@ -76,7 +82,7 @@ def add(x: Any, y: Any) -> Any:
     return add_p.bind(*operands("add", x, y))
 
 
-neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC)
+neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC, host=HostRule(np.negative, WHOLE + REAL, "numbers"))
 
 
 def neg(x: Any) -> Any:
@@ -104,6 +110,7 @@ sub_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: t, lambda t, ans, x, y: neg(t)),
     transpose=_sub_transpose,
+    host=HostRule(np.subtract, WHOLE + REAL, "zeros", rounds=True),
 )
 
 
@@ -135,6 +142,7 @@ mul_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: mul(t, y), lambda t, ans, x, y: mul(x, t)),
     transpose=_mul_transpose,
+    host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True),
 )
 
 
@@ -206,6 +214,7 @@ div_p = binary(
     # As a quotient by `y`, the second one joins the first in derivatives of higher order: see interpreters.taylor.
     (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: div(mul(neg(t), ans), y)),
     transpose=lambda ct, x, y: [div(ct, y), None],
+    host=HostRule(np.divide, REAL, "numbers", rounds=True),
 )
 
 
@@ -267,6 +276,7 @@ abs_p = unary(
     ("int8", "int16", "int32", "int64", *INEXACT),
     _abs_derivative,
     out_dtype=dtypes.to_real_dtype,
+    host=HostRule(np.abs, WHOLE + REAL, "numbers"),
 )
 
 
@@ -358,7 +368,11 @@ def _extremum_lower(hlo: str, direction: str) -> Any:
 
 
 max_p = binary(
-    "max", _extremum_lower("stablehlo.maximum", "GT"), ANY, (_extremum_derivative(0), _extremum_derivative(1))
+    "max",
+    _extremum_lower("stablehlo.maximum", "GT"),
+    ANY,
+    (_extremum_derivative(0), _extremum_derivative(1)),
+    host=HostRule(np.maximum, WHOLE + REAL, "zeros"),
 )
 
 
@@ -381,7 +395,11 @@ def max(x: Any, y: Any) -> Any:
 
 
 min_p = binary(
-    "min", _extremum_lower("stablehlo.minimum", "LT"), ANY, (_extremum_derivative(0), _extremum_derivative(1))
+    "min",
+    _extremum_lower("stablehlo.minimum", "LT"),
+    ANY,
+    (_extremum_derivative(0), _extremum_derivative(1)),
+    host=HostRule(np.minimum, WHOLE + REAL, "zeros"),
 )
 
 

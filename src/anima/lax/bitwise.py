@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import WHOLE, HostRule
 from anima.lax.declare import BOOL, INTEGER, binary, operand, unary
 from anima.lax.operands import operands
 from anima.lowering.module import Context, Value
 
 _LOGIC = BOOL + INTEGER
 
-not_p = unary("not", "stablehlo.not", _LOGIC, None)
+not_p = unary("not", "stablehlo.not", _LOGIC, None, host=HostRule(np.invert, WHOLE))
 
 
 def bitwise_not(x: Any) -> Any:
@@ -34,7 +37,7 @@ def bitwise_not(x: Any) -> Any:
     return not_p.bind(operand(x))
 
 
-and_p = binary("and", "stablehlo.and", _LOGIC, None)
+and_p = binary("and", "stablehlo.and", _LOGIC, None, host=HostRule(np.bitwise_and, WHOLE))
 
 
 def bitwise_and(x: Any, y: Any) -> Any:
@@ -52,7 +55,7 @@ def bitwise_and(x: Any, y: Any) -> Any:
     return and_p.bind(*operands("and", x, y))
 
 
-or_p = binary("or", "stablehlo.or", _LOGIC, None)
+or_p = binary("or", "stablehlo.or", _LOGIC, None, host=HostRule(np.bitwise_or, WHOLE))
 
 
 def bitwise_or(x: Any, y: Any) -> Any:
@@ -70,7 +73,7 @@ def bitwise_or(x: Any, y: Any) -> Any:
     return or_p.bind(*operands("or", x, y))
 
 
-xor_p = binary("xor", "stablehlo.xor", _LOGIC, None)
+xor_p = binary("xor", "stablehlo.xor", _LOGIC, None, host=HostRule(np.bitwise_xor, WHOLE))
 
 
 def bitwise_xor(x: Any, y: Any) -> Any:

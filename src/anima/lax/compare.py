@@ -13,6 +13,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Primitive
 from anima.lax.declare import (
     ANY,
@@ -34,11 +35,15 @@ _ORDERED = BOOL + INTEGER + FLOAT
 _BOOL = np.dtype(bool)
 
 
+_ON_HOST = {"EQ": np.equal, "NE": np.not_equal, "LT": np.less, "LE": np.less_equal, "GT": np.greater, "GE": np.greater_equal}  # fmt: skip
+
+
 def _comparison(name: str, direction: str, accepts: tuple[str, ...], total: bool = False) -> Primitive:
     def lower(ctx: Context, x: Value, y: Value) -> Value:
         return ctx.op("stablehlo.compare", (x, y), attrs=comparison(direction, x.dtype, total))
 
-    return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL)
+    host = None if total else HostRule(_ON_HOST[direction], WHOLE + REAL, "numbers")
+    return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL, host=host)
 
 
 def _equality(name: str, direction: str, connective: str) -> Primitive:
@@ -229,7 +234,14 @@ def lt_to(x: Any, y: Any) -> Any:
 
 # --- finiteness -------------------------------------------------------------------------------
 
-is_finite_p = unary("is_finite", "stablehlo.is_finite", FLOAT, None, out_dtype=lambda _: _BOOL)
+is_finite_p = unary(
+    "is_finite",
+    "stablehlo.is_finite",
+    FLOAT,
+    None,
+    out_dtype=lambda _: _BOOL,
+    host=HostRule(np.isfinite, WHOLE + REAL),
+)
 
 
 def is_finite(x: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, has_tangent
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
@@ -68,6 +69,21 @@ def _convert_transpose(ct: Any, x: Any, *, new_dtype: Any, weak_type: bool) -> l
     return [convert_element_type_p.bind(ct, new_dtype=x.dtype, weak_type=x.aval.weak_type)]
 
 
+def _converted(x: np.ndarray[Any, Any], *, new_dtype: Any, weak_type: bool) -> Any:
+    return x != 0 if new_dtype.kind == "b" else x.astype(new_dtype)
+
+
+_HALF = ("bfloat16", "float16")
+
+
+def _not_on_host(x: np.ndarray[Any, Any], *, new_dtype: Any, weak_type: bool) -> bool:
+    """Whether NumPy may convert otherwise: floats beyond an integer's range, and what the compiler rounds twice."""
+    if new_dtype.kind in "iu" and x.dtype.kind not in "biu":
+        info = np.iinfo(new_dtype)
+        return not bool(((x > max(info.min, -(2**24))) & (x < min(info.max, 2**24))).all())
+    return new_dtype.name in _HALF and x.dtype.itemsize > (4 if x.dtype.kind in "fV" else 1)
+
+
 convert_element_type_p = declare(
     "convert_element_type",
     shape=_convert_shape,
@@ -75,6 +91,7 @@ convert_element_type_p = declare(
     jvp=_convert_jvp,
     transpose=_convert_transpose,
     batch=batch_elementwise,
+    host=HostRule(_converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host),
     dtypes=ANY,
 )
 

@@ -13,8 +13,10 @@ from anima import _native, dtypes
 from anima.config import enable_x64
 from anima.core import hooks, variance
 from anima.core.aval import ShapedArray, no_axes
+from anima.core.host import HostRule
 from anima.core.primitive import Missing, primitives
 from anima.core.trace import aval_of
+from anima.lax import on_host
 from anima.lax.arguments import check_integers
 from anima.lax.convert import convert_element_type, convert_element_type_p, convert_to
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
@@ -38,6 +40,15 @@ def _iota_lower(ctx: Context, *, dtype: Any, shape: tuple[int, ...], dimension: 
     return ctx.op("stablehlo.iota", (), attrs=f"iota_dimension = {dimension} : i64")
 
 
+_WIDE = (
+    "int32",
+    "int64",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+)  # they hold the indices of any small array
+
 iota_p = declare(
     "iota",
     shape=_iota_shape,
@@ -45,6 +56,7 @@ iota_p = declare(
     jvp=no_tangent,
     transpose=Missing("it has no operands"),
     batch=Missing("it has no operands"),
+    host=HostRule(on_host.iota, _WIDE),
     dtypes=_COUNTING,
 )
 

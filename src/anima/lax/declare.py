@@ -20,6 +20,7 @@ from anima import dtypes
 from anima._native import ArrayImpl
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.host import HostRule
 from anima.core.primitive import Linear, Missing, Primitive, Zero
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.interpreters.batch import Axis
@@ -315,6 +316,7 @@ def elementwise(
     derivatives: Sequence[Derivative | None] | Missing | None,
     transpose: Callable[..., Any] | Missing | None = None,
     out_dtype: OutDtype | None = None,
+    host: HostRule | None = None,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -324,6 +326,7 @@ def elementwise(
       derivatives: one an operand, or None if the result is constant almost everywhere.
       transpose: for operations linear in some operand.
       out_dtype: the result's dtype from the operands' (default: the same).
+      host: how NumPy computes it with the same bits, if it does.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -351,6 +354,7 @@ def elementwise(
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch_elementwise,
+        host=host,
         dtypes=accepts,
     )
 
@@ -477,6 +481,7 @@ def structural(
     transpose: Callable[..., Any],
     batch: Callable[..., Any],
     accepts: tuple[str, ...] = ANY,
+    host: HostRule | None = None,
 ) -> Primitive:
     """A data movement that is linear in its first operand: reshape, slice, transpose, ..."""
     return declare(
@@ -487,6 +492,7 @@ def structural(
         transpose=transpose,
         batch=batch,
         keys=moved,
+        host=host,
         dtypes=accepts,
     )
 

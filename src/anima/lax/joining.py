@@ -12,11 +12,13 @@ import numpy as np
 
 from anima.core import hooks
 from anima.core.aval import ShapedArray
+from anima.core.host import moving
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
+from anima.lax import on_host
 from anima.lax.arguments import check_integers
 from anima.lax.declare import (
     ANY,
@@ -96,6 +98,7 @@ concatenate_p = declare(
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
     keys=moved,
+    host=moving(lambda *xs, dimension: np.concatenate(xs, dimension)),
     dtypes=ANY,
 )
 
@@ -229,6 +232,12 @@ pad_p = declare(
     jvp=_pad_jvp,
     transpose=_pad_transpose,
     batch=_pad_batch,
+    host=moving(
+        on_host.pad,
+        refuses=lambda x, value, *, padding_config: any(
+            [low < 0 or high < 0 or inner for low, high, inner in padding_config]
+        ),
+    ),
     dtypes=ANY,
 )
 
@@ -338,6 +347,7 @@ split_p = declare(
     transpose=lambda cts, x, *, sizes, axis: [concatenate_p.bind(*map(instantiate, cts), dimension=axis)],
     batch=_split_batch,
     keys=moved,
+    host=moving(lambda x, *, sizes, axis: np.split(x, np.cumsum(sizes)[:-1], axis)),
     multiple_results=True,
     dtypes=ANY,
 )
@@ -411,6 +421,7 @@ stack_p = declare(
     transpose=_stack_transpose,
     batch=_stack_batch,
     keys=moved,
+    host=moving(lambda *xs, axis: np.stack(xs, axis)),
     dtypes=ANY,
 )
 
@@ -463,6 +474,7 @@ unstack_p = declare(
     transpose=lambda cts, x, *, axis: [stack_p.bind(*map(instantiate, cts), axis=axis)],
     batch=_unstack_batch,
     keys=moved,
+    host=moving(lambda x, *, axis: list(np.moveaxis(x, axis, 0))),
     multiple_results=True,
     dtypes=ANY,
 )
@@ -515,7 +527,12 @@ def _tile_batch(axis: Axis, args: Any, dims: Any, *, reps: tuple[int, ...]) -> t
 
 
 tile_p = structural(
-    "tile", shape=_tile_shape, lower=_tile_lower, transpose=_tile_transpose, batch=_tile_batch
+    "tile",
+    shape=_tile_shape,
+    lower=_tile_lower,
+    transpose=_tile_transpose,
+    batch=_tile_batch,
+    host=moving(lambda x, *, reps: np.tile(x, reps)),
 )
 
 

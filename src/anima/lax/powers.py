@@ -11,6 +11,7 @@ from typing import Any
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing
 from anima.core.trace import aval_of, shaped
 from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
@@ -60,7 +61,15 @@ def _integer_pow_derivative(t: Any, ans: Any, x: Any, *, y: int) -> Any:
     return mul(t, filled(0, x) if y == 0 else mul(constant(y, x), integer_pow(x, y - 1)))
 
 
-integer_pow_p = unary("integer_pow", _integer_pow_lower, NUMERIC, _integer_pow_derivative)
+integer_pow_p = unary(
+    "integer_pow",
+    _integer_pow_lower,
+    NUMERIC,
+    _integer_pow_derivative,
+    host=HostRule(
+        lambda x, *, y: x * x, WHOLE + REAL, "numbers", rounds=True, refuses=lambda x, *, y: y != 2
+    ),
+)
 
 
 def integer_pow(x: Any, y: int) -> Any:
@@ -95,6 +104,7 @@ square_p = unary(
     lambda ctx, x: ctx.op("stablehlo.multiply", (x, x)),
     NUMERIC,
     lambda t, ans, x: mul(t, mul(constant(2, x), x)),
+    host=HostRule(lambda x: x * x, WHOLE + REAL, "numbers", rounds=True),
 )
 
 
@@ -133,7 +143,10 @@ def reciprocal(x: Any) -> Any:
 # --- sqrt, rsqrt, cbrt ------------------------------------------------------------------------
 
 sqrt_p = unary(
-    "sqrt", accurate("stablehlo.sqrt"), INEXACT, lambda t, ans, x, **_: mul(t, div(constant(0.5, ans), ans))
+    "sqrt",
+    accurate("stablehlo.sqrt"),
+    INEXACT,
+    lambda t, ans, x, **_: mul(t, div(constant(0.5, ans), ans)),
 )
 
 

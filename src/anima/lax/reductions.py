@@ -14,6 +14,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
@@ -123,6 +124,7 @@ def _reduction(
     jvp: Any,
     transpose: Any = None,
     keeps_weak: bool = True,
+    host: HostRule | None = None,
 ) -> Primitive:
     """The reduction with the elementwise operation `operation`, by its name in jaxprs."""
 
@@ -142,9 +144,20 @@ def _reduction(
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
+        host=host,
         dtypes=accepts,
     )
     return primitive
+
+
+def _on_host(ufunc: np.ufunc, accepts: tuple[str, ...] = WHOLE) -> HostRule:
+    """NumPy's reduction with `ufunc`: exact where the order does not matter, as for floats it does in sums."""
+    return HostRule(
+        lambda x, *, axes: ufunc.reduce(x, axes, dtype=x.dtype),
+        accepts,
+        "zeros",
+        refuses=lambda x, *, axes: not x.size,
+    )
 
 
 def _reduce(name: str, primitive: Primitive, operand: Any, axes: Any) -> Any:
@@ -160,7 +173,7 @@ def _sum_transpose(ct: Any, x: Any, *, axes: tuple[int, ...]) -> list[Any]:
     return [broadcast_in_dim_p.bind(ct, shape=x.shape, broadcast_dimensions=kept)]
 
 
-reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose)
+reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose, host=_on_host(np.add))
 
 
 def reduce_sum(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
@@ -210,7 +223,7 @@ def _flatten_axes(x: Any, axes: tuple[int, ...]) -> Any:
     return reshape(transpose(x, (*kept, *axes)), (*(shape[d] for d in kept), size))
 
 
-reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp)
+reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply))
 
 
 def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
@@ -245,7 +258,8 @@ def _extremum(name: str, operation: str) -> Primitive:
         count = reduce_sum_p.bind(wins, axes=axes)
         return ans, div(reduce_sum_p.bind(mul(t, wins), axes=axes), count)
 
-    primitive = _reduction(name, operation, ANY, jvp)
+    ufunc = np.maximum if operation == "max" else np.minimum
+    primitive = _reduction(name, operation, ANY, jvp, host=_on_host(ufunc, WHOLE + REAL))
     return primitive
 
 
@@ -296,7 +310,9 @@ def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
 # Narrower integers than int8 are left out, as in JAX.
 _LOGICAL = BOOL + tuple(name for name in INTEGER if name not in ("int2", "int4", "uint2", "uint4"))
 
-reduce_and_p = _reduction("reduce_and", "and", _LOGICAL, no_tangent, keeps_weak=False)
+reduce_and_p = _reduction(
+    "reduce_and", "and", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_and)
+)
 
 
 def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
@@ -315,7 +331,9 @@ def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
     return _reduce("reduce_and", reduce_and_p, operand, axes)
 
 
-reduce_or_p = _reduction("reduce_or", "or", _LOGICAL, no_tangent, keeps_weak=False)
+reduce_or_p = _reduction(
+    "reduce_or", "or", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_or)
+)
 
 
 def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
@@ -334,7 +352,9 @@ def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
     return _reduce("reduce_or", reduce_or_p, operand, axes)
 
 
-reduce_xor_p = _reduction("reduce_xor", "xor", _LOGICAL, no_tangent, keeps_weak=False)
+reduce_xor_p = _reduction(
+    "reduce_xor", "xor", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_xor)
+)
 
 
 def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
@@ -399,9 +419,13 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         (a,) = (a + (a >= d) for a in axes)
         return primitive.bind(args[0], axes=(a,), index_dtype=index_dtype), d - (a < d)
 
+    find = np.argmax if operation == "max" else np.argmin
     primitive = declare(
         name,
         shape=shape,
+        host=HostRule(
+            lambda x, *, axes, index_dtype: find(x, axes[0]).astype(index_dtype), WHOLE + REAL, "numbers"
+        ),
         lower=widening(SUBBYTE, lower),
         jvp=no_tangent,
         transpose=Missing("it is not linear"),

@@ -8,6 +8,9 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+import numpy as np
+
+from anima.core.host import REAL, HostRule
 from anima.core.primitive import Missing, primitives
 from anima.lax.compare import eq, lt
 from anima.lax.convert import bitcast_convert_type
@@ -16,7 +19,7 @@ from anima.lax.operands import filled, operands
 from anima.lax.selection import select
 from anima.lowering.module import Context, Value
 
-floor_p = unary("floor", "stablehlo.floor", FLOAT, None)
+floor_p = unary("floor", "stablehlo.floor", FLOAT, None, host=HostRule(np.floor, REAL, "numbers"))
 
 
 def floor(x: Any) -> Any:
@@ -34,7 +37,7 @@ def floor(x: Any) -> Any:
     return floor_p.bind(operand(x))
 
 
-ceil_p = unary("ceil", "stablehlo.ceil", FLOAT, None)
+ceil_p = unary("ceil", "stablehlo.ceil", FLOAT, None, host=HostRule(np.ceil, REAL, "numbers"))
 
 
 def ceil(x: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, physical_aval
+from anima.core.host import REAL, WHOLE, HostRule, moving
 from anima.core.primitive import Missing, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -138,6 +139,10 @@ select_n_p = declare(
     transpose=_select_transpose,
     batch=_select_batch,
     keys=moved,
+    host=moving(
+        lambda which, *cases: np.where(which, cases[1], cases[0]),
+        refuses=lambda which, *cases: which.dtype != bool or len(cases) != 2,
+    ),
     dtypes=ANY,
 )
 
@@ -243,6 +248,7 @@ clamp_p = declare(
     jvp=_clamp_jvp,
     transpose=Missing("it is not linear"),
     batch=_clamp_batch,
+    host=HostRule(lambda low, x, high: np.minimum(np.maximum(low, x), high), WHOLE + REAL, "zeros"),
     dtypes=ANY,
 )
 

@@ -16,9 +16,11 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, physical_aval
+from anima.core.host import moving
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax import on_host
 from anima.lax.arguments import check_integers, check_shape
 from anima.lax.declare import SUBBYTE, operand as as_operand, structural, widening
 from anima.lax.turning import turned_by_kernel
@@ -173,6 +175,7 @@ broadcast_in_dim_p = structural(
     lower=widening(SUBBYTE, _broadcast_lower),
     transpose=_broadcast_transpose,
     batch=_broadcast_batch,
+    host=moving(on_host.broadcast),
 )
 
 
@@ -298,6 +301,7 @@ reshape_p: Primitive = structural(
     lower=lambda ctx, x, *, new_sizes: ctx.op("stablehlo.reshape", (x,)),
     transpose=lambda ct, x, *, new_sizes: [reshape_p.bind(ct, new_sizes=x.shape)],
     batch=_reshape_batch,
+    host=moving(lambda x, *, new_sizes: x.reshape(new_sizes)),
 )
 
 
@@ -389,6 +393,7 @@ transpose_p: Primitive = structural(
     lower=widening(SUBBYTE, _transpose_lower),  # XLA's CPU compiler fails on them
     transpose=lambda ct, x, *, permutation: [transpose_p.bind(ct, permutation=_inverse(permutation))],
     batch=_transpose_batch,
+    host=moving(lambda x, *, permutation: x.transpose(permutation)),
 )
 
 
@@ -437,6 +442,7 @@ squeeze_p = structural(
     lower=lambda ctx, x, *, dimensions: ctx.op("stablehlo.reshape", (x,)),
     transpose=lambda ct, x, *, dimensions: [reshape_p.bind(ct, new_sizes=x.shape)],
     batch=_squeeze_batch,
+    host=moving(lambda x, *, dimensions: x.squeeze(dimensions)),
 )
 
 
@@ -502,6 +508,7 @@ rev_p: Primitive = structural(
         rev_p.bind(args[0], dimensions=tuple(d + (d >= dims[0]) for d in dimensions)),
         dims[0],
     ),
+    host=moving(lambda x, *, dimensions: np.flip(x, dimensions)),
 )
 
 

@@ -15,11 +15,13 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray
+from anima.core.host import moving
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
+from anima.lax import on_host
 from anima.lax.arguments import check_inside, check_integers
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
@@ -102,7 +104,12 @@ def _slice_batch(
 
 
 slice_p = structural(
-    "slice", shape=_slice_shape, lower=_slice_lower, transpose=_slice_transpose, batch=_slice_batch
+    "slice",
+    shape=_slice_shape,
+    lower=_slice_lower,
+    transpose=_slice_transpose,
+    batch=_slice_batch,
+    host=moving(on_host.slice),
 )
 
 
@@ -299,6 +306,7 @@ dynamic_slice_p = structural(
     lower=_dynamic_slice_lower,
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
+    host=moving(lambda x, *starts, slice_sizes: x[on_host.window(x, starts, slice_sizes)]),
 )
 
 
@@ -509,6 +517,7 @@ dynamic_update_slice_p = declare(
     transpose=_update_transpose,
     batch=_update_batch,
     keys=moved,
+    host=moving(on_host.update),
     dtypes=ANY,
 )
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax import on_host
 from anima.lax.arguments import check_integers
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, eq_to, lt_to, ne
@@ -144,6 +146,7 @@ sort_p = declare(
     jvp=_sort_jvp,
     transpose=Missing("it is not linear"),
     batch=_sort_batch,
+    host=HostRule(on_host.sort, WHOLE + REAL, "zeros", refuses=lambda *xs, num_keys, **_: num_keys != 1),
     multiple_results=True,
     dtypes=ANY,
 )

@@ -23,7 +23,7 @@ from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.checks import Checks
 from anima.lowering.module import LoweredModule, lower_module
-from anima.runtime import compiler, finite, sharded
+from anima.runtime import compiler, finite, host, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
 from anima.runtime.effects import kept_by_caller, plans_of
@@ -268,6 +268,10 @@ def _eager_miss(
         program_over = sharded.ShardedProgram(closed, primitive.name, operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
+    if primitive.host is not None:
+        outs = host.answered(lambda: _host_program(closed, params), operands, device, committed)
+        if outs is not None:
+            return outs if primitive.multiple_results else outs[0], None
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, primitive.name, device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
@@ -275,6 +279,19 @@ def _eager_miss(
 
 
 _MAX_KEPT = 1024
+_host_programs: dict[Hashable, host.HostProgram | None] = {}  # of single operations
+
+
+def _host_program(closed: ClosedJaxpr, params: dict[str, Any]) -> host.HostProgram | None:
+    """The one operation of a program as NumPy performs it."""
+    key = (closed.jaxpr.eqns[0].primitive, tuple(closed.in_avals), tuple(sorted(params.items())))
+    if key not in _host_programs:
+        if len(_host_programs) >= _MAX_KEPT:
+            _host_programs.clear()
+        _host_programs[key] = host.host_program(closed.jaxpr)
+    return _host_programs[key]
+
+
 _kept_plans: dict[Hashable, Any] = {}  # of operations without programs
 
 

@@ -36,5 +36,5 @@ def compiled(
     if fun is None:
         return functools.partial(compiled, static=static, miss=miss)
     numbers, names = resolve_arguments(fun, None, static or None, "static")
-    spec = JitSpec(static_argnums=numbers, static_argnames=names, inline=True)
+    spec = JitSpec(static_argnums=numbers, static_argnames=names, inline=True, on_host=True)
     return compiled_call(fun, spec, miss, _inline)

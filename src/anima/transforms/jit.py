@@ -29,7 +29,7 @@ from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lowering.checks import Checks
 from anima.records import Record
-from anima.runtime import finite, sharded
+from anima.runtime import finite, host, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
 from anima.transforms import convert
@@ -339,10 +339,20 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
         )
+    if spec.on_host and (outs := _on_host(call, parts, traced)) is not None:
+        return tree_unflatten(traced.out_tree, outs), None
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
     plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
     return plan.execute(parts.leaves), kept_by_caller(plan)
+
+
+def _on_host(call: CompiledCall, parts: _Call, traced: TracedProgram) -> list[Any] | None:
+    """The results of a call that NumPy answers."""
+    device, committed = device_of(parts.leaves, name_of(call.fun))
+    jaxpr = traced.closed.jaxpr
+    find = lambda: jaxpr.memoized("host", lambda: host.host_program(jaxpr))
+    return host.answered(find, [*traced.consts, *parts.leaves], device, committed)
 
 
 def _run_watched(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:

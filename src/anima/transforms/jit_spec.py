@@ -26,6 +26,7 @@ class JitSpec(Record):
     inline: bool = False
     compiler_options: dict[str, Any] | None = None
     control_flow: str | None = None
+    on_host: bool = False  # NumPy may answer the first calls
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__

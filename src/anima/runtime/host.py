@@ -1,0 +1,191 @@
+"""The first calls of a small eager operation, answered by NumPy while there is no program for it.
+
+Invariant: the answers have the bits that the compiled program gives (`core/host.py` says for which operations that holds),
+so nobody can tell when the program takes over. What cannot be answered exactly is compiled at once, and so is
+everything on other devices than the CPU.
+
+Compiling an operation takes 10 to 30 ms; an answer takes about 40 us, against 2 for a compiled call. So programs that go
+through many shapes, each a few times, need not wait for the compiler, and loops get their compiled call soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from anima import _native
+from anima._native import ArrayImpl
+from anima.config import eager_host_calls
+from anima.core.aval import AbstractValue, ShapedArray
+from anima.core.host import HostRule, is_delicate
+from anima.core.jaxpr import Eqn, Jaxpr, Literal
+from anima.core.trace import aval_of
+
+MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
+
+_ANSWERED = (bool, int, float, complex, np.generic, np.ndarray)
+
+
+class _Step:
+    """One operation: its rule, where its operands come from, and what its results are."""
+
+    __slots__ = ("care", "fun", "operands", "outs", "params", "refuses", "results")
+
+    def __init__(
+        self, eqn: Eqn, rule: HostRule, operands: list[int], results: list[int], outs: list[ShapedArray]
+    ) -> None:
+        self.fun = rule.fun
+        self.params = eqn.params
+        self.care = rule.care
+        self.refuses = rule.refuses
+        self.operands = operands
+        self.results = results
+        self.outs = outs
+
+    def run(self, values: list[Any]) -> bool:
+        """Whether the results could be had; they are put among the values."""
+        operands = [values[i] for i in self.operands]
+        if self.care and any([is_delicate(x, self.care) for x in operands]):
+            return False
+        if self.refuses is not None and self.refuses(*operands, **self.params):
+            return False
+        found = self.fun(*operands, **self.params)
+        for index, value, aval in zip(self.results, found if type(found) is list else [found], self.outs):
+            result = np.asarray(value)
+            assert result.shape == aval.shape and result.dtype == aval.dtype, (self.fun, result, aval)
+            if self.care and is_delicate(result, self.care):
+                return False
+            values[index] = result
+        return True
+
+
+class HostProgram:
+    """A program as NumPy runs it, and how often it has.
+
+    Attributes:
+      calls: how many calls were answered.
+    """
+
+    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls")
+
+    def __init__(
+        self, jaxpr: Jaxpr, steps: list[_Step], places: dict[Any, int], constants: dict[int, Any]
+    ) -> None:
+        self.calls = 0
+        self._steps = steps
+        self._inputs: list[ShapedArray] = [_array(v.aval) for v in jaxpr.invars]
+        self._outputs = [(places[v], _array(v.aval)) for v in jaxpr.outvars]
+        self._constants = constants
+        self._size = len(places) + len(constants)
+
+    def answer(self, operands: Sequence[Any], device: _native.Device, committed: bool) -> list[Any] | None:
+        """The results for these operands, or None where only the compiled program can tell."""
+        given = [_on_host(x, aval) for x, aval in zip(operands, self._inputs)]
+        if any([x is None for x in given]):
+            return None
+        values = [*given, *[None] * (self._size - len(given))]
+        for index, constant in self._constants.items():
+            values[index] = constant
+        with np.errstate(all="ignore"):
+            for step in self._steps:
+                if not step.run(values):
+                    return None
+        self.calls += 1
+        return [
+            _native.array_from_host(
+                values[i], device, dtype=aval.dtype, weak_type=aval.weak_type, committed=committed
+            )
+            for i, aval in self._outputs
+        ]
+
+
+def answered(
+    find: Callable[[], HostProgram | None], operands: Sequence[Any], device: _native.Device, committed: bool
+) -> list[Any] | None:
+    """The results of a program's call if NumPy answers it; else None.
+
+    Args:
+      find: finds or makes the program as NumPy runs it (see `host_program`).
+      operands: the arguments.
+      device, committed: where the results are to be, and whether they stay there.
+    """
+    if device.platform != "cpu" or eager_host_calls.value <= 0:
+        return None
+    program = find()
+    if program is None or program.calls >= eager_host_calls.value:
+        return None
+    return program.answer(operands, device, committed)
+
+
+def host_program(jaxpr: Jaxpr) -> HostProgram | None:
+    """The program as NumPy runs it, or None if it cannot, with the same bits."""
+    if jaxpr.effects or jaxpr.constvars or not jaxpr.eqns or not all(map(_fits, jaxpr.invars)):
+        return None
+    places: dict[Any, int] = {var: i for i, var in enumerate(jaxpr.invars)}
+    computed: set[Any] = set()
+    constants: dict[int, Any] = {}
+    steps: list[_Step] = []
+    rounded = 0
+    for eqn in jaxpr.eqns:
+        rule = _rule_of(eqn)
+        if rule is None:
+            return None
+        rounded += rule.rounds and any([_is_float(v.aval) for v in (*eqn.invars, *eqn.outvars)])
+        operands = []
+        for atom in eqn.invars:
+            if isinstance(atom, Literal):
+                index = len(places) + len(constants)
+                constants[index] = np.asarray(atom.val, _array(atom.aval).dtype)
+            else:
+                index = places[atom]
+            operands.append(index)
+        results = []
+        for var in eqn.outvars:
+            places[var] = len(places) + len(constants)
+            results.append(places[var])
+            computed.add(var)
+        steps.append(_Step(eqn, rule, operands, results, [_array(v.aval) for v in eqn.outvars]))
+    if rounded > 1 or not all([v in computed for v in jaxpr.outvars]):
+        return None
+    return HostProgram(jaxpr, steps, places, constants)
+
+
+def _rule_of(eqn: Eqn) -> HostRule | None:
+    """The rule for an equation, if there is one that holds for its dtypes and sizes."""
+    rule = eqn.primitive.host
+    if rule is None or not all([_fits(v) for v in (*eqn.invars, *eqn.outvars)]):
+        return None
+    if not all([_array(v.aval).dtype.name in rule.dtypes for v in (*eqn.invars, *eqn.outvars)]):
+        return None
+    # The compiler may compute with a constant in another way: multiply by the inverse of a divisor, say.
+    if rule.rounds and any([isinstance(v, Literal) for v in eqn.invars[1:]]) and eqn.primitive.name == "div":
+        return None
+    return rule
+
+
+def _array(aval: AbstractValue) -> ShapedArray:
+    assert isinstance(aval, ShapedArray)
+    return aval
+
+
+def _fits(atom: Any) -> bool:
+    aval = atom.aval
+    return isinstance(aval, ShapedArray) and isinstance(aval.dtype, np.dtype) and aval.size <= MAX_ELEMENTS
+
+
+def _is_float(aval: AbstractValue) -> bool:
+    return _array(aval).dtype.kind in "fV"
+
+
+def _on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
+    """A value as NumPy's, without waiting for it and without moving it; None where that cannot be had."""
+    if type(value) is ArrayImpl:
+        return np.asarray(value) if value.is_ready() else None
+    if not isinstance(value, _ANSWERED) or aval_of(value) != aval:
+        return None
+    try:
+        return np.asarray(value, aval.dtype)
+    except OverflowError:
+        return None

@@ -1,0 +1,231 @@
+"""NumPy's answers for small eager operations: the bits of the compiled programs, or no answer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as onp
+import pytest
+
+import anima
+import anima.numpy as np
+from anima import lax
+from anima.config import eager_host_calls
+from anima.core.host import REAL, is_delicate
+from anima.core.primitive import Primitive, primitives
+from anima.core.trace import aval_of
+from anima.dtypes.declared import BY_NAME
+from anima.runtime import compiler, host
+from anima.runtime.dispatch import single_equation
+from tests.lax.test_operations import SAMPLES, in_mode, retyped
+
+pytestmark = pytest.mark.cpu
+
+RULED = sorted(name for name, primitive in primitives.items() if primitive.host and name in SAMPLES)
+CPU = anima.devices("cpu")[0]
+
+
+def answer(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> list[Any] | None:
+    """NumPy's results for one operation on arrays."""
+    closed = single_equation(primitive, [aval_of(x) for x in operands], params)
+    program = host.host_program(closed.jaxpr)
+    return None if program is None else program.answer(operands, CPU, False)
+
+
+def compiled(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """The results of the operation's own program."""
+    with eager_host_calls(0):
+        out = primitive.bind(*operands, **params)
+    return out if primitive.multiple_results else [out]
+
+
+def assert_equal_bits(got: Any, want: Any, place: str) -> None:
+    assert got.aval == want.aval and got.committed == want.committed, place
+    a, b = (onp.ascontiguousarray(onp.asarray(x)) for x in (got, want))
+    assert a.tobytes() == b.tobytes(), f"{place}: {a} is not {b}"
+
+
+def check(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], place: str) -> bool:
+    """Whether NumPy answers, in which case the bits are right."""
+    found = answer(primitive, operands, params)
+    if found is None:
+        return False
+    for got, want in zip(found, compiled(primitive, operands, params), strict=True):
+        assert_equal_bits(got, want, place)
+    return True
+
+
+def applications(name: str, call: Any, args: Sequence[Any]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """The operands and parameters of an operation where a call applies it, its program being run step by step."""
+    closed = anima.make_jaxpr(call)(*args)
+    values: dict[Any, Any] = dict(zip(closed.jaxpr.invars, map(np.asarray, args)))
+    values.update(zip(closed.jaxpr.constvars, closed.consts))
+    for eqn in closed.jaxpr.eqns:
+        operands = [np.asarray(a.val, a.aval.dtype) if hasattr(a, "val") else values[a] for a in eqn.invars]
+        if eqn.primitive.name == name:
+            yield operands, eqn.params
+        with eager_host_calls(0):
+            outs = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
+        values.update(zip(eqn.outvars, outs if eqn.primitive.multiple_results else [outs]))
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_samples_have_the_bits_of_the_compiled_program(name: str) -> None:
+    primitive, answers = primitives[name], 0
+    for sample in SAMPLES[name]:
+        with in_mode(*sample.args):
+            for operands, params in applications(name, sample.call, sample.args):
+                answers += check(primitive, operands, params, f"{name} {params}")
+    sample = SAMPLES[name][0]
+    with anima.enable_x64(True):
+        for dtype in set(primitive.host.dtypes) & set(primitive.dtypes):
+            if sample.only is None or dtype in sample.only:
+                for operands, params in applications(name, sample.call, retyped(sample, BY_NAME[dtype])):
+                    answers += check(primitive, operands, params, f"{name} {params} of {dtype}")
+    assert answers
+
+
+# ---- edges of the dtypes ----------------------------------------------------------------------
+
+
+def edges(dtype: onp.dtype[Any]) -> onp.ndarray:
+    """The numbers at which implementations differ, and as many of arbitrary bits."""
+    if dtype.kind == "b":
+        return onp.array([False, True])
+    source = onp.random.default_rng(0)
+    noise = onp.frombuffer(source.bytes(40 * dtype.itemsize), dtype)
+    if dtype.kind in "iu":
+        info = onp.iinfo(dtype)
+        return onp.concatenate(
+            [onp.array([0, 1, 2, 3, info.min, info.min + 1, info.max - 1, info.max], dtype), noise]
+        )
+    info = anima.dtypes.finfo(dtype)
+    near = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 1e-3, 0.1, 123.0, onp.inf, float(info.max), float(info.tiny)]
+    near = onp.array([*near, *(-v for v in near)], dtype)
+    return onp.concatenate([near, onp.nextafter(near, onp.asarray(4, dtype)), noise])
+
+
+def arguments(dtype: onp.dtype[Any], arity: int) -> list[onp.ndarray]:
+    """All combinations of the edges."""
+    combined = onp.array(list(itertools.product(range(len(edges(dtype))), repeat=arity)))
+    return [edges(dtype)[combined[:, i]] for i in range(arity)]
+
+
+ELEMENTWISE = {
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "max": 2, "min": 2, "neg": 1, "abs": 1, "square": 1, "floor": 1, "ceil": 1,
+    "is_finite": 1, "eq": 2, "ne": 2, "lt": 2, "le": 2, "gt": 2, "ge": 2, "and": 2, "or": 2, "xor": 2, "not": 1,
+}  # fmt: skip
+
+
+def spared(primitive: Primitive, args: list[onp.ndarray], params: dict[str, Any]) -> list[onp.ndarray]:
+    """The arguments without those elements that the rule leaves to the compiler."""
+    rule = primitive.host
+    with onp.errstate(all="ignore"):
+        result = onp.asarray(rule.fun(*args, **params))
+    keep = onp.array([
+        not any(is_delicate(onp.asarray(x[i : i + 1]), rule.care) for x in (*args, result)) for i in range(len(result))
+    ])  # fmt: skip
+    return [x[keep] for x in args]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_edge_values_have_the_bits_of_the_compiled_program(name: str) -> None:
+    primitive = primitives[name]
+    with anima.enable_x64(True):
+        for dtype in set(primitive.host.dtypes) & set(primitive.dtypes):
+            args = arguments(BY_NAME[dtype], ELEMENTWISE[name])
+            kept = [np.asarray(x) for x in spared(primitive, args, {})]
+            assert kept[0].size > len(args[0]) // 8, dtype
+            assert check(primitive, kept, {}, f"{name} of {dtype}"), dtype
+
+
+def test_conversions_have_the_bits_of_the_compiled_program() -> None:
+    primitive, names = primitives["convert_element_type"], primitives["convert_element_type"].host.dtypes
+    with anima.enable_x64(True), onp.errstate(all="ignore"):
+        for source, target in itertools.product(names, names):
+            params = {"new_dtype": BY_NAME[target], "weak_type": False}
+            x = edges(BY_NAME[source])
+            rule = primitive.host
+            if BY_NAME[target].kind in "iu" and source in REAL:
+                x = x[[not rule.refuses(v, **params) for v in x[:, None]]]
+            (kept,) = spared(primitive, [x], params)
+            if not rule.refuses(kept, **params):
+                assert check(primitive, [np.asarray(kept)], params, f"{source} to {target}")
+
+
+@pytest.mark.parametrize("dtype", REAL)
+def test_delicate_numbers(dtype: str) -> None:
+    kind, info = BY_NAME[dtype], anima.dtypes.finfo(dtype)
+    subnormal = onp.asarray(info.tiny, kind) / onp.asarray(2, kind)
+    for value in (0.0, 1.0, -1.5, onp.inf, -onp.inf, float(info.tiny) * 2, float(info.max)):
+        assert not is_delicate(onp.array([1, value], kind), "numbers")
+        assert not is_delicate(onp.array([value], kind), "zeros")
+    for value in (subnormal, -subnormal, onp.nan, -onp.nan, float(info.tiny)):
+        assert is_delicate(onp.array([1, value], kind), "numbers")
+        assert is_delicate(onp.asarray(value, kind), "zeros")
+    assert is_delicate(onp.array([1, -0.0], kind), "zeros")
+    assert not is_delicate(onp.array([1, -0.0], kind), "numbers")
+    assert not is_delicate(onp.array([1, 2]), "zeros")
+
+
+# ---- when NumPy is asked ----------------------------------------------------------------------
+
+
+def compilations() -> int:
+    return compiler.compile_stats().compiles + compiler.compile_stats().disk_hits
+
+
+def test_the_first_calls_compile_nothing_and_later_ones_once() -> None:
+    x = np.asarray(onp.arange(7, dtype=onp.float32).reshape(1, 7, 1, 1))
+    with eager_host_calls(3):
+        before = compilations()
+        results = [x + x for _ in range(3)]
+        assert compilations() == before
+        results += [x + x for _ in range(3)]
+        assert compilations() == before + 1
+    for result in results:
+        assert_equal_bits(result, results[0], "add")
+
+
+def test_what_is_delicate_is_compiled() -> None:
+    for value in (onp.nan, 1e-40):
+        before = compilations()
+        x = np.asarray(onp.full((1, 3, 1, 7), value, onp.float32))
+        assert onp.array_equal(x < 1, [[[[value == 1e-40] * 7]] * 3])
+        assert compilations() == before + (value is onp.nan)  # then the program is there
+
+
+def test_options_decide() -> None:
+    x = np.asarray(onp.arange(5, dtype=onp.int32).reshape(5, 1, 1, 1, 1))
+    with eager_host_calls(0):
+        before = compilations()
+        assert (x * x).sum() == 30
+        assert compilations() > before
+    with anima.debug_nans(True), pytest.raises(FloatingPointError, match="div"):
+        lax.div(np.zeros((1, 1, 3, 1)), np.zeros((1, 1, 3, 1)))
+
+
+def test_results_are_arrays_like_any_other() -> None:
+    x = np.asarray(onp.arange(6.0, dtype=onp.float32))
+    piece = lax.slice(x, (1,), (4,))
+    assert piece.unsafe_buffer_pointer() != x.unsafe_buffer_pointer() + 4
+    del x
+    assert piece.tolist() == [1.0, 2.0, 3.0]
+    assert (np.asarray(1) + 1.5).weak_type and not (np.float32(1) * 2).weak_type
+    assert np.add(1, 2).weak_type and not np.add(1, onp.int32(2)).weak_type
+    there = anima.device_put(onp.arange(9, dtype=onp.int16), CPU)
+    assert (there + there).committed and not (np.arange(9, dtype="int16") * 2).committed
+
+
+def test_what_is_large_or_has_two_roundings_is_compiled() -> None:
+    long = single_equation(primitives["neg"], [aval_of(onp.zeros(host.MAX_ELEMENTS + 1, onp.float32))], {})
+    assert host.host_program(long.jaxpr) is None
+    vector = onp.zeros(3, onp.float32)
+    for fun, able in [
+        (lambda x: x * x + x, False), (lambda x: x + 1, True), (lambda x: x / 3, False), (lambda x: x, False),
+        (lambda x: lax.sin(x), False), (lambda x: lax.select(x > 1, x, -x), True), (lambda x: (x, x + 1), False),
+    ]:  # fmt: skip
+        closed = anima.make_jaxpr(fun)(vector)
+        assert (host.host_program(closed.jaxpr) is not None) == able
