@@ -3,7 +3,7 @@
 Invariant: ``str(error)`` says what happened in one or two sentences; what to write instead, and where
 the offending value came from, stand in ``error.__notes__``, which Python prints below the message. This
 module imports nothing of the project, so every layer may raise these classes, and every error survives
-pickling (worker pools send errors that way).
+pickling (worker pools send errors that way). Item assignment alone raises a plain ``TypeError``, made here.
 
 A tracer may say where it comes from: an object with a method ``origin_message() -> str`` has that text added
 as a note to the errors that are made from it.

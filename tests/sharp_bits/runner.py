@@ -4,10 +4,11 @@ Invariant: a cell counts as equal only if everything that it prints, shows and r
 shapes and dtypes exactly, numbers with decimals to `TOLERANCE`, relative; white space does not count, nor do the
 deviations that `deviations.py` lists.
 
-The document is here in one file a section, below `cells/`: a title, then cells, each with its code and what the document shows
-in the order of `CHANNELS`. The copy of the document that they were taken from had lost indentation and some lines: a line that starts with
-`+` was restored, and one of code with `-` is as it was found. Consecutive cells share a namespace, as in a notebook; a `program` has a process of
-its own, with the environment variables and arguments behind its name.
+The document is here in one file a section, below `cells/`: a title, then cells, each with its code and, by channel, what the
+document shows. The copy of the document that they were taken from had lost indentation and some lines: a line that starts
+with `+` was restored, and one of code that starts with `-` is as it was found. Cells share a namespace, as in a notebook; a
+`program` has a process of its own, with the environment variables and arguments behind its name. Where the document has no
+program, as for NaNs, there are ours, of restored lines.
 """
 
 from __future__ import annotations
@@ -25,16 +26,12 @@ from typing import NamedTuple
 from tests.sharp_bits.deviations import DEVIATIONS, Deviation
 
 HERE = Path(__file__).parent
-CHANNELS = (
-    "prints",
-    "shows",
-    "raises",
-    "says",
-)  # standard output, value of a last expression, exception, standard error
+CHANNELS = ("prints", "shows", "raises", "says")  # standard output, last value, exception, standard error
 TOLERANCE = 1e-6
 
 _NUMBER = re.compile(r"[-+]?\d+\.\d*(?:e[-+]?\d+)?|<number>")
-_HEAD = re.compile(r"\[(cell|program) (\w+)(?:, (\d) figures?)?(?:; (.*))?\]")
+_HEAD = re.compile(rf"^\[((?:cell|program) .*|{'|'.join(CHANNELS)})\]$", re.MULTILINE)
+_CELL = re.compile(r"(cell|program) (\w+)(?:, (\d) figures?)?(?:; (.*))?")
 
 
 class Cell(NamedTuple):
@@ -77,47 +74,50 @@ def read_cells() -> list[Cell]:
 
 def parse(text: str) -> list[Cell]:
     """The cells of one file."""
-    section, *lines = text.splitlines()
+    section = text.partition("\n")[0]
     cells: list[Cell] = []
-    parts: dict[str, list[str]] = {}
-    for line in lines:
-        head = _HEAD.fullmatch(line)
-        if head is not None:
-            parts = {"code": []}
-            into = parts["code"]
-            kind, name, figures, settings = head.groups()
-            cells.append(
-                Cell(
-                    name,
-                    section,
-                    "",
-                    {},
-                    int(figures or 0),
-                    kind == "program",
-                    tuple((settings or "").split()),
-                )
+    for head, part in _parts(text):
+        if head in CHANNELS:
+            shown = cells[-1].shown
+            shown[head] = f"{shown[head]}\n{_restored(part)}" if head in shown else _restored(part)
+            continue
+        described = _CELL.fullmatch(head)
+        if described is None:
+            raise ValueError(f"{section} has a cell that is not described as others: {head}")
+        kind, name, figures, settings = described.groups("")
+        code = re.sub(r"^-.*\n", "", part, flags=re.MULTILINE)
+        cells.append(
+            Cell(
+                name,
+                section,
+                _restored(code),
+                {},
+                int(figures or 0),
+                kind == "program",
+                tuple(settings.split()),
             )
-        elif line[1:-1] in CHANNELS and line == f"[{line[1:-1]}]":
-            into = parts.setdefault(line[1:-1], [])
-        elif cells and not (line.startswith("-") and into is parts["code"]):
-            into.append(line.removeprefix("+"))
-        if cells:
-            joined = {channel: "\n".join(found).rstrip() for channel, found in parts.items()}
-            cells[-1] = cells[-1]._replace(code=joined.pop("code"), shown=joined)
+        )
     return cells
 
 
 def verbatim(text: str) -> list[str]:
     """The parts of a file of cells that are the document's own, as they were found, white space collapsed."""
-    parts, code = [""], False
-    for line in text.splitlines()[1:]:
-        channel = line[1:-1] in CHANNELS
-        if channel or line.startswith("+") or _HEAD.fullmatch(line):
-            parts.append("")
-            code = code if line.startswith("+") else not channel
-        else:
-            parts[-1] += (line.removeprefix("-") if code else line) + "\n"
-    return [collapse(part) for part in parts if part.strip()]
+    found = []
+    for head, part in _parts(text):
+        if head not in CHANNELS:
+            part = re.sub(r"^-", "", part, flags=re.MULTILINE)
+        found += [collapse(own) for own in re.split(r"^\+.*$", part, flags=re.MULTILINE)]
+    return [own for own in found if own]
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """What stands in brackets, and the lines below it."""
+    pieces = _HEAD.split(text)[1:]
+    return zip(pieces[::2], pieces[1::2])
+
+
+def _restored(part: str) -> str:
+    return re.sub(r"^\+", "", part, flags=re.MULTILINE).strip("\n")
 
 
 def run(cells: Sequence[Cell], figures: Path) -> Iterator[Report]:
@@ -128,8 +128,11 @@ def run(cells: Sequence[Cell], figures: Path) -> Iterator[Report]:
     """
     figures.mkdir(parents=True, exist_ok=True)
     shared = [cell for cell in cells if not cell.program]
-    for together in [shared, *([cell] for cell in cells if cell.program)]:
-        yield from _run_together(together, figures)
+    if shared:
+        yield from _run_together(shared, figures)
+    for cell in cells:
+        if cell.program:
+            yield from _run_together([cell], figures)
 
 
 def _run_together(cells: Sequence[Cell], figures: Path) -> Iterator[Report]:

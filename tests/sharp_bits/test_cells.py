@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from matplotlib import pyplot as plt
 
 from anima.runtime import devices
 from tests.sharp_bits import deviations, runner
 from tests.sharp_bits.deviations import DEVIATIONS, Deviation
 from tests.sharp_bits.runner import Cell, Report
+
+plt = pytest.importorskip("matplotlib.pyplot")
 
 CELLS = [cell for cell in runner.read_cells() if not cell.program]
 PROGRAMS = [cell for cell in runner.read_cells() if cell.program]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as onp
-import pandas as pd
 import pytest
 import scipy
-from matplotlib import pyplot as plt
 from numpy.testing import assert_allclose, assert_array_equal
 
 import anima.numpy as np
 from anima import grad, jit, lax
+
+mpl = pytest.importorskip("matplotlib")
+plt = pytest.importorskip("matplotlib.pyplot")
+pd = pytest.importorskip("pandas")
 
 IMAGE = onp.sin(onp.arange(48, dtype=onp.float32)).reshape(6, 8)
 SERIES = onp.cos(onp.arange(40, dtype=onp.float32) / 3)

@@ -41,6 +41,13 @@ def test_reading() -> None:
     assert runner.verbatim(SECTION) == ["print(x.shape)", "3", "a message", "-1", "1 - 2;", "x"]
 
 
+def test_cells_that_cannot_be_read() -> None:
+    with pytest.raises(
+        ValueError, match="Some section has a cell that is not described as others: cell two words"
+    ):
+        runner.parse(SECTION + "[cell two words]\n")
+
+
 def test_names_of_cells_are_unique() -> None:
     names = [cell.name for cell in runner.read_cells()]
     assert len(set(names)) == len(names)
@@ -106,6 +113,7 @@ def run(tmp_path: Path, *codes: str) -> list[Report]:
 def test_cells_run_as_in_a_notebook(tmp_path: Path) -> None:
     plots = "from matplotlib import pyplot as plt\nplt.plot([1]); plt.figure(); plt.plot([2]);"
     code = ["x = 1\nx", "x;", "print(x)\ny = x", "1 / 0\nx = 2", "def f(:", "None", plots, "(x, y, __name__)"]
+    pytest.importorskip("matplotlib")
     a, b, c, d, e, f, g, h = run(tmp_path, *code)
     assert (a.shows, b.shows, c.shows, c.prints, f.shows) == ("1", "", "", "1\n", "")
     assert d.raises == "ZeroDivisionError: division by zero" and e.raises.startswith("SyntaxError")

@@ -10,6 +10,8 @@ import pytest
 
 from tests.sharp_bits import runner
 
+pytest.importorskip("tqdm")
+
 PATH = Path(__file__).resolve().parents[2] / "examples" / "sharp_bits.py"
 CELLS = [
     runner.Cell("a", "First", "print(1)", {"prints": "1"}),
