@@ -19,7 +19,7 @@ BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CPP) $(shell find native -type d
 .PHONY: help demo test test-gpu test-peers bench bench-quick lint format clean
 
 help:
-	@echo 'make demo         train a classifier on handwritten digits and draw the result'
+	@echo 'make demo         train a classifier on handwritten digits, then run every cell of the Sharp Bits'
 	@echo 'make test         formatters, linters, types, house checks, tests, docstring examples'
 	@echo 'make test-gpu     the tests that do not need the CPU plugin, on the GPU (SYSTEM=1: see CONTRIBUTING.md)'
 	@echo 'make test-peers   compare results with JAX, installed beside in $(PEERS)'
@@ -68,6 +68,7 @@ $(PEERS)/.torch: | $(PEERS)/.created
 
 demo: $(VENV)/.built $(VENV)/.extra-demo
 	@$(VENV)/bin/python examples/digits.py $(ARGS)
+	@$(VENV)/bin/python examples/sharp_bits.py
 
 lint: $(VENV)/.built $(VENV)/.extra-test
 	$(VENV)/bin/ruff format --quiet --check .

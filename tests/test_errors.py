@@ -24,7 +24,7 @@ def test_messages_of_the_sharp_bits():
         "full requires shapes to be concrete. If using jit, try using static_argnums or applying jit to smaller "
         "subfunctions instead."
     )
-    assert str(errors.ImmutableArrayError(int)) == (
+    assert str(errors.immutable_array(int)) == (
         "'<class 'int'>' object does not support item assignment. JAX arrays are immutable; perhaps you want "
         "jax.ops.index_update or jax.ops.index_add instead?"
     )
@@ -79,7 +79,7 @@ def test_every_error_pickles():
         errors.TracerBoolConversionError(_Tracer()),
         errors.ShapeConcretizationError("full"),
         errors.NonConcreteBooleanIndexError(),
-        errors.ImmutableArrayError(int),
+        errors.immutable_array(int),
         errors.UnboundAxisNameError("i", ["j"]),
         errors.XlaRuntimeError("bad", 3),
         errors.UnexpectedTracerError("leak"),

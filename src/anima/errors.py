@@ -3,7 +3,7 @@
 Invariant: ``str(error)`` says what happened in one or two sentences; what to write instead, and where
 the offending value came from, stand in ``error.__notes__``, which Python prints below the message. This
 module imports nothing of the project, so every layer may raise these classes, and every error survives
-pickling (worker pools send errors that way).
+pickling (worker pools send errors that way). Item assignment alone raises a plain ``TypeError``, made here.
 
 A tracer may say where it comes from: an object with a method ``origin_message() -> str`` has that text added
 as a note to the errors that are made from it.
@@ -21,7 +21,6 @@ __all__ = [
     "DtypePromotionError",
     "ForkError",
     "GeneratorStateError",
-    "ImmutableArrayError",
     "InconclusiveDimensionOperation",
     "JAXIndexError",
     "JAXTypeError",
@@ -251,20 +250,19 @@ class ConversionError(_Picklable, TypeError):
         _add_notes(self, advice)
 
 
-class ImmutableArrayError(_Picklable, TypeError):
-    """``x[i] = y`` on an array. Arrays never change: ``x.at[i].set(y)`` returns a new one.
+def immutable_array(array_type: type) -> TypeError:
+    """The error for ``x[i] = y``: arrays never change. A plain TypeError, as the Sharp Bits show it.
 
-    >>> print(ImmutableArrayError(int))
+    >>> print(immutable_array(int))
     '<class 'int'>' object does not support item assignment. JAX arrays are immutable; perhaps you want \
 jax.ops.index_update or jax.ops.index_add instead?
     """
-
-    def __init__(self, array_type: type) -> None:
-        super().__init__(
-            f"'{array_type}' object does not support item assignment. JAX arrays are immutable; perhaps "
-            "you want jax.ops.index_update or jax.ops.index_add instead?"
-        )
-        self.add_note("In place of x[idx] = y write x = x.at[idx].set(y); likewise .add, .multiply, ...")
+    error = TypeError(
+        f"'{array_type}' object does not support item assignment. JAX arrays are immutable; perhaps "
+        "you want jax.ops.index_update or jax.ops.index_add instead?"
+    )
+    error.add_note("In place of x[idx] = y write x = x.at[idx].set(y); likewise .add, .multiply, ...")
+    return error
 
 
 class TypePromotionError(_Picklable, ValueError):

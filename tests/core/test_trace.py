@@ -87,6 +87,7 @@ def test_the_ambient_trace_is_put_back_after_an_error():
 def test_item_assignment_is_refused_with_advice():
     with pytest.raises(TypeError, match="does not support item assignment") as caught:
         np.zeros(3)[0] = 1.0
+    assert str(caught.value).startswith("'<class 'anima.Array'>' object") and type(caught.value) is TypeError
     assert ".at[idx].set" in " ".join(caught.value.__notes__)
 
     def f(x):
@@ -95,6 +96,23 @@ def test_item_assignment_is_refused_with_advice():
 
     with pytest.raises(TypeError, match="does not support item assignment"):
         jit(f)(np.zeros(3))
+
+
+def test_tracers_print_how_deep_they_are():
+    def printed(transform, x):
+        shown = []
+
+        def f(x):
+            shown.append(repr(x))
+            return x * 1.0
+
+        transform(f)(x)
+        return shown[0]
+
+    assert printed(jit, 1.0) == "Traced<ShapedArray(float32[], weak_type=True):JaxprTrace(level=-1/1)>"
+    assert printed(lambda f: jit(lambda x: x + jit(f)(x)), 1.0).endswith(":JaxprTrace(level=-2/2)>")
+    assert printed(lambda f: grad(jit(f)), 1.0).endswith(":JaxprTrace(level=-1/2)>")
+    assert "with<LinearizeTrace>" in printed(lambda f: jit(grad(f)), 1.0)
 
 
 def test_tracers_look_like_arrays():

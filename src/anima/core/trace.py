@@ -150,7 +150,7 @@ class Tracer:
         return value
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise errors.ImmutableArrayError(type(self))
+        raise errors.immutable_array(type(self))
 
     def block_until_ready(self) -> Tracer:
         """A tracer has nothing to wait for; returns itself."""

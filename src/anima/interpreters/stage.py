@@ -47,7 +47,14 @@ class StagedTracer(Tracer):
         return trace.origin_of(self.atom)
 
     def __repr__(self) -> str:
-        return f"Traced<{self.aval!r}:{self._trace.describe()}>"
+        """As the Sharp Bits show it: `level=-n/m` is the n-th jaxpr being recorded, the m-th of all traces at work."""
+        jaxprs = traces = 0
+        trace: Trace | None = self._trace
+        while trace is not None:
+            jaxprs += isinstance(trace, StageTrace)
+            traces += 1
+            trace = trace.parent
+        return f"Traced<{self.aval!r}:JaxprTrace(level=-{jaxprs}/{traces})>"
 
 
 class StageTrace(Trace):

@@ -15,7 +15,7 @@ import numpy as np
 from anima import dtypes
 from anima._native import ArrayImpl
 from anima.core.trace import Tracer
-from anima.errors import ImmutableArrayError
+from anima.errors import immutable_array
 from anima.lax import bitcast_convert_type, convert_element_type
 from anima.numpy import (
     arithmetic,
@@ -36,6 +36,7 @@ from anima.numpy import (
 from anima.numpy.at import updates_at
 from anima.numpy.calls import accepts, function, operator, plain, refuse_container
 from anima.numpy.indexing import getitem, iterate
+from anima.runtime.arrays import Array
 from anima.transforms.placement import device_put
 
 # --- operators --------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def _reversed(x: Any) -> Iterator[Any]:
 
 
 def _setitem(x: Any, index: Any, value: Any) -> NoReturn:
-    raise ImmutableArrayError(type(x))
+    raise immutable_array(Array)
 
 
 def _round(x: Any, ndigits: int | None = None) -> Any:

@@ -28,6 +28,9 @@ class _ArrayMeta(type):
     def __subclasscheck__(cls, subclass: type) -> bool:
         return subclass is cls or issubclass(subclass, (ArrayImpl, Tracer))
 
+    def __repr__(cls) -> str:
+        return "<class 'anima.Array'>"  # where users find it, for messages
+
 
 class Array(metaclass=_ArrayMeta):
     """An array of numbers on one or more devices; immutable.
