@@ -184,7 +184,9 @@ def cold(lib: str, scratch: Path) -> float:
     env["ANIMA_ENABLE_COMPILATION_CACHE"] = "0"
     env["XDG_CACHE_HOME"] = str(scratch)
     source = _COLD.format(lib=lib) + "print(took)\n"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, env=env, check=False
+    )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return float(done.stdout)
