@@ -13,7 +13,7 @@ import pytest
 import anima
 from anima.on_demand import on_demand
 
-PACKAGES = ["anima", "anima.lax"]
+PACKAGES = ["anima", "anima.lax", "anima.numpy"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -64,7 +64,7 @@ import anima, anima.numpy as np
 from anima import lax
 
 def load_all(x):
-    for package in (anima, lax):
+    for package in (anima, lax, np):
         for name in dir(package):
             getattr(package, name)
     return lax.sinh(x) + lax.erf(x)

@@ -1,7 +1,7 @@
 """NumPy's functions on arrays that can be traced, differentiated, mapped and compiled.
 
-Invariant: a name is public by being imported here as itself, and only by that. Importing this package gives arrays and
-tracers their methods.
+Invariant: a name is public by being imported here as itself, and only by that; what not every program uses is loaded when
+it is first asked for. Importing this package gives arrays and tracers their methods.
 
 >>> import anima.numpy as np
 >>> print(np.sin(np.linspace(0, np.pi, 3)).round(3))
@@ -10,8 +10,7 @@ tracers their methods.
 
 from __future__ import annotations
 
-import importlib as _importlib
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from anima.dtypes import (
     isdtype as isdtype,
@@ -137,44 +136,6 @@ from anima.numpy.files import (
     savez as savez,
     set_printoptions as set_printoptions,
 )
-from anima.numpy.flipping import (
-    flip as flip,
-    fliplr as fliplr,
-    flipud as flipud,
-    roll as roll,
-    rot90 as rot90,
-)
-from anima.numpy.histograms import (
-    bincount as bincount,
-    histogram as histogram,
-    histogram2d as histogram2d,
-    histogram_bin_edges as histogram_bin_edges,
-    histogramdd as histogramdd,
-)
-from anima.numpy.index_tables import (
-    c_ as c_,
-    diag_indices as diag_indices,
-    diag_indices_from as diag_indices_from,
-    index_exp as index_exp,
-    ix_ as ix_,
-    mask_indices as mask_indices,
-    mgrid as mgrid,
-    ogrid as ogrid,
-    r_ as r_,
-    ravel_multi_index as ravel_multi_index,
-    s_ as s_,
-    tril_indices as tril_indices,
-    tril_indices_from as tril_indices_from,
-    triu_indices as triu_indices,
-    triu_indices_from as triu_indices_from,
-    unravel_index as unravel_index,
-)
-from anima.numpy.integers import (
-    gcd as gcd,
-    lcm as lcm,
-    packbits as packbits,
-    unpackbits as unpackbits,
-)
 from anima.numpy.joining import (
     append as append,
     array_split as array_split,
@@ -237,45 +198,7 @@ from anima.numpy.logic import (
     not_equal as not_equal,
     right_shift as right_shift,
 )
-from anima.numpy.mapping import (
-    apply_along_axis as apply_along_axis,
-    apply_over_axes as apply_over_axes,
-    vectorize as vectorize,
-)
 from anima.numpy.methods import install_methods as _install_methods
-from anima.numpy.nan_reductions import (
-    nanargmax as nanargmax,
-    nanargmin as nanargmin,
-    nanmax as nanmax,
-    nanmean as nanmean,
-    nanmin as nanmin,
-    nanprod as nanprod,
-    nanstd as nanstd,
-    nansum as nansum,
-    nanvar as nanvar,
-)
-from anima.numpy.padding import (
-    pad as pad,
-)
-from anima.numpy.polynomials import (
-    poly as poly,
-    polyadd as polyadd,
-    polyder as polyder,
-    polydiv as polydiv,
-    polyint as polyint,
-    polymul as polymul,
-    polysub as polysub,
-    polyval as polyval,
-    vander as vander,
-)
-from anima.numpy.quantiles import (
-    median as median,
-    nanmedian as nanmedian,
-    nanpercentile as nanpercentile,
-    nanquantile as nanquantile,
-    percentile as percentile,
-    quantile as quantile,
-)
 from anima.numpy.ranges import (
     arange as arange,
     diag as diag,
@@ -414,20 +337,6 @@ from anima.numpy.selection import (
     select as select,
     where as where,
 )
-from anima.numpy.set_operations import (
-    intersect1d as intersect1d,
-    setdiff1d as setdiff1d,
-    setxor1d as setxor1d,
-    union1d as union1d,
-)
-from anima.numpy.sets import (
-    isin as isin,
-    unique as unique,
-    unique_all as unique_all,
-    unique_counts as unique_counts,
-    unique_inverse as unique_inverse,
-    unique_values as unique_values,
-)
 from anima.numpy.shapes import (
     astype as astype,
     atleast_1d as atleast_1d,
@@ -452,12 +361,6 @@ from anima.numpy.shapes import (
     swapaxes as swapaxes,
     transpose as transpose,
 )
-from anima.numpy.signals import (
-    convolve as convolve,
-    correlate as correlate,
-    cross as cross,
-    interp as interp,
-)
 from anima.numpy.sorting import (
     argpartition as argpartition,
     argsort as argsort,
@@ -468,10 +371,6 @@ from anima.numpy.sorting import (
     sort as sort,
     sort_complex as sort_complex,
 )
-from anima.numpy.statistics import (
-    corrcoef as corrcoef,
-    cov as cov,
-)
 from anima.numpy.taking import (
     fill_diagonal as fill_diagonal,
     place as place,
@@ -480,27 +379,143 @@ from anima.numpy.taking import (
     take as take,
     take_along_axis as take_along_axis,
 )
-from anima.numpy.windows import (
-    bartlett as bartlett,
-    blackman as blackman,
-    hamming as hamming,
-    hanning as hanning,
-    kaiser as kaiser,
-)
+from anima.on_demand import on_demand as _on_demand
 
 _install_methods()
 
-_ON_DEMAND = ("fft", "linalg")
-_FROM_SPECIAL = ("i0",)
+if _TYPE_CHECKING:
+    from anima.numpy import fft as fft, linalg as linalg
+    from anima.numpy.flipping import (
+        flip as flip,
+        fliplr as fliplr,
+        flipud as flipud,
+        roll as roll,
+        rot90 as rot90,
+    )
+    from anima.numpy.histograms import (
+        bincount as bincount,
+        histogram as histogram,
+        histogram2d as histogram2d,
+        histogram_bin_edges as histogram_bin_edges,
+        histogramdd as histogramdd,
+    )
+    from anima.numpy.index_tables import (
+        c_ as c_,
+        diag_indices as diag_indices,
+        diag_indices_from as diag_indices_from,
+        index_exp as index_exp,
+        ix_ as ix_,
+        mask_indices as mask_indices,
+        mgrid as mgrid,
+        ogrid as ogrid,
+        r_ as r_,
+        ravel_multi_index as ravel_multi_index,
+        s_ as s_,
+        tril_indices as tril_indices,
+        tril_indices_from as tril_indices_from,
+        triu_indices as triu_indices,
+        triu_indices_from as triu_indices_from,
+        unravel_index as unravel_index,
+    )
+    from anima.numpy.integers import (
+        gcd as gcd,
+        lcm as lcm,
+        packbits as packbits,
+        unpackbits as unpackbits,
+    )
+    from anima.numpy.mapping import (
+        apply_along_axis as apply_along_axis,
+        apply_over_axes as apply_over_axes,
+        vectorize as vectorize,
+    )
+    from anima.numpy.nan_reductions import (
+        nanargmax as nanargmax,
+        nanargmin as nanargmin,
+        nanmax as nanmax,
+        nanmean as nanmean,
+        nanmin as nanmin,
+        nanprod as nanprod,
+        nanstd as nanstd,
+        nansum as nansum,
+        nanvar as nanvar,
+    )
+    from anima.numpy.padding import (
+        pad as pad,
+    )
+    from anima.numpy.polynomials import (
+        poly as poly,
+        polyadd as polyadd,
+        polyder as polyder,
+        polydiv as polydiv,
+        polyint as polyint,
+        polymul as polymul,
+        polysub as polysub,
+        polyval as polyval,
+        vander as vander,
+    )
+    from anima.numpy.quantiles import (
+        median as median,
+        nanmedian as nanmedian,
+        nanpercentile as nanpercentile,
+        nanquantile as nanquantile,
+        percentile as percentile,
+        quantile as quantile,
+    )
+    from anima.numpy.set_operations import (
+        intersect1d as intersect1d,
+        setdiff1d as setdiff1d,
+        setxor1d as setxor1d,
+        union1d as union1d,
+    )
+    from anima.numpy.sets import (
+        isin as isin,
+        unique as unique,
+        unique_all as unique_all,
+        unique_counts as unique_counts,
+        unique_inverse as unique_inverse,
+        unique_values as unique_values,
+    )
+    from anima.numpy.signals import (
+        convolve as convolve,
+        correlate as correlate,
+        cross as cross,
+        interp as interp,
+    )
+    from anima.numpy.statistics import (
+        corrcoef as corrcoef,
+        cov as cov,
+    )
+    from anima.numpy.windows import (
+        bartlett as bartlett,
+        blackman as blackman,
+        hamming as hamming,
+        hanning as hanning,
+        kaiser as kaiser,
+    )
+    from anima.scipy.special import i0 as i0
 
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.numpy.fft": "fft",
+    "anima.numpy.flipping": "flip fliplr flipud roll rot90",
+    "anima.numpy.histograms": "bincount histogram histogram2d histogram_bin_edges histogramdd",
+    "anima.numpy.index_tables": (
+        "c_ diag_indices diag_indices_from index_exp ix_ mask_indices mgrid ogrid r_ ravel_multi_index s_ "
+        "tril_indices tril_indices_from triu_indices triu_indices_from unravel_index"
+    ),
+    "anima.numpy.integers": "gcd lcm packbits unpackbits",
+    "anima.numpy.linalg": "linalg",
+    "anima.numpy.mapping": "apply_along_axis apply_over_axes vectorize",
+    "anima.numpy.nan_reductions": "nanargmax nanargmin nanmax nanmean nanmin nanprod nanstd nansum nanvar",
+    "anima.numpy.padding": "pad",
+    "anima.numpy.polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
+    "anima.numpy.quantiles": "median nanmedian nanpercentile nanquantile percentile quantile",
+    "anima.numpy.set_operations": "intersect1d setdiff1d setxor1d union1d",
+    "anima.numpy.sets": "isin unique unique_all unique_counts unique_inverse unique_values",
+    "anima.numpy.signals": "convolve correlate cross interp",
+    "anima.numpy.statistics": "corrcoef cov",
+    "anima.numpy.windows": "bartlett blackman hamming hanning kaiser",
+    "anima.scipy.special": "i0",
+}
 
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.numpy.{name}")
-    if name in _FROM_SPECIAL:
-        return getattr(_importlib.import_module("anima.scipy.special"), name)
-    raise AttributeError(f"module 'anima.numpy' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND, *_FROM_SPECIAL})
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

@@ -22,6 +22,7 @@ from anima.core.trace import aval_of, get_trace, shaped
 from anima.errors import MissingRuleError, XlaRuntimeError
 from anima.interpreters.batch import Axis, without_axis
 from anima.interpreters.jvp import stage_closed
+from anima.lax.control.scan_primitive import scan_p
 from anima.lowering.manual import mark
 from anima.lowering.module import TOKEN, Context, Value
 from anima.lowering.types import row_major
@@ -275,7 +276,7 @@ def _by_rows(
         consts, row = iter(values[: len(fixed)]), iter(values[len(fixed) :])
         return primitive.bind(*[next(row) if m else next(consts) for m in mapped], **params)
 
-    outs = primitives["scan"].bind(
+    outs = scan_p.bind(
         *fixed,
         *rows,
         jaxpr=stage_closed(call, avals, primitive.name),
