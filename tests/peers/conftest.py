@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+import anima
 
 # The table is imported by its package, and importing a module of it again, to look for examples, would fill it twice.
 collect_ignore_glob = ["lax_table/*.py"] if importlib.util.find_spec("jax") else ["*.py"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs() -> Iterator[None]:
+    """Both libraries' programs go after each module: the system lets a process have only so many pieces of code mapped."""
+    yield
+    import jax
+
+    jax.clear_caches()
+    anima.clear_caches()
