@@ -90,10 +90,12 @@ def test_policy():
         return {name.removeprefix("xla_") for name in _overrides(options_for(*args, **kwargs))}
 
     exact, fusion, level = "cpu_enable_fast_min_max", "cpu_use_fusion_emitters", "backend_optimization_level"
-    assert names("program", platform="cpu", tiny=True) == {exact}
+    threads = "cpu_multi_thread_eigen"
+    assert names("program", platform="cpu") == {exact}
+    assert names("program", platform="cpu", tiny=True) == {exact, threads}
     assert names("single_op", platform="cuda", tiny=True) == set()
     assert names("single_op", platform="cpu") == {exact, fusion}
-    assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level}
+    assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level, threads}
     chosen = {"xla_cpu_use_fusion_emitters": True}
     options = options_for("single_op", platform="cpu", compiler_options=chosen)
     assert _overrides(options)["xla_cpu_use_fusion_emitters"] == (2, 1)

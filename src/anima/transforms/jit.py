@@ -63,6 +63,7 @@ class TracedProgram(Record):
     __hash__ = object.__hash__
 
 
+_FEW = 3  # equations of a library function that is compiled as one operation is: there is little to fuse
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
 _programs: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 _own_programs: weakref.WeakKeyDictionary[CompiledCall, dict[Any, Any]] = weakref.WeakKeyDictionary()
@@ -280,6 +281,7 @@ def _lower(
         device,
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
+        kind="single_op" if call.spec.on_host and len(closed.jaxpr.eqns) <= _FEW else "program",
         platform=platform,
         checks=checks,
     )
