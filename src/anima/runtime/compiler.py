@@ -27,14 +27,15 @@ from anima.config import (
     persistent_cache_min_entry_size_bytes,
 )
 from anima.errors import XlaRuntimeError
-from anima.runtime import disk_cache, logs, plugins
+from anima.runtime import disk_cache, logs
 from anima.runtime.compile_options import CompileOptions, debug_options_of
+from anima.runtime.plugins import build_of, prefetch, xla_flags
 
 __all__ = ["CompileStats", "clear_memory_cache", "compile_program", "compile_stats"]
 
 # Here, since most of the package is imported after this module, and no other extension module, which would wait until the
 # library is loaded: the system's loader does one at a time.
-plugins.prefetch()
+prefetch()
 
 # Executables that nobody else holds any more (the caches of jit hold those in use).
 _MAX_EXECUTABLES = 512
@@ -297,8 +298,8 @@ def _environment(client: _native.Client) -> bytes:
         parts = (
             client.platform,
             client.platform_version,
-            plugins.build_of(client.plugin),
-            plugins.xla_flags(),
+            build_of(client.plugin),
+            xla_flags(),
             os.environ.get("LIBTPU_INIT_ARGS", ""),
             _processor(),
             _threads(),
