@@ -110,7 +110,9 @@ def test_config_with_absl(run_python: Callable[..., Any]) -> None:
     assert lines == ["['rest'] 3 float64 True warn", "True True", "float32 False"]
     lines = run_python(RUN, "--nojax_enable_x64", env={"JAX_ENABLE_X64": "1"}).stdout.splitlines()
     assert lines == ["[] 1 float32 False allow", "False False", "float64 False"]
-    lines = run_python(RUN, env={"JAX_ENABLE_X64": "1"}).stdout.splitlines()  # the variable holds without a flag
+    lines = run_python(
+        RUN, env={"JAX_ENABLE_X64": "1"}
+    ).stdout.splitlines()  # the variable holds without a flag
     assert lines[0] == "[] 1 float64 False allow"
 
 

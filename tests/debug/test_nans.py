@@ -216,9 +216,7 @@ def test_the_environment_variable(run_python, variable):
 
 @pytest.mark.parametrize("flag", ["--jax_debug_nans=True", "--jax_debug_nans"])
 def test_the_flag(run_python, flag):
-    program = (
-        "import anima, anima.numpy as np\nanima.config.parse_flags_with_absl()\nanima.jit(np.log)(-np.ones(3))"
-    )
+    program = "import anima, anima.numpy as np\nanima.config.parse_flags_with_absl()\nanima.jit(np.log)(-np.ones(3))"
     done = run_python(program, flag, expect=1)
     assert "NonFiniteError: invalid value (nan) encountered in log at <string>:3 (<module>)" in done.stderr
     run_python(program)

@@ -92,7 +92,9 @@ def ahead(run_python: Any, tmp_path: Any) -> None:
 
 
 def flags(run_python: Any, tmp_path: Any) -> None:
-    program = "import sys, {0}; {0}.config.parse_flags_with_absl(); print(sys.argv[1:], {0}.config.jax_enable_x64)"
+    program = (
+        "import sys, {0}; {0}.config.parse_flags_with_absl(); print(sys.argv[1:], {0}.config.jax_enable_x64)"
+    )
     hidden = "import sys; sys.modules['absl'] = None; "
     done = run_python(hidden + program.format("jax"), "--jax_enable_x64=1", expect=1)
     assert "absl" in done.stderr

@@ -57,7 +57,7 @@ NUMBERS: list[tuple[str, Callable[[Any], Any], Any]] = [
     ("int", lambda x: int(x), 2),
     ("complex", lambda x: complex(x), 2),
     ("__index__", lambda x: operator.index(x), 2),
-    ("__index__", lambda x: [i for i in range(x)], 2),
+    ("__index__", lambda x: [2 * i for i in range(x)], 2),
     ("__index__", lambda x: [10, 20, 30][x], 2),
     ("__index__", lambda x: "ab" * x, 2),
     ("numpy.asarray", lambda x: onp.sin(x), 2.0),

@@ -55,13 +55,16 @@ def _aliases(module: Fields) -> str:
     ]
     if not entries:
         return ""
-    index = lambda entry, field: f"{{{','.join(map(str, numbers(entry[field])))}}}"
     pairs = [
-        f"{index(entry, _RESULT_INDEX)}: ({_number(entry, _ARGUMENT)}, {index(entry, _ARGUMENT_INDEX)}, "
+        f"{_index(entry, _RESULT_INDEX)}: ({_number(entry, _ARGUMENT)}, {_index(entry, _ARGUMENT_INDEX)}, "
         f"{'must' if _number(entry, _ALIAS_KIND) == _MUST_ALIAS else 'may'}-alias)"
         for entry in entries
     ]
     return f", input_output_alias={{ {', '.join(pairs)} }}"
+
+
+def _index(entry: Fields, field: int) -> str:
+    return f"{{{','.join(map(str, numbers(entry[field])))}}}"
 
 
 def _computation(computation: Fields, names: dict[int, str], is_entry: bool) -> str:
