@@ -102,6 +102,17 @@ def flags(run_python: Any, tmp_path: Any) -> None:
     assert done.stdout == "['rest'] True\n"
 
 
+def formats(run_python: Any, tmp_path: Any) -> None:
+    with pytest.raises(TypeError, match="unsupported format string"):
+        jax.grad(lambda x: (f"{x:.2f}", x)[1])(1.5)
+    shown = []
+    anima.grad(lambda x: (shown.append(f"{x:.2f}"), x)[1])(1.5)
+    assert shown == ["1.50"]
+    for lib, words in ((jax, "unsupported format string"), (anima, "Abstract value passed to format")):
+        with pytest.raises(TypeError, match=words):
+            lib.jit(lambda x: (f"{x:.2f}", x)[1])(1.5)
+
+
 DEBUG_CHECKS = {
     "nan-cause": cause,
     "nan-inside": inside,
@@ -109,4 +120,5 @@ DEBUG_CHECKS = {
     "nan-given": given,
     "nan-ahead": ahead,
     "command-line": flags,
+    "formats": formats,
 }

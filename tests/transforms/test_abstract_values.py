@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,8 @@ NUMBERS: list[tuple[str, Callable[[Any], Any], Any]] = [
     ("__index__", lambda x: "ab" * x, 2),
     ("numpy.asarray", lambda x: onp.sin(x), 2.0),
     ("numpy.asarray", lambda x: onp.asarray(x), 2.0),
+    ("format", lambda x: f"{x:.2f}", 2.0),
+    ("pickle", lambda x: pickle.dumps(x), 2.0),
     ("item", lambda x: x.item(), 2.0),
     ("tolist", lambda x: x.tolist(), 2.0),
 ]
@@ -205,6 +208,16 @@ def test_sizes_of_slices_may_not_depend_on_values_but_starts_may() -> None:
     onp.testing.assert_array_equal(
         lax.fori_loop(0, 3, lambda i, acc: acc + lax.dynamic_slice(x, (i,), (2,)), np.zeros(2)), [3, 6]
     )
+
+
+def test_formats() -> None:
+    assert jit(lambda x: len(f"{x}") > 5)(1.0)  # the tracer, as in print
+    with pytest.raises(TypeError) as caught:
+        jit(lambda x: f"{x:.2f}")(1.0)
+    assert "debug.print" in caught.value.__notes__[1]
+    shown = []
+    anima.grad(lambda x: (shown.append(f"{x:.2f} and {x * 2:>8.3f}"), x)[1])(1.5)
+    assert shown == ["1.50 and    3.000"]
 
 
 def test_grad_has_concrete_values() -> None:
