@@ -46,6 +46,7 @@ from anima.lax.gathering import (
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
+from anima.lowering.types import i64_array
 
 # --- what scatters have in common -------------------------------------------------------------
 
@@ -130,6 +131,8 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
             return Value(x.name, out)
         if params["mode"] is GatherScatterMode.CLIP:
             indices = _clipped(ctx, x, indices, updates, params["dimension_numbers"])
+        if ctx.module.platform == "cpu" and ctx.module.partitions == 1:
+            indices, params = _in_order(ctx, indices, params)
         scalar = ShapedArray((), x.dtype)
         if inner_shape(x):
             scalar = ShapedArray((), x.dtype.physical_dtype)
@@ -165,6 +168,39 @@ def _clipped(
     attrs = f"broadcast_dimensions = array<i64: {indices.ndim - 1}>"
     high = ctx.op("stablehlo.broadcast_in_dim", (vector,), aval, attrs)
     return ctx.op("stablehlo.clamp", (ctx.full(0, aval), indices, high), aval)
+
+
+def _in_order(ctx: Context, indices: Value, params: dict[str, Any]) -> tuple[Value, dict[str, Any]]:
+    """Index vectors for all leading dimensions of the operand, in order, and the parameters to go with them.
+
+    XLA's CPU compiler transposes the operand, and its result back, where index vectors leave out a dimension before the
+    last one that they have, or permute them: two copies of the whole array for an update of a few columns. So a dimension
+    that is left out gets the index that it stands for, zero.
+    """
+    numbers: ScatterDimensionNumbers = params["dimension_numbers"]
+    index_map = numbers.scatter_dims_to_operand_dims
+    last = max(index_map, default=-1)
+    wanted = tuple(d for d in range(last + 1) if d not in numbers.operand_batching_dims)
+    if wanted == index_map:
+        return indices, params
+    batch = indices.shape[:-1]
+    column = ShapedArray((*batch, 1), indices.dtype)
+    columns = []
+    for d in wanted:
+        if d not in index_map:
+            columns.append(ctx.full(0, column))
+            continue
+        place = index_map.index(d)
+        attrs = (
+            f"start_indices = {i64_array((*[0] * len(batch), place))}, "
+            f"limit_indices = {i64_array((*batch, place + 1))}, strides = {i64_array([1] * indices.ndim)}"
+        )
+        columns.append(ctx.op("stablehlo.slice", (indices,), column, attrs))
+    whole = ShapedArray((*batch, len(wanted)), indices.dtype)
+    indices = ctx.op("stablehlo.concatenate", columns, whole, f"dimension = {len(batch)} : i64")
+    in_order = params["indices_are_sorted"] and list(index_map) == sorted(index_map)
+    numbers = numbers._replace(scatter_dims_to_operand_dims=wanted)
+    return indices, {**params, "dimension_numbers": numbers, "indices_are_sorted": in_order}
 
 
 def _scatter_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
