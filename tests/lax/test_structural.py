@@ -438,7 +438,9 @@ def test_sorting_is_stable_and_orders_zeros_and_nans() -> None:
     assert np.array_equal(np.signbit(np.asarray(values)[1:4]), [False, True, False])
 
 
-@pytest.mark.parametrize("index_map", [(0,), (1,), (2,), (0, 2), (2, 0), (1, 0), (2, 1), (1, 2, 0), (0, 1, 2)])
+@pytest.mark.parametrize(
+    "index_map", [(0,), (1,), (2,), (0, 2), (2, 0), (1, 0), (2, 1), (1, 2, 0), (0, 1, 2)]
+)
 @pytest.mark.parametrize("mode", ["drop", "clip"])
 @pytest.mark.parametrize("batched", [False, True])
 def test_scatters_by_any_index_vectors(index_map: tuple[int, ...], mode: str, batched: bool) -> None:
