@@ -61,6 +61,24 @@ def test_donated(name: str) -> None:
     assert out.tolist() == want
 
 
+@pytest.mark.cpu
+@pytest.mark.parametrize("dtype", ["int8", "float16", "bfloat16", "float8_e5m2", "complex64"])
+def test_dtypes(dtype: str) -> None:
+    """Also of numbers that XLA computes with in another precision."""
+    row = np.ones((), dtype)
+    for fun in (
+        lambda x, i: x.at[i].set(row),
+        lambda x, i: x.at[FANCY].set(row),
+        lambda x, i: x.at[:, onp.array([1, 3])].set(row),
+        lambda x, i: lax.fori_loop(0, i, lambda k, x: x.at[k, 2:9].set(row), x),
+    ):
+        x = anima.block_until_ready(anima.jit(lambda: np.zeros((N, N), dtype))())
+        text = anima.jit(fun, donate_argnums=0).lower(x, 3).compile().as_text()
+        assert not re.findall(rf"\[{N},{N}\]\S* (copy|convert)\(", text), text
+        place = x.unsafe_buffer_pointer()
+        assert anima.jit(fun, donate_argnums=0)(x, 3).unsafe_buffer_pointer() == place
+
+
 @pytest.mark.parametrize("name", UPDATES)
 def test_values_made_inside(name: str) -> None:
     """No donation is needed for a value that the function itself made: the program holds one array, its result."""
