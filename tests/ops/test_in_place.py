@@ -29,6 +29,9 @@ UPDATES = {
     "columns, traced": lambda x, i: index_add(x, index[:, np.stack([i, i, i + 2])], 7.0),
     "blocks": lambda x, i: x.reshape(8, 8, N).at[:, i, onp.array([1, 5])].min(3.0).reshape(N, N),
     "each row": lambda x, i: anima.vmap(lambda row: row.at[onp.array([2, 7])].multiply(3.0))(x),
+    "part of a row": lambda x, i: index_update(x, index[i, 1:9], 7.0),
+    "parts of rows": lambda x, i: index_add(x, index[np.stack([i, i + 1, i]), 3:], 7.0),
+    "part of a column": lambda x, i: index_mul(x, index[2:50, i], 7.0),
     "mask": lambda x, i: index_max(x, index[MASK], 2.0),
     "at": lambda x, i: x.at[i, 1:3].divide(2.0),
     "sliced": lambda x, i: lax.dynamic_update_slice(x, np.ones((2, 2)), (i, i)),
@@ -59,6 +62,13 @@ def test_donated(name: str) -> None:
     out = f(x, 3)
     assert out.unsafe_buffer_pointer() == place and x.is_deleted()
     assert out.tolist() == want
+
+
+@pytest.mark.parametrize("name", ["part of a row", "parts of rows", "part of a column", "columns"])
+def test_only_what_is_selected_is_touched(name: str) -> None:
+    """Nothing of the size of the array, or of a block of its rows or columns, is cut out and put back."""
+    compiled = anima.jit(UPDATES[name], donate_argnums=0).lower(np.ones((N, N)), 3).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes <= 3 * N * 4 + 256
 
 
 @pytest.mark.cpu
