@@ -16,10 +16,11 @@ CPP := $(shell find native -name '*.cc' -o -name '*.h')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CPP) $(shell find native -type d)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gpu test-peers bench bench-quick lint format clean
+.PHONY: help demo docs test test-gpu test-peers bench bench-quick lint format clean
 
 help:
 	@echo 'make demo         train a classifier on handwritten digits, then run every cell of the Sharp Bits'
+	@echo 'make docs         draw the figures of docs/sharp_bits.md again'
 	@echo 'make test         formatters, linters, types, house checks, tests, docstring examples'
 	@echo 'make test-gpu     the tests that do not need the CPU plugin, on the GPU (SYSTEM=1: see CONTRIBUTING.md)'
 	@echo 'make test-peers   compare results with JAX, installed beside in $(PEERS)'
@@ -69,6 +70,9 @@ $(PEERS)/.torch: | $(PEERS)/.created
 demo: $(VENV)/.built $(VENV)/.extra-demo
 	@$(VENV)/bin/python examples/digits.py $(ARGS)
 	@$(VENV)/bin/python examples/sharp_bits.py
+
+docs: $(VENV)/.built $(VENV)/.extra-demo
+	@$(VENV)/bin/python docs/figures.py $(ARGS)
 
 lint: $(VENV)/.built $(VENV)/.extra-test
 	$(VENV)/bin/ruff format --quiet --check .

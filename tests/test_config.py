@@ -1,6 +1,5 @@
 """Options: reading, setting, overriding, and the key that stands for the traced ones."""
 
-import sys
 import threading
 
 import pytest
@@ -244,26 +243,6 @@ def test_hooks_may_refuse():
     with pytest.raises(RuntimeError, match="too late"):
         option.set(7)
     assert option.value == option.process_value == 6
-
-
-def test_flags_are_taken_from_the_command_line(monkeypatch):
-    arguments = ["program", "--jax_enable_x64", "--other=1", "--jax_numpy_rank_promotion", "warn", "--nojax_debug_nans",
-                 "file", "-jax_log_compiles=false", "--", "--jax_enable_x64=false"]  # fmt: skip
-    config.update("jax_debug_nans", True)
-    monkeypatch.setattr(sys, "argv", arguments)
-    config.parse_flags_with_absl()
-    assert sys.argv == ["program", "--other=1", "file", "--", "--jax_enable_x64=false"]
-    assert (config.jax_enable_x64, config.jax_numpy_rank_promotion, config.jax_debug_nans) == (
-        True,
-        "warn",
-        False,
-    )
-
-
-def test_a_flag_without_its_value(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["program", "--jax_numpy_rank_promotion"])
-    with pytest.raises(ValueError, match="--jax_numpy_rank_promotion needs a value"):
-        config.config_with_absl()
 
 
 def test_environment_variables(run_python):

@@ -59,6 +59,41 @@ int64_t dimension(const ffi::Buffer& buffer, int64_t i) {
   return buffer.dims[i];
 }
 
+int64_t bytes_of(ffi::DataType type) {
+  switch (type) {
+    case ffi::DataType::kPred:
+    case ffi::DataType::kS8:
+    case ffi::DataType::kU8:
+    case ffi::DataType::kF8E5M2:
+    case ffi::DataType::kF8E4M3FN:
+    case ffi::DataType::kF8E4M3B11FNUZ:
+    case ffi::DataType::kF8E5M2FNUZ:
+    case ffi::DataType::kF8E4M3FNUZ:
+    case ffi::DataType::kF8E4M3:
+    case ffi::DataType::kF8E3M4:
+    case ffi::DataType::kF8E8M0FNU:
+      return 1;
+    case ffi::DataType::kS16:
+    case ffi::DataType::kU16:
+    case ffi::DataType::kF16:
+    case ffi::DataType::kBF16:
+      return 2;
+    case ffi::DataType::kS32:
+    case ffi::DataType::kU32:
+    case ffi::DataType::kF32:
+      return 4;
+    case ffi::DataType::kS64:
+    case ffi::DataType::kU64:
+    case ffi::DataType::kF64:
+    case ffi::DataType::kC64:
+      return 8;
+    case ffi::DataType::kC128:
+      return 16;
+    default:
+      throw KernelError("a kernel was called with an unexpected element type");
+  }
+}
+
 void expect_same_shape(const ffi::Buffer& a, const ffi::Buffer& b) {
   bool same = a.rank == b.rank;
   for (int64_t i = 0; same && i < a.rank; ++i) same = a.dims[i] == b.dims[i];

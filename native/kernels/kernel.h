@@ -60,6 +60,9 @@ int64_t size_of(const ffi::Buffer& buffer);
 // The size of a dimension; throws if there is none.
 int64_t dimension(const ffi::Buffer& buffer, int64_t i);
 
+// The bytes of an element; throws for types whose elements share bytes.
+int64_t bytes_of(ffi::DataType type);
+
 // Throws unless both have the same shape.
 void expect_same_shape(const ffi::Buffer& a, const ffi::Buffer& b);
 

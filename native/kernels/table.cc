@@ -13,6 +13,7 @@ extern const Kernel kScanKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kTransposeKernels[];
+extern const Kernel kUpdateKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
@@ -25,11 +26,21 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {
-    kPoolKernels,        kScanKernels,     kSortKernels,           kTopKernels,
-    kTransposeKernels,   kCholeskyKernels, kTriangularKernels,     kEigenKernels,
-    kSchurKernels,       kSvdKernels,      kMatrixFunctionKernels, kTridiagonalSolveKernels,
-    kHouseholderKernels, kLuKernels};
+constexpr const Kernel* kLists[] = {kPoolKernels,
+                                    kScanKernels,
+                                    kSortKernels,
+                                    kTopKernels,
+                                    kTransposeKernels,
+                                    kUpdateKernels,
+                                    kCholeskyKernels,
+                                    kTriangularKernels,
+                                    kEigenKernels,
+                                    kSchurKernels,
+                                    kSvdKernels,
+                                    kMatrixFunctionKernels,
+                                    kTridiagonalSolveKernels,
+                                    kHouseholderKernels,
+                                    kLuKernels};
 
 }  // namespace
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from anima.command_line import bare, define_absl_flags, take_flags
 from anima.options import (
     Override,
     State,
@@ -356,18 +357,25 @@ class Config:
         return enable_x64.value
 
     def parse_flags_with_absl(self) -> None:
-        """Sets options from ``--jax_name=value`` and ``--nojax_name`` in ``sys.argv`` and removes those flags.
+        """Sets options from ``--jax_name=value`` and ``--nojax_name`` in ``sys.argv``, now, and removes those flags.
 
-        ``absl`` is not needed. Other flags stay for whoever parses them; nothing after ``--`` is read.
+        Other flags stay for whoever parses them; nothing after ``--`` is read. Where ``absl`` is installed the options
+        are flags of it, too, as after `config_with_absl`.
 
         Raises:
           ValueError: a flag has an invalid value or none.
         """
-        sys.argv[1:] = _take_flags(sys.argv[1:])
+        sys.argv[1:] = take_flags(sys.argv[1:])
+        define_absl_flags()
 
     def config_with_absl(self) -> None:
-        """The same as ``parse_flags_with_absl``: call it before ``absl.app.run`` or any other parser."""
-        self.parse_flags_with_absl()
+        """Defines every option as a flag of ``absl``, which ``absl.app.run(main)`` then reads from the command line.
+
+        The flags are the options under another name: ``FLAGS.jax_debug_nans = True`` sets one, at any time. Where
+        ``absl`` (the package ``absl-py``) is not installed, this does what `parse_flags_with_absl` does.
+        """
+        if not define_absl_flags():
+            self.parse_flags_with_absl()
 
     def __getattr__(self, name: str) -> Any:
         return _find(name).value
@@ -382,49 +390,12 @@ class Config:
         return "\n".join(f"{name} = {value!r}" for name, value in self.values.items())
 
 
-def _bare(name: str) -> str:
-    return name.removeprefix("jax_").removeprefix("anima_")
-
-
 def _find(name: str) -> State[Any]:
-    state = states.get(_bare(name))
+    state = states.get(bare(name))
     if state is None:
-        hint = close_matches(_bare(name), list(states), "jax_")
+        hint = close_matches(bare(name), list(states), "jax_")
         raise AttributeError(f"there is no option {name}{hint}")
     return state
-
-
-def _take_flags(arguments: list[str]) -> list[str]:
-    """Sets the options that the command line names; returns the arguments that are not ours."""
-    left: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--":
-            return [*left, argument, *rest]
-        name, equals, value = argument.lstrip("-").partition("=")
-        positive, negated = states.get(_flag(name)), states.get(_flag(name.removeprefix("no")))
-        if not argument.startswith("-") or (positive is None and negated is None):
-            left.append(argument)
-        elif positive is None:
-            if equals or not isinstance(negated.default, bool):  # type: ignore[union-attr]
-                raise ValueError(f"--{name} takes no value and needs a True-or-False option")
-            negated.set(False)  # type: ignore[union-attr]
-        elif equals:
-            positive.set(value)
-        elif isinstance(positive.default, bool):
-            positive.set(True)
-        else:
-            following = next(rest, None)
-            if following is None:
-                raise ValueError(f"--{name} needs a value: --{name}=...")
-            positive.set(following)
-    return left
-
-
-def _flag(name: str) -> str:
-    """The option that a flag names, or a word that names none: flags need a prefix, unlike attributes."""
-    name = name.replace("-", "_")
-    return _bare(name) if name.startswith(("jax_", "anima_")) else ""
 
 
 config = Config()

@@ -212,3 +212,11 @@ def test_off_again_by_every_way():
 def test_the_environment_variable(run_python, variable):
     done = run_python("import anima, anima.numpy as np\nnp.zeros(1) / 0", env={variable: "True"}, expect=1)
     assert "NonFiniteError: invalid value (nan) encountered in div at <string>:2 (<module>)" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--jax_debug_nans=True", "--jax_debug_nans"])
+def test_the_flag(run_python, flag):
+    program = "import anima, anima.numpy as np\nanima.config.parse_flags_with_absl()\nanima.jit(np.log)(-np.ones(3))"
+    done = run_python(program, flag, expect=1)
+    assert "NonFiniteError: invalid value (nan) encountered in log at <string>:3 (<module>)" in done.stderr
+    run_python(program)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import doctest
-import re
-from pathlib import Path
+from tests import pages
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+PAGE = "extending.md"
 
 
 def test_the_examples_of_the_page() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) > 8
-    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, PAGE.name, str(PAGE), 0)
-    shown: list[str] = []
-    result = doctest.DocTestRunner(verbose=False).run(test, out=shown.append)
-    assert result.attempted > 40 and not result.failed, "".join(shown)
+    pages.check_session(PAGE, at_least=41)
 
 
 def test_links_of_the_page() -> None:
-    named = re.findall(r"\]\(([\w./-]+)\)", PAGE.read_text(encoding="utf-8"))
-    assert named and all((PAGE.parent / name).exists() for name in named)
+    named = pages.links(PAGE)
+    assert named and all(path.exists() for path in named)

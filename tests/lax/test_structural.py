@@ -436,3 +436,36 @@ def test_sorting_is_stable_and_orders_zeros_and_nans() -> None:
     values, order = lax.sort((keys, np.arange(6, dtype=I32)))
     assert np.array_equal(order, [3, 0, 2, 5, 1, 4])
     assert np.array_equal(np.signbit(np.asarray(values)[1:4]), [False, True, False])
+
+
+@pytest.mark.parametrize(
+    "index_map", [(0,), (1,), (2,), (0, 2), (2, 0), (1, 0), (2, 1), (1, 2, 0), (0, 1, 2)]
+)
+@pytest.mark.parametrize("mode", ["drop", "clip"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_scatters_by_any_index_vectors(index_map: tuple[int, ...], mode: str, batched: bool) -> None:
+    """Index vectors that leave out dimensions of the operand, or have them in another order."""
+    rng = np.random.default_rng(0)
+    shape, window = (4, 5, 6), (2, 3, 2)
+    x = rng.normal(size=shape).astype("f")
+    places = rng.integers(-1, 6, (7, len(index_map)))
+    updates = rng.normal(size=(7, *window)).astype("f")
+    numbers = lax.ScatterDimensionNumbers((1, 2, 3), (), index_map)
+    want = x.copy()
+    for place, update in zip(places, updates):
+        start = np.zeros(3, int)
+        start[list(index_map)] = place
+        most = np.subtract(shape, window)
+        if mode == "clip":
+            start = np.clip(start, 0, most)
+        elif (start < 0).any() or (start > most).any():
+            continue
+        want[tuple(slice(a, a + n) for a, n in zip(start, window))] += update
+    add = lambda x, places, updates: lax.scatter_add(x, places, updates, numbers, mode=mode)
+    if batched:
+        out = anima.vmap(add)(np.stack([x, x]), np.stack([places, places]), np.stack([updates, 2 * updates]))
+        np.testing.assert_allclose(out[1] - x, 2 * (want - x), rtol=1e-5, atol=1e-5)
+        out = out[0]
+    else:
+        out = anima.jit(add)(x, places, updates)
+    np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)

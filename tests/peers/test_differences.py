@@ -16,6 +16,7 @@ import pytest
 import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
+from tests.peers.debug_differences import DEBUG_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.peers
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 CHECKS: dict[str, Callable[..., None]] = {
     **CONVOLUTION_CHECKS,
+    **DEBUG_CHECKS,
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,

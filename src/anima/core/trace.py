@@ -149,6 +149,21 @@ class Tracer:
             raise error(self, what)
         return value
 
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        value = self.concrete()
+        if value is None:
+            raise errors.ConcretizationTypeError(
+                self, "format", advice="debug.print('x = {x:.2f}', x=x) shows values when the program runs."
+            )
+        return format(value, spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise errors.ConcretizationTypeError(
+            self, "pickle", advice="Return the value from the transformed function, and pickle the result."
+        )
+
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise errors.immutable_array(type(self))
 

@@ -21,7 +21,14 @@ from anima.lax.create import scalar_of_dtype
 from anima.lax.declare import ANY, operand as as_operand
 from anima.lax.gathering import GatherScatterMode, ScatterDimensionNumbers
 from anima.lax.inner import inner_program
-from anima.lax.scattering import bind_scatter, gather_at, scatter_operation, scatter_p, update_window
+from anima.lax.scattering import (
+    bind_scatter,
+    gather_at,
+    scatter_lower,
+    scatter_operation,
+    scatter_p,
+    update_window,
+)
 from anima.lax.shape import broadcast_in_dim, check_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
 
@@ -54,7 +61,7 @@ def _apply_jvp(primals: Any, tangents: Any, *, jaxpr: ClosedJaxpr, **params: Any
 
 
 scatter_apply_p = scatter_operation(
-    "scatter_apply", _apply_combine, ANY, _apply_jvp, Missing("it is not linear")
+    "scatter_apply", scatter_lower(_apply_combine), ANY, _apply_jvp, Missing("it is not linear")
 )
 
 

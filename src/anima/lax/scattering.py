@@ -6,7 +6,8 @@ indices first. Where places coincide, updates combine in an unspecified order; d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,12 @@ from anima.lax.gathering import (
     index_array,
     structured,
 )
+from anima.lax.index_vectors import clipped, in_order, window_sizes, with_columns
+from anima.lax.overwriting import overwrites, overwritten
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
+from anima.lowering.types import i64_array
 
 # --- what scatters have in common -------------------------------------------------------------
 
@@ -93,16 +97,6 @@ def _check_numbers(
         raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
 
 
-def window_sizes(
-    updates_shape: Sequence[int], numbers: ScatterDimensionNumbers, shape: Sequence[int]
-) -> tuple[int, ...]:
-    """The size of an update's window in each dimension of the operand, which has this shape: 0 for a batch of nothing."""
-    sizes = dict.fromkeys(numbers.inserted_window_dims, 1)
-    sizes |= {d: min(1, shape[d]) for d in numbers.operand_batching_dims}
-    others = iter([updates_shape[d] for d in numbers.update_window_dims])
-    return tuple(sizes[d] if d in sizes else next(others) for d in range(len(shape)))
-
-
 def _attributes(x: Value, indices: Value, updates: Value, **params: Any) -> str:
     window_dims, inserted, index_map, x_batch, index_batch = params["dimension_numbers"]
     inner = range(updates.ndim, updates.ndim + len(inner_shape(x)))
@@ -121,7 +115,7 @@ def _attributes(x: Value, indices: Value, updates: Value, **params: Any) -> str:
     )
 
 
-def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
+def scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
     """The lowering rule of a scatter that combines old and new elements with `combine(ctx, old, new, **params)`."""
 
     def lower(ctx: Context, x: Value, indices: Value, updates: Value, **params: Any) -> Value:
@@ -129,7 +123,9 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
         if 0 in indices.shape[:-1]:
             return Value(x.name, out)
         if params["mode"] is GatherScatterMode.CLIP:
-            indices = _clipped(ctx, x, indices, updates, params["dimension_numbers"])
+            indices = clipped(ctx, x, indices, updates, params["dimension_numbers"])
+        if ctx.module.platform == "cpu" and ctx.module.partitions == 1:
+            indices, params = in_order(ctx, indices, params)
         scalar = ShapedArray((), x.dtype)
         if inner_shape(x):
             scalar = ShapedArray((), x.dtype.physical_dtype)
@@ -150,21 +146,6 @@ def _scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
 def _in_region(ctx: Context, scalar: ShapedArray, combine: Any, operands: Any, params: Any) -> Value:
     ctx.out_avals = [scalar]
     return combine(ctx, *operands, **params)
-
-
-def _clipped(
-    ctx: Context, x: Value, indices: Value, updates: Value, numbers: ScatterDimensionNumbers
-) -> Value:
-    """The indices moved to where the windows fit."""
-    window = window_sizes(updates.shape, numbers, x.shape)
-    top = int(np.iinfo(indices.dtype).max)
-    limits = [min(x.shape[d] - window[d], top) for d in numbers.scatter_dims_to_operand_dims]
-    aval = indices.aval
-    assert isinstance(aval, ShapedArray)
-    vector = ctx.constant(np.array(limits, indices.dtype), ShapedArray((len(limits),), indices.dtype))
-    attrs = f"broadcast_dimensions = array<i64: {indices.ndim - 1}>"
-    high = ctx.op("stablehlo.broadcast_in_dim", (vector,), aval, attrs)
-    return ctx.op("stablehlo.clamp", (ctx.full(0, aval), indices, high), aval)
 
 
 def _scatter_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
@@ -206,13 +187,13 @@ def update_window(x: Any, updates: Any, params: dict[str, Any]) -> tuple[int, ..
 
 def scatter_operation(
     name: str,
-    combine: Callable[..., Value],
+    lower: Callable[..., Value],
     accepts: tuple[str, ...],
     jvp: Any,
     transpose: Any,
     keys: Any = None,
 ) -> Primitive:
-    """A scatter: `combine(ctx, old, new, **params)` emits the new element from the old one and the update."""
+    """A scatter with this lowering rule and these derivatives."""
 
     def batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
         return _scatter_batch(axis, args, dims, _primitive=primitive, **params)
@@ -220,7 +201,7 @@ def scatter_operation(
     primitive = declare(
         name,
         shape=_scatter_shape(name.replace("-", "_"), accepts),
-        lower=_scatter_lower(combine),
+        lower=lower,
         jvp=jvp,
         transpose=transpose,
         batch=batch,
@@ -234,7 +215,7 @@ def _combining(name: str) -> Callable[..., Value]:
     def combine(ctx: Context, old: Value, new: Value, **params: Any) -> Value:
         return primitives[name].lower(ctx, old, new)
 
-    return combine
+    return scatter_lower(combine)
 
 
 # --- scatter_add, scatter_sub: linear in both -------------------------------------------------
@@ -378,9 +359,27 @@ def _set_transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -
     return [ct_x, None, ct_updates]
 
 
-scatter_p = scatter_operation(
-    "scatter", lambda ctx, old, new, **params: new, ANY, _set_jvp, _set_transpose, moved
-)
+def _set_lower(ctx: Context, x: Value, indices: Value, updates: Value, **params: Any) -> Value:
+    numbers: ScatterDimensionNumbers = params["dimension_numbers"]
+    dims = range(max((*numbers.scatter_dims_to_operand_dims, *numbers.operand_batching_dims), default=-1) + 1)
+    if not dims or not overwrites(ctx, x, [indices]):
+        return _replace_lower(ctx, x, indices, updates, **params)
+    starts = with_columns(ctx, indices, numbers, dims)
+    count = math.prod(indices.shape[:-1])
+    starts = ctx.op("stablehlo.reshape", (starts,), ShapedArray((count, len(dims)), starts.dtype))
+    window_dims = numbers.update_window_dims
+    order = (*[d for d in range(updates.ndim) if d not in window_dims], *window_dims)
+    turned = ShapedArray(tuple(updates.shape[d] for d in order), updates.dtype)
+    windows = window_sizes(updates.shape, numbers, x.shape)
+    if order != tuple(range(updates.ndim)):
+        updates = ctx.op("stablehlo.transpose", (updates,), turned, f"permutation = {i64_array(order)}")
+    updates = ctx.op("stablehlo.reshape", (updates,), ShapedArray((count, *windows), updates.dtype))
+    out = overwritten(ctx, x, starts, updates, params["mode"] is GatherScatterMode.CLIP)
+    return Value(out.name, ctx.out_avals[0])
+
+
+_replace_lower = scatter_lower(lambda ctx, old, new, **params: new)
+scatter_p = scatter_operation("scatter", _set_lower, ANY, _set_jvp, _set_transpose, moved)
 
 # --- the public functions ---------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from anima.lax.gathering import (
     ScatterDimensionNumbers,
 )
 from anima.lax.joining import concatenate
+from anima.lax.overwriting import put_window
 from anima.lax.scattering import scatter_p
 from anima.lax.selection import select
 from anima.lax.shape import (
@@ -469,8 +470,10 @@ def _update_shape(x: ShapedArray, update: ShapedArray, *starts: ShapedArray) -> 
 
 
 def _update_lower(ctx: Context, x: Value, update: Value, *starts: Value) -> Value:
-    operands = (x, update, *starts, *_inner_starts(ctx, starts, inner_shape(x)))
-    return ctx.op("stablehlo.dynamic_update_slice", operands, ctx.out_avals[0])
+    inner = _inner_starts(ctx, starts, inner_shape(x))
+    if inner:  # elements that are arrays
+        return ctx.op("stablehlo.dynamic_update_slice", (x, update, *starts, *inner), ctx.out_avals[0])
+    return Value(put_window(ctx, x, update, starts).name, ctx.out_avals[0])
 
 
 def _update_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:

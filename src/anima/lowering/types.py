@@ -5,7 +5,7 @@ Invariant: every spelling is a pure function of the value's bytes, so text that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -49,6 +49,16 @@ def element_type(dtype: Any) -> str:
 def tensor_type(shape: Sequence[int], dtype: Any) -> str:
     """`tensor<2x3xf32>` for a shape and a NumPy dtype."""
     return f"tensor<{''.join([f'{d}x' for d in shape])}{element_type(dtype)}>"
+
+
+def operand_aliases(in_place: Mapping[int, int], results: int) -> str:
+    """The attribute of a custom call which says that results take the memory of operands."""
+    pairs = ", ".join(
+        f"#stablehlo.output_operand_alias<output_tuple_indices = [{result if results > 1 else ''}], "
+        f"operand_index = {operand}, operand_tuple_indices = []>"
+        for result, operand in in_place.items()
+    )
+    return f"output_operand_aliases = [{pairs}]"
 
 
 def row_major(operands: Sequence[AbstractValue], results: Sequence[AbstractValue]) -> str:

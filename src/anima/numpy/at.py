@@ -1,16 +1,16 @@
 """Updates at an index: `x.at[index].set(values)` and its relatives return a new array.
 
 Invariant: what slices, new axes and in-bounds integers select is a window of the array, which is written with one
-dynamic-update-slice; only index arrays and computed integers make a scatter. Computed indices out of bounds are dropped,
-unless a `mode` says otherwise; integers of Python that are out of bounds raise. Inside `jit` an update of an array that
-is not used afterwards happens in place.
+dynamic-update-slice; only index arrays and computed integers make a scatter, whose windows are what slices without steps
+select beside them. Computed indices out of bounds are dropped, unless a `mode` says otherwise; integers of Python that are
+out of bounds raise. Inside `jit` an update of an array that is not used afterwards happens in place.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anima import dtypes
@@ -21,6 +21,7 @@ from anima.lax import (
     GatherScatterMode,
     ScatterDimensionNumbers,
     broadcast_in_dim,
+    concatenate,
     convert_element_type,
     dynamic_update_slice_p,
     pad,
@@ -34,6 +35,7 @@ from anima.lax import (
     scatter_mul,
     scatter_sub,
     select,
+    slice_in_dim,
 )
 from anima.lax.operands import constant
 from anima.lax.shape import refuse_out_sharding
@@ -95,8 +97,9 @@ def write(x: Any, key: Key, operands: Sequence[Any], values: Any, update: _Updat
             x, basic, rest, lambda old, shape: _combined(old, shape, values, update), old_needed
         )
     unique = update.unique or _selects_once(key, left)
-    if all(item[0] == "all" for item in basic):
-        return _scattered(x, left, values, update, unique)
+    if all(item[0] == "all" or (item[0] == "range" and item[2] > 0 and item[3] == 1) for item in basic):
+        windows = {d: item[1:3] for d, item in enumerate(basic) if item[0] == "range"}
+        return _scattered(x, left, values, update, unique, windows)
     return _write_window(
         x, basic, rest, lambda old, shape: _scattered(old, left, values, update, unique), True
     )
@@ -221,23 +224,46 @@ def _kept_window(item: tuple[Any, ...]) -> tuple[Any, ...]:
 # --- index arrays -----------------------------------------------------------------------------
 
 
-def _scattered(x: Any, left: Advanced, values: Any, update: _Update, unique: bool) -> Any:
+def _scattered(
+    x: Any,
+    left: Advanced,
+    values: Any,
+    update: _Update,
+    unique: bool,
+    windows: Mapping[int, tuple[int, int]] | None = None,
+) -> Any:
+    """`x` updated at index arrays; `windows`: start and size of what is updated of other dimensions, where it is not all.
+
+    Such a start is one more part of the index vectors: so no slice is cut out, changed and put back.
+    """
     shape = shape_of(x)
     if 0 in [shape[d] for d in left.dims]:
         return asarray(x)  # every index is out of bounds
     vectors = index_vectors(shape, left)
-    batch = list(shape_of(vectors.indices)[:-1])
-    window = [n for i, n in enumerate(shape) if i not in left.dims]
+    indices = vectors.indices
+    batch = list(shape_of(indices)[:-1])
+    windows = windows or {}
+    window = [windows.get(d, (0, n))[1] for d, n in enumerate(shape) if d not in left.dims]
     offset = vectors.numbers.offset_dims
     target = tuple([window.pop(0) if d in offset else batch.pop(0) for d in range(len(window) + len(batch))])
-    numbers = ScatterDimensionNumbers(offset, left.dims, left.dims)
+    starts = {d: start for d, (start, _) in windows.items() if start}
+    dims = tuple(sorted((*left.dims, *starts)))
+    if starts:
+        size = shape_of(indices)[:-1]
+        column = lambda d: (
+            broadcast_in_dim(constant(starts[d], indices), (*size, 1), ())
+            if d in starts
+            else slice_in_dim(indices, left.dims.index(d), left.dims.index(d) + 1, axis=len(size))
+        )
+        indices = concatenate([column(d) for d in dims], len(size))
+    numbers = ScatterDimensionNumbers(offset, left.dims, dims)
     flags = {"indices_are_sorted": update.sorted, "unique_indices": unique, "mode": update.mode}
     if update.apply is not None:
-        return scatter_apply(x, vectors.indices, update.apply, numbers, update_shape=target, **flags)
+        return scatter_apply(x, indices, update.apply, numbers, update_shape=target, **flags)
     operation = update.operation
     if dtypes.is_bool(dtype_of(x)):
         operation = _OF_BOOLEANS.get(operation, operation)
-    return _SCATTER[operation](x, vectors.indices, _fitted(values, target), numbers, **flags)
+    return _SCATTER[operation](x, indices, _fitted(values, target), numbers, **flags)
 
 
 @function(static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"), name="at")

@@ -1,7 +1,8 @@
 """Optimised programs for reading: XLA hands them back as protocol buffers.
 
 Invariant: every computation and instruction of the program is shown, with its shape, operands and the attributes named
-below; further ones are left out. The field numbers are those of XLA's `hlo.proto` and `xla_data.proto`.
+below, and which results are written over which arguments; further attributes are left out. The field numbers are those of
+XLA's `hlo.proto` and `xla_data.proto`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ Fields = dict[int, list[Value]]
 
 # HloModuleProto and HloComputationProto
 _NAME, _ENTRY_NAME, _COMPUTATIONS, _INSTRUCTIONS, _COMPUTATION_ID, _ROOT_ID = 1, 2, 3, 2, 5, 6
+# HloModuleProto, HloInputOutputAliasProto and its AliasEntryProto
+_ALIASES, _ENTRIES, _RESULT_INDEX, _ARGUMENT, _ARGUMENT_INDEX, _ALIAS_KIND = 8, 1, 1, 2, 3, 4
+_MUST_ALIAS = 2
 # HloInstructionProto
 _OPCODE, _SHAPE, _PARAMETER, _FUSION_KIND, _TUPLE_INDEX, _DIMENSIONS = 2, 3, 9, 11, 13, 14
 _TARGET, _ID, _OPERANDS, _CALLED, _DIRECTION = 28, 35, 36, 38, 63
@@ -41,7 +45,26 @@ def hlo_text(program: bytes) -> str:
     names = {_number(c, _COMPUTATION_ID): _text(c, _NAME) for c in computations}
     entry = _text(module, _ENTRY_NAME)
     parts = [_computation(c, names, _text(c, _NAME) == entry) for c in computations]
-    return f"HloModule {_text(module, _NAME)}\n\n" + "\n".join(parts)
+    return f"HloModule {_text(module, _NAME)}{_aliases(module)}\n\n" + "\n".join(parts)
+
+
+def _aliases(module: Fields) -> str:
+    """The pairs of a result and the argument whose memory it takes, as XLA itself writes them: `{1}: (0, {}, may-alias)`."""
+    entries = [
+        fields(message(entry)) for aliases in module[_ALIASES] for entry in fields(message(aliases))[_ENTRIES]
+    ]
+    if not entries:
+        return ""
+    pairs = [
+        f"{_index(entry, _RESULT_INDEX)}: ({_number(entry, _ARGUMENT)}, {_index(entry, _ARGUMENT_INDEX)}, "
+        f"{'must' if _number(entry, _ALIAS_KIND) == _MUST_ALIAS else 'may'}-alias)"
+        for entry in entries
+    ]
+    return f", input_output_alias={{ {', '.join(pairs)} }}"
+
+
+def _index(entry: Fields, field: int) -> str:
+    return f"{{{','.join(map(str, numbers(entry[field])))}}}"
 
 
 def _computation(computation: Fields, names: dict[int, str], is_entry: bool) -> str:

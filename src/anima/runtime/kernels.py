@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from anima import _native
 from anima.core.aval import AbstractValue
 from anima.lowering.module import Context, Value
-from anima.lowering.types import row_major
+from anima.lowering.types import operand_aliases, row_major
 from anima.runtime.devices import client
 
 
@@ -21,6 +21,7 @@ def call_kernel(
     operands: Sequence[Value],
     results: Sequence[AbstractValue],
     attributes: Mapping[str, int | bool] | None = None,
+    in_place: Mapping[int, int] | None = None,
 ) -> list[Value]:
     """Emit a call of a kernel.
 
@@ -30,6 +31,7 @@ def call_kernel(
       operands: what it is given, in row-major order.
       results: the avals of what it writes.
       attributes: its scalar parameters: 64-bit integers and truth values, by name.
+      in_place: for positions of results, the operand whose memory they take; XLA copies it first if it is still needed.
     """
     _native.register_kernel(client("cpu"), name)
     written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
@@ -37,6 +39,8 @@ def call_kernel(
         f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}',
         row_major([v.aval for v in operands], results),
     ]
+    if in_place:
+        attrs.append(operand_aliases(in_place, len(results)))
     return ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
 
 

@@ -46,6 +46,7 @@ from anima.lax.control.programs import (
 )
 from anima.lax.control.series import scan_series
 from anima.lax.declare import comparison
+from anima.lax.overwriting import put_window
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 from anima.runtime.dispatch import eager_by_program
@@ -213,9 +214,8 @@ def _take(ctx: Context, stack: Value, place: Value) -> Value:
 def _put(ctx: Context, stack: Value, row: Value, place: Value) -> Value:
     """The stacked array with one row replaced."""
     whole = physical_aval(array_aval(stack.aval))
-    starts = [place, *[ctx.constant(place.dtype.type(0))] * (len(whole.shape) - 1)]
     part = ctx.op("stablehlo.reshape", (row,), ShapedArray((1, *whole.shape[1:]), whole.dtype))
-    return ctx.op("stablehlo.dynamic_update_slice", (stack, part, *starts), stack.aval)
+    return Value(put_window(ctx, Value(stack.name, whole), part, [place]).name, stack.aval)
 
 
 # --- forward derivative -----------------------------------------------------------------------

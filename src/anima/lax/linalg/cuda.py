@@ -12,7 +12,7 @@ import numpy as np
 
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.lowering.module import Context, Value
-from anima.lowering.types import array_orders
+from anima.lowering.types import array_orders, operand_aliases
 from anima.runtime.plugins import has_cuda_kernels
 
 
@@ -39,18 +39,12 @@ def call_cuda(
       columns: the positions of operands and of results that it reads and writes by columns; the others are row-major.
       in_place: for positions of results, which operand's memory they may take.
     """
-    several = len(results) > 1
     given = [(v.aval, i in columns[0]) for i, v in enumerate(operands)]
     found = [(a, i in columns[1]) for i, a in enumerate(results)]
     written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
-    aliases = ", ".join(
-        f"#stablehlo.output_operand_alias<output_tuple_indices = [{result if several else ''}], "
-        f"operand_index = {place}, operand_tuple_indices = []>"
-        for result, place in (in_place or {}).items()
-    )
     attrs = (
         f'call_target_name = "{target}", api_version = 4 : i32, backend_config = {{{written}}}, '
-        f"output_operand_aliases = [{aliases}], {array_orders(given, found)}"
+        f"{operand_aliases(in_place or {}, len(results))}, {array_orders(given, found)}"
     )
     return ctx.ops("stablehlo.custom_call", operands, results, attrs)
 
