@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 import ml_dtypes
@@ -153,12 +152,10 @@ def test_stacked_results_of_a_scan_are_written_once() -> None:
     """Not all of them in each iteration, which took a time that grew with the square of their number."""
     f = anima.jit(lambda c, xs: lax.scan(lambda c, x: (c * x, c + x), c, xs)[1])
     args = np.ones(256, BF16), np.ones((8000, 256), BF16)
-    assert f.lower(*args).as_text().count('"anima_update"') == 1
-    anima.block_until_ready(f(*args))
-    before = time.perf_counter()
-    out = anima.block_until_ready(f(*args))
-    assert time.perf_counter() - before < 0.3  # 0.003 s; it was 1 s and more
-    assert np.array_equal(out, np.full((8000, 256), 2, BF16))
+    lowered = f.lower(*args)
+    assert lowered.as_text().count('"anima_update"') == 1
+    assert not re.findall(r"\[8000,256\]\S* (copy|convert)\(", lowered.compile().as_text())
+    assert np.array_equal(f(*args), np.full((8000, 256), 2, BF16))
 
 
 def test_where_it_is_called() -> None:
