@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom to the top. A name stands for a module and all that is below it; the longest match decides.
 LAYERS: list[tuple[str, ...]] = [
     ("_native",),
-    ("command_line", "config", "errors", "options", "on_demand", "protobuf", "records"),
+    ("command_line", "config", "errors", "monitoring", "options", "on_demand", "protobuf", "records"),
     ("dtypes", "tree", "tree_util"),
     ("core",),
     ("interpreters",),
@@ -49,7 +49,7 @@ LAYERS: list[tuple[str, ...]] = [
         "interpreters.partial_eval",
         "interpreters.xla",
     ),
-    ("debug", "stages"),
+    ("debug", "profiler", "stages", "test_util"),
     ("experimental",),
     ("compat", "__main__"),
     ("",),

@@ -26,9 +26,16 @@ PyObject* bind_set_traceback_filter(PyObject*, PyObject* filter) {
   });
 }
 
+PyObject* bind_call_counts(PyObject*, PyObject*) {
+  return Py_BuildValue("KK", static_cast<unsigned long long>(call_counts.hits),
+                       static_cast<unsigned long long>(call_counts.misses));
+}
+
 PyMethodDef functions[] = {{"set_traceback_filter", bind_set_traceback_filter, METH_O,
                             "set_traceback_filter($module, filter, /)\n--\n\n"
                             "The function from a traceback to the part of it that users see (or None)."},
+                           {"call_counts", bind_call_counts, METH_NOARGS,
+                            "call_counts($module)\n--\n\nHow many calls found a plan, and how many did not."},
                            {"clear_all_caches", bind_clear_all_caches, METH_NOARGS,
                             "clear_all_caches($module)\n--\n\nEmpties the cache of every CompiledCall."},
                            {}};

@@ -18,6 +18,8 @@ namespace anima {
 
 PyTypeObject* compiled_call_type = nullptr;  // owned for the life of the process
 
+CallCounts call_counts;
+
 namespace {
 
 struct CallObject {
@@ -50,6 +52,7 @@ PyRef call_handler(PyObject* handler, CallObject* self, const Arguments& args) {
 
 // Calls `miss`; `plan` becomes the plan that it made, or null.
 PyRef call_miss(CallObject* self, const Arguments& args, PyRef& plan) {
+  call_counts.misses++;
   PyRef answer = call_handler(self->miss, self, args);
   if (!PyTuple_CheckExact(answer.get()) || PyTuple_GET_SIZE(answer.get()) != 2) {
     throw_python(PyExc_TypeError,
@@ -77,6 +80,7 @@ PyObject* run_entry(CallObject* self, const EntryRef& entry, const Arguments& ar
   PyRef plan = entry->plan;
   Outputs outputs;
   if (run_plan(as_plan(plan.get()), leaves.data(), outputs)) {
+    call_counts.hits++;
     return arrange_outputs(as_plan(plan.get()), outputs);
   }
   PyRef replacement;

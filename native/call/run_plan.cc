@@ -7,6 +7,7 @@
 #include "array/array_type.h"
 #include "call/plan.h"
 #include "common/deferred.h"
+#include "pjrt/timeline.h"
 
 namespace anima {
 namespace {
@@ -188,6 +189,18 @@ void prepare_donations(const PlanObject* plan, const PyRef* leaves, Run& run) {
   }
 }
 
+// The same as Executable::execute(), told to the profile that is being taken.
+void execute_recorded(const PlanObject* plan, Run& run, BufferRef* results, size_t count) {
+  std::string name = plan->executable->name();
+  int64_t start = timeline::now();
+  plan->executable->execute(run.args.data(), count, run.non_donatable, results);
+  timeline::add(Moment::kLaunch, name, plan->devices[0], start, 0);
+  if (plan->num_computed == 0) return;
+  for (size_t d = 0; d < plan->devices.size(); d++) {
+    timeline::add_run(name, *results[d * plan->num_computed], start);
+  }
+}
+
 void execute(const PlanObject* plan, Run& run, BufferRef* results) {
   if (!plan->executable) return;
   NoGil nogil;
@@ -197,6 +210,7 @@ void execute(const PlanObject* plan, Run& run, BufferRef* results) {
   }
   size_t count = plan->kept.size() + plan->num_consts;
   if (!plan->checked) plan->executable->check_arguments(run.args.data(), count);
+  if (timeline::on()) return execute_recorded(plan, run, results, count);
   plan->executable->execute(run.args.data(), count, run.non_donatable, results);
 }
 

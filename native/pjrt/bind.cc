@@ -10,6 +10,7 @@
 #include "bindings.h"
 #include "common/py.h"
 #include "pjrt/client.h"
+#include "pjrt/timeline.h"
 
 namespace nb = nanobind;
 
@@ -310,6 +311,38 @@ void bind_executable(nb::module_& m) {
            "a result. Returns one list of arrays a device.");
 }
 
+// ---- what the devices did ----
+
+nb::tuple read_traffic() {
+  return nb::make_tuple(traffic.to_device.load(), traffic.to_host.load(), traffic.between.load());
+}
+
+nb::tuple stop_timeline(double patience) {
+  if (!(patience >= 0 && patience < 1e6)) {
+    throw_python(PyExc_ValueError, "stop_timeline: `patience` must be a number of seconds");
+  }
+  uint64_t lost = 0;
+  auto wait = std::chrono::milliseconds(static_cast<int64_t>(patience * 1000));
+  std::vector<Happening> told = without_gil([&] { return timeline::stop(wait, lost); });
+  constexpr const char* names[] = {"launch", "run", "to_device", "to_host", "between"};
+  nb::list out;
+  for (const Happening& h : told) {
+    out.append(nb::make_tuple(names[static_cast<size_t>(h.what)], h.name, h.place, h.start, h.end, h.thread,
+                              h.bytes));
+  }
+  return nb::make_tuple(out, lost);
+}
+
+void bind_timeline(nb::module_& m) {
+  m.def("traffic", &read_traffic, "Bytes moved so far: to devices, to the host, between devices.");
+  m.def("start_timeline", &timeline::start, "Begin to record launches, runs and transfers.");
+  m.def("stop_timeline", &stop_timeline, nb::arg("patience"),
+        "End the recording, after `patience` seconds at most for programs to end. Returns a list of (what, "
+        "program, device, start, end, thread, bytes), times in nanoseconds of the monotonic clock, and how "
+        "many "
+        "there was no room for.");
+}
+
 }  // namespace
 
 void bind_pjrt(nb::module_& m) {
@@ -319,6 +352,7 @@ void bind_pjrt(nb::module_& m) {
   bind_client(m);
   bind_device(m);
   bind_executable(m);
+  bind_timeline(m);
   m.def("compile_count", &compile_count, "How many programs this process has compiled.");
   m.def("deserialize_count", &deserialize_count, "How many serialised executables this process has loaded.");
   m.def(

@@ -5,6 +5,7 @@
 
 #include "common/py.h"
 #include "pjrt/internal.h"
+#include "pjrt/timeline.h"
 
 namespace anima {
 
@@ -157,6 +158,7 @@ BufferRef Buffer::copy_to(Device* device) {
   Padded<PJRT_Buffer_CopyToDevice_Args> args;
   args.buffer = raw_;
   args.dst_device = device->raw;
+  Transfer transfer(Moment::kBetween, device, dense_bytes(type(), dims()));
   owner_->check(owner_->api()->PJRT_Buffer_CopyToDevice(&args));
   return std::make_shared<Buffer>(device, args.dst_buffer);
 }
@@ -189,11 +191,13 @@ PJRT_Event* Buffer::copy_out(void* out, size_t bytes) {
 
 void Buffer::copy_to_host(void* out, size_t bytes) {
   Client::Use use(owner_);
+  Transfer transfer(Moment::kToHost, device_, bytes);
   await_event(*owner_, copy_out(out, bytes));
 }
 
 void Buffer::begin_copy_to_host(void* out, size_t bytes, std::function<void(bool)> done) {
   Client::Use use(owner_);
+  Transfer transfer(Moment::kToHost, device_, bytes);
   when_ready(*owner_, copy_out(out, bytes), std::move(done));
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "pjrt/internal.h"
+#include "pjrt/timeline.h"
 
 namespace anima {
 namespace {
@@ -246,6 +247,9 @@ BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::
   args.num_dims = dims.size();
   args.device = device->raw;
   args.host_buffer_semantics = host_semantics(semantics);
+  // What a CPU takes without a copy stays where it is.
+  bool moved = semantics != HostSemantics::kZeroCopy || platform_ != "cpu";
+  Transfer transfer(Moment::kToDevice, device, moved ? dense_bytes(type, dims) : 0);
   check(api_->PJRT_Client_BufferFromHostBuffer(&args));
   auto buffer = std::make_shared<Buffer>(device, args.buffer);
   if (semantics == HostSemantics::kCopy || !done) {

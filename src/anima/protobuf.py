@@ -1,10 +1,12 @@
-"""Reading serialised protocol buffers: XLA describes compiled programs in them.
+"""Protocol buffers, read and written: compile options, compiled programs and profiles are such.
 
-Invariant: nothing is copied and nothing is trusted; bytes that are no message raise ValueError.
+Invariant: nothing that is read is copied or trusted; bytes that are no message raise ValueError. A field is written as a varint
+of its number and wire type, then its value.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -74,3 +76,39 @@ def numbers(values: list[Value]) -> list[int]:
             number, at = _varint(value, at)
             result.append(number)
     return result
+
+
+def write_varint(value: int) -> bytes:
+    """A number of any length; negative ones as their two's complement."""
+    value &= (1 << 64) - 1
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def write_number(field: int, value: int) -> bytes:
+    """An integer, a boolean or an enumeration; zero is the default and not written."""
+    return write_varint(field << 3) + write_varint(value) if value else b""
+
+
+def write_float(field: int, value: float) -> bytes:
+    """A float of 32 bits; zero is not written."""
+    return write_varint(field << 3 | 5) + struct.pack("<f", value) if value else b""
+
+
+def write_double(field: int, value: float) -> bytes:
+    """A float of 64 bits, also where it is zero."""
+    return write_varint(field << 3 | 1) + struct.pack("<d", value)
+
+
+def write_message(field: int, content: bytes) -> bytes:
+    """A message, a string, bytes or packed numbers."""
+    return write_varint(field << 3 | 2) + write_varint(len(content)) + content
+
+
+def write_text(field: int, text: str) -> bytes:
+    """A string; the empty one is the default and not written."""
+    return write_message(field, text.encode()) if text else b""

@@ -20,6 +20,7 @@ from tests.peers.debug_differences import DEBUG_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
+from tests.peers.observing_differences import OBSERVING_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.ops_differences import OPS_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,
+    **OBSERVING_CHECKS,
     **OPS_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,

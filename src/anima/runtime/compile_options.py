@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Container, Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -21,7 +20,15 @@ from anima.config import (
     memory_fitting_level,
     optimization_level,
 )
-from anima.protobuf import fields, message
+from anima.protobuf import (
+    fields,
+    message,
+    write_double,
+    write_float,
+    write_message,
+    write_number,
+    write_varint,
+)
 
 __all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "debug_options_of", "options_for"]
 
@@ -213,21 +220,21 @@ def _typed(name: str, value: object) -> OptionValue:
 def _encode(options: CompileOptions, defaults: bytes) -> bytes:
     debug = _debug_options(options.extras, defaults) if defaults and options.extras else b""
     build = (
-        _message(3, debug) if debug else b"",
-        _number(4, 1),  # replicas; 0 is refused
-        _number(5, options.num_partitions),
+        write_message(3, debug) if debug else b"",
+        write_number(4, 1),  # replicas; 0 is refused
+        write_number(5, options.num_partitions),
         # Partition the program: by GSPMD, as its shardings are written.
-        _number(6, options.num_partitions > 1),
-        _message(9, _device_assignment(options.device_ids)) if options.device_ids else b"",
+        write_number(6, options.num_partitions > 1),
+        write_message(9, _device_assignment(options.device_ids)) if options.device_ids else b"",
         # Packed, as proto3 writes repeated booleans.
-        _message(12, bytes(options.propagate_to_output)) if options.propagate_to_output else b"",
-        _float(20, options.exec_time_effort),
-        _float(21, options.memory_fitting_effort),
-        _number(24, _LEVELS[options.optimization_level]),
-        _number(25, _LEVELS[options.memory_fitting_level]),
+        write_message(12, bytes(options.propagate_to_output)) if options.propagate_to_output else b"",
+        write_float(20, options.exec_time_effort),
+        write_float(21, options.memory_fitting_effort),
+        write_number(24, _LEVELS[options.optimization_level]),
+        write_number(25, _LEVELS[options.memory_fitting_level]),
     )
     overrides = {**dict(options.policy), **dict(options.overrides)}
-    return _message(3, b"".join(build)) + b"".join(
+    return write_message(3, b"".join(build)) + b"".join(
         _override(name, overrides[name]) for name in sorted(overrides)
     )
 
@@ -235,7 +242,8 @@ def _encode(options: CompileOptions, defaults: bytes) -> bytes:
 def _debug_options(extras: Iterable[tuple[str, str]], defaults: bytes) -> bytes:
     """``DebugOptions``: the defaults with entries of the map ``xla_backend_extra_options``."""
     return defaults + b"".join(
-        _message(500, _message(1, name.encode()) + _message(2, value.encode())) for name, value in extras
+        write_message(500, write_message(1, name.encode()) + write_message(2, value.encode()))
+        for name, value in extras
     )
 
 
@@ -250,45 +258,18 @@ def debug_options_of(config: bytes) -> bytes:
 
 
 def _device_assignment(device_ids: tuple[int, ...]) -> bytes:
-    devices = (_message(3, _message(1, _varint(device))) for device in device_ids)
-    return _number(1, 1) + _number(2, len(device_ids)) + b"".join(devices)
-
-
-# Protocol buffers: a field is a varint of its number and wire type, then its value.
-
-
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1  # negative numbers are written as their two's complement
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _number(field: int, value: int) -> bytes:
-    """An integer, a boolean or an enumeration; zero is the default and not written."""
-    return _varint(field << 3) + _varint(value) if value else b""
-
-
-def _float(field: int, value: float) -> bytes:
-    return _varint(field << 3 | 5) + struct.pack("<f", value) if value else b""
-
-
-def _message(field: int, content: bytes) -> bytes:
-    """A message, a string, bytes or packed numbers."""
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+    devices = (write_message(3, write_message(1, write_varint(device))) for device in device_ids)
+    return write_number(1, 1) + write_number(2, len(device_ids)) + b"".join(devices)
 
 
 def _override(name: str, value: OptionValue) -> bytes:
     """An entry of ``env_option_overrides``. The value is a oneof: it is written even where it is zero."""
     if isinstance(value, bool):
-        typed = _varint(2 << 3) + _varint(value)
+        typed = write_varint(2 << 3) + write_varint(value)
     elif isinstance(value, int):
-        typed = _varint(3 << 3) + _varint(value)
+        typed = write_varint(3 << 3) + write_varint(value)
     elif isinstance(value, float):
-        typed = _varint(4 << 3 | 1) + struct.pack("<d", value)
+        typed = write_double(4, value)
     else:
-        typed = _message(1, value.encode())
-    return _message(7, _message(1, name.encode()) + _message(2, typed))
+        typed = write_message(1, value.encode())
+    return write_message(7, write_message(1, name.encode()) + write_message(2, typed))

@@ -18,7 +18,7 @@ from itertools import count
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from anima import _native
+from anima import _native, monitoring
 from anima.config import (
     dump_ir_modes,
     dump_ir_to,
@@ -26,6 +26,7 @@ from anima.config import (
     persistent_cache_min_compile_time_secs,
     persistent_cache_min_entry_size_bytes,
 )
+from anima.core.spans import program_name, span
 from anima.errors import XlaRuntimeError
 from anima.runtime import disk_cache, logs
 from anima.runtime.compile_options import CompileOptions, debug_options_of
@@ -138,7 +139,8 @@ def _lead(
     name: str,
 ) -> _native.Executable:
     try:
-        executable = _load_or_compile(program, text, client, options, name)
+        with span("executable", program_name(name)):
+            executable = _load_or_compile(program, text, client, options, name)
         flight.executable = executable
     except Exception as error:
         flight.error = error
@@ -167,7 +169,8 @@ def _load_or_compile(
         if executable is not None:
             return executable
     start = time.perf_counter()
-    executable = _compile(program, client, options)
+    with span("compile", program_name(name)):
+        executable = _compile(program, client, options)
     seconds = time.perf_counter() - start
     with _lock:
         _count(compiles=1, seconds=seconds)
@@ -224,6 +227,25 @@ def _debug_options(client: _native.Client) -> bytes:
 def _load(
     cache: disk_cache.DiskCache, key: bytes, client: _native.Client, encoded: bytes, name: str
 ) -> _native.Executable | None:
+    start = time.perf_counter()
+    executable = _read(cache, key, client, encoded, name)
+    monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
+    if executable is None:
+        monitoring.record_event("/jax/compilation_cache/cache_misses")
+        return None
+    monitoring.record_event("/jax/compilation_cache/cache_hits")
+    took = time.perf_counter() - start
+    monitoring.record_event_duration_secs("/jax/compilation_cache/cache_retrieval_time_sec", took)
+    with _lock:
+        _count(disk_hits=1)
+    say = logs.warn if log_compiles.value else logs.debug
+    say("Loaded %s from the compilation cache", name)
+    return executable
+
+
+def _read(
+    cache: disk_cache.DiskCache, key: bytes, client: _native.Client, encoded: bytes, name: str
+) -> _native.Executable | None:
     try:
         payload = cache.load(key)
     except OSError as error:
@@ -232,15 +254,11 @@ def _load(
     if payload is None:
         return None
     try:
-        executable = client.deserialize(payload, encoded)
+        with span("load", program_name(name)):
+            return client.deserialize(payload, encoded)
     except XlaRuntimeError as error:
         logs.debug("compilation cache: the entry of %s cannot be loaded: %s", name, error)
         return None
-    with _lock:
-        _count(disk_hits=1)
-    say = logs.warn if log_compiles.value else logs.debug
-    say("Loaded %s from the compilation cache", name)
-    return executable
 
 
 def _store(cache: disk_cache.DiskCache, key: bytes, executable: _native.Executable, name: str) -> None:

@@ -18,6 +18,7 @@ from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_ava
 from anima.core.effects import reaches_host
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
+from anima.core.spans import program_name, span
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
@@ -85,14 +86,15 @@ class Program:
 
     def lower(self, debug_info: bool = False) -> LoweredModule:
         """The program's text; with `debug_info` one to read."""
-        return lower_module(
-            self.closed,
-            name=self.name,
-            platform=self.platform,
-            arg_attrs=self._attributes,
-            debug_info=debug_info,
-            looking_for=self._checks and self._checks.renewed(),
-        )
+        with span("lower", program_name(self.name)):
+            return lower_module(
+                self.closed,
+                name=self.name,
+                platform=self.platform,
+                arg_attrs=self._attributes,
+                debug_info=debug_info,
+                looking_for=self._checks and self._checks.renewed(),
+            )
 
     def _aliasing(self) -> list[str]:
         """Attributes that let each donated argument's memory hold an output of the same type.
@@ -250,6 +252,12 @@ def single_equation(
     return ClosedJaxpr(Jaxpr([], invars, outvars, [eqn], effects, primitive.name), [])
 
 
+def _module_name(primitive: Primitive, params: dict[str, Any]) -> str:
+    """What the program of an eager operation is called: a jitted function as where it is called by itself."""
+    name = params.get("name")
+    return f"jit_{name}" if isinstance(name, str) and primitive.name == "jit" else primitive.name
+
+
 def _eager_miss(
     call: CompiledCall, args: tuple[Any, ...], params: dict[str, Any]
 ) -> tuple[Any, CallPlan | None]:
@@ -265,7 +273,7 @@ def _eager_miss(
     if reaches_host(closed.effects) or finite.wanted():
         return _eager_kept(primitive, operands, params, closed), None
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
-        program_over = sharded.ShardedProgram(closed, primitive.name, operands)
+        program_over = sharded.ShardedProgram(closed, _module_name(primitive, params), operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
     if primitive.host is not None:
@@ -273,7 +281,7 @@ def _eager_miss(
         if outs is not None:
             return outs if primitive.multiple_results else outs[0], None
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
-    program = Program(closed, primitive.name, device, kind=kind)
+    program = Program(closed, _module_name(primitive, params), device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
     return plan.execute(operands), kept_by_caller(plan)
 
@@ -304,9 +312,8 @@ def _eager_kept(
     """
     single = not primitive.multiple_results
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, closed.effects):
-        return sharded.run(sharded.ShardedProgram(closed, primitive.name, operands), operands, single=single)[
-            0
-        ]
+        program_over = sharded.ShardedProgram(closed, _module_name(primitive, params), operands)
+        return sharded.run(program_over, operands, single=single)[0]
     device, committed = device_of(operands, primitive.name)
     programs = subjaxprs(params)
     plans = plans_of(programs[0]) if programs else _kept_plans
@@ -314,7 +321,7 @@ def _eager_kept(
     key = (primitive, avals, tuple(sorted(params.items())), _native.options_key(), device, committed)
     plan = plans.get(key)
     if plan is None:
-        program = Program(closed, primitive.name, device, checks=finite.checks())
+        program = Program(closed, _module_name(primitive, params), device, checks=finite.checks())
         if len(plans) >= _MAX_KEPT:
             plans.clear()
         plan = plans[key] = program.plan(program.compile(), single=single, committed=committed)

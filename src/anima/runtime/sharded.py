@@ -16,6 +16,7 @@ from anima.core.aval import array_aval, physical_aval
 from anima.core.axes import MeshEffect
 from anima.core.effects import Effects, reaches_host
 from anima.core.jaxpr import ClosedJaxpr
+from anima.core.spans import program_name, span
 from anima.core.trace import Tracer
 from anima.errors import ShardingError
 from anima.lowering.checks import CODE, Checks
@@ -155,21 +156,22 @@ class ShardedProgram:
         for index in self.donate:
             arg_attrs[index] = ", ".join(filter(None, [arg_attrs[index], "jax.buffer_donor = true"]))
         further = [CODE] * (self._checks is not None) + [TOKEN] * reaches_host(closed.effects)
-        return lower_module(
-            closed,
-            name=self.name,
-            platform=self.devices[0].platform,
-            partitions=len(self.devices),
-            devices=self.devices,
-            arg_attrs=arg_attrs,
-            constant_attrs=lambda aval: self._attribute(_replicated(self.devices), aval),
-            result_attrs=[
-                *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
-                *[self._attribute(_replicated(self.devices), aval) for aval in further],
-            ],
-            debug_info=debug_info,
-            looking_for=self._checks and self._checks.renewed(),
-        )
+        with span("lower", program_name(self.name)):
+            return lower_module(
+                closed,
+                name=self.name,
+                platform=self.devices[0].platform,
+                partitions=len(self.devices),
+                devices=self.devices,
+                arg_attrs=arg_attrs,
+                constant_attrs=lambda aval: self._attribute(_replicated(self.devices), aval),
+                result_attrs=[
+                    *[self._attribute(s, a) for s, a in zip(self.out_shardings, closed.out_avals)],
+                    *[self._attribute(_replicated(self.devices), aval) for aval in further],
+                ],
+                debug_info=debug_info,
+                looking_for=self._checks and self._checks.renewed(),
+            )
 
     def _ordered(self, sharding: Sharding, aval: Any) -> Sharding:
         """The sharding that cuts an array in the same way, with its devices in the order of the program's."""

@@ -16,13 +16,14 @@ from typing import Any
 
 from anima import _native
 from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
-from anima.config import disable_jit, explain_cache_misses, no_tracing
+from anima.config import disable_jit, no_tracing
 from anima.core import source
 from anima.core.axes import named_axes
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.source import Position, is_internal
+from anima.core.spans import span
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
@@ -40,7 +41,7 @@ from anima.transforms.arguments import (
     leaf_names,
     name_of,
 )
-from anima.transforms.explain import TraceKey, explain_miss
+from anima.transforms.explain import TraceKey, forget_history, note_compile, note_trace, why_retraced
 from anima.transforms.jit_primitive import jit_p
 from anima.transforms.jit_spec import JitSpec, resolve_arguments
 from anima.transforms.stages import CallSignature, Lowered, Traced
@@ -100,9 +101,10 @@ class Static:
     So are the items of tuples. The signatures that C++ keeps tell static values apart in the same way.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("given", "value")
 
     def __init__(self, value: Any) -> None:
+        self.given = value  # what messages show
         if type(value) is tuple:
             value = tuple([Static(item) for item in value])
         elif type(value) is float:
@@ -183,7 +185,7 @@ def _check_leaves(call: CompiledCall, parts: _Call, tracers: bool) -> None:
 class _Call:
     """One call's arguments, taken apart."""
 
-    __slots__ = ("args", "fun", "in_tree", "kwargs", "leaves", "positions", "static")
+    __slots__ = ("args", "fun", "in_tree", "key", "kwargs", "leaves", "positions", "static")
 
     def __init__(
         self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool
@@ -196,13 +198,14 @@ class _Call:
     def program(self, call: CompiledCall) -> TracedProgram:
         """The traced program for these arguments, from the table if it is there."""
         avals = tuple([aval_of(x) for x in self.leaves])
-        key = TraceKey(_native.options_key(), self.in_tree, avals, self.static, call.spec.key, named_axes())
+        key = self.key = TraceKey(
+            _native.options_key(), self.in_tree, avals, self.static, call.spec.key, named_axes()
+        )
         table = _programs_of(call)
         known: TracedProgram | None = table.get(key)
         if known is not None:
             return known
-        if explain_cache_misses.value:
-            explain_miss(call.fun, key, tuple(table), self.names(call)())
+        note_trace(call, key, tuple(table))
         program = self._trace(call, avals)
         if not any(isinstance(c, Tracer) for c in program.consts):
             if len(table) >= _MAX_PROGRAMS:
@@ -220,7 +223,8 @@ class _Call:
             )
         flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
-        jaxpr, consts = stage(flat, avals, name, self.names(call))
+        with span("trace", name):
+            jaxpr, consts = stage(flat, avals, name, self.names(call))
         caller = source.current() if finite.wanted() else None
         closed = ClosedJaxpr(hoist_consts(jaxpr), [])
         return TracedProgram(closed, consts, self.in_tree, flat.out_tree, name, caller)
@@ -337,6 +341,7 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return _run_watched(call, parts, traced), None
     if reaches_host(traced.closed.effects) or finite.wanted():
         return _run_kept(call, parts, traced), None
+    note_compile(call, parts.key, parts.leaves)
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
@@ -545,10 +550,12 @@ _clear_signatures = CompiledCall.clear_cache
 def _clear_cache(call: CompiledCall) -> None:
     """Forget every program traced or compiled for this function."""
     _programs_of(call).clear()
+    forget_history(call)
     _clear_signatures(call)
 
 
 for _name, _method in (
     ("trace", _trace_method), ("lower", _lower_method), ("eval_shape", _eval_shape_method), ("clear_cache", _clear_cache),
+    ("why_retraced", why_retraced),
 ):  # fmt: skip
     setattr(CompiledCall, _name, _method)
