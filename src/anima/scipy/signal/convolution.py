@@ -112,7 +112,7 @@ def _transformed(name: str, in1: Any, in2: Any, mode: str, axes: Shape) -> Any:
     """The convolution along some axes, as the transform of a product of transforms."""
     one, other = shape_of(in1), shape_of(in2)
     dtype = in1.dtype
-    inner = dtypes.promote_types(dtype, np.float32)
+    inner = accumulator(dtype)
     parts = [_part(mode, one[a], other[a]) if a in axes else (0, one[a]) for a in range(len(one))]
     shape = tuple(size for _, size in parts)
     if not axes:

@@ -12,8 +12,16 @@ from typing import Any, NamedTuple
 import numpy
 
 import anima.numpy as np
+from anima import dtypes
 from anima.numpy.promotion import shape_of
+from anima.numpy.reductions import accumulator
 from anima.transforms.linear import linear_transpose
+
+
+def complex_dtype(dtype: Any) -> Any:
+    """The dtype of transforms of arrays of some dtype: at least single precision."""
+    return dtypes.to_complex_dtype(accumulator(dtypes.to_inexact_dtype(dtype)))
+
 
 # By slices that are put side by side, if there are at most so many of them; by a gather otherwise.
 _MOST_SLICES = 16

@@ -18,7 +18,7 @@ from anima import dtypes, lax
 from anima.lax.shape import check_axis
 from anima.numpy.calls import function
 from anima.numpy.promotion import array_like, dtype_of, shape_of
-from anima.scipy.signal.segments import Sizes, cut, resolved, segment_size, window_of
+from anima.scipy.signal.segments import Sizes, complex_dtype, cut, resolved, segment_size, window_of
 from anima.scipy.signal.trends import check_type, without_line, without_mean
 
 Trend = Callable[[Any], Any]
@@ -128,8 +128,8 @@ def _stft(x: Any, window: Any, fs: Any, axis: int, settings: _Settings) -> tuple
 
 def _dtype(x: Any, y: Any) -> Any:
     """The complex dtype of transforms."""
-    kinds = [dtype_of(x)] if y is None else [dtype_of(x), dtype_of(y)]
-    return dtypes.result_type(np.complex64, *kinds)
+    kind = dtype_of(x) if y is None else dtypes.promote_types(dtype_of(x), dtype_of(y))
+    return complex_dtype(kind)
 
 
 def _prepared(window: Any, fs: Any, settings: _Settings, dtype: Any) -> tuple[Any, Any]:

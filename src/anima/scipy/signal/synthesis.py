@@ -13,14 +13,14 @@ from anima import dtypes
 from anima.lax.shape import check_axis
 from anima.numpy.calls import function
 from anima.numpy.promotion import array_like, dtype_of, shape_of
-from anima.scipy.signal.segments import Sizes, added_up, resolved, segment_size, window_of
+from anima.scipy.signal.segments import Sizes, added_up, complex_dtype, resolved, segment_size, window_of
 
 
 @function(static=("sizes", "onesided", "boundary", "axes"), name="istft")
 def _istft(
     Zxx: Any, window: Any, fs: Any, sizes: Sizes, onesided: bool, boundary: bool, axes: tuple[int, int]
 ) -> tuple[Any, Any]:
-    dtype = dtypes.result_type(np.complex64, dtype_of(Zxx))
+    dtype = complex_dtype(dtype_of(Zxx))
     real = dtypes.to_real_dtype(dtype)
     time_axis, freq_axis = axes
     spectra = np.moveaxis(np.asarray(Zxx).astype(dtype), (time_axis, freq_axis), (-2, -1))

@@ -16,6 +16,7 @@ from anima import dtypes
 from anima.lax.shape import check_axis
 from anima.numpy.calls import function
 from anima.numpy.promotion import array_like, shape_of
+from anima.numpy.reductions import accumulator
 
 
 def check_type(name: str, type: Any) -> None:
@@ -44,7 +45,7 @@ def without_line(x: Any) -> Any:
 def _detrend(data: Any, axis: int, type: str, ends: tuple[int, ...]) -> Any:
     data = np.asarray(data)
     dtype = dtypes.to_inexact_dtype(data.dtype)
-    x = np.moveaxis(data.astype(dtypes.promote_types(dtype, np.float32)), axis, -1)
+    x = np.moveaxis(data.astype(accumulator(dtype)), axis, -1)
     if not shape_of(x)[-1]:
         return data.astype(dtype)
     remove = without_mean if type == "constant" else without_line
