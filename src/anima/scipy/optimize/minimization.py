@@ -14,6 +14,7 @@ from anima import dtypes, lax
 from anima.numpy.promotion import array_like
 from anima.scipy.optimize.quasi_newton import Codes, Limits, Memory, State, descend, recent, whole
 from anima.transforms.autodiff import value_and_grad
+from anima.transforms.jit import jit
 
 
 class OptimizeResults(NamedTuple):
@@ -168,7 +169,7 @@ def minimize(
         return lax.convert_element_type_p.bind(value, new_dtype=value.dtype, weak_type=False), gradient
 
     memory, limits, codes = _METHODS[name](x.shape[0], x.dtype, **chosen)
-    state = descend(evaluate, x, memory, limits, codes)
+    state = jit(lambda x: descend(evaluate, x, memory, limits, codes))(x)  # one program, compiled once
     return _results(state, x0, codes, state.memory[0] if name == "bfgs" else None)
 
 
