@@ -54,12 +54,8 @@ def domains(run_python: Any, tmp_path: Any) -> None:
         assert np.isfinite(np.asarray(call(signal(anima)))).all()
 
 
-@difference("signal-settings")
-def settings(run_python: Any, tmp_path: Any) -> None:
-    x = X.ravel()
-    signal(jax).welch(x, nperseg=4, average="some")
-    with pytest.raises(ValueError, match="average"):
-        signal(anima).welch(x, nperseg=4, average="some")
+@difference("istft-overlap")
+def overlap(run_python: Any, tmp_path: Any) -> None:
     z = np.ones((3, 5), np.complex64)
     sizes = [s.istft(z, noverlap=0)[1].size for s in (signal(jax), signal(anima), scipy.signal)]
     assert sizes == [8, 16, 16]
