@@ -25,6 +25,7 @@ from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.ops_differences import OPS_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
+from tests.peers.signal_differences import SIGNAL_CHECKS
 from tests.peers.special_differences import SPECIAL_CHECKS
 from tests.peers.spectral_differences import SPECTRAL_CHECKS
 from tests.peers.stats_differences import STATS_CHECKS
@@ -43,6 +44,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,
+    **SIGNAL_CHECKS,
     **SPECIAL_CHECKS,
     **SPECTRAL_CHECKS,
     **STATS_CHECKS,

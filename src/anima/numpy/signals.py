@@ -149,7 +149,7 @@ def _weighted_windows(x: Any, v: Any, count: int) -> Any:
     return total
 
 
-def _sliding_sums(x: Any, v: Any) -> Any:
+def sliding_sums(x: Any, v: Any) -> Any:
     """The sums of `v` times each window of `x` of its size."""
     m = shape_of(v)[0]
     count = shape_of(x)[0] - m + 1
@@ -193,7 +193,7 @@ def _convolved(name: str, a: Any, v: Any, mode: str, precision: Any, preferred: 
     if flip and swapped:
         low, high = high, low
     long = pad(long, constant(0, long), [(low, high, 0)])
-    return convert_element_type(_sliding_sums(long, rev_p.bind(short, dimensions=(0,))), target)
+    return convert_element_type(sliding_sums(long, rev_p.bind(short, dimensions=(0,))), target)
 
 
 _CONVOLVE_SETTINGS = ("mode", "precision", "preferred_element_type")

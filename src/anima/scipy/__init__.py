@@ -10,6 +10,8 @@ _ON_DEMAND = (
     "interpolate",
     "linalg",
     "ndimage",
+    "optimize",
+    "signal",
     "sparse",
     "special",
     "stats",
