@@ -11,6 +11,7 @@ _ON_DEMAND = (
     "linalg",
     "ndimage",
     "sparse",
+    "spatial",
     "special",
     "stats",
 )
