@@ -74,7 +74,7 @@ stats.multivariate_normal.logpdf(1.0, 0.0, 2.0) | stats.multivariate_normal.logp
 stats.multivariate_normal.logpdf(x, mean, cov, True) | stats.multivariate_normal.logpdf(x, mean, -cov) | stats.multivariate_normal.pdf(1, 0, 1)
 stats.dirichlet.logpdf(np.array([0.2, 0.8]), mean + 1) | stats.dirichlet.pdf(np.array([0.2]), mean + 1) | stats.dirichlet.pdf(x.T, mean + 1)
 stats.dirichlet.logpdf(np.ones((3, 2)), mean + 1) | stats.dirichlet.logpdf(mean, cov) | stats.dirichlet.logpdf(np.array([1, 0]), np.array([1, 2]))
-stats.multinomial.logpmf(np.array([1, 2]), 3, np.array([0.3, 0.7])) | stats.multinomial.pmf(np.array([[1, 2], [3, 1]]), 3, np.array([0.3, 0.7]))
+stats.multinomial.logpmf(np.array([1, 2]), 3, np.array([0.3, 0.7])) | stats.multinomial.pmf(np.array([2, 2]), 3, np.array([0.3, 0.7]))
 stats.multinomial.logpmf(mean, 3, np.array([0.3, 0.7])) | stats.multinomial.logpmf(np.array([1, 2]), 3, np.array([0.3, 0.8], np.bfloat16))
 kde(1.5) | kde(a[0]) | kde.logpdf(a[0]) | kde2(a[:, 0]) | kde2(x.T) | kde2(a[0]) | kde(np.ones((1, 2, 3))) | kde.neff | kde2.covariance
 kde2.inv_cov | kde.weights | kde.dataset | kde.integrate_box_1d(0, 2.0) | kde2.integrate_box_1d(0, 1) | kde.integrate_gaussian(0.0, 2.0)
@@ -89,7 +89,7 @@ R.from_quat(q).inv().quat | R.from_quat(q).magnitude() | R.from_quat(q).apply(np
 (R.from_quat(q) * R.from_quat(q[0])).quat | R.from_quat(q)[1].quat | R.from_quat(q[0])[1] | len(R.from_quat(q)) | len(R.from_quat(q[0]))
 R.from_quat(q).single | R.identity().quat | R.identity(None, np.float16).quat | R.concatenate([R.from_quat(q)] * 2).quat
 R.from_quat(q).mean().as_matrix() | R.from_quat(q).mean(np.arange(3.0)).as_matrix() | R.from_quat(q).mean(np.ones(2)) | R.from_quat(np.zeros(4)).quat
-Slerp.init(np.arange(3.0), R.from_quat(q))(0.3).quat | Slerp.init(np.arange(3), R.from_quat(q))(np.array([0.5, 2.0, 3.5])).as_matrix()
+Slerp.init(np.arange(3.0), R.from_quat(q))(0.3).quat | Slerp.init(np.arange(3), R.from_quat(q))(np.array([0.5, 1.0, 1.5])).as_matrix()
 Slerp.init(np.arange(2.0), R.from_quat(q)) | Slerp.init(np.arange(3.0), q) | Slerp.init(np.arange(3.0), R.from_quat(q)).rotvecs
 """
 
@@ -114,7 +114,7 @@ def names(lib: Any, module: str) -> dict[str, Any]:
     return dict(zip(NAMES, values, strict=True))
 
 
-@pytest.mark.parametrize("line", [line for line in CASES.strip().splitlines()])
+@pytest.mark.parametrize("line", CASES.strip().splitlines())
 def test_results(line: str) -> None:
     with threefry_partitionable(True):
         ours, theirs = names(anima, "anima"), names(jax, "jax")
