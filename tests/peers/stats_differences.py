@@ -94,7 +94,7 @@ def several_variables(run_python, tmp_path) -> None:
     assert numpy.isnan(ours.multinomial.pmf(numpy.array([1, 0]), -1, half))
     rows = numpy.array([[1, 2], [3, 0]])
     assert theirs.multinomial.pmf(rows, 3, half).tolist() == [0, 0]
-    assert ours.multinomial.pmf(rows, 3, half).tolist() == [0.375, 0.125]
+    numpy.testing.assert_allclose(ours.multinomial.pmf(rows, 3, half), [0.375, 0.125], rtol=1e-3)
     with pytest.raises(ValueError, match="real"):
         ours.gaussian_kde(numpy.arange(4.0), 2j)
     assert numpy.isnan(theirs.gaussian_kde(numpy.arange(4.0), 2j)(0.0)).all()

@@ -127,7 +127,8 @@ def test_derivatives_are_those_of_differences(name: str) -> None:
         found = anima.jit(anima.vmap(program))(places)
     for fun, (values, slopes) in found.items():
         values, slopes = np.asarray(values), np.stack(slopes, -1)
-        want = (values[1 : size + 1] - values[size + 1 : 2 * size + 1]) / (2 * step)
+        with np.errstate(invalid="ignore"):  # counts that are moved have no probability
+            want = (values[1 : size + 1] - values[size + 1 : 2 * size + 1]) / (2 * step)
         chosen = variables(name, fun)
         np.testing.assert_allclose(
             slopes[0, chosen], want[chosen], rtol=1e-6, atol=1e-8, err_msg=f"{name}.{fun}"
@@ -141,86 +142,37 @@ def test_tails_keep_their_digits() -> None:
         exp, log = mpmath.exp, mpmath.log
         z = mpmath.mpf(50)
         table = [
-            ((stats.norm.logcdf, (-50.0,)), log(mpmath.ncdf(-z))),
-            ((stats.norm.logsf, (30.0,)), log(mpmath.ncdf(-30))),
-            ((stats.norm.logcdf, (7.0,)), mpmath.log1p(-mpmath.ncdf(-7))),
-            ((stats.logistic.sf, (50.0,)), 1 / (1 + exp(z))),
-            ((stats.cauchy.cdf, (-1e10,)), mpmath.atan(mpmath.mpf(10) ** -10) / mpmath.pi),
-            ((stats.cauchy.logpdf, (1e30,)), -log(mpmath.pi) - 60 * log(10)),
-            ((stats.cauchy.ppf, (1e-12,)), -mpmath.cot(mpmath.pi * mpmath.mpf("1e-12"))),
-            ((stats.gumbel_r.logsf, (50.0,)), log(-mpmath.expm1(-exp(-z)))),
-            ((stats.gumbel_r.logsf, (3000.0,)), mpmath.mpf(-3000)),
-            ((stats.gumbel_l.logcdf, (-50.0,)), log(-mpmath.expm1(-exp(-z)))),
-            ((stats.expon.logcdf, (1e-12,)), log(-mpmath.expm1(-mpmath.mpf("1e-12")))),
+            (stats.norm.logcdf(-50.0), log(mpmath.ncdf(-z))),
+            (stats.norm.logsf(30.0), log(mpmath.ncdf(-30))),
+            (stats.norm.logcdf(7.0), mpmath.log1p(-mpmath.ncdf(-7))),
+            (stats.logistic.sf(50.0), 1 / (1 + exp(z))),
+            (stats.cauchy.cdf(-1e10), mpmath.atan(mpmath.mpf(10) ** -10) / mpmath.pi),
+            (stats.cauchy.logpdf(1e30), -log(mpmath.pi) - 60 * log(10)),
+            (stats.cauchy.ppf(1e-12), -mpmath.cot(mpmath.pi * mpmath.mpf("1e-12"))),
+            (stats.gumbel_r.logsf(50.0), log(-mpmath.expm1(-exp(-z)))),
+            (stats.gumbel_r.logsf(3000.0), mpmath.mpf(-3000)),
+            (stats.gumbel_l.logcdf(-50.0), log(-mpmath.expm1(-exp(-z)))),
+            (stats.expon.logcdf(1e-12), log(-mpmath.expm1(-mpmath.mpf("1e-12")))),
+            (stats.pareto.logcdf(100.0, 9.0), mpmath.log1p(-(mpmath.mpf(100) ** -9))),
+            (stats.gamma.logcdf(60.0, 2.0), mpmath.log1p(-61 * exp(-60))),
             (
-                (
-                    stats.pareto.logcdf,
-                    (
-                        100.0,
-                        9.0,
-                    ),
-                ),
-                mpmath.log1p(-(mpmath.mpf(100) ** -9)),
-            ),
-            (
-                (
-                    stats.gamma.logcdf,
-                    (
-                        60.0,
-                        2.0,
-                    ),
-                ),
-                mpmath.log1p(-61 * exp(-60)),
-            ),
-            (
-                (
-                    stats.t.logpdf,
-                    (
-                        1.0,
-                        1e7,
-                    ),
-                ),
+                stats.t.logpdf(1.0, 1e7),
                 (mpmath.loggamma(5000000.5) - mpmath.loggamma(5000000))
                 - log(mpmath.pi * 10**7) / 2
                 - mpmath.mpf(10000001) / 2 * mpmath.log1p(mpmath.mpf("1e-7")),
             ),
             (
-                (
-                    stats.poisson.logpmf,
-                    (
-                        1e6,
-                        1e6,
-                    ),
-                ),
+                stats.poisson.logpmf(1e6, 1e6),
                 -mpmath.mpf(10**6) + 10**6 * log(10**6) - mpmath.loggamma(10**6 + 1),
             ),
+            (stats.binom.logpmf(5e5, 1e6, 0.5), log(mpmath.binomial(10**6, 5 * 10**5)) - 10**6 * log(2)),
             (
-                (
-                    stats.binom.logpmf,
-                    (
-                        5e5,
-                        1e6,
-                        0.5,
-                    ),
-                ),
-                log(mpmath.binomial(10**6, 5 * 10**5)) - 10**6 * log(2),
-            ),
-            (
-                (
-                    stats.truncnorm.logpdf,
-                    (
-                        40.0,
-                        39.0,
-                        41.0,
-                    ),
-                ),
+                stats.truncnorm.logpdf(40.0, 39.0, 41.0),
                 -800 - log(2 * mpmath.pi) / 2 - log(mpmath.ncdf(-39) - mpmath.ncdf(-41)),
             ),
         ]
-    calls = [call for call, _ in table]
-    found = anima.jit(lambda args: [fun(*a) for (fun, _), a in zip(calls, args)])([args for _, args in calls])
-    for got, (call, want) in zip(found, table):
-        np.testing.assert_allclose(float(got), float(want), rtol=2e-6, err_msg=str(call))
+    for got, want in table:
+        np.testing.assert_allclose(float(got), float(want), rtol=2e-6)
 
 
 def test_entropy_of_poisson() -> None:

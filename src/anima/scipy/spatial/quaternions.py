@@ -178,7 +178,7 @@ def from_angles(angles: Any, axes: tuple[int, ...], intrinsic: bool) -> Any:
 
 
 @function(static=("axes", "intrinsic"))
-def to_angles(q: Any, axes: tuple[int, int, int], intrinsic: bool) -> Any:
+def to_angles(q: Any, axes: tuple[int, ...], intrinsic: bool) -> Any:
     """Angles around three axes; where these determine a sum or difference of angles only, the last is 0.
 
     Source: E. Bernardes and S. Viollet, "Quaternion to Euler angles conversion: a direct, general and computationally efficient

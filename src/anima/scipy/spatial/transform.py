@@ -221,7 +221,7 @@ class Rotation(NamedTuple):
         np.broadcast_shapes(self.quat.shape[:-1], vectors.shape[:-1])
         return quaternions.apply(self.quat, vectors, bool(inverse))
 
-    def __mul__(self, other: Any) -> Rotation:  # type: ignore[override]
+    def __mul__(self, other: Any) -> Rotation:
         """The rotations by `other`, then by these."""
         if not isinstance(other, Rotation):
             # An answer of NotImplemented would fall back to the repetition of tuples.
@@ -270,7 +270,7 @@ class Rotation(NamedTuple):
             raise TypeError("a single Rotation has no length")
         return int(self.quat.shape[0])
 
-    def __getitem__(self, indexer: Any) -> Rotation:  # type: ignore[override]
+    def __getitem__(self, indexer: Any) -> Rotation:
         """Some rotations of a stack."""
         if self.single:
             raise TypeError("a single Rotation has no parts")
@@ -322,8 +322,8 @@ class Slerp(NamedTuple):
             )
         if hasattr(times, "is_ready") and not (numpy.diff(numpy.asarray(times)) > 0).all():
             raise ValueError("Slerp.init: times must increase throughout")
-        steps = rotations[:-1].inv() * rotations[1:]
-        return cls(times, np.diff(times), rotations[:-1], steps.as_rotvec())
+        starts, ends = Rotation(rotations.quat[:-1]), Rotation(rotations.quat[1:])
+        return cls(times, np.diff(times), starts, (starts.inv() * ends).as_rotvec())
 
     def __call__(self, times: Any) -> Rotation:
         """The rotations at some times; before the first and after the last one, the nearest rotation goes on as it does there.
