@@ -35,4 +35,19 @@ def buckets(run_python: Any, tmp_path: Any) -> None:
         ops.segment_sum(DATA, IDS, 3, bucket_size=0)
 
 
-OPS_CHECKS = {"segment-extrema": extrema, "segment-products": products, "segment-buckets": buckets}
+def small_floats(run_python: Any, tmp_path: Any) -> None:
+    for kind, largest in (("float8_e4m3fn", 448.0), ("float8_e4m3fnuz", 240.0)):
+        data = DATA.astype(getattr(anima.numpy, kind))
+        for name, empty in (("segment_min", largest), ("segment_max", -largest)):
+            theirs, found = (getattr(lib, name)(data, IDS, 3) for lib in (jax.ops, ops))
+            assert numpy.isnan(numpy.asarray(theirs).astype("float32")).all()
+            first = 0.0 if name == "segment_min" else 2.0
+            assert numpy.asarray(found).astype("float32").tolist() == [first, empty, 3.0]
+
+
+OPS_CHECKS = {
+    "segment-small-floats": small_floats,
+    "segment-extrema": extrema,
+    "segment-products": products,
+    "segment-buckets": buckets,
+}

@@ -13,6 +13,7 @@ _ON_DEMAND = (
     "optimize",
     "signal",
     "sparse",
+    "spatial",
     "special",
     "stats",
 )

@@ -1,6 +1,6 @@
-"""Probability distributions.
+"""Probability distributions, and what describes samples.
 
-Invariant: `import` loads no distribution; each is loaded when first asked for.
+Invariant: `import` loads nothing; each distribution and function is loaded when first asked for.
 
 >>> from anima.scipy import stats
 >>> print(stats.norm.cdf(0.0))
@@ -17,6 +17,7 @@ _DISTRIBUTIONS = (
     "binom",
     "cauchy",
     "chi2",
+    "dirichlet",
     "expon",
     "gamma",
     "gennorm",
@@ -25,6 +26,8 @@ _DISTRIBUTIONS = (
     "gumbel_r",
     "laplace",
     "logistic",
+    "multinomial",
+    "multivariate_normal",
     "nbinom",
     "norm",
     "pareto",
@@ -35,13 +38,16 @@ _DISTRIBUTIONS = (
     "vonmises",
     "wrapcauchy",
 )
+_FUNCTIONS = {"gaussian_kde": "kde", "mode": "summaries", "rankdata": "summaries", "sem": "summaries"}
 
 
 def __getattr__(name: str) -> _Any:
     if name in _DISTRIBUTIONS:
         return _importlib.import_module(f"anima.scipy.stats.{name}")
+    if name in _FUNCTIONS:
+        return getattr(_importlib.import_module(f"anima.scipy.stats.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'anima.scipy.stats' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(_DISTRIBUTIONS)
+    return sorted((*_DISTRIBUTIONS, *_FUNCTIONS))
