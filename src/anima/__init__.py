@@ -102,6 +102,7 @@ if _TYPE_CHECKING:
         experimental as experimental,
         extend as extend,
         flatten_util as flatten_util,
+        image as image,
         nn as nn,
         ops as ops,
         random as random,
@@ -164,6 +165,7 @@ _ON_DEMAND = {
     "anima.experimental": "experimental",
     "anima.extend": "extend",
     "anima.flatten_util": "flatten_util",
+    "anima.image": "image",
     "anima.nn": "nn",
     "anima.ops": "ops",
     "anima.parallel.arrays": (

@@ -16,6 +16,7 @@ import pytest
 import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
+from tests.peers.experimental_differences import EXPERIMENTAL_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -36,6 +37,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LINALG_CHECKS,
     **NN_CHECKS,
     **OPS_CHECKS,
+    **EXPERIMENTAL_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,
