@@ -72,7 +72,10 @@ def _size(error: Any, y: Any, new: Any, settings: _Settings) -> Any:
 def _first_step(fun: Any, y: Any, t: Any, slope: Any, settings: _Settings) -> Any:
     """E. Hairer, S. P. Norsett and G. Wanner, "Solving ordinary differential equations I", section II.4."""
     bound = settings.atol + settings.rtol * np.abs(y)
-    norm = lambda x: np.sqrt(np.sum(np.abs(x / bound) ** 2))
+
+    def norm(x: Any) -> Any:
+        return np.sqrt(np.sum(np.abs(x / bound) ** 2))
+
     value, speed = norm(y), norm(slope)
     small = (value < 1e-5) | (speed < 1e-5)
     guess = np.where(small, 1e-6, 0.01 * value / np.where(small, 1, speed)).astype(t.dtype)
@@ -114,7 +117,8 @@ def _advance(fun: Any, state: _State, settings: _Settings) -> _State:
     factor = np.where(np.isnan(size), _SHRINKAGE, factor)
     step = np.clip(state.step * factor, 0.0, settings.hmax).astype(state.step.dtype)
     there = _State(new, slope, state.t + state.step, step, state.t, polynomial)
-    return tree_map(lambda a, b: np.where(size <= 1, a, b), there, state._replace(step=step))
+    stay = state._replace(step=step)
+    return _State(*[np.where(size <= 1, new, old) for new, old in zip(there, stay)])
 
 
 def _solve(fun: Any, y: Any, ts: Any, settings: _Settings) -> Any:
