@@ -1,4 +1,4 @@
-"""Resampling against Pillow's antialiased kernels, PyTorch, overlaps of areas and difference quotients."""
+"""Resampling against loops over the formulas of the kernels, PyTorch, overlaps of areas and difference quotients."""
 
 from __future__ import annotations
 
