@@ -103,6 +103,7 @@ if _TYPE_CHECKING:
         extend as extend,
         flatten_util as flatten_util,
         monitoring as monitoring,
+        image as image,
         nn as nn,
         ops as ops,
         profiler as profiler,
@@ -168,6 +169,7 @@ _ON_DEMAND = {
     "anima.extend": "extend",
     "anima.flatten_util": "flatten_util",
     "anima.monitoring": "monitoring",
+    "anima.image": "image",
     "anima.nn": "nn",
     "anima.ops": "ops",
     "anima.parallel.arrays": (

@@ -17,6 +17,7 @@ import anima
 from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.debug_differences import DEBUG_CHECKS
+from tests.peers.experimental_differences import EXPERIMENTAL_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -41,6 +42,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **NN_CHECKS,
     **OBSERVING_CHECKS,
     **OPS_CHECKS,
+    **EXPERIMENTAL_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,

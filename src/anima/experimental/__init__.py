@@ -10,7 +10,7 @@ from typing import Any as _Any
 
 from anima.transforms.callbacks import io_callback as io_callback
 
-_ON_DEMAND = ("checkify", "jet", "mesh_utils", "shard_map")
+_ON_DEMAND = ("checkify", "jet", "mesh_utils", "ode", "shard_map")
 
 
 def __getattr__(name: str) -> _Any:
