@@ -7,16 +7,16 @@ Invariant: a `ufunc` is a compiled call itself, so calling one costs what callin
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
 
 from anima._native import CompiledCall
-from anima.numpy import arithmetic, elementary, folds, logic
+from anima.numpy import arithmetic, elementary, logic
 from anima.numpy.calls import miss, plain
 from anima.numpy.creation import asarray
-from anima.numpy.mapping import vectorize
 from anima.numpy.promotion import array_like, shape_of
 from anima.numpy.reductions import all, any, max, min, prod, refuse_out, sum
 from anima.numpy.scans import cumprod, cumsum
@@ -24,6 +24,11 @@ from anima.numpy.shapes import reshape
 from anima.transforms.jit_spec import JitSpec
 
 _OPTIONS = ("out", "where")
+
+
+def _part(name: str) -> Any:
+    """A module of this package that few programs need: loading loops takes longer than all that is here."""
+    return importlib.import_module(f"anima.numpy.{name}")
 
 
 def _operands(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -92,7 +97,7 @@ class ufunc(CompiledCall):
         if not callable(func):
             raise TypeError(f"ufunc: func must be callable, got {func!r}")
         title = str(name or getattr(func, "__name__", type(func).__name__))
-        fun = vectorize(func) if call is None else call
+        fun = _part("mapping").vectorize(func) if call is None else call
         self = super().__new__(cls, fun, _miss, _traced, name=title, spec=JitSpec(inline=True))
         functools.update_wrapper(self, func, updated=())
         self.__name__ = self.__qualname__ = title
@@ -164,7 +169,7 @@ class ufunc(CompiledCall):
         a = array_like(title, a)
         if own is not None:
             return own(a, axis=axis, dtype=dtype, out=out, keepdims=keepdims, initial=initial, where=where)
-        return folds.reduce(
+        return _part("folds").reduce(
             a, initial, where, combine=self.fun, name=title, axis=axis, dtype=dtype, keepdims=keepdims,
             identity=self.identity, associative=self._associative,
         )  # fmt: skip
@@ -193,7 +198,7 @@ class ufunc(CompiledCall):
             raise ValueError(
                 f"{title}: axis must be one axis, got None; flatten the array with ravel() first"
             )
-        return folds.accumulate(
+        return _part("folds").accumulate(
             a, combine=self.fun, name=title, axis=axis, dtype=dtype, associative=self._associative
         )
 
@@ -224,7 +229,7 @@ class ufunc(CompiledCall):
         own = self._methods["at"]
         if own is not None:
             return own(array_like(title, a), indices, *[array_like(title, v, 2) for v in operands])
-        return folds.at(self.fun, title, a, indices, operands)
+        return _part("folds").at(self.fun, title, a, indices, operands)
 
     def outer(self, A: Any, B: Any, /) -> Any:
         """The function of every element of `A` with every element of `B`; the result has the dimensions of both.
@@ -267,7 +272,7 @@ class ufunc(CompiledCall):
         own = self._methods["reduceat"]
         if own is not None:
             return own(a, indices, axis=axis, dtype=dtype, out=out)
-        return folds.reduceat(a, indices, combine=self.fun, name=title, axis=axis, dtype=dtype)
+        return _part("folds").reduceat(a, indices, combine=self.fun, name=title, axis=axis, dtype=dtype)
 
 
 def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: Any = None) -> ufunc:
