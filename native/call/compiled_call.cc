@@ -322,10 +322,10 @@ PyType_Slot slots[] = {
     {Py_tp_getset, properties},
     {0, nullptr}};
 
-PyType_Spec spec = {
-    "anima._native.CompiledCall", sizeof(CallObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
-    slots};
+PyType_Spec spec = {"anima._native.CompiledCall", sizeof(CallObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+                        Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    slots};
 
 }  // namespace
 

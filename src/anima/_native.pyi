@@ -300,7 +300,6 @@ class CallPlan:
 
 bind_operation: Callable[..., Any]  # the method `Primitive.bind(self, *args, **params)`
 
-@final
 class CompiledCall:
     spec: Any
     def __new__(

@@ -9,7 +9,9 @@ import numpy
 import pytest
 
 import anima
+from tests.peers import outcomes
 from tests.peers.numpy_cases import BINARY, OTHERS, REDUCTIONS, UNARY, cases
+from tests.peers.numpy_more_cases import EXPRESSIONS
 
 jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.peers
@@ -63,3 +65,10 @@ def test_function(name: str) -> None:
         if not same(ours, theirs):
             wrong.append((case, ours, theirs))
     assert not wrong
+
+
+@pytest.mark.parametrize("case", EXPRESSIONS)
+def test_expression(case: str) -> None:
+    ours = outcomes.outcome(case, {"np": anima.numpy})
+    theirs = outcomes.outcome(case, {"np": jax.numpy})
+    assert outcomes.same(ours, theirs), f"{ours}\n{theirs}"

@@ -16,12 +16,10 @@ from anima.dtypes import (
     isdtype as isdtype,
     issubdtype as issubdtype,
     promote_types as promote_types,
-    result_type as result_type,
 )
 from anima.numpy.arithmetic import (
     abs as abs,
     absolute as absolute,
-    add as add,
     conj as conj,
     conjugate as conjugate,
     divide as divide,
@@ -33,11 +31,7 @@ from anima.numpy.arithmetic import (
     fmin as fmin,
     fmod as fmod,
     imag as imag,
-    maximum as maximum,
-    minimum as minimum,
     mod as mod,
-    multiply as multiply,
-    negative as negative,
     positive as positive,
     pow as pow,
     power as power,
@@ -46,7 +40,6 @@ from anima.numpy.arithmetic import (
     remainder as remainder,
     sign as sign,
     square as square,
-    subtract as subtract,
     true_divide as true_divide,
 )
 from anima.numpy.arranging import (
@@ -110,8 +103,6 @@ from anima.numpy.elementary import (
     log1p as log1p,
     log2 as log2,
     log10 as log10,
-    logaddexp as logaddexp,
-    logaddexp2 as logaddexp2,
     rad2deg as rad2deg,
     radians as radians,
     sin as sin,
@@ -168,14 +159,11 @@ from anima.numpy.linear import (
 )
 from anima.numpy.logic import (
     allclose as allclose,
-    bitwise_and as bitwise_and,
     bitwise_count as bitwise_count,
     bitwise_invert as bitwise_invert,
     bitwise_left_shift as bitwise_left_shift,
     bitwise_not as bitwise_not,
-    bitwise_or as bitwise_or,
     bitwise_right_shift as bitwise_right_shift,
-    bitwise_xor as bitwise_xor,
     equal as equal,
     greater as greater,
     greater_equal as greater_equal,
@@ -191,10 +179,7 @@ from anima.numpy.logic import (
     left_shift as left_shift,
     less as less,
     less_equal as less_equal,
-    logical_and as logical_and,
     logical_not as logical_not,
-    logical_or as logical_or,
-    logical_xor as logical_xor,
     not_equal as not_equal,
     right_shift as right_shift,
 )
@@ -269,6 +254,8 @@ from anima.numpy.scalar_types import (
     finfo as finfo,
     flexible as flexible,
     float4_e2m1fn as float4_e2m1fn,
+    float6_e2m3fn as float6_e2m3fn,
+    float6_e3m2fn as float6_e3m2fn,
     float8_e3m4 as float8_e3m4,
     float8_e4m3 as float8_e4m3,
     float8_e4m3b11fnuz as float8_e4m3b11fnuz,
@@ -285,6 +272,7 @@ from anima.numpy.scalar_types import (
     generic as generic,
     iinfo as iinfo,
     inexact as inexact,
+    int1 as int1,
     int2 as int2,
     int4 as int4,
     int8 as int8,
@@ -298,9 +286,11 @@ from anima.numpy.scalar_types import (
     ndarray as ndarray,
     number as number,
     object_ as object_,
+    result_type as result_type,
     signedinteger as signedinteger,
     single as single,
     uint as uint,
+    uint1 as uint1,
     uint2 as uint2,
     uint4 as uint4,
     uint8 as uint8,
@@ -379,12 +369,38 @@ from anima.numpy.taking import (
     take as take,
     take_along_axis as take_along_axis,
 )
+from anima.numpy.ufuncs import (
+    add as add,
+    bitwise_and as bitwise_and,
+    bitwise_or as bitwise_or,
+    bitwise_xor as bitwise_xor,
+    frompyfunc as frompyfunc,
+    logaddexp as logaddexp,
+    logaddexp2 as logaddexp2,
+    logical_and as logical_and,
+    logical_or as logical_or,
+    logical_xor as logical_xor,
+    maximum as maximum,
+    minimum as minimum,
+    multiply as multiply,
+    negative as negative,
+    subtract as subtract,
+    ufunc as ufunc,
+)
 from anima.on_demand import on_demand as _on_demand
 
 _install_methods()
 
 if _TYPE_CHECKING:
     from anima.numpy import fft as fft, linalg as linalg
+    from anima.numpy.array_api import (
+        __array_api_version__ as __array_api_version__,
+        __array_namespace_info__ as __array_namespace_info__,
+    )
+    from anima.numpy.fitting import (
+        polyfit as polyfit,
+        roots as roots,
+    )
     from anima.numpy.flipping import (
         flip as flip,
         fliplr as fliplr,
@@ -496,7 +512,9 @@ if _TYPE_CHECKING:
 
 # Each module with the names that it gives, loaded when one of them is first asked for.
 _ON_DEMAND = {
+    "anima.numpy.array_api": "__array_api_version__ __array_namespace_info__",
     "anima.numpy.fft": "fft",
+    "anima.numpy.fitting": "polyfit roots",
     "anima.numpy.flipping": "flip fliplr flipud roll rot90",
     "anima.numpy.histograms": "bincount histogram histogram2d histogram_bin_edges histogramdd",
     "anima.numpy.index_tables": (

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SCALARS = (bool, int, float, complex)
 
 
-def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+def miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """Checks that operands are operands, with the words of a NumPy function, before anything is traced."""
     spec = call.spec
     settings = [args[i] for i in spec.static_argnums if i < len(args)]
@@ -78,7 +78,7 @@ def function(fun: Any = None, *, static: tuple[str, ...] = (), name: str = "") -
         return lambda fun: function(fun, static=static, name=name)  # type: ignore[call-overload]
     if name:
         fun.__name__ = name
-    return compiled(fun, static=static, miss=_miss)
+    return compiled(fun, static=static, miss=miss)
 
 
 def plain(function: Any) -> Any:

@@ -7,6 +7,7 @@ on the host, which is quicker than running a program; large ones and traced ones
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from anima import _native, dtypes
 from anima._native import ArrayImpl, get_trace, tree_flatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.dtypes.requests import user_stack_level
 from anima.lax import (
     broadcast_in_dim,
     concatenate,
@@ -46,10 +48,10 @@ def put_on(x: Any, device: Any) -> Any:
 def array(
     object: Any,
     dtype: Any = None,
+    *args: Any,
     copy: bool = True,
     order: str | None = "K",
     ndmin: int = 0,
-    *,
     device: Any = None,
     out_sharding: Any = None,
 ) -> Any:
@@ -58,6 +60,7 @@ def array(
     Args:
       object: an array, a scalar, or nested sequences of them; traced values may stand in the sequences.
       dtype: the result's dtype; by default that of the contents, where Python numbers yield to arrays.
+      *args: values of `copy`, `order` and `ndmin`; to be given by keyword, as this is deprecated.
       copy: whether an array is copied rather than returned as it is.
       order: "K" or "C"; arrays have no other order.
       ndmin: the least number of dimensions; dimensions of size 1 are put in front.
@@ -72,11 +75,25 @@ def array(
     DeviceArray([[1, 2],
                  [3, 4]], dtype=int32)
     """
+    if args:
+        copy, order, ndmin = _by_position(args, copy, order, ndmin)
     refuse_out_sharding("array", out_sharding)
     _check_order("array", order)
     result = put_on(_as_array("array", object, dtype, copy), device)
     missing = ndmin - result.ndim
     return result.reshape((1,) * missing + result.shape) if missing > 0 else result
+
+
+def _by_position(args: tuple[Any, ...], *defaults: Any) -> tuple[Any, ...]:
+    """The arguments of `array` that should have been given by keyword."""
+    if len(args) > len(defaults):
+        raise TypeError(f"array() takes from 1 to 5 positional arguments, got {2 + len(args)}")
+    warnings.warn(
+        "array: copy, order and ndmin given by position are deprecated; give them by keyword",
+        DeprecationWarning,
+        stacklevel=user_stack_level(),
+    )
+    return (*args, *defaults[len(args) :])
 
 
 def asarray(

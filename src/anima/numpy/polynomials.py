@@ -48,17 +48,21 @@ def _vector(name: str, p: Any, position: int = 0) -> Any:
     return p
 
 
-def _leading_zeros(name: str, p: Any) -> int:
-    """How many zeros a vector begins with, its last element not counted."""
+def without_leading_zeros(name: str, p: Any, advice: str) -> Any:
+    """A vector less the zeros that it begins with, its last element always kept.
+
+    Raises:
+      ConcretizationTypeError: it is traced; `advice` says what to do then.
+    """
     with ambient(None):
-        given = contents(name, p, "in a transformed function give trim_leading_zeros=False")
+        given = contents(name, p, advice)
     found = np.flatnonzero(given)
-    return int(found[0]) if found.size else builtins.max(given.size - 1, 0)
+    zeros = int(found[0]) if found.size else builtins.max(given.size - 1, 0)
+    return slice_in_dim(p, zeros, shape_of(p)[0]) if zeros else p
 
 
 def _trimmed(name: str, p: Any) -> Any:
-    zeros = _leading_zeros(name, p)
-    return slice_in_dim(p, zeros, shape_of(p)[0]) if zeros else p
+    return without_leading_zeros(name, p, "in a transformed function give trim_leading_zeros=False")
 
 
 # --- values -----------------------------------------------------------------------------------

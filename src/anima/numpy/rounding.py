@@ -261,14 +261,14 @@ def _pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
 
 
 @function
-def nextafter(x1: Any, x2: Any, /) -> Any:
-    """The floating-point number next to each element of `x1` in the direction of `x2`.
+def nextafter(x: Any, y: Any, /) -> Any:
+    """The floating-point number next to each element of `x` in the direction of `y`.
 
     >>> import anima.numpy as np
     >>> print(np.nextafter(1.0, 2.0))
     1.0000001
     """
-    return nextafter_p.bind(*_pair("nextafter", x1, x2))
+    return nextafter_p.bind(*_pair("nextafter", x, y))
 
 
 @function

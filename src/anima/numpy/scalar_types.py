@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from anima import dtypes
@@ -46,15 +47,20 @@ class ScalarMeta(type):
         return f"<class 'anima.numpy.{cls.__name__}'>"
 
 
-def _scalar_type(name: str) -> ScalarMeta:
-    dtype = BY_NAME[name]
+def _scalar_type(name: str, dtype: np.dtype[Any]) -> ScalarMeta:
     doc = f"The dtype {name}; called, it makes an array of that dtype of its argument."
     return ScalarMeta(
         name, (), {"dtype": dtype, "__doc__": doc, "__module__": "anima.numpy", "__slots__": ()}
     )
 
 
-SCALAR_TYPES = {name: _scalar_type(name) for name in BY_NAME}
+SCALAR_TYPES = {name: _scalar_type(name, dtype) for name, dtype in BY_NAME.items()}
+
+# XLA has no arrays of these on any platform; they name the dtypes of NumPy arrays, and of `finfo` and `iinfo`.
+_HOST_ONLY = ("int1", "uint1", "float6_e2m3fn", "float6_e3m2fn")
+int1, uint1, float6_e2m3fn, float6_e3m2fn = [
+    _scalar_type(name, np.dtype(getattr(ml_dtypes, name))) for name in _HOST_ONLY
+]
 
 bool_ = bool = SCALAR_TYPES["bool"]
 int2, int4 = SCALAR_TYPES["int2"], SCALAR_TYPES["int4"]
@@ -116,6 +122,19 @@ def iinfo(int_type: Any) -> Any:
     127
     """
     return dtypes.iinfo(dtypes.as_dtype(int_type))
+
+
+def result_type(*args: Any) -> Any:
+    """The dtype of the result of an operation on arrays, scalars, or what names a dtype.
+
+    Raises:
+      ValueError: there are no arguments. TypePromotionError: they have no common dtype under the rules in force.
+
+    >>> import anima.numpy as np
+    >>> np.result_type("int8", 3), np.result_type("int8", np.float16)
+    (dtype('int8'), dtype('float16'))
+    """
+    return dtypes.result_type(*args)
 
 
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> builtins.bool:

@@ -122,19 +122,21 @@ def _check_ordered(name: str, *values: Any) -> None:
 
 
 @function
-def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(arr: Any = None, /, min: Any = None, max: Any = None) -> Any:
     """`arr` with what is below `min` set to it, and what is above `max` set to that.
 
     Args:
       arr: an array of real numbers.
       min, max: bounds: numbers, arrays that broadcast, or None for no bound.
     Raises:
-      ValueError: an argument is complex.
+      ValueError: an argument is complex, or there is no array.
 
     >>> import anima.numpy as np
     >>> print(np.clip(np.array([-1, 2, 9]), 0, 5))
     [0 2 5]
     """
+    if arr is None:
+        raise ValueError("clip: arr must be an array, got None")
     arr = array_like("clip", arr)
     bounds = [None if b is None else array_like("clip", b, n) for b, n in ((min, "min"), (max, "max"))]
     _check_ordered("clip", arr, *bounds)

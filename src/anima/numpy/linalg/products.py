@@ -19,9 +19,9 @@ from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.elementary import sqrt
 from anima.numpy.linear import (
-    matmul as matmul,
+    matmul as _matmul,
     outer as _outer,
-    tensordot as tensordot,
+    tensordot as _tensordot,
     vecdot as vecdot,
 )
 from anima.numpy.promotion import array_like, inexact
@@ -161,6 +161,44 @@ def outer(x1: Any, x2: Any, /) -> Any:
     return _outer(x1, x2)
 
 
+def matmul(x1: Any, x2: Any, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The product of matrices, as `numpy.matmul`.
+
+    Raises:
+      TypeError, ValueError: the shapes do not fit.
+
+    >>> import anima.numpy as np
+    >>> print(np.linalg.matmul(np.array([[1, 2], [3, 4]]), np.array([1, 1])))
+    [3 7]
+    """
+    return _matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
+
+
+def tensordot(
+    x1: Any, x2: Any, /, *, axes: Any = 2, precision: Any = None, preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    """The product summed over chosen dimensions of both operands, as `numpy.tensordot`.
+
+    Args:
+      axes: how many dimensions: the last of `x1` with the first of `x2`; or a pair of (sequences of) dimensions.
+    Raises:
+      TypeError, ValueError: they do not fit.
+
+    >>> import anima.numpy as np
+    >>> np.linalg.tensordot(np.ones((2, 3, 4)), np.ones((3, 4, 5))).shape
+    (2, 5)
+    """
+    return _tensordot(
+        x1,
+        x2,
+        axes,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+    )
+
+
 def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The cross product of vectors with three components along one axis.
 
@@ -223,10 +261,10 @@ def matrix_power(a: Any, n: int) -> Any:
     result: Any = None
     while exponent:
         if exponent & 1:
-            result = a if result is None else matmul(result, a)
+            result = a if result is None else _matmul(result, a)
         exponent >>= 1
         if exponent:
-            a = matmul(a, a)
+            a = _matmul(a, a)
     return result
 
 
@@ -279,4 +317,4 @@ def _chain(items: Sequence[Any], split: dict[tuple[int, int], int], i: int, j: i
         return items[i]
     k = split[i, j]
     left, right = _chain(items, split, i, k, precision), _chain(items, split, k + 1, j, precision)
-    return matmul(left, right, precision=precision)
+    return _matmul(left, right, precision=precision)
