@@ -19,6 +19,7 @@ from anima.config import threefry_partitionable
 from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.debug_differences import DEBUG_CHECKS
 from tests.peers.experimental_differences import EXPERIMENTAL_CHECKS
+from tests.peers.extension_differences import EXTENSION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -38,12 +39,13 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 CHECKS: dict[str, Callable[..., None]] = {
     **CONVOLUTION_CHECKS,
     **DEBUG_CHECKS,
+    **EXPERIMENTAL_CHECKS,
+    **EXTENSION_CHECKS,
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,
     **OBSERVING_CHECKS,
     **OPS_CHECKS,
-    **EXPERIMENTAL_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
     **SHARD_MAP_CHECKS,
@@ -422,73 +424,6 @@ def stage_texts(run_python, tmp_path) -> None:
     assert "stablehlo" in theirs.lower(lowering_platforms=("cpu", "cuda")).as_text()
     with pytest.raises(ValueError, match="one platform"):
         ours.lower(lowering_platforms=("cpu", "cuda"))
-
-
-@difference("lowering-rules")
-def lowering_rules(run_python, tmp_path) -> None:
-    ours, theirs = (
-        importlib.import_module("anima.interpreters.mlir"),
-        importlib.import_module("jax.interpreters.mlir"),
-    )
-    p = anima.extend.core.Primitive("p")
-    p.def_abstract_eval(lambda x: x)
-    ours.register_lowering(p, lambda ctx, x: [ours.hlo.AddOp(x, x).result])
-    assert anima.jit(p.bind)(2.0) == 4.0
-    assert hasattr(theirs, "make_ir_context") and not hasattr(ours, "make_ir_context")
-    assert str(ours.i32_attr(3)) == str(theirs.ir.IntegerAttr.parse("3 : i32", theirs.make_ir_context()))
-
-
-@difference("rule-tables")
-def rule_tables(run_python, tmp_path) -> None:
-    def tables(lib):
-        return (importlib.import_module(f"{lib.__name__}.interpreters.{m}") for m in ("ad", "batching"))
-
-    ad, batching = tables(jax)
-    assert isinstance(ad.primitive_jvps, dict)
-    with pytest.raises(TypeError):
-        batching.primitive_batchers[jax.lax.sin_p]
-    ad, batching = tables(anima)
-    assert not isinstance(ad.primitive_jvps, dict) and anima.lax.sin_p in ad.primitive_jvps
-    assert callable(batching.primitive_batchers[anima.lax.sin_p])
-
-
-@difference("partial-rules")
-def partial_rules(run_python, tmp_path) -> None:
-    theirs, ours = (importlib.import_module(f"{n}.interpreters.partial_eval") for n in ("jax", "anima"))
-    scan = jax.lax.scan_p
-    assert scan in theirs.dce_rules and scan in theirs.partial_eval_jaxpr_custom_rules
-    assert not hasattr(ours, "dce_rules")
-    assert callable(anima.lax.scan_p.dce) and callable(anima.lax.scan_p.partial)
-
-
-@difference("lowered-primitives")
-def lowered_primitives(run_python, tmp_path) -> None:
-    def made(lib):
-        p = importlib.import_module(f"{lib.__name__}.extend.core").Primitive("p")
-        p.def_abstract_eval(lambda x: x)
-        mlir = importlib.import_module(f"{lib.__name__}.interpreters.mlir")
-        mlir.register_lowering(p, mlir.lower_fun(lambda x: x + x, multiple_results=False))
-        return p
-
-    with pytest.raises(NotImplementedError):
-        made(jax).bind(2.0)
-    assert made(anima).bind(2.0) == 4.0
-
-
-@difference("call-primitives")
-def call_primitives(run_python, tmp_path) -> None:
-    def called(lib, transform):
-        lu = importlib.import_module(f"{lib.__name__}.extend.linear_util")
-        api_util = importlib.import_module(f"{lib.__name__}.api_util")
-        p = importlib.import_module(f"{lib.__name__}.extend.core").CallPrimitive("p")
-        f = lambda x: [lib.numpy.sin(x)]
-        wrapped = lu.wrap_init(f, debug_info=api_util.debug_info("p", f, (1.0,), {}))
-        return transform(lambda x: p.bind(x, subfuns=(wrapped,))[0])(0.0)
-
-    for name in ("grad", "jit"):
-        with pytest.raises(NotImplementedError):
-            called(jax, getattr(jax, name))
-    assert called(anima, anima.grad) == 1.0 and called(anima, anima.jit) == 0.0
 
 
 @difference("named-tuple-keys")

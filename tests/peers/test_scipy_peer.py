@@ -19,12 +19,9 @@ from tests.peers.outcomes import outcome, same, signature
 
 pytestmark = pytest.mark.peers
 
-# Modules that are not complete yet.
-PENDING = ("optimize", "signal")
 MODULES = sorted(
     module.name.removeprefix("jax.scipy.")
     for module in pkgutil.walk_packages(jax.scipy.__path__, "jax.scipy.")
-    if not module.name.removeprefix("jax.scipy.").startswith(PENDING)
 )
 
 
