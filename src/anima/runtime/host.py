@@ -25,7 +25,13 @@ from anima.core.trace import aval_of
 
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
-_ANSWERED = (bool, int, float, complex, np.generic, np.ndarray)
+_HOST_TYPES = (
+    bool,
+    int,
+    float,
+    complex,
+    np.ndarray,
+)  # exactly: what is derived from them may mean something else
 
 
 class _Step:
@@ -82,13 +88,13 @@ class HostProgram:
 
     def answer(self, operands: Sequence[Any], device: _native.Device, committed: bool) -> list[Any] | None:
         """The results for these operands, or None where only the compiled program can tell."""
-        given = [_on_host(x, aval) for x, aval in zip(operands, self._inputs)]
-        if any([x is None for x in given]):
-            return None
-        values = [*given, *[None] * (self._size - len(given))]
-        for index, constant in self._constants.items():
-            values[index] = constant
         with np.errstate(all="ignore"):
+            given = [_on_host(x, aval) for x, aval in zip(operands, self._inputs)]
+            if any([x is None for x in given]):
+                return None
+            values = [*given, *[None] * (self._size - len(given))]
+            for index, constant in self._constants.items():
+                values[index] = constant
             for step in self._steps:
                 if not step.run(values):
                     return None
@@ -125,6 +131,7 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
         return None
     places: dict[Any, int] = {var: i for i, var in enumerate(jaxpr.invars)}
     computed: set[Any] = set()
+    variable = set(jaxpr.invars)
     constants: dict[int, Any] = {}
     steps: list[_Step] = []
     rounded = 0
@@ -133,6 +140,11 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
         if rule is None:
             return None
         rounded += rule.rounds and any([_is_float(v.aval) for v in (*eqn.invars, *eqn.outvars)])
+        # The compiler may compute with constants in another way: multiply by the inverse of a divisor, say.
+        if eqn.primitive.name == "div" and eqn.invars[1] not in variable:
+            return None
+        if any([v in variable for v in eqn.invars]):
+            variable.update(eqn.outvars)
         operands = []
         for atom in eqn.invars:
             if isinstance(atom, Literal):
@@ -159,9 +171,6 @@ def _rule_of(eqn: Eqn) -> HostRule | None:
         return None
     if not all([_array(v.aval).dtype.name in rule.dtypes for v in (*eqn.invars, *eqn.outvars)]):
         return None
-    # The compiler may compute with a constant in another way: multiply by the inverse of a divisor, say.
-    if rule.rounds and any([isinstance(v, Literal) for v in eqn.invars[1:]]) and eqn.primitive.name == "div":
-        return None
     return rule
 
 
@@ -183,7 +192,7 @@ def _on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
     """A value as NumPy's, without waiting for it and without moving it; None where that cannot be had."""
     if type(value) is ArrayImpl:
         return np.asarray(value) if value.is_ready() else None
-    if not isinstance(value, _ANSWERED) or aval_of(value) != aval:
+    if not (type(value) in _HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:
         return None
     try:
         return np.asarray(value, aval.dtype)
