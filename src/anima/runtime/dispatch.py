@@ -280,6 +280,9 @@ def _eager_miss(
 
 
 _MAX_KEPT = 1024
+_MAX_ON_HOST = (
+    4096  # more than the operations of a loop: those that are dropped have their calls counted anew
+)
 _host_programs: dict[Hashable, host.HostProgram] = {}  # of single operations
 
 
@@ -300,7 +303,7 @@ def _host_program(
     key = (primitive, avals, tuple(sorted(params.items())))
     program = _host_programs.get(key)
     if program is None and (program := host.host_program(single_equation(primitive, avals, params).jaxpr)):
-        if len(_host_programs) >= _MAX_KEPT:
+        if len(_host_programs) >= _MAX_ON_HOST:
             _host_programs.clear()
         program = _host_programs.setdefault(key, program)
     return program

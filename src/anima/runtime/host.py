@@ -4,8 +4,9 @@ Invariant: the answers have the bits that the compiled program gives (`core/host
 so nobody can tell when the program takes over. What cannot be answered exactly is compiled at once, and so is
 everything on other devices than the CPU.
 
-Compiling an operation takes 10 to 30 ms; an answer takes about 40 us, against 2 for a compiled call. So programs that go
-through many shapes, each a few times, need not wait for the compiler, and loops get their compiled call soon.
+Compiling an operation takes 20 ms, loading it from the disk 2; an answer takes about 40 us, against 2 for a compiled call.
+So programs that go through many shapes, or make a hundred steps, need not wait for the compiler. The number of answers
+(`eager_host_calls`) lies between those that take as long as loading (50) and as compiling (600): all of them take 5 ms.
 """
 
 from __future__ import annotations
