@@ -158,6 +158,41 @@ def test_conversions_have_the_bits_of_the_compiled_program() -> None:
                 assert check(primitive, [np.asarray(kept)], params, f"{source} to {target}")
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda x, i: x[i], lambda x, i: x[:, i], lambda x, i: x[:, :, i], lambda x, i: x[i, i], lambda x, i: x[i, :, i],
+        lambda x, i: x[:, i, i[0]], lambda x, i: x[i, i, i], lambda x, i: np.take(x, i, 1), lambda x, i: x[i, 1:],
+        lambda x, i: np.take_along_axis(x, i[:, :1, None], 0), lambda x, i: x[None, i], lambda x, i: x[i[:0]],
+    ],
+)  # fmt: skip
+def test_indices_have_the_elements_of_the_compiled_program(index: Any) -> None:
+    x = onp.arange(60, dtype=onp.float32).reshape(3, 4, 5)
+    answers = 0
+    for i in ([[0, 2], [1, 1]], [[-1, -3], [2, 0]], [[-4, 7], [0, 3]], [[0, 2**31 - 1], [0, 0]]):
+        for dtype in (onp.int32, onp.uint8, onp.int8):
+            operands = np.asarray(x), np.asarray(onp.asarray(i).astype(dtype))
+            closed = anima.make_jaxpr(index)(*operands)
+            program = host.host_program(closed.jaxpr)
+            found = None if program is None else program.answer(operands, CPU, False)
+            if found is not None:
+                answers += 1
+                assert_equal_bits(found[0], anima.jit(index)(*operands), f"{i} of {dtype}")
+    assert answers
+
+
+def test_the_bounds_of_clamp_are_in_order() -> None:
+    def fun(x: Any, y: Any) -> Any:
+        return lax.max(lax.clamp(x, y, y), x)
+
+    for x, y in (([3, 4], [4, 4]), ([5, 1], [1, 1])):
+        operands = np.asarray(onp.array(x)), np.asarray(onp.array(y))
+        found = host.host_program(anima.make_jaxpr(fun)(*operands).jaxpr).answer(operands, CPU, False)
+        assert (found is not None) == (x < y)
+        if found is not None:
+            assert_equal_bits(found[0], anima.jit(fun)(*operands), "clamp")
+
+
 @pytest.mark.parametrize("dtype", MOVABLE)
 def test_moved_bits_are_those_of_the_compiled_program(dtype: str) -> None:
     kind = BY_NAME[dtype]
@@ -209,6 +244,21 @@ def test_the_first_calls_compile_nothing_and_later_ones_once() -> None:
         assert compilations() == before + 1
     for result in results:
         assert_equal_bits(result, results[0], "add")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "maximum", "less"])
+def test_whole_numbers_next_to_floats(name: str, dtype: str) -> None:
+    fun, source = getattr(np, name), onp.random.default_rng(2)
+    with anima.enable_x64(True):
+        x = np.asarray(source.normal(size=2111).astype(dtype))
+        whole = [np.asarray(source.integers(name == "divide", high, 2111)) for high in (9, 2**25, 2**62)]
+        for y in (2, -(2**31) + 1, onp.int8(7), *whole, whole[0] > 4):
+            before = compilations()
+            got = fun(x, y)
+            assert compilations() == before or getattr(y, "dtype", None) == bool
+            with eager_host_calls(0):
+                assert_equal_bits(got, fun(x, y), name)
 
 
 def test_what_is_delicate_is_compiled() -> None:

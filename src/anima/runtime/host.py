@@ -140,7 +140,7 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
         rule = _rule_of(eqn)
         if rule is None:
             return None
-        rounded += rule.rounds and any([_is_float(v.aval) for v in (*eqn.invars, *eqn.outvars)])
+        rounded += rule.rounds and _rounds(eqn)
         # The compiler may compute with constants in another way: multiply by the inverse of a divisor, say.
         if eqn.primitive.name == "div" and eqn.invars[1] not in variable:
             return None
@@ -185,8 +185,16 @@ def _fits(atom: Any) -> bool:
     return isinstance(aval, ShapedArray) and isinstance(aval.dtype, np.dtype) and aval.size <= MAX_ELEMENTS
 
 
-def _is_float(aval: AbstractValue) -> bool:
-    return _array(aval).dtype.kind in "fV"
+def _rounds(eqn: Eqn) -> bool:
+    """Whether the compiler could round the results of this operation, which may round, and of another one once.
+
+    Not those of whole numbers that become wide ones: no instruction does that and something else. (A product with
+    truth values becomes a selection.)
+    """
+    given, result = ([_array(v.aval).dtype for v in atoms] for atoms in (eqn.invars, eqn.outvars))
+    if all([dtype.kind in "iu" for dtype in given]):
+        return any([dtype.kind in "fV" and dtype.itemsize < 4 for dtype in result])
+    return True
 
 
 def _on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
