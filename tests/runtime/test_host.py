@@ -306,6 +306,9 @@ def test_operands_that_are_not_arrays_of_the_device() -> None:
     masked = onp.ma.masked_array(onp.ones((3, 1, 1, 3), onp.float32), True)
     with pytest.raises(TypeError, match="masked"):
         lax.mul(masked, masked)
+    swapped = onp.ones((3, 1, 3, 1), ">f4")
+    with pytest.raises(TypeError, match=">f4"):
+        lax.mul(swapped, swapped)
 
 
 def test_threads_and_a_table_that_overflows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,9 @@ def _array(aval: AbstractValue) -> ShapedArray:
 
 def _fits(atom: Any) -> bool:
     aval = atom.aval
-    return isinstance(aval, ShapedArray) and isinstance(aval.dtype, np.dtype) and aval.size <= MAX_ELEMENTS
+    if not isinstance(aval, ShapedArray) or not isinstance(aval.dtype, np.dtype):
+        return False
+    return aval.dtype.isnative and aval.size <= MAX_ELEMENTS
 
 
 def _rounds(eqn: Eqn) -> bool:
