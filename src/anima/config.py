@@ -250,7 +250,7 @@ disable_most_optimizations = _bool(
 )
 eager_host_calls = _int(
     "eager_host_calls",
-    32,
+    128,
     "How many calls of a small eager operation NumPy answers before it is compiled, where it gives the same bits.",
 )
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as onp
@@ -13,11 +16,11 @@ import anima
 import anima.numpy as np
 from anima import lax
 from anima.config import eager_host_calls
-from anima.core.host import REAL, is_delicate
+from anima.core.host import MOVABLE, REAL, is_delicate
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import aval_of
 from anima.dtypes.declared import BY_NAME
-from anima.runtime import compiler, host
+from anima.runtime import compiler, dispatch, host
 from anima.runtime.dispatch import single_equation
 from tests.lax.test_operations import SAMPLES, in_mode, retyped
 
@@ -155,6 +158,60 @@ def test_conversions_have_the_bits_of_the_compiled_program() -> None:
                 assert check(primitive, [np.asarray(kept)], params, f"{source} to {target}")
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda x, i: x[i], lambda x, i: x[:, i], lambda x, i: x[:, :, i], lambda x, i: x[i, i], lambda x, i: x[i, :, i],
+        lambda x, i: x[:, i, i[0]], lambda x, i: x[i, i, i], lambda x, i: np.take(x, i, 1), lambda x, i: x[i, 1:],
+        lambda x, i: np.take_along_axis(x, i[:, :1, None], 0), lambda x, i: x[None, i], lambda x, i: x[i[:0]],
+    ],
+)  # fmt: skip
+def test_indices_have_the_elements_of_the_compiled_program(index: Any) -> None:
+    x = onp.arange(60, dtype=onp.float32).reshape(3, 4, 5)
+    answers = 0
+    for i in ([[0, 2], [1, 1]], [[-1, -3], [2, 0]], [[-4, 7], [0, 3]], [[0, 2**31 - 1], [0, 0]]):
+        for dtype in (onp.int32, onp.uint8, onp.int8):
+            operands = np.asarray(x), np.asarray(onp.asarray(i).astype(dtype))
+            closed = anima.make_jaxpr(index)(*operands)
+            program = host.host_program(closed.jaxpr)
+            found = None if program is None else program.answer(operands, CPU, False)
+            if found is not None:
+                answers += 1
+                assert_equal_bits(found[0], anima.jit(index)(*operands), f"{i} of {dtype}")
+    assert answers
+
+
+def test_the_bounds_of_clamp_are_in_order() -> None:
+    def fun(x: Any, y: Any) -> Any:
+        return lax.max(lax.clamp(x, y, y), x)
+
+    for x, y in (([3, 4], [4, 4]), ([5, 1], [1, 1])):
+        operands = np.asarray(onp.array(x)), np.asarray(onp.array(y))
+        found = host.host_program(anima.make_jaxpr(fun)(*operands).jaxpr).answer(operands, CPU, False)
+        assert (found is not None) == (x < y)
+        if found is not None:
+            assert_equal_bits(found[0], anima.jit(fun)(*operands), "clamp")
+
+
+@pytest.mark.parametrize("dtype", MOVABLE)
+def test_moved_bits_are_those_of_the_compiled_program(dtype: str) -> None:
+    kind = BY_NAME[dtype]
+    noise = onp.random.default_rng(1).bytes(64 * kind.itemsize)
+    bits = edges(kind) if kind.kind == "b" else onp.frombuffer(noise, kind)
+    chosen = onp.arange(bits.size) % 3 > 0
+    with anima.enable_x64(True):
+        for x in (bits, bits[~onp.isnan(bits)]):
+            mask, ends = chosen[: x.size], {"padding_config": ((1, 2, 0),)}
+            for name, operands, params in [
+                ("select_n", [mask, x, x[::-1]], {}), ("pad", [x, x[-1]], ends), ("concatenate", [x, x], {"dimension": 0}),
+                ("rev", [x], {"dimensions": (0,)}), ("slice", [x], {"start_indices": (1,), "limit_indices": (x.size,), "strides": None}),
+            ]:  # fmt: skip
+                answers = check(
+                    primitives[name], [np.asarray(v) for v in operands], params, f"{name} of {dtype}"
+                )
+                assert answers or x is bits
+
+
 @pytest.mark.parametrize("dtype", REAL)
 def test_delicate_numbers(dtype: str) -> None:
     kind, info = BY_NAME[dtype], anima.dtypes.finfo(dtype)
@@ -189,6 +246,22 @@ def test_the_first_calls_compile_nothing_and_later_ones_once() -> None:
         assert_equal_bits(result, results[0], "add")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "maximum", "less"])
+def test_whole_numbers_next_to_floats(name: str, dtype: str) -> None:
+    fun, source = getattr(np, name), onp.random.default_rng(2)
+    with anima.enable_x64(True):
+        x = np.asarray(source.normal(size=2111).astype(dtype))
+        whole = [np.asarray(source.integers(name == "divide", high, 2111)) for high in (9, 2**25, 2**62)]
+        truths = whole[0] > 4
+        for y in (2, -(2**31) + 1, onp.int8(7), *whole, truths):
+            before = compilations()
+            got = fun(x, y)
+            assert compilations() == before or y is truths
+            with eager_host_calls(0):
+                assert_equal_bits(got, fun(x, y), name)
+
+
 def test_what_is_delicate_is_compiled() -> None:
     for value in (onp.nan, 1e-40):
         before = compilations()
@@ -219,12 +292,53 @@ def test_results_are_arrays_like_any_other() -> None:
     assert (there + there).committed and not (np.arange(9, dtype="int16") * 2).committed
 
 
+def test_operands_that_are_not_arrays_of_the_device() -> None:
+    x = np.asarray(onp.arange(11, dtype=onp.float32).reshape(1, 11, 1))
+    for make in (
+        lambda: np.add(x, 1e300),
+        lambda: np.add(x, onp.float64(1e300)),
+        lambda: lax.neg(onp.full(11, -1e300)),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            before = compilations()
+            assert onp.isposinf(onp.asarray(make())).all()
+            assert compilations() == before
+    masked = onp.ma.masked_array(onp.ones((3, 1, 1, 3), onp.float32), True)
+    with pytest.raises(TypeError, match="masked"):
+        lax.mul(masked, masked)
+    swapped = onp.ones((3, 1, 3, 1), ">f4")
+    with pytest.raises(TypeError, match=">f4"):
+        lax.mul(swapped, swapped)
+
+
+def test_threads_and_a_table_that_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_MAX_ON_HOST", 2)
+
+    def work(_: int) -> None:
+        for n in range(1, 40):
+            x = onp.arange(n % 7, dtype=onp.float32)
+            assert onp.array_equal(lax.mul(x, x), x * x)
+            assert lax.reshape(x, (1, n % 7)).shape == (1, n % 7)
+            assert len(dispatch._host_programs) <= 2 + 8  # each thread may add one
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_what_is_large_or_has_two_roundings_is_compiled() -> None:
     long = single_equation(primitives["neg"], [aval_of(onp.zeros(host.MAX_ELEMENTS + 1, onp.float32))], {})
     assert host.host_program(long.jaxpr) is None
     vector = onp.zeros(3, onp.float32)
     for fun, able in [
         (lambda x: x * x + x, False), (lambda x: x + 1, True), (lambda x: x / 3, False), (lambda x: x, False),
+        (lambda x: lax.div(x, lax.full((3,), 3.0)), False), (lambda x: lax.div(x, lax.full_like(x, x[0])), True),
+        (lambda x: lax.div(x, lax.rev(lax.broadcasted_iota("float32", (3,), 0), (0,))), False),
         (lambda x: lax.sin(x), False), (lambda x: lax.select(x > 1, x, -x), True), (lambda x: (x, x + 1), False),
     ]:  # fmt: skip
         closed = anima.make_jaxpr(fun)(vector)

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from anima.dtypes.declared import BY_NAME
+
 WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 REAL = ("bfloat16", "float16", "float32", "float64")
-# Any dtype whose elements are whole bytes.
-MOVABLE = (
-    *WHOLE, *REAL, "complex64", "complex128", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn",
-    "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
-)  # fmt: skip
+# Not the dtypes of a byte: the compiler moves some of them by way of wider ones, which is no exact copy.
+MOVABLE = (*WHOLE, *REAL, "complex64", "complex128")
 
 Refusal = Callable[..., bool]
 
@@ -30,8 +29,8 @@ class HostRule:
     Attributes:
       fun: of the operands as NumPy arrays, and the parameters; returns an array, or a list of them.
       dtypes: the names of the dtypes that operands may have.
-      care: what floating-point operands and results may not be: ``""`` anything, ``"numbers"`` no subnormals, no
-        least normal numbers and no NaNs,
+      care: what floating-point operands and results may not be: ``""`` anything, ``"moves"`` no NaNs of bfloat16, which
+        the compiler moves by way of float32, ``"numbers"`` no subnormals, no least normal numbers and no NaNs,
         ``"zeros"`` no negative zeros, either.
       rounds: whether floating-point results are rounded. In a program, the compiler may round two such operations once.
       refuses: for which operands and parameters the rule does not hold, beside that.
@@ -57,26 +56,36 @@ class HostRule:
 
 def moving(fun: Callable[..., Any], refuses: Refusal | None = None) -> HostRule:
     """The rule of an operation that only moves elements of its operands."""
-    return HostRule(fun, MOVABLE, refuses=refuses)
+    return HostRule(fun, MOVABLE, "moves", refuses=refuses)
 
 
-# The dtype of a number's bits, and as bits the least normal number, infinity, and negative zero.
-_LAYOUTS: dict[str, tuple[type[np.unsignedinteger[Any]], int, int, int]] = {
-    "bfloat16": (np.uint16, 0x0080, 0x7F80, 0x8000),
-    "float16": (np.uint16, 0x0400, 0x7C00, 0x8000),
-    "float32": (np.uint32, 0x0080_0000, 0x7F80_0000, 0x8000_0000),
-    "float64": (np.uint64, 0x0010_0000_0000_0000, 0x7FF0_0000_0000_0000, 0x8000_0000_0000_0000),
+def _layout(bits: type[np.unsignedinteger[Any]], least: int, infinity: int) -> tuple[Any, ...]:
+    sign = 1 << (8 * np.dtype(bits).itemsize - 1)
+    return (bits, *map(bits, (1, least, infinity, sign, sign - 1)))
+
+
+# Of a number's dtype that of its bits, and as bits: one, the least normal number, infinity, negative zero, all but the sign.
+_LAYOUTS = {
+    BY_NAME["bfloat16"]: _layout(np.uint16, 0x0080, 0x7F80),
+    BY_NAME["float16"]: _layout(np.uint16, 0x0400, 0x7C00),
+    BY_NAME["float32"]: _layout(np.uint32, 0x0080_0000, 0x7F80_0000),
+    BY_NAME["float64"]: _layout(np.uint64, 0x0010_0000_0000_0000, 0x7FF0_0000_0000_0000),
 }
+
+
+_BFLOAT16 = BY_NAME["bfloat16"]
 
 
 def is_delicate(x: np.ndarray[Any, Any], care: str) -> bool:
     """Whether an array has numbers that rules with this care leave to the compiler."""
-    layout = _LAYOUTS.get(x.dtype.name)
+    if care == "moves":
+        return x.dtype == _BFLOAT16 and bool(np.count_nonzero(np.isnan(x)))
+    layout = _LAYOUTS.get(x.dtype)
     if layout is None:
         return False
-    unsigned, least, most, sign = layout
+    unsigned, one, least, infinity, sign, others = layout
     bits = x.view(unsigned)
-    if care == "zeros" and (bits == unsigned(sign)).any():
+    if care == "zeros" and np.count_nonzero(bits == sign):
         return True
-    magnitude = bits & unsigned(sign - 1)
-    return bool(((magnitude - unsigned(1) < unsigned(least)) | (magnitude > unsigned(most))).any())
+    magnitude = bits & others
+    return bool(np.count_nonzero((magnitude - one < least) | (magnitude > infinity)))

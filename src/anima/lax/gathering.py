@@ -15,10 +15,12 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, physical_aval
+from anima.core.host import moving
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.key_reuse import moved
+from anima.lax import on_host
 from anima.lax.arguments import check_inside, check_integers
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, le
@@ -327,6 +329,7 @@ gather_p = declare(
     transpose=_gather_transpose,
     batch=_gather_batch,
     keys=moved,
+    host=moving(on_host.gather, on_host.not_indexing),
     dtypes=ANY,
 )
 

@@ -248,7 +248,13 @@ clamp_p = declare(
     jvp=_clamp_jvp,
     transpose=Missing("it is not linear"),
     batch=_clamp_batch,
-    host=HostRule(lambda low, x, high: np.minimum(np.maximum(low, x), high), WHOLE + REAL, "zeros"),
+    # In programs the compiler takes it that the bounds are in order.
+    host=HostRule(
+        lambda low, x, high: np.minimum(np.maximum(low, x), high),
+        WHOLE + REAL,
+        "zeros",
+        refuses=lambda low, x, high: bool(np.count_nonzero(low > high)),
+    ),
     dtypes=ANY,
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, CompiledCall
-from anima.config import no_execution
+from anima.config import debug_key_reuse, no_execution
 from anima.core import hooks, source
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import reaches_host
@@ -264,7 +264,12 @@ def _eager_miss(
     primitive: Primitive = call.spec
     operands = [check_operand(a, primitive.name) for a in args]
     check_execution(primitive.name)
-    closed = single_equation(primitive, [aval_of(a) for a in operands], params)
+    avals = tuple([aval_of(a) for a in operands])
+    if primitive.host is not None and not (finite.wanted() or debug_key_reuse.value):
+        found = _on_host(primitive, operands, avals, params)
+        if found is not None:
+            return found if primitive.multiple_results else found[0], None
+    closed = single_equation(primitive, avals, params)
     if key_reuse.watched(closed.jaxpr):
         followed = key_reuse.follow(closed, operands, primitive.name, internal=not subjaxprs(params))
         outs = _eager_kept(primitive, operands, params, closed)
@@ -276,10 +281,6 @@ def _eager_miss(
         program_over = sharded.ShardedProgram(closed, _module_name(primitive, params), operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
-    if primitive.host is not None:
-        outs = host.answered(lambda: _host_program(closed, params), operands, device, committed)
-        if outs is not None:
-            return outs if primitive.multiple_results else outs[0], None
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, _module_name(primitive, params), device, kind=kind)
     plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
@@ -287,17 +288,33 @@ def _eager_miss(
 
 
 _MAX_KEPT = 1024
-_host_programs: dict[Hashable, host.HostProgram | None] = {}  # of single operations
+_MAX_ON_HOST = (
+    4096  # more than the operations of a loop: those that are dropped have their calls counted anew
+)
+_host_programs: dict[Hashable, host.HostProgram] = {}  # of single operations
 
 
-def _host_program(closed: ClosedJaxpr, params: dict[str, Any]) -> host.HostProgram | None:
-    """The one operation of a program as NumPy performs it."""
-    key = (closed.jaxpr.eqns[0].primitive, tuple(closed.in_avals), tuple(sorted(params.items())))
-    if key not in _host_programs:
-        if len(_host_programs) >= _MAX_KEPT:
+def _on_host(
+    primitive: Primitive, operands: Sequence[Any], avals: tuple[AbstractValue, ...], params: dict[str, Any]
+) -> list[Any] | None:
+    """The results of an operation's call that NumPy answers."""
+    if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, frozenset()):
+        return None
+    device, committed = device_of(operands, primitive.name)
+    return host.answered(lambda: _host_program(primitive, avals, params), operands, device, committed)
+
+
+def _host_program(
+    primitive: Primitive, avals: tuple[AbstractValue, ...], params: dict[str, Any]
+) -> host.HostProgram | None:
+    """An operation as NumPy performs it."""
+    key = (primitive, avals, tuple(sorted(params.items())))
+    program = _host_programs.get(key)
+    if program is None and (program := host.host_program(single_equation(primitive, avals, params).jaxpr)):
+        if len(_host_programs) >= _MAX_ON_HOST:
             _host_programs.clear()
-        _host_programs[key] = host.host_program(closed.jaxpr)
-    return _host_programs[key]
+        program = _host_programs.setdefault(key, program)
+    return program
 
 
 _kept_plans: dict[Hashable, Any] = {}  # of operations without programs
