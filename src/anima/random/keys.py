@@ -49,7 +49,7 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
       seed: an integer, or an integer array of shape (). Of a Python integer the lowest 32 bits count, in 64-bit mode
         the lowest 64; negative ones are admitted.
       impl: the generator: "threefry2x32" (the default, unless the option `default_prng_impl` says otherwise), "rbg",
-        "unsafe_rbg", or one made by `extend.random.define_prng_impl`.
+        "unsafe_rbg", "philox2x32", "philox4x32", "threefry4x32", or one made by `extend.random.define_prng_impl`.
       dtype: the dtype of the key, instead of `impl`.
     Returns:
       a key, of shape ().
