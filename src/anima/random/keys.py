@@ -312,6 +312,11 @@ def _fold_in(key: Any, data: Any) -> Any:
         raise TypeError(
             f"fold_in accepts a scalar, but was given an array of shape {aval.shape}; use vmap for batching"
         )
+    if not (dtypes.is_int(aval.dtype) or dtypes.is_float(aval.dtype) or dtypes.is_bool(aval.dtype)):
+        raise TypeError(
+            f"fold_in: data must be an integer, got {dtypes.dtype_name(aval.dtype)}"
+            + ("; to derive a key from two, split one of them" if is_key_dtype(aval.dtype) else "")
+        )
     return of_same_kind(random_fold_in_p.bind(checked, convert_element_type(data, dtypes.uint32)), key)
 
 
