@@ -106,7 +106,7 @@ default_device = declare(
 default_prng_impl = _choice(
     "default_prng_impl",
     "threefry2x32",
-    "threefry2x32 rbg unsafe_rbg",
+    "threefry2x32 rbg unsafe_rbg philox2x32 philox4x32 threefry4x32",
     "The generator behind random keys made without naming one.",
     traced=True,
 )

@@ -203,7 +203,9 @@ def test_complex_normals(dtype: Any) -> None:
         close(lambda r: r.normal(key, (500,), dtype), 8 if dtype is np.complex64 else 300)
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize(
+    "impl", ["threefry2x32", "rbg", "unsafe_rbg", "philox2x32", "philox4x32", "threefry4x32"]
+)
 @pytest.mark.parametrize(("x64", "partitionable"), MODES)
 def test_typed_keys(impl: str, x64: bool, partitionable: bool) -> None:
     libraries = {random: anima, jax.random: jax}

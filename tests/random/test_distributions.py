@@ -14,6 +14,7 @@ from scipy import stats
 import anima
 from anima import random
 from anima.config import enable_x64, high_dynamic_range_gumbel, threefry_partitionable
+from anima.random import selection
 
 KEY = np.array([17, 42], np.uint32)
 COUNT = 20_000
@@ -275,24 +276,87 @@ def test_the_high_tail_is_an_option() -> None:
     assert not np.array_equal(random.gumbel(KEY, (5,)), high)
 
 
+@pytest.mark.parametrize("count", [1, 12, 250, 251, 2000])
+def test_a_sample_without_replacement_begins_a_permutation(count: int) -> None:
+    """Few are selected and many sorted; whichever, they are the first of `permutation`."""
+    matrix = np.arange(6000, dtype=np.float32).reshape(3, 2000)
+    pools: list[tuple[Any, int]] = [(2000, 0), (np.arange(2000.0, dtype=np.float32), 0), (matrix, 1)]
+    for pool, axis in pools:
+        found = random.choice(KEY, pool, (count,), replace=False, axis=axis)
+        whole = np.asarray(random.permutation(KEY, pool, axis=axis))
+        np.testing.assert_array_equal(found, whole[..., :count])
+    keys = random.split(random.key(0), 2000)
+    chosen = random.key_data(random.choice(KEY, keys, (count,), replace=False))
+    np.testing.assert_array_equal(chosen, random.key_data(random.permutation(KEY, keys))[:count])
+
+
+def test_a_sample_among_equal_sort_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equal keys the first come first, in the selection as in the sort."""
+    monkeypatch.setattr(selection, "bits", lambda key, width, shape: random.bits(key, shape) % 3)
+    x = np.arange(3000, dtype=np.int32)
+    key = random.key(5)
+    whole = np.asarray(selection.shuffle(key, x, 0))
+    np.testing.assert_array_equal(np.sort(whole), x)
+    np.testing.assert_array_equal(selection._first_of_shuffled(key, x, 300), whole[:300])
+
+
+def test_the_derivative_of_a_sample() -> None:
+    draw = lambda x: random.choice(KEY, x, (4,), replace=False)
+    x = np.arange(100, dtype=np.float32)
+    gradient = np.asarray(anima.grad(lambda x: (draw(x) * np.arange(1.0, 5.0, dtype=np.float32)).sum())(x))
+    expected = np.zeros(100, np.float32)
+    expected[np.asarray(draw(x)).astype(int)] = np.arange(1, 5)
+    np.testing.assert_array_equal(gradient, expected)
+
+
 # --- streams ----------------------------------------------------------------------------------
 
 
-def test_split_streams_are_independent() -> None:
-    keys = random.split(KEY, 8)
-    folded = np.stack([np.asarray(random.fold_in(KEY, i)) for i in range(8)])
-    x = np.asarray(
-        anima.vmap(lambda key: random.normal(key, (COUNT,)))(np.concatenate([keys, folded, KEY[None]]))
-    )
-    correlation = np.corrcoef(x) - np.eye(len(x))
+THREEFRY_AND_PHILOX = ("threefry2x32", "philox2x32", "philox4x32", "threefry4x32")
+
+
+@pytest.mark.parametrize("impl", THREEFRY_AND_PHILOX)
+def test_split_streams_are_independent(impl: str) -> None:
+    """Streams of split keys, of folded ones and of the old key: no correlation, and no dependence of another form."""
+    key = random.key(17, impl=impl)
+    split = random.split(key, 8)
+    folded = anima.vmap(random.fold_in, (None, 0))(key, np.arange(100, 108))
+    keys = [*split, *folded, key]
+    u = np.stack([np.asarray(random.uniform(k, (COUNT,)), np.float64) for k in keys])
+    correlation = np.corrcoef(u) - np.eye(len(u))
     assert np.abs(correlation).max() < 5 / np.sqrt(COUNT)
+    for a, b in itertools.pairwise(range(len(u))):
+        pairs = np.floor(u[a] * 16) * 16 + np.floor(u[b] * 16)
+        assert chi_square(pairs.astype(int), np.ones(256)) > LEVEL / len(u)
+        assert stats.kstest((u[a] + u[b]) % 1, "uniform").pvalue > LEVEL / len(u)
 
 
-def test_folded_keys_do_not_repeat() -> None:
-    keys = np.asarray(anima.vmap(random.fold_in, (None, 0))(KEY, np.arange(5000)))
-    more = np.asarray(random.split(KEY, 5000))
+@pytest.mark.parametrize("impl", THREEFRY_AND_PHILOX)
+def test_streams_do_not_overlap(impl: str) -> None:
+    """No run of words of one stream is found in another, wherever it may begin.
+
+    Each run has two words, so among the 600,000 runs of all streams equal ones would be there by chance once in 10**8 keys.
+    """
+    key = random.key(42, impl=impl)
+    streams = anima.vmap(lambda k: random.bits(k, (20_000,)))
+    split = streams(random.split(key, 10))
+    folded = streams(anima.vmap(random.fold_in, (None, 0))(key, np.arange(10, 20)))
+    nested = streams(random.split(random.fold_in(key, 3), 9))
+    old = random.bits(key, (20_000,))[None]
+    words = np.concatenate([np.asarray(s).astype(np.uint64) for s in (split, folded, nested, old)])
+    runs = words[:, :-1] << np.uint64(32) | words[:, 1:]
+    assert len(np.unique(runs)) == runs.size
+
+
+@pytest.mark.parametrize("impl", THREEFRY_AND_PHILOX[:1] + THREEFRY_AND_PHILOX[2:])
+def test_folded_keys_do_not_repeat(impl: str) -> None:
+    """Of keys of 64 bits or more; those of philox2x32 have 32, of which some pairs of so many are equal by chance."""
+    key = random.key(17, impl=impl)
+    folded = anima.vmap(random.fold_in, (None, 0))(key, np.arange(5000, 10_000))
+    keys = np.asarray(random.key_data(folded))
+    more = np.asarray(random.key_data(random.split(key, 5000)))
     assert len({tuple(key) for key in np.concatenate([keys, more]).tolist()}) == 10_000
-    words = np.asarray(anima.vmap(lambda key: random.bits(key, (4,)))(keys))
+    words = np.asarray(anima.vmap(lambda key: random.bits(key, (4,)))(folded))
     assert len({tuple(line) for line in words.tolist()}) == 5000
 
 

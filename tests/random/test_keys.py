@@ -10,7 +10,7 @@ import pytest
 import anima
 from anima import random
 from anima.config import enable_x64, random_seed_offset, threefry_partitionable
-from anima.lax.rng import threefry2x32
+from anima.lax.ciphers import philox2x32, philox4x32, threefry2x32, threefry4x32
 from anima.random import threefry
 
 SHARP_BITS = [  # old key, new key, new subkey, normal
@@ -32,18 +32,52 @@ FUNCTIONS = {
 }
 
 
-# The known answers of Random123, file kat_vectors: threefry2x32 with 20 rounds; counter, key, result.
+# The digits of pi, as words.
+PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0, 0x082EFA98, 0xEC4E6C89)
+
+
+# The known answers of Random123, file kat_vectors, of 20 rounds of Threefry and 10 of Philox: for words of zeros, of
+# ones, and of the digits of pi, first in the counter and then in the key.
 @pytest.mark.parametrize(
-    ("counter", "key", "expected"),
+    ("cipher", "key_words", "expected"),
     [
-        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
-        ((0xFFFFFFFF,) * 2, (0xFFFFFFFF,) * 2, (0x1CB996FC, 0xBB002BE7)),
-        ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+        (
+            threefry2x32,
+            2,
+            ((0x6B200159, 0x99BA4EFE), (0x1CB996FC, 0xBB002BE7), (0xC4923A9C, 0x483DF7A0)),
+        ),
+        (
+            threefry4x32,
+            4,
+            (
+                (0x9C6CA96A, 0xE17EAE66, 0xFC10ECD4, 0x5256A7D8),
+                (0x2A881696, 0x57012287, 0xF6C7446E, 0xA16A6732),
+                (0x59CD1DBB, 0xB8879579, 0x86B5D00C, 0xAC8B6D84),
+            ),
+        ),
+        (
+            philox2x32,
+            1,
+            ((0xFF1DAE59, 0x6CD10DF2), (0x2C3F628B, 0xAB4FD7AD), (0xDD7CE038, 0xF62A4C12)),
+        ),
+        (
+            philox4x32,
+            2,
+            (
+                (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
+                (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+                (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+            ),
+        ),
     ],
 )
-def test_published_vectors(counter: Any, key: Any, expected: Any) -> None:
-    result = threefry2x32(*map(np.uint32, (*key, *counter)))
-    assert tuple(int(word) for word in result) == expected
+def test_published_vectors(cipher: Any, key_words: int, expected: Any) -> None:
+    words = len(expected[0])
+    ones = (0xFFFFFFFF,) * key_words
+    keys = ((0,) * key_words, ones, PI[words : words + key_words])
+    for key, counter, answer in zip(keys, ((0,) * words, (0xFFFFFFFF,) * words, PI[:words]), expected):
+        result = cipher(*map(np.uint32, (*key, *counter)))
+        assert tuple(int(word) for word in result) == answer
 
 
 def test_what_the_sharp_bits_print() -> None:

@@ -31,8 +31,11 @@ from anima.extend.random import (
     threefry_prng_impl,
     unsafe_rbg_prng_impl,
 )
+from anima.lax.ciphers import philox2x32, philox4x32, threefry4x32
+from anima.random import threefry
 
-IMPLS = ("threefry2x32", "rbg", "unsafe_rbg")
+IMPLS = ("threefry2x32", "rbg", "unsafe_rbg", "philox2x32", "philox4x32", "threefry4x32")
+ZERO = onp.uint32(0)
 WORDS = onp.arange(24, dtype=onp.uint32).reshape(2, 3, 4)[..., :2]  # keys of shape (2, 3)
 
 
@@ -88,10 +91,18 @@ def test_seeds() -> None:
     for x64 in (False, True):
         with enable_x64(x64):
             for seed in (0, -1, 2**40 + 3, True):
-                for impl in IMPLS:
+                for impl in ("threefry2x32", "rbg", "unsafe_rbg"):
                     half = onp.asarray(random.PRNGKey(seed))
                     found = words(random.key(seed, impl=impl))
                     onp.testing.assert_array_equal(found.reshape(-1, 2), [half] * (found.size // 2))
+                # The other generators encipher the halves.
+                upper, lower = half
+                for impl, expected in (
+                    ("philox2x32", philox2x32(ZERO, upper, lower)[:1]),
+                    ("philox4x32", philox4x32(ZERO, ZERO, upper, lower, ZERO, ZERO)[:2]),
+                    ("threefry4x32", threefry4x32(upper, lower, *[ZERO] * 6)),
+                ):
+                    assert words(random.key(seed, impl=impl)).tolist() == [int(word) for word in expected]
     onp.testing.assert_array_equal(words(vmap(random.key)(onp.arange(3))), [[0, 0], [0, 1], [0, 2]])
     assert words(jit(random.key)(5)).tolist() == [0, 5]
     assert words(seed_with_impl(threefry_prng_impl, 5)).tolist() == [0, 5]
@@ -470,3 +481,56 @@ def test_the_compilers_bits() -> None:
             onp.testing.assert_array_equal(new, onp.concatenate([halves, halves], 1))
     u = onp.asarray(random.uniform(random.key(1, impl="rbg"), (5000,)))
     assert abs(u.mean() - 0.5) < 5 * (1 / 12 / 5000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("impl", "cipher", "for_keys", "for_bits", "halves"),
+    [
+        ("philox2x32", philox2x32, lambda i: (ZERO, i), lambda i: (ZERO, i), lambda w: (w[0], w[1])),
+        (
+            "philox4x32",
+            philox4x32,
+            lambda i: (ZERO, ZERO, ZERO, i),
+            lambda i: (ZERO, i, ZERO, ZERO),
+            lambda w: (w[0], w[1]),
+        ),
+        (
+            "threefry4x32",
+            threefry4x32,
+            lambda i: (ZERO, ZERO, ZERO, i),
+            lambda i: (ZERO, i, ZERO, ZERO),
+            lambda w: (w[0] ^ w[2], w[1] ^ w[3]),
+        ),
+    ],
+)
+def test_generators_that_encipher_positions(
+    impl: str, cipher: Any, for_keys: Any, for_bits: Any, halves: Any
+) -> None:
+    """Keys and bits are made of the blocks of the published ciphers, each of its own position."""
+    key = random.key(11, impl=impl)
+    own = words(key)
+    places = onp.arange(6, dtype=onp.uint32)
+    new = onp.stack([onp.asarray(w) for w in cipher(*own, *for_keys(places))], 1)[:, : len(own)]
+    onp.testing.assert_array_equal(words(random.split(key, (2, 3))), new.reshape(2, 3, -1))
+    for place in (0, 5):
+        onp.testing.assert_array_equal(words(random.fold_in(key, place)), new[place])
+    blocks = [onp.asarray(w) for w in cipher(*own, *for_bits(places))]
+    mixed = onp.bitwise_xor.reduce(blocks)
+    for dtype in (onp.uint8, onp.uint16, onp.uint32):
+        onp.testing.assert_array_equal(random.bits(key, (3, 2), dtype), mixed.astype(dtype).reshape(3, 2))
+    onp.testing.assert_array_equal(random.bits(key, (4,)), mixed[:4])  # whatever the size
+    with enable_x64(True):
+        upper, lower = (w.astype(onp.uint64) for w in halves(blocks))
+        onp.testing.assert_array_equal(random.bits(key, (6,), onp.uint64), upper << onp.uint64(32) | lower)
+
+
+@pytest.mark.parametrize("impl", ["philox2x32", "philox4x32", "threefry4x32"])
+def test_positions_beyond_32_bits(impl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = words(random.key(5, impl=impl))
+    generator = random.key_dtype(impl).impl
+    expected = onp.asarray(generator.random_bits(raw, 32, (9,)))
+    keys = onp.asarray(generator.split(raw, (9,)))
+    monkeypatch.setattr(threefry, "_MAX_BLOCK", 3)
+    onp.testing.assert_array_equal(generator.random_bits(raw, 32, (9,)), expected)
+    onp.testing.assert_array_equal(generator.split(raw, (9,)), keys)
+    assert anima.eval_shape(lambda k: generator.random_bits(k, 8, (1 << 33,)), raw).shape == (1 << 33,)

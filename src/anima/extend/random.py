@@ -12,7 +12,7 @@ import numpy as np
 
 from anima import dtypes, lax
 from anima.core.trace import aval_of
-from anima.lax.rng import threefry2x32_p as threefry2x32_p
+from anima.lax.ciphers import threefry2x32_p as threefry2x32_p
 from anima.lax.shape import check_shape
 from anima.random.implementations import (
     PRNGImpl,

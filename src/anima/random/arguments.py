@@ -44,6 +44,7 @@ def function(fun: F | None = None, *, static: tuple[str, ...] = ("shape", "dtype
 
 def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     """What has to happen in every call happens here; then comes a call without it, which the compiled one serves."""
+    _check_arrays(call, args, kwargs)
     if legacy_prng_key.value == "warn":
         given = args[0] if args else kwargs.get("key")
         if isinstance(given, (ArrayImpl, np.ndarray)) and given.dtype == dtypes.uint32:
@@ -51,6 +52,23 @@ def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         with legacy_prng_key("allow"):
             return call(*args, **kwargs), None
     return _with_plain_settings(call, args, kwargs)
+
+
+def _check_arrays(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """What is no array is refused in the function's own words: those of `jit` would speak of settings.
+
+    Raises:
+      TypeError: an argument that is no setting is no array or scalar.
+    """
+    name = call.name.removeprefix("_")  # the compiled part of a public function has one
+    given = {**dict(zip(signature_of(call.fun).parameters, args)), **kwargs}  # type: ignore[union-attr]
+    for argument, value in given.items():
+        if value is None or argument in call.spec.static_argnames:
+            continue
+        if argument == "key":
+            key_aval(name, value)
+        else:
+            aval_of_parameter(name, argument, value)
 
 
 def _with_plain_settings(

@@ -14,7 +14,7 @@ from anima import dtypes
 from anima.config import default_prng_impl
 from anima.dtypes.declared import ExtendedDType
 from anima.options import close_matches
-from anima.random import rbg, threefry
+from anima.random import counters, rbg, threefry
 
 Shape = tuple[int, ...]
 
@@ -100,8 +100,31 @@ unsafe_rbg_impl = PRNGImpl(
     "urbg",
 )
 
+
+def _counted(functions: counters.Counters, tag: str) -> PRNGImpl:
+    return PRNGImpl(
+        (functions.key_words,),
+        functions.seed,
+        functions.split,
+        functions.bits,
+        functions.fold_in,
+        functions.cipher.name,
+        tag,
+    )
+
+
 #: The generators that have a name of their own.
-registered: dict[str, PRNGImpl] = {i.name: i for i in (threefry_impl, rbg_impl, unsafe_rbg_impl)}
+registered: dict[str, PRNGImpl] = {
+    i.name: i
+    for i in (
+        threefry_impl,
+        rbg_impl,
+        unsafe_rbg_impl,
+        _counted(counters.philox2x32, "phx2"),
+        _counted(counters.philox4x32, "phx4"),
+        _counted(counters.threefry4x32, "fry4"),
+    )
+}
 
 
 def resolve(function: str, spec: Any, argument: str = "impl") -> PRNGImpl:

@@ -80,8 +80,8 @@ def _wrap_shape(words: ShapedArray, *, impl: PRNGImpl) -> ShapedArray:
         or words.shape[words.ndim - rank :] != impl.key_shape
     ):
         raise TypeError(
-            f"key data of the generator {impl.name!r} must be a uint32 array whose shape ends with {impl.key_shape}, "
-            f"got {dtypes.dtype_name(words.dtype)} of shape {words.shape}"
+            f"wrap_key_data: key_bits_array must be key data of the generator {impl.name!r}, a uint32 array whose shape "
+            f"ends with {impl.key_shape}, got {dtypes.dtype_name(words.dtype)} of shape {words.shape}"
         )
     return ShapedArray(words.shape[: words.ndim - rank], KeyDType(impl))
 

@@ -49,7 +49,7 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
       seed: an integer, or an integer array of shape (). Of a Python integer the lowest 32 bits count, in 64-bit mode
         the lowest 64; negative ones are admitted.
       impl: the generator: "threefry2x32" (the default, unless the option `default_prng_impl` says otherwise), "rbg",
-        "unsafe_rbg", or one made by `extend.random.define_prng_impl`.
+        "unsafe_rbg", "philox2x32", "philox4x32", "threefry4x32", or one made by `extend.random.define_prng_impl`.
       dtype: the dtype of the key, instead of `impl`.
     Returns:
       a key, of shape ().
@@ -311,6 +311,11 @@ def _fold_in(key: Any, data: Any) -> Any:
     if aval.shape:
         raise TypeError(
             f"fold_in accepts a scalar, but was given an array of shape {aval.shape}; use vmap for batching"
+        )
+    if not (dtypes.is_int(aval.dtype) or dtypes.is_float(aval.dtype) or dtypes.is_bool(aval.dtype)):
+        raise TypeError(
+            f"fold_in: data must be an integer, got {dtypes.dtype_name(aval.dtype)}"
+            + ("; to derive a key from two, split one of them" if is_key_dtype(aval.dtype) else "")
         )
     return of_same_kind(random_fold_in_p.bind(checked, convert_element_type(data, dtypes.uint32)), key)
 

@@ -14,12 +14,15 @@ from anima.core.trace import Tracer, aval_of
 from anima.errors import ConcretizationTypeError
 from anima.lax.shape import check_axis, check_shape, refuse_out_sharding
 from anima.numpy import cumsum, moveaxis, searchsorted, take
-from anima.random.arguments import aval_of_parameter, check_key, constant, function
+from anima.random.arguments import aval_of_parameter, check_key, constant, function, key_aval
 from anima.random.continuous import check_mode, standard_gumbel, unit_uniform
 from anima.random.key_operations import bits, split
 from anima.random.uniforms import randint
 
 Shape = tuple[int, ...]
+
+# A sample of at most one in so many is selected rather than sorted: beyond, that is hardly quicker.
+_FEW = 8
 
 
 def permutation(
@@ -41,6 +44,7 @@ def permutation(
     >>> print(random.permutation(random.PRNGKey(0), 5))
     [1 0 4 3 2]
     """
+    key_aval("permutation", key)
     refuse_out_sharding("permutation", out_sharding)
     aval = aval_of_parameter("permutation", "x", x)
     if aval.shape:
@@ -88,12 +92,30 @@ def permute(key: Any, x: Any, axis: int, independent: bool = False) -> Any:
 def shuffle(key: Any, x: Any, axis: int) -> Any:
     """`x` with each line along `axis` in a random order."""
     shape = aval_of(x).shape  # type: ignore[attr-defined]
-    # With equal sort keys elements keep their order. So many rounds leave less than 1 / n**2 of that.
-    rounds = math.ceil(3 * math.log(max(1, math.prod(shape))) / math.log(0xFFFFFFFF))
-    for _ in range(rounds):
-        key, subkey = split(key)
+    for subkey in _round_keys(key, math.prod(shape)):
         _, x = lax.sort_key_val(bits(subkey, 32, shape), x, axis)
     return x
+
+
+def _round_keys(key: Any, size: int) -> list[Any]:
+    """A key for each sort of a shuffle of `size` elements."""
+    # With equal sort keys elements keep their order. So many rounds leave less than 1 / n**2 of that.
+    keys = []
+    for _ in range(math.ceil(3 * math.log(max(1, size)) / math.log(0xFFFFFFFF))):
+        key, subkey = split(key)
+        keys.append(subkey)
+    return keys
+
+
+def _first_of_shuffled(key: Any, x: Any, count: int) -> Any:
+    """The first `count` of `shuffle(key, x, 0)`, for `x` of one dimension: the last sort is but a selection."""
+    (size,) = aval_of(x).shape  # type: ignore[attr-defined]
+    *earlier, last = _round_keys(key, size)
+    for subkey in earlier:
+        _, x = lax.sort_key_val(bits(subkey, 32, (size,)), x, 0)
+    # The smallest keys, and of equal ones the first: of the complements the largest.
+    places = lax.top_k(lax.bitwise_not(bits(last, 32, (size,))), count)[1]
+    return take(x, places, unique_indices=True)
 
 
 def choice(
@@ -124,6 +146,7 @@ def choice(
     >>> print(random.choice(random.PRNGKey(0), 10, (4,), replace=False))
     [2 7 9 6]
     """
+    key_aval("choice", key)
     dims = check_shape("choice", shape)
     aval = aval_of_parameter("choice", "a", a)
     if aval.shape:
@@ -158,7 +181,7 @@ def _chosen(
     dims = (size,) if array is None else aval_of(array).shape  # type: ignore[attr-defined]
     if p is None and not replace:
         pool = lax.iota(dtypes.default_int_dtype(), size) if array is None else array
-        drawn = lax.slice_in_dim(permute(key, pool, axis), 0, math.prod(shape), axis=axis)
+        drawn = _without_replacement(key, pool, math.prod(shape), axis)
         return lax.reshape(drawn, (*dims[:axis], *shape, *dims[axis + 1 :]))
     if p is None:
         places = randint(key, shape, 0, max(size, 1))
@@ -169,6 +192,18 @@ def _chosen(
     if not size:
         return lax.reshape(array, (*dims[:axis], *shape, *dims[axis + 1 :]))
     return take(array, places, axis=axis)
+
+
+def _without_replacement(key: Any, pool: Any, count: int, axis: int) -> Any:
+    """The first `count` slices along `axis` of the permuted array."""
+    aval = aval_of(pool)
+    size = aval.shape[axis]  # type: ignore[attr-defined]
+    if not 0 < count * _FEW <= size:
+        return lax.slice_in_dim(permute(key, pool, axis), 0, count, axis=axis)
+    if len(aval.shape) == 1 and not dtypes.is_extended(aval.dtype):  # type: ignore[attr-defined]
+        return _first_of_shuffled(key, pool, count)
+    order = _first_of_shuffled(key, lax.iota(dtypes.default_int_dtype(), size), count)
+    return take(pool, order, axis=axis, unique_indices=True)
 
 
 def _weighted(key: Any, size: int, shape: Shape, replace: bool, p: Any, mode: str | None) -> Any:

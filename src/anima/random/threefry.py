@@ -22,9 +22,9 @@ from anima import dtypes, lax
 from anima.config import threefry_partitionable
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
+from anima.lax.ciphers import threefry2x32_p
 from anima.lax.create import iota_p
 from anima.lax.operands import constant
-from anima.lax.rng import threefry2x32_p
 
 Shape = tuple[int, ...]
 
@@ -37,12 +37,17 @@ _MAX_BLOCK = 0xFFFFFFFF  # numbers that the default layout enciphers with one ke
 
 def seed(value: Any) -> Any:
     """The key of an integer array of shape (): its upper and its lower 32 bits."""
+    return stack_words(*seed_halves(value))
+
+
+def seed_halves(value: Any) -> tuple[Any, Any]:
+    """The upper and the lower 32 bits of an integer array of shape ()."""
     aval = aval_of(value)
     assert isinstance(aval, ShapedArray)
     upper: Any = _ZERO
     if dtypes.itemsize_bits(aval.dtype) > 32:
         upper = _word(lax.shift_right_logical(value, aval.dtype.type(32)))
-    return stack_words(upper, _word(value))
+    return upper, _word(value)
 
 
 def seed_words(value: int, wide: bool) -> np.ndarray[Any, Any]:
@@ -80,7 +85,7 @@ def bits(key: Any, width: int, shape: Shape) -> Any:
 def _partitionable_bits(key: Any, width: int, size: int) -> Any:
     first, second = _at_positions(key, size)
     if width == 64:
-        return _wide(first, second)
+        return wide(first, second)
     return lax.convert_element_type_p.bind(
         lax.bitwise_xor(first, second), new_dtype=UINT[width], weak_type=False
     )
@@ -88,23 +93,27 @@ def _partitionable_bits(key: Any, width: int, size: int) -> Any:
 
 def _at_positions(key: Any, size: int) -> Any:
     """The cipher of the positions 0, 1, ..., size - 1 as 64-bit numbers: two words for each."""
+    return threefry2x32_p.bind(*words(key), *positions(size))
+
+
+def positions(size: int) -> tuple[Any, Any]:
+    """The upper and the lower words of the numbers 0, 1, ..., size - 1; the upper ones as a scalar if all are 0."""
     if size <= _MAX_BLOCK + 1:
-        return threefry2x32_p.bind(*words(key), _ZERO, _count(size))
+        return _ZERO, _count(size)
     # The operation has 64 bits also where the mode has not.
     position = iota_p.bind(dtype=dtypes.uint64, shape=(size,), dimension=0)
-    upper = _word(lax.shift_right_logical(position, constant(32, position)))
-    return threefry2x32_p.bind(*words(key), upper, _word(position))
+    return _word(lax.shift_right_logical(position, constant(32, position))), _word(position)
 
 
 def _default_bits(key: Any, width: int, size: int) -> Any:
     count = -(-size * width // 32)
     if width == 64 and count <= _MAX_BLOCK:
-        return _wide(*_block(key, _count(size), size, count))
+        return wide(*_block(key, _count(size), size, count))
     stream = _stream(key, count) if count <= _MAX_BLOCK else _long_stream(key, count)
     if width == 32:
         return stream
     if width == 64:
-        return _wide(lax.slice(stream, (0,), (size,)), lax.slice(stream, (size,), (2 * size,)))
+        return wide(lax.slice(stream, (0,), (size,)), lax.slice(stream, (size,), (2 * size,)))
     # Narrow numbers: the parts of each word, the lowest bits first.
     parts = (count, 32 // width)
     amounts = lax.mul(lax.broadcasted_iota(dtypes.uint32, parts, 1), np.uint32(width))
@@ -149,16 +158,15 @@ def _block(key: Any, lower: Any, half: int, count: int) -> Any:
 # --- words ------------------------------------------------------------------------------------
 
 
-def words(key: Any) -> tuple[Any, Any]:
-    """The two words of a key."""
-    first, second = (lax.reshape(lax.slice(key, (i,), (i + 1,)), ()) for i in range(KEY_WORDS))
-    return first, second
+def words(key: Any, count: int = KEY_WORDS) -> tuple[Any, ...]:
+    """The words of a key, each of shape ()."""
+    return tuple(lax.reshape(lax.slice(key, (i,), (i + 1,)), ()) for i in range(count))
 
 
-def stack_words(first: Any, second: Any) -> Any:
-    """Two arrays of words as one with a last dimension of 2."""
-    shape = aval_of(first).shape  # type: ignore[attr-defined]
-    return lax.concatenate([lax.reshape(w, (*shape, 1)) for w in (first, second)], len(shape))
+def stack_words(*parts: Any) -> Any:
+    """Arrays of words of one shape as one with a last dimension of as many."""
+    shape = aval_of(parts[0]).shape  # type: ignore[attr-defined]
+    return lax.concatenate([lax.reshape(w, (*shape, 1)) for w in parts], len(shape))
 
 
 def _count(size: int) -> Any:
@@ -169,7 +177,7 @@ def _word(value: Any) -> Any:
     return lax.convert_element_type_p.bind(value, new_dtype=dtypes.uint32, weak_type=False)
 
 
-def _wide(upper: Any, lower: Any) -> Any:
+def wide(upper: Any, lower: Any) -> Any:
     """64-bit numbers from their halves."""
     pair = [
         lax.convert_element_type_p.bind(w, new_dtype=dtypes.uint64, weak_type=False) for w in (upper, lower)
