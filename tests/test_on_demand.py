@@ -7,13 +7,17 @@ import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import anima
 from anima.on_demand import on_demand
 
-PACKAGES = ["anima", "anima.lax", "anima.numpy"]
+PACKAGES = [
+    "anima", "anima.core", "anima.experimental", "anima.extend", "anima.interpreters", "anima.lax", "anima.numpy", "anima.scipy",
+    "anima.scipy.cluster", "anima.scipy.sparse", "anima.scipy.spatial", "anima.scipy.stats", "anima.transforms.convert",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -48,6 +52,12 @@ def test_no_function_hides_behind_a_module_of_its_name(package: str) -> None:
         for name in names.split():
             if source != f"{package}.{name}":
                 assert importlib.util.find_spec(f"{package}.{name}") is None, name
+
+
+def test_all_packages_are_listed() -> None:
+    root = Path(anima.__file__).parent
+    found = [p.parent for p in root.rglob("__init__.py") if "_ON_DEMAND = {" in p.read_text(encoding="utf-8")]
+    assert sorted(".".join(("anima", *p.relative_to(root).parts)) for p in found) == PACKAGES
 
 
 def test_unknown_names_are_refused() -> None:

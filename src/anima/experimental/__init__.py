@@ -5,19 +5,27 @@ Invariant: its modules are loaded when first asked for.
 
 from __future__ import annotations
 
-import importlib as _importlib
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from anima.on_demand import on_demand as _on_demand
 from anima.transforms.callbacks import io_callback as io_callback
 
-_ON_DEMAND = ("checkify", "jet", "mesh_utils", "ode", "shard_map")
+if _TYPE_CHECKING:
+    from anima.experimental import (
+        checkify as checkify,
+        jet as jet,
+        mesh_utils as mesh_utils,
+        ode as ode,
+        shard_map as shard_map,
+    )
 
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.experimental.checkify": "checkify",
+    "anima.experimental.jet": "jet",
+    "anima.experimental.mesh_utils": "mesh_utils",
+    "anima.experimental.ode": "ode",
+    "anima.experimental.shard_map": "shard_map",
+}
 
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.experimental.{name}")
-    raise AttributeError(f"module 'anima.experimental' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*(n for n in globals() if not n.startswith("_")), *_ON_DEMAND})
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

@@ -3,19 +3,26 @@
 Invariant: nothing of the package itself imports this, so it costs nothing until a user asks for it.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-import importlib as _importlib
-from typing import Any as _Any
+from anima.on_demand import on_demand as _on_demand
 
-_ON_DEMAND = ("backend", "core", "linear_util", "random", "source_info_util")
+if _TYPE_CHECKING:
+    from anima.extend import (
+        backend as backend,
+        core as core,
+        linear_util as linear_util,
+        random as random,
+        source_info_util as source_info_util,
+    )
 
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.extend.backend": "backend",
+    "anima.extend.core": "core",
+    "anima.extend.linear_util": "linear_util",
+    "anima.extend.random": "random",
+    "anima.extend.source_info_util": "source_info_util",
+}
 
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.extend.{name}")
-    raise AttributeError(f"module 'anima.extend' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(_ON_DEMAND)
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

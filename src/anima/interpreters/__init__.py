@@ -3,19 +3,26 @@
 `ad`, `batching`, `mlir`, `partial_eval` and `xla` are what users see of them, to add operations; they are loaded on demand.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-import importlib as _importlib
-from typing import Any as _Any
+from anima.on_demand import on_demand as _on_demand
 
-_ON_DEMAND = ("ad", "batching", "mlir", "partial_eval", "xla")
+if _TYPE_CHECKING:
+    from anima.interpreters import (
+        ad as ad,
+        batching as batching,
+        mlir as mlir,
+        partial_eval as partial_eval,
+        xla as xla,
+    )
 
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.interpreters.ad": "ad",
+    "anima.interpreters.batching": "batching",
+    "anima.interpreters.mlir": "mlir",
+    "anima.interpreters.partial_eval": "partial_eval",
+    "anima.interpreters.xla": "xla",
+}
 
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        return _importlib.import_module(f"anima.interpreters.{name}")
-    raise AttributeError(f"module 'anima.interpreters' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

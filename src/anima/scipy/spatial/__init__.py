@@ -1,14 +1,17 @@
 """What SciPy has for geometry; a part is loaded when first asked for."""
 
-import importlib as _importlib
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from anima.on_demand import on_demand as _on_demand
 
-def __getattr__(name: str) -> _Any:
-    if name == "transform":
-        return _importlib.import_module("anima.scipy.spatial.transform")
-    raise AttributeError(f"module 'anima.scipy.spatial' has no attribute {name!r}")
+if _TYPE_CHECKING:
+    from anima.scipy.spatial import (
+        transform as transform,
+    )
 
+# Each module with the names that it gives, loaded when one of them is first asked for.
+_ON_DEMAND = {
+    "anima.scipy.spatial.transform": "transform",
+}
 
-def __dir__() -> list[str]:
-    return ["transform"]
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

@@ -23,18 +23,19 @@ of what two ways to a line leave there.
 
 from __future__ import annotations
 
-import importlib as _importlib
-from typing import Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from anima.on_demand import on_demand as _on_demand
+
+if _TYPE_CHECKING:
+    from anima.transforms.convert.loading import (
+        converted as converted,
+        do_not_convert as do_not_convert,
+    )
 
 # Loaded on first use: few programs ask for it.
-_MODULES = {
-    "converted": "anima.transforms.convert.loading",
-    "do_not_convert": "anima.transforms.convert.loading",
+_ON_DEMAND = {
+    "anima.transforms.convert.loading": "converted do_not_convert",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value = globals()[name] = getattr(_importlib.import_module(_MODULES[name]), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)
