@@ -98,7 +98,7 @@ class ufunc(CompiledCall):
             raise TypeError(f"ufunc: func must be callable, got {func!r}")
         title = str(name or getattr(func, "__name__", type(func).__name__))
         fun = _part("mapping").vectorize(func) if call is None else call
-        self = super().__new__(cls, fun, _miss, _traced, name=title, spec=JitSpec(inline=True))
+        self = super().__new__(cls, fun, _miss, _traced, name=title, spec=JitSpec(inline=True, on_host=True))
         functools.update_wrapper(self, func, updated=())
         self.__name__ = self.__qualname__ = title
         self.nin, self.nout = operator.index(nin), operator.index(nout)

@@ -36,6 +36,7 @@ import numpy as np
 
 import anima.parallel.shard_map  # noqa: F401  (an operation that is loaded on demand)
 from anima import dtypes, lax
+from anima.extend.core import primitives as every_operation
 from tests.platforms import ON_CPU, bound
 
 
@@ -253,7 +254,8 @@ def numeric(on_floats: Callable[..., Any], on_integers: Callable[..., int]) -> C
 
 def all_samples() -> Iterator[Sample]:
     """The samples of every module of this package for the platform, in order of the modules' names."""
-    for name in dir(lax):  # some operations are declared when they are first asked for
+    dir(every_operation)  # some operations are declared when they are first asked for
+    for name in dir(lax):
         getattr(lax, name)
     for info in pkgutil.iter_modules(__path__):
         for sample in importlib.import_module(f"{__name__}.{info.name}").SAMPLES:
