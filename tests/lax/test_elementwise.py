@@ -207,3 +207,16 @@ def test_keys_are_compared_and_selected() -> None:
         anima.eval_shape(lax.lt, keys, keys)
     with pytest.raises(TypeError, match="random keys have no numbers to convert"):
         anima.eval_shape(lambda k: lax.convert_element_type(k, "float32"), keys)
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e3m4"])
+def test_small_floats_are_rounded_once(name: str) -> None:
+    x = (np.random.default_rng(0).standard_normal((2, 5000)) * 8).astype("float32")
+    kind = np.dtype(name)
+    jitted = anima.jit(lambda x: lax.convert_element_type(x, kind))
+    for convert in (
+        lambda x: lax.convert_element_type(x, kind),
+        jitted,
+        lambda x: anima.numpy.asarray(x).astype(kind),
+    ):
+        assert np.array_equal(np.asarray(convert(x)).view("uint8"), x.astype(kind).view("uint8"))

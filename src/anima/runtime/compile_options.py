@@ -119,7 +119,7 @@ def options_for(
         num_partitions=num_partitions,
         device_ids=tuple(device_ids),
         propagate_to_output=tuple(propagate_to_output),
-        policy=_policy(kind, platform, tiny),
+        policy=_policy(kind, platform, tiny, text),
         extras=_extras(text) if platform == "cpu" and not tiny else (),
         overrides=tuple(sorted((name, _typed(name, v)) for name, v in (compiler_options or {}).items())),
         optimization_level=optimization_level.value,
@@ -149,14 +149,17 @@ TINY_ELEMENTS = 256
 # operand. Elementwise operations are as fast without; a reduction of rows takes 2.4 ms in place of 0.24 (1M elements).
 _EXACT = ("xla_cpu_enable_fast_min_max", False)
 
+# The type of floats of 8 bits in a program. Without the emitters XLA converts to them through float16, which rounds twice.
+_SMALL_FLOAT = "f8E"
 
-def _policy(kind: ProgramKind, platform: str, tiny: bool) -> tuple[tuple[str, OptionValue], ...]:
+
+def _policy(kind: ProgramKind, platform: str, tiny: bool, text: str) -> tuple[tuple[str, OptionValue], ...]:
     options: dict[str, OptionValue] = {}
     if platform == "cpu":
         options.update([_EXACT])
         if tiny:
             options["xla_cpu_multi_thread_eigen"] = False  # 0.7 of the 3.3 us of a product of 8 by 8 matrices
-        if kind == "single_op":
+        if kind == "single_op" and _SMALL_FLOAT not in text:
             options["xla_cpu_use_fusion_emitters"] = False
             if tiny:
                 options["xla_backend_optimization_level"] = 0
