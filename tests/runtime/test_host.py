@@ -314,6 +314,7 @@ def test_operands_that_are_not_arrays_of_the_device() -> None:
 
 def test_threads_and_a_table_that_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_MAX_ON_HOST", 2)
+    dispatch._host_programs.clear()
 
     def work(_: int) -> None:
         for n in range(1, 40):
