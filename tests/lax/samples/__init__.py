@@ -34,7 +34,8 @@ from typing import Any
 
 import numpy as np
 
-import anima.parallel.shard_map  # noqa: F401  (an operation that is loaded on demand)
+import anima.experimental.checkify
+import anima.parallel.shard_map  # noqa: F401  (both have an operation that is loaded on demand)
 from anima import dtypes, lax
 from anima.extend.core import primitives as every_operation
 from tests.platforms import ON_CPU, bound
@@ -117,6 +118,7 @@ ELSEWHERE: dict[str, str] = {
     "psum": "lax/test_collectives.py",
     "pvary": "parallel/test_collectives.py",
     "reduce_scatter": "lax/test_collectives.py",
+    "check": "experimental/test_checkify.py",
     "checkpoint": "transforms/test_checkpoint.py",
     "composite": "lax/test_composite.py",
     "create_token": "lax/test_composite.py",
