@@ -34,8 +34,7 @@ from typing import Any
 
 import numpy as np
 
-import anima.experimental.checkify
-import anima.parallel.shard_map  # noqa: F401  (both have an operation that is loaded on demand)
+import anima.parallel.shard_map  # noqa: F401  (an operation that is loaded on demand)
 from anima import dtypes, lax
 from anima.extend.core import primitives as every_operation
 from tests.platforms import ON_CPU, bound
