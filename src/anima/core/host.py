@@ -34,9 +34,11 @@ class HostRule:
         ``"zeros"`` no negative zeros, either.
       rounds: whether floating-point results are rounded. In a program, the compiler may round two such operations once.
       refuses: for which operands and parameters the rule does not hold, beside that.
+      variable: the operands, by position, that must depend on the arguments of the program: with constants there the
+        compiler computes in another way.
     """
 
-    __slots__ = ("care", "dtypes", "fun", "refuses", "rounds")
+    __slots__ = ("care", "dtypes", "fun", "refuses", "rounds", "variable")
 
     def __init__(
         self,
@@ -46,12 +48,14 @@ class HostRule:
         *,
         rounds: bool = False,
         refuses: Refusal | None = None,
+        variable: tuple[int, ...] = (),
     ) -> None:
         self.fun = fun
         self.dtypes = accepts
         self.care = care
         self.rounds = rounds
         self.refuses = refuses
+        self.variable = variable
 
 
 def moving(fun: Callable[..., Any], refuses: Refusal | None = None) -> HostRule:
@@ -71,8 +75,6 @@ _LAYOUTS = {
     BY_NAME["float32"]: _layout(np.uint32, 0x0080_0000, 0x7F80_0000),
     BY_NAME["float64"]: _layout(np.uint64, 0x0010_0000_0000_0000, 0x7FF0_0000_0000_0000),
 }
-
-
 _BFLOAT16 = BY_NAME["bfloat16"]
 
 

@@ -214,7 +214,8 @@ div_p = binary(
     # As a quotient by `y`, the second one joins the first in derivatives of higher order: see interpreters.taylor.
     (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: div(mul(neg(t), ans), y)),
     transpose=lambda ct, x, y: [div(ct, y), None],
-    host=HostRule(np.divide, REAL, "numbers", rounds=True),
+    # The compiler multiplies by the inverse of a constant divisor.
+    host=HostRule(np.divide, REAL, "numbers", rounds=True, variable=(1,)),
 )
 
 

@@ -288,9 +288,8 @@ def _eager_miss(
 
 
 _MAX_KEPT = 1024
-_MAX_ON_HOST = (
-    4096  # more than the operations of a loop: those that are dropped have their calls counted anew
-)
+# More than the operations of a loop: those that are dropped have their calls counted anew.
+_MAX_ON_HOST = 4096
 _host_programs: dict[Hashable, host.HostProgram] = {}  # of single operations
 
 

@@ -26,13 +26,8 @@ from anima.core.trace import aval_of
 
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
-_HOST_TYPES = (
-    bool,
-    int,
-    float,
-    complex,
-    np.ndarray,
-)  # exactly: what is derived from them may mean something else
+# Exactly: what is derived from them may mean something else.
+_HOST_TYPES = (bool, int, float, complex, np.ndarray)
 
 
 class _Step:
@@ -141,8 +136,7 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
         if rule is None:
             return None
         rounded += rule.rounds and _rounds(eqn)
-        # The compiler may compute with constants in another way: multiply by the inverse of a divisor, say.
-        if eqn.primitive.name == "div" and eqn.invars[1] not in variable:
+        if not all([eqn.invars[i] in variable for i in rule.variable]):
             return None
         if any([v in variable for v in eqn.invars]):
             variable.update(eqn.outvars)
