@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import numpy as onp
 
 from bench.adapters import Adapter
 from bench.case import Program
+from bench.fresh import number_from
 
 program = Program("NumPy's functions, eagerly")
 
@@ -180,13 +178,4 @@ took = time.perf_counter() - start
 
 @program.measured("a program of shapes that were never met", unit="s", limits={"jax": 0.2})
 def cold(lib: str, scratch: Path) -> float:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS", "ANIMA_COMP"))}
-    env["ANIMA_ENABLE_COMPILATION_CACHE"] = "0"
-    env["XDG_CACHE_HOME"] = str(scratch)
-    source = _COLD.format(lib=lib) + "print(took)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, env=env, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    return float(done.stdout)
+    return number_from(_COLD, lib, scratch, ANIMA_ENABLE_COMPILATION_CACHE="0")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from bench.case import Program
+from bench.fresh import number_from
 
 program = Program("Starting a process")
 
@@ -50,19 +48,12 @@ took = _native.compile_count()
 
 def _run(source: str, lib: str, cache: Path, own_cache_settings: bool = True) -> float:
     """The number that a fresh process prints, with the library's disk cache in `cache`."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS", "ANIMA_COMP"))}
-    if own_cache_settings:
-        env["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-        env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        env["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    env["XDG_CACHE_HOME"] = str(cache)
-    program_text = source.format(lib=lib) + "print(took)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", program_text], capture_output=True, text=True, env=env, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    return float(done.stdout)
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    return number_from(source, lib, cache, **(settings if own_cache_settings else {}))
 
 
 @program.measured("import and first jitted result, disk cache warm", unit="s", limits={"jax": 0.35})
