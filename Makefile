@@ -91,7 +91,7 @@ format: $(VENV)/.extra-test
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/clang-format -i $(CPP)
 
-test-peers: $(PEERS)/.built $(PEERS)/.extra-test $(PEERS)/.extra-peers
+test-peers: $(PEERS)/.built $(PEERS)/.extra-test $(PEERS)/.extra-peers $(PEERS)/.torch
 	$(PEERS)/bin/python -m pytest --quiet -m peers tests/peers $(ARGS)
 
 bench bench-quick: $(PEERS)/.built $(PEERS)/.extra-peers $(PEERS)/.torch

@@ -12,7 +12,8 @@ import pytest
 from anima.config import config
 
 needs_absl = pytest.mark.skipif(
-    importlib.util.find_spec("absl") is None, reason="the package absl-py is not installed"
+    importlib.util.find_spec("absl") is None,
+    reason="absl-py is of the extra test; a machine for make test-gpu SYSTEM=1 may lack it",
 )
 
 

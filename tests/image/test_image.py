@@ -71,18 +71,6 @@ def test_dimensions_are_resampled_one_after_the_other() -> None:
         onp.testing.assert_allclose(jitted, want, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [(3, 4), (11, 7), (5, 9)])
-def test_pytorch(size) -> None:
-    torch = pytest.importorskip("torch")
-    x = onp.random.RandomState(1).randn(5, 6).astype(onp.float32)
-    there = torch.from_numpy(x)[None, None]
-    for method, name in (("cubic-pytorch", "bicubic"), ("linear", "bilinear")):
-        for antialias in (True, False):
-            want = torch.nn.functional.interpolate(there, size, mode=name, antialias=antialias)[0, 0].numpy()
-            got = image.resize(x, size, method, antialias)
-            onp.testing.assert_allclose(got, want, atol=2e-5)
-
-
 def test_areas() -> None:
     onp.testing.assert_allclose(image.resize(ROW[:6], (3,), "area"), [3, 5, 1.5], rtol=1e-6)
     want = [

@@ -70,3 +70,15 @@ def test_differential_equations() -> None:
     ours, theirs = (jax.tree.leaves(jax.tree.map(np.asarray, tree)) for tree in found)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (11, 7), (5, 9)])
+def test_images_as_pytorch_resizes_them(size: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch", reason="this build of PyTorch is not to be had everywhere")
+    x = np.random.RandomState(1).randn(5, 6).astype(np.float32)
+    there = torch.from_numpy(x)[None, None]
+    for method, name in (("cubic-pytorch", "bicubic"), ("linear", "bilinear")):
+        for antialias in (True, False):
+            want = torch.nn.functional.interpolate(there, size, mode=name, antialias=antialias)[0, 0].numpy()
+            got = image.resize(x, size, method, antialias)
+            np.testing.assert_allclose(got, want, atol=2e-5)

@@ -14,7 +14,9 @@ from tests.sharp_bits import deviations, runner
 from tests.sharp_bits.deviations import DEVIATIONS, Deviation
 from tests.sharp_bits.runner import Cell, Report
 
-plt = pytest.importorskip("matplotlib.pyplot")
+plt = pytest.importorskip(
+    "matplotlib.pyplot", reason="of the extra test; a machine for make test-gpu SYSTEM=1 may lack it"
+)
 
 CELLS = [cell for cell in runner.read_cells() if not cell.program]
 PROGRAMS = [cell for cell in runner.read_cells() if cell.program]

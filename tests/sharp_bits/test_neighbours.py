@@ -13,9 +13,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 import anima.numpy as np
 from anima import grad, jit, lax
 
-mpl = pytest.importorskip("matplotlib")
-plt = pytest.importorskip("matplotlib.pyplot")
-pd = pytest.importorskip("pandas")
+mpl = pytest.importorskip(
+    "matplotlib", reason="of the extra test; a machine for make test-gpu SYSTEM=1 may lack it"
+)
+plt = pytest.importorskip(
+    "matplotlib.pyplot", reason="of the extra test; a machine for make test-gpu SYSTEM=1 may lack it"
+)
+pd = pytest.importorskip(
+    "pandas", reason="of the extra test; a machine for make test-gpu SYSTEM=1 may lack it"
+)
 
 IMAGE = onp.sin(onp.arange(48, dtype=onp.float32)).reshape(6, 8)
 SERIES = onp.cos(onp.arange(40, dtype=onp.float32) / 3)

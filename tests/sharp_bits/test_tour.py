@@ -10,7 +10,7 @@ import pytest
 
 from tests.sharp_bits import runner
 
-pytest.importorskip("tqdm")
+pytest.importorskip("tqdm", reason="of the extra test; a machine for make test-gpu SYSTEM=1 may lack it")
 
 PATH = Path(__file__).resolve().parents[2] / "examples" / "sharp_bits.py"
 CELLS = [
