@@ -18,6 +18,7 @@ from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax import lanes
 from anima.lax.arithmetic import div, min, mul
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, gt, lt, ne
@@ -32,6 +33,7 @@ from anima.lax.declare import (
     check_dtype,
     declare,
     jvp_linear,
+    lowered_by,
     no_tangent,
     operand as as_operand,
     traced_region,
@@ -132,6 +134,13 @@ def _reduction(
         check_dtype(name, x, accepts)
         return ShapedArray(reduced_shape(name, x, axes), x.dtype, keeps_weak and x.weak_type)
 
+    plainly = _reduction_lowering(operation)
+    in_lanes = lowered_by(lambda x, *, axes: lanes.in_lanes(primitive, x, axes))
+
+    def lower(ctx: Context, x: Value, *, axes: tuple[int, ...]) -> Any:
+        chosen = in_lanes if lanes.pays(ctx, x.aval, axes) else plainly  # type: ignore[arg-type]
+        return chosen(ctx, x, axes=axes)
+
     def batch(axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...]) -> tuple[Any, int]:
         (d,) = dims
         moved = tuple(a + (a >= d) for a in axes)
@@ -140,7 +149,7 @@ def _reduction(
     primitive = declare(
         name,
         shape=shape,
-        lower=widening(NO_ZERO, _reduction_lowering(operation)),
+        lower=widening(NO_ZERO, lower),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,

@@ -181,7 +181,8 @@ def _policy(kind: ProgramKind, platform: str, tiny: bool, text: str) -> tuple[tu
 #     1,000,000                              0.03             0.6                 0.9                15
 #     16,384, and no unrolling               0.05             0.45                 1                  1.1
 #
-# LLVM vectorises reductions of rows when it has not unrolled them, and those of columns when it has; without unrolling
+# LLVM vectorises reductions of rows when it has not unrolled them, and those of columns when it has (those of long rows,
+# which are laid out in lanes, among them); without unrolling
 # these compile in 0.4 to 0.95 of the time. A loop whose iteration touches fewer bytes than the threshold becomes one
 # function, in place of a launch for each of its operations; its matrix products are plain loops then.
 #
