@@ -27,7 +27,7 @@ from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
 from anima.lax.convolution_numbers import Geometry, placed
 from anima.lax.declare import comparison, lowered_by
-from anima.lax.joining import pad
+from anima.lax.joining import concatenate, pad
 from anima.lax.precision import (
     CanonicalPrecision,
     DotAlgorithm,
@@ -35,6 +35,7 @@ from anima.lax.precision import (
     Precision,
     precision_attributes,
 )
+from anima.lax.reductions import reduce_sum
 from anima.lax.shape import broadcast_in_dim, dtype_of, reshape, shape_of, transpose
 from anima.lax.slicing import dynamic_slice, dynamic_update_slice, index_in_dim, slice
 from anima.lax.window_shapes import pads_attribute
@@ -132,12 +133,14 @@ def _of_numbers(
         native = not dtypes.is_int(out.dtype)
     elif 1 < features == g.feature_group_count and windows <= _UNROLLED:
         return lowered_by(lambda x, w: _depthwise(x, w, out.dtype, g))(ctx, lhs, rhs)
+    elif 1 < batch == g.batch_group_count and math.prod(g.places(lhs.shape, rhs.shape)) <= _UNROLLED:
+        return lowered_by(lambda x, w: _depthwise_filters(x, w, out.dtype, g))(ctx, lhs, rhs)
     else:
         few = g.batch_group_count == 1 and (
             g.groups == 1
             or (g.groups < _MANY_GROUPS and windows <= math.prod(g.places(lhs.shape, rhs.shape)))
         )
-        native = out.dtype == np.float32 and (few or g.batch_group_count == batch)
+        native = out.dtype == np.float32 and (few or 1 < batch == g.batch_group_count)
     native = native and not _is_misread(lhs.shape, rhs.shape, g)
     return (_native if native else _by_products)(ctx, lhs, rhs, out, g, precision)
 
@@ -223,6 +226,31 @@ def _depthwise(x: Any, w: Any, dtype: Any, g: Geometry) -> Any:
     shape = shape_of(total)
     total = reshape(total, (*shape[:feature], count * each, *shape[feature + 2 :]))
     return transpose(total, placed(lhs_spec, out_spec))
+
+
+def _depthwise_filters(x: Any, w: Any, dtype: Any, g: Geometry) -> Any:
+    """A convolution in which each element of the batch has kernels of its own, about as large as itself: the derivative of
+    a depthwise one by its filters. Each place of the result is a sum of products, which the compiler fuses."""
+    lhs_spec, rhs_spec, out_spec = g.dimension_numbers
+    batch, spatial = lhs_spec[0], lhs_spec[2:]
+    windows = tuple(shape_of(w)[d] for d in rhs_spec[2:])
+    places = g.places(shape_of(x), shape_of(w))
+    count, each = shape_of(x)[batch], shape_of(w)[rhs_spec[0]] // shape_of(x)[batch]
+    x = _spread(convert_element_type(x, dtype), g, spatial)
+    w = transpose(convert_element_type(w, dtype), placed(rhs_spec, lhs_spec))
+    rank = len(lhs_spec)
+    w = reshape(w, (*shape_of(w)[:batch], count, each, *shape_of(w)[batch + 1 :]))
+    starts, limits, strides = [0] * rank, list(shape_of(x)), [1] * rank
+    kept = [d + (d > batch) for d in range(rank)]
+    summed = [kept[d] for d in (lhs_spec[1], *spatial)]
+    found = []
+    for place in np.ndindex(*places):
+        for d, at, n, stride, step in zip(spatial, place, windows, g.window_strides, g.rhs_dilation):
+            starts[d], limits[d], strides[d] = at * stride, at * stride + (n - 1) * step + 1, step
+        part = broadcast_in_dim(slice(x, starts, limits, strides), shape_of(w), kept)
+        found.append(reshape(reduce_sum(mul(part, w), summed), (1, count * each)))
+    total = reshape(concatenate(found, 0), (1, *places, count * each))
+    return transpose(total, placed((0, rank - 1, *range(1, rank - 1)), out_spec))
 
 
 def _by_products(

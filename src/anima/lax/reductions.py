@@ -33,7 +33,6 @@ from anima.lax.declare import (
     check_dtype,
     declare,
     jvp_linear,
-    lowered_by,
     no_tangent,
     operand as as_operand,
     traced_region,
@@ -75,11 +74,16 @@ def reduced_shape(name: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int
 
 def _reduction_lowering(operation: str) -> Callable[..., Value]:
     def lower(ctx: Context, x: Value, *, axes: tuple[int, ...]) -> Value:
-        out = ctx.out_avals[0]
-        scalar = ShapedArray((), x.dtype)
-        init = ctx.constant(np.asarray(identity(operation, x.dtype), x.dtype), scalar)
-        body = traced_region(ctx, lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar])
-        return ctx.op("stablehlo.reduce", (x, init), out, f"dimensions = {i64_array(axes)}", [body])
+        def reduce(v: Value, over: tuple[int, ...]) -> Value:
+            scalar = ShapedArray((), v.dtype)
+            init = ctx.constant(np.asarray(identity(operation, v.dtype), v.dtype), scalar)
+            body = traced_region(ctx, lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar])
+            out = ShapedArray(tuple(n for d, n in enumerate(v.shape) if d not in over), v.dtype)
+            return ctx.op("stablehlo.reduce", (v, init), out, f"dimensions = {i64_array(over)}", [body])
+
+        if lanes.pays(ctx, x.aval, axes):  # type: ignore[arg-type]
+            return lanes.in_lanes(ctx, x, axes, operation, reduce)
+        return reduce(x, axes)
 
     return lower
 
@@ -134,13 +138,6 @@ def _reduction(
         check_dtype(name, x, accepts)
         return ShapedArray(reduced_shape(name, x, axes), x.dtype, keeps_weak and x.weak_type)
 
-    plainly = _reduction_lowering(operation)
-    in_lanes = lowered_by(lambda x, *, axes: lanes.in_lanes(primitive, x, axes))
-
-    def lower(ctx: Context, x: Value, *, axes: tuple[int, ...]) -> Any:
-        chosen = in_lanes if lanes.pays(ctx, x.aval, axes) else plainly  # type: ignore[arg-type]
-        return chosen(ctx, x, axes=axes)
-
     def batch(axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...]) -> tuple[Any, int]:
         (d,) = dims
         moved = tuple(a + (a >= d) for a in axes)
@@ -149,7 +146,7 @@ def _reduction(
     primitive = declare(
         name,
         shape=shape,
-        lower=widening(NO_ZERO, lower),
+        lower=widening(NO_ZERO, _reduction_lowering(operation)),
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
