@@ -288,8 +288,13 @@ class Check:
         self.same_types("make_jaxpr", outs, closed.out_avals)
 
     def same_types(self, what: str, outs: Sequence[Any], avals: Sequence[Any]) -> None:
-        """Raise unless arrays have these avals, weak types included."""
+        """Raise unless arrays have these avals, weak types included.
+
+        A comparison of Python numbers is Python's bool, which is strongly typed; of weakly typed arrays it is a weak one.
+        """
         for index, (out, aval) in enumerate(zip(outs, avals)):
+            if type(out) is bool:
+                aval = ShapedArray(aval.shape, aval.dtype)
             if aval_of(out) != aval:
                 raise Mismatch(f"{what}, result {index}: {aval}, but run eagerly {aval_of(out)}")
 

@@ -273,6 +273,16 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=False, reverse=True, order=1, choice=0,
     ),
+    # The checker's own: a comparison of a Python number is Python's bool where nothing is traced.
+    "comparison of a number, seed 2711, chunk 0": from_text(
+        [Input("a", "f", (2,), "array"), Input("b", "f", (), "number")],
+        """
+        def f(a, b):
+            c = b > 0.123
+            return (a, c)
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND
