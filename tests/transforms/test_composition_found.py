@@ -283,6 +283,58 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=0, choice=0,
     ),
+    # Where a program within a rule was divided, the later half had a loop that computed primal values again beside tangents.
+    "scan under jit in a rule, seed 2711, chunk 7": from_text(
+        [Input("a", "f", (2,), "array"), Input("b", "i", (2,), "array")],
+        """
+        def f(a, b):
+            def f2(c):
+                def f1(d):
+                    def f0(carry, row):
+                        (e, f_,) = carry
+                        (g,) = row
+                        h = -g
+                        i = np.broadcast_to(h * 0.4, (2,))
+                        return (f_, i,), ()
+                    (j, k,), _ = lax.scan(f0, (d, d,), (d,))
+                    l = k @ k
+                    return l
+                m = jit(f1)(c)
+                return m
+            custom3 = custom_jvp(f2)
+            custom3.defjvp(lambda primals, tangents: jvp(f2, primals, tangents))
+            n = custom3(a)
+            return n
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
+    # The same where loops are nested: the later half of the outer one had the inner one whole.
+    "scan of scans in a rule, seed 2711, chunk 18": from_text(
+        [Input("a", "f", (2,), "array")],
+        """
+        def f(a):
+            def f2(b):
+                c = -b
+                def f1(carry, row):
+                    (d,) = carry
+                    (e,) = row
+                    def f0(carry, row):
+                        (f_,) = carry
+                        (g,) = row
+                        h = np.einsum('...i,...i->...', f_, f_)
+                        i = np.broadcast_to(h * 0.4, (2,))
+                        return (i,), ()
+                    (j,), _ = lax.scan(f0, (d,), (d,))
+                    return (j,), ()
+                (k,), _ = lax.scan(f1, (c,), (c,))
+                return k
+            custom3 = custom_jvp(f2)
+            custom3.defjvp(lambda primals, tangents: jvp(f2, primals, tangents))
+            l = custom3(a)
+            return l
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

@@ -35,6 +35,14 @@ LINEAR = {
 }  # fmt: skip
 
 
+def test_the_derivative_of_a_compiled_loop_transposes() -> None:
+    """Its program computes values and tangents in one loop; only the tangents are linear."""
+    f = jit(lambda d: lax.scan(lambda c, row: (row * 0.5, ()), d[0], d)[0] ** 2)
+    x = np.asarray([0.5, 3.0])
+    (back,) = linear_transpose(lambda t: jvp(f, (x,), (t,))[1], x)(np.float32(1.0))
+    onp.testing.assert_allclose(back, [0.0, 1.5])
+
+
 @pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize("wrap", [lambda f: f, jit])
 def test_transposes_satisfy_their_definition(name, wrap):

@@ -2,8 +2,9 @@
 
 Invariant: while an operation's derivative rule runs, the ambient trace is the `TapeTrace`. Operations on primal
 values alone go straight to the enclosing trace (so they are concrete when the caller's are); operations
-that touch a tangent are linear in it and are recorded, with primal operands kept as values. The tape is
-therefore the linear map itself, its constants are the residuals, and no primal equation is ever on it.
+that touch a tangent are linear in it and are recorded, with primal operands kept as values; of one with
+programs inside that has primal results too, only the half that is linear. The tape is therefore the
+linear map itself, its constants are the residuals, and no primal equation is ever on it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from anima.core.leaks import check_leaks
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace, Tracer, ambient, aval_of, check_enclosing
 from anima.interpreters.jvp import as_varying_as, concrete_of, eval_derived, stage_closed
+from anima.interpreters.partial import Division, in_halves
 from anima.interpreters.residuals import repeat_cheap
 from anima.interpreters.stage import StageTrace, enclosing_stage, is_inline_scalar
 from anima.interpreters.zeros import zero_of
@@ -92,14 +94,27 @@ class TapeTrace(Trace):
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         for arg in args:
             if type(arg) is TapeTracer and arg._trace is self:
+                if primitive.partial is not None and (division := self._division(primitive, args, params)):
+                    return in_halves(primitive, args, division, self.outside, self.record)
                 return self.record(primitive, args, params)
+        return self.outside(primitive, args, params)
+
+    def outside(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """What an operation gives that touches no tangent."""
         set_trace(self.parent)
         try:
             return primitive.bind(*args, **params)
         finally:
             set_trace(self)
 
-    def record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    def _division(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Division | None:
+        """How an operation divides that has results which do not depend on tangents: those are not linear in anything."""
+        assert primitive.partial is not None
+        on_tape = tuple([type(arg) is TapeTracer and arg._trace is self for arg in args])
+        division: Division | None = None if all(on_tape) else primitive.partial(on_tape, **params)
+        return None if division is None or all(division.out_unknowns) else division
+
+    def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Put an operation on the tape; its results are tangents."""
         if primitive.stage is not None:
             args, params = primitive.stage(args, **params)

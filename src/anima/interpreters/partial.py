@@ -171,6 +171,29 @@ class Division:
         self.divide = divide
 
 
+def in_halves(
+    primitive: Primitive,
+    args: Sequence[Any],
+    division: Division,
+    now: Callable[..., Sequence[Any]],
+    later: Callable[..., Sequence[Any]],
+) -> list[Any]:
+    """The results of an operation that divides: of its known half by `now`, of the other one by `later`.
+
+    Args:
+      now, later: called as `now(primitive, args, params)`.
+    """
+    halves = division.divide(division.out_unknowns, everything_saveable)
+    found = now(primitive, [args[i] for i in halves.known_inputs], halves.known)
+    results: dict[int, Any] = dict(zip(halves.known_outputs, found))
+    if halves.unknown_outputs:
+        sources = {RESIDUAL: found[len(halves.known_outputs) :], OUTPUT: results, INPUT: args}
+        operands = [sources[kind][i] for kind, i in halves.operands]
+        # The second half may compute known results again: the first one's are those.
+        results = dict(zip(halves.unknown_outputs, later(primitive, operands, halves.unknown))) | results
+    return [results[i] for i in range(len(division.out_unknowns))]
+
+
 def divided_call(closed: ClosedJaxpr, unknown: Flags, params: dict[str, Any], name: str) -> Division:
     """The division of an equation that performs a program, its parameter `name`, on its operands."""
 

@@ -16,7 +16,7 @@ from anima.core.jaxpr import Eqn, Jaxpr, subjaxprs
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import Trace
 from anima.interpreters.linearize import TapeTrace, TapeTracer
-from anima.interpreters.partial import INPUT, OUTPUT, Division, everything_saveable
+from anima.interpreters.partial import in_halves
 from anima.interpreters.zeros import zero_of
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class RuleTrace(Trace):
                 if primitive.partial is not None and all([_divides(j) for j in subjaxprs(params)]):
                     division = primitive.partial(unknown, **params)
                     if division is not None:
-                        return _divided(tape, primitive, args, division)
+                        return in_halves(primitive, args, division, tape.outside, tape.record)
                 if primitive.linearize is not None:
                     return _linearized(tape, primitive, args, params)
             return tape.process(primitive, args, params)
@@ -64,23 +64,6 @@ def _equation_divides(eqn: Eqn) -> bool:
     if rule is None or rule((True,) * len(eqn.invars), **eqn.params) is None:
         return False
     return all([_divides(inner) for inner in subjaxprs(eqn.params)])
-
-
-def _divided(tape: TapeTrace, primitive: Primitive, args: tuple[Any, ...], division: Division) -> list[Any]:
-    """The results of an operation on values and tangents: of its known half at once, of the other one on the tape."""
-    halves = division.divide(division.out_unknowns, everything_saveable)
-    found = primitive.bind(*[args[i] for i in halves.known_inputs], **halves.known)
-    results: dict[int, Any] = dict(zip(halves.known_outputs, found))
-    residuals = found[len(halves.known_outputs) :]
-    if halves.unknown_outputs:
-        operands = [
-            args[i] if kind is INPUT else results[i] if kind is OUTPUT else residuals[i]
-            for kind, i in halves.operands
-        ]
-        later = tape.record(primitive, tuple(operands), halves.unknown)
-        # The second half may compute known results again: the first one's are those.
-        results = dict(zip(halves.unknown_outputs, later)) | results
-    return [results[i] for i in range(len(division.out_unknowns))]
 
 
 def _linearized(
