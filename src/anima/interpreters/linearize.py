@@ -114,7 +114,7 @@ class TapeTrace(Trace):
         division: Division | None = None if all(on_tape) else primitive.partial(on_tape, **params)
         return None if division is None or all(division.out_unknowns) else division
 
-    def record(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    def record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Put an operation on the tape; its results are tangents."""
         if primitive.stage is not None:
             args, params = primitive.stage(args, **params)

@@ -187,10 +187,15 @@ def in_halves(
     found = now(primitive, [args[i] for i in halves.known_inputs], halves.known)
     results: dict[int, Any] = dict(zip(halves.known_outputs, found))
     if halves.unknown_outputs:
-        sources = {RESIDUAL: found[len(halves.known_outputs) :], OUTPUT: results, INPUT: args}
-        operands = [sources[kind][i] for kind, i in halves.operands]
+        residuals = found[len(halves.known_outputs) :]
+        operands = [
+            args[i] if kind is INPUT else results[i] if kind is OUTPUT else residuals[i]
+            for kind, i in halves.operands
+        ]
         # The second half may compute known results again: the first one's are those.
-        results = dict(zip(halves.unknown_outputs, later(primitive, operands, halves.unknown))) | results
+        results = (
+            dict(zip(halves.unknown_outputs, later(primitive, tuple(operands), halves.unknown))) | results
+        )
     return [results[i] for i in range(len(division.out_unknowns))]
 
 
@@ -370,6 +375,12 @@ class _Splitter:
             self._save([away])
 
     def _divide(self, eqn: Eqn, division: Division, needed: Flags) -> None:
+        if (
+            self.policy is everything_saveable
+        ):  # results of the first half are residuals, and are not computed again
+            ready = [n and not u for n, u in zip(needed, division.out_unknowns)]
+            self._save([v for v, flag in zip(eqn.outvars, ready) if flag])
+            needed = tuple([n and not r for n, r in zip(needed, ready)])
         halves = division.divide(needed, self.policy)
         residuals = [Var(aval) for aval in halves.residuals]
         own = set(residuals)

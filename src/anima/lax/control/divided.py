@@ -1,8 +1,8 @@
 """Partial evaluation of `scan` and `cond`: the `partial` rules of both.
 
 Invariant: a scan divides into two of the same length. The first stacks its body's residuals, the second takes their rows;
-parts of the carry that the second needs it carries itself, so that only what a policy admits is stacked. The branches of
-a `cond` divide alike, and hand over residuals in common slots.
+known parts of the carry that the second needs it carries itself, unless a policy admits everything, so that only what a policy
+admits is stacked. The branches of a `cond` divide alike, and hand over residuals in common slots.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from anima.interpreters.partial import (
     Halves,
     PartialJaxpr,
     Policy,
+    everything_saveable,
     split_jaxpr,
     unknown_outputs,
 )
@@ -80,29 +81,15 @@ class _DividedScan:
         self.flags, self.out_unknowns, self.needed = flags, out_unknowns, needed
         self.num_consts, self.num_carry = num_consts, num_carry
         first = num_consts + num_carry
-        carried = needed[:num_carry]
-        while True:  # what the second body takes of the carry, it must also return
-            part = split_jaxpr(
-                jaxpr,
-                flags,
-                outputs=carried + needed[num_carry:],
-                out_unknowns=out_unknowns,
-                policy=policy,
-            )
-            sources, program = _taken(part, flags)
-            taken = {i for kind, i in sources if kind == INPUT}
-            wider = tuple([flag or num_consts + k in taken for k, flag in enumerate(carried)])
-            if wider == carried:
-                break
-            carried = wider
-        self.carried = carried
+        part, sources, program, entering = self._second_body(jaxpr, policy)
         again = [i for kind, i in sources if kind == OUTPUT and i < num_carry]
-        self.known = _returning_again(part, again)
+        self.known = _returning_again(part, again, [i - sum(flags[:i]) for i in entering])
         self.stacked = self.known.out_avals[len(out_unknowns) - sum(out_unknowns) :]
-        stacked = {(OUTPUT, i): (RESIDUAL, len(part.computed) + k) for k, i in enumerate(again)}
+        passed = [*[(OUTPUT, i) for i in again], *[(INPUT, i) for i in entering]]
+        stacked = {source: (RESIDUAL, len(part.computed) + k) for k, source in enumerate(passed)}
         consts = [s for s in sources if s[0] == INPUT and s[1] < num_consts]
-        carry = [(INPUT, num_consts + k) for k in places(carried)]
-        rows = [s for s in sources if s[0] != INPUT or s[1] >= first]
+        carry = [(INPUT, num_consts + k) for k in places(self.carried)]
+        rows = [s for s in sources if s[0] != INPUT or s[1] >= first or s in stacked]
         variables = dict(zip(sources, program.jaxpr.invars))
         # A part of the carry that is only returned is an argument all the same.
         self.unknown = _with_arguments(
@@ -111,6 +98,29 @@ class _DividedScan:
         )
         self.num_unknown_consts = len(consts)
         self.operands = [stacked.get(s, s) for s in (*consts, *carry, *rows)]
+
+    def _second_body(
+        self, jaxpr: ClosedJaxpr, policy: Policy
+    ) -> tuple[PartialJaxpr, list[tuple[str, int]], ClosedJaxpr, list[int]]:
+        """The division, what the second body takes and the body itself, and which known parts of the carry come to it as rows."""
+        carry = range(self.num_consts, self.num_consts + self.num_carry)
+        self.carried = self.needed[: self.num_carry]
+        while True:  # what the second body takes of the carry otherwise, it must also return
+            part = split_jaxpr(
+                jaxpr,
+                self.flags,
+                outputs=self.carried + self.needed[self.num_carry :],
+                out_unknowns=self.out_unknowns,
+                policy=policy,
+            )
+            sources, program = _taken(part, self.flags)
+            taken = [(INPUT, i) in sources for i in carry]
+            stackable = [policy is everything_saveable and not self.flags[i] for i in carry]
+            wider = tuple([c or (t and not s) for c, t, s in zip(self.carried, taken, stackable)])
+            if wider == self.carried:
+                entering = [i for i, c, t in zip(carry, wider, taken) if t and not c]
+                return part, sources, program, entering
+            self.carried = wider
 
     def halves(self, params: dict[str, Any]) -> Halves:
         num_consts, num_carry, length = self.num_consts, self.num_carry, params["length"]
@@ -136,11 +146,17 @@ class _DividedScan:
         )
 
 
-def _returning_again(part: PartialJaxpr, carries: Sequence[int]) -> ClosedJaxpr:
-    """The known body that also stacks next values of the carry: its scan itself returns the last ones only."""
+def _returning_again(part: PartialJaxpr, carries: Sequence[int], entering: Sequence[int]) -> ClosedJaxpr:
+    """The known body that also stacks values of the carry, for its scan itself returns the last ones only.
+
+    Args:
+      carries: of which parts the next values, by index among all results.
+      entering: which of the known arguments, as the values before.
+    """
     known = part.known.jaxpr
     place = {i: k for k, i in enumerate(places([not u for u in part.out_unknowns]))}
-    outs = [*known.outvars, *[known.outvars[place[i]] for i in carries]]
+    stacked = [*[known.outvars[place[i]] for i in carries], *[known.invars[i] for i in entering]]
+    outs = [*known.outvars, *stacked]
     made = Jaxpr(known.constvars, known.invars, outs, known.eqns, known.effects, known.name)
     return ClosedJaxpr(made, part.known.consts)
 
