@@ -33,6 +33,7 @@ struct PlanArguments {
   PyObject* forward = Py_None;
   PyObject* device = Py_None;
   PyObject* keepalive = Py_None;
+  PyObject* host = Py_None;
 };
 
 PyRef tuple_from(PyObject* items, const char* parameter) {
@@ -152,11 +153,25 @@ void read_outputs(PlanObject* plan, const PlanArguments& args) {
                    i);
     }
   }
-  size_t given = plan->executable ? plan->executable->num_outputs() : 0;
+  size_t given = plan->executable ? plan->executable->num_outputs() : plan->on_host ? plan->num_computed : 0;
   if (plan->num_computed != given) {
     throw_python(PyExc_ValueError, "CallPlan: %zu outputs are not forwarded, but the program has %zu",
                  plan->num_computed, given);
   }
+}
+
+void read_host(PlanObject* plan, const PlanArguments& args) {
+  if (args.host == Py_None) return;
+  if (plan->devices.size() != 1 || !plan->devices[0]->client->keeps_contents())
+    throw_python(PyExc_ValueError, "CallPlan: `host` needs one device, of the host itself");
+  PyRef donated = args.donate == Py_None ? PyRef() : tuple_from(args.donate, "donate");
+  if (donated && PyTuple_GET_SIZE(donated.get()) > 0)
+    throw_python(PyExc_ValueError, "CallPlan: what `host` computes takes no donations");
+  std::vector<AvalRef> outputs;
+  PyRef out_avals = tuple_from(args.out_avals, "out_avals");
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(out_avals.get()); i++)
+    outputs.push_back(aval_from(PyTuple_GET_ITEM(out_avals.get(), i)));
+  plan->on_host = std::make_unique<const HostProgram>(args.host, plan->num_leaves, outputs);
 }
 
 void read_structure(PlanObject* plan, const PlanArguments& args) {
@@ -209,6 +224,7 @@ PyRef allocate(PyTypeObject* type) {
   PyRef made = PyRef::steal(checked(type->tp_alloc(type, 0)));
   PlanObject* plan = as_plan(made.get());
   new (&plan->executable) ExecutableRef();
+  new (&plan->on_host) HostProgramRef();
   new (&plan->devices) std::vector<Device*>();
   new (&plan->kept) std::vector<size_t>();
   new (&plan->consts) std::vector<BufferRef>();
@@ -220,13 +236,13 @@ PyRef allocate(PyTypeObject* type) {
 PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"executable", "num_leaves", "kept",          "consts",    "out_avals",
                                 "out_tree",   "single",     "out_shardings", "committed", "donate",
-                                "forward",    "device",     "keepalive",     nullptr};
+                                "forward",    "device",     "keepalive",     "host",      nullptr};
   PlanArguments given;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nOOOOpOpOOOO:CallPlan", const_cast<char**>(names),
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nOOOOpOpOOOOO:CallPlan", const_cast<char**>(names),
                                    &given.executable, &given.num_leaves, &given.kept, &given.consts,
                                    &given.out_avals, &given.out_tree, &given.single, &given.out_shardings,
                                    &given.committed, &given.donate, &given.forward, &given.device,
-                                   &given.keepalive)) {
+                                   &given.keepalive, &given.host)) {
     return nullptr;
   }
   return guarded<>(static_cast<PyObject*>(nullptr), [&] {
@@ -247,9 +263,14 @@ PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     read_devices(plan, given.device);
     read_kept(plan, given.kept);
     read_consts(plan, given.consts);
+    read_host(plan, given);
     read_outputs(plan, given);
     read_structure(plan, given);
     read_donations(plan, given.donate);
+    for (const PlanOutput& output : plan->outputs) {
+      if (plan->on_host && (output.forward >= 0 || output.sharding))
+        throw_python(PyExc_ValueError, "CallPlan: what `host` computes is neither forwarded nor sharded");
+    }
     if (!plan->executable && plan->kept.size() + plan->num_consts != 0) {
       throw_python(PyExc_ValueError, "CallPlan: `kept` and `consts` need an executable");
     }
@@ -282,6 +303,7 @@ void release(PyObject* object) {
   plan->consts.~vector();
   plan->kept.~vector();
   plan->devices.~vector();
+  plan->on_host.~HostProgramRef();
   plan->executable.~ExecutableRef();
   type->tp_free(object);
   Py_DECREF(type);
@@ -294,23 +316,38 @@ void dealloc(PyObject* object) {
   Py_TRASHCAN_END;
 }
 
+void read_leaves(const PlanObject* plan, PyObject* leaves, const char* method, Leaves& owned) {
+  PyRef items = tuple_from(leaves, "leaves");
+  size_t count = static_cast<size_t>(PyTuple_GET_SIZE(items.get()));
+  if (count != plan->num_leaves) {
+    throw_python(PyExc_ValueError, "%s(): expected %zu leaves, got %zu", method, plan->num_leaves, count);
+  }
+  for (size_t i = 0; i < count; i++) {
+    PyObject* leaf = PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i));
+    if (!is_array(leaf) && !aval_of_host_value(leaf)) {
+      throw_python(PyExc_TypeError, "%s(): leaf %zu is neither an ArrayImpl nor a host value: %R", method, i,
+                   leaf);
+    }
+    owned.push_back(PyRef::borrow(leaf));
+  }
+}
+
+PyObject* method_answer(PyObject* object, PyObject* leaves) {
+  return guarded<>(static_cast<PyObject*>(nullptr), [&]() -> PyObject* {
+    PlanObject* plan = as_plan(object);
+    Leaves owned;
+    read_leaves(plan, leaves, "answer", owned);
+    Outputs outputs;
+    if (!run_on_host(plan, owned.data(), outputs)) Py_RETURN_NONE;
+    return arrange_outputs(plan, outputs);
+  });
+}
+
 PyObject* method_execute(PyObject* object, PyObject* leaves) {
   return guarded<>(static_cast<PyObject*>(nullptr), [&] {
     PlanObject* plan = as_plan(object);
-    PyRef items = tuple_from(leaves, "leaves");
-    size_t count = static_cast<size_t>(PyTuple_GET_SIZE(items.get()));
-    if (count != plan->num_leaves) {
-      throw_python(PyExc_ValueError, "execute(): expected %zu leaves, got %zu", plan->num_leaves, count);
-    }
     Leaves owned;
-    for (size_t i = 0; i < count; i++) {
-      PyObject* leaf = PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i));
-      if (!is_array(leaf) && !aval_of_host_value(leaf)) {
-        throw_python(PyExc_TypeError, "execute(): leaf %zu is neither an ArrayImpl nor a host value: %R", i,
-                     leaf);
-      }
-      owned.push_back(PyRef::borrow(leaf));
-    }
+    read_leaves(plan, leaves, "execute", owned);
     Outputs outputs;
     if (!run_plan(plan, owned.data(), outputs)) {
       throw_python(PyExc_ValueError,
@@ -337,6 +374,9 @@ PyMethodDef methods[] = {{"execute", method_execute, METH_O,
                           "execute($self, leaves, /)\n--\n\nWhat a call returns. Raises ValueError if a leaf "
                           "is not where the program can "
                           "take it."},
+                         {"answer", method_answer, METH_O,
+                          "answer($self, leaves, /)\n--\n\nWhat a call returns if that can be computed on the "
+                          "host, otherwise None."},
                          {}};
 PyGetSetDef properties[] = {
     {"calls", get_calls, nullptr, "How often the plan has run.", nullptr},
@@ -353,7 +393,8 @@ PyType_Slot slots[] = {
     {Py_tp_doc,
      const_cast<char*>(
          "CallPlan(executable, *, num_leaves, kept=None, consts=(), out_avals, out_tree=None, single=False, "
-         "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None)\n--\n\n"
+         "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None, "
+         "host=None)\n--\n\n"
          "What a call does once its signature is known: which leaves a program takes, and what its results "
          "are.")},
     {Py_tp_new, reinterpret_cast<void*>(new_plan)},

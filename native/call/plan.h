@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "array/array.h"
+#include "call/host_program.h"
 #include "common/py.h"
 #include "common/small_vector.h"
 #include "pjrt/client.h"
@@ -34,7 +35,8 @@ struct PlanDonation {
 
 struct PlanObject {
   PyObject_HEAD;
-  ExecutableRef executable;      // null if every output is forwarded
+  ExecutableRef executable;      // null if every output is forwarded, or only the host computes them
+  HostProgramRef on_host;        // computes the outputs where the leaves are at hand, or null
   std::vector<Device*> devices;  // where arguments have to be; one a partition
   size_t num_leaves;
   std::vector<size_t> kept;       // the leaves that the program takes, in order
@@ -59,9 +61,12 @@ inline PlanObject* as_plan(PyObject* o) { return reinterpret_cast<PlanObject*>(o
 
 using Outputs = SmallVector<PyRef, 16>;
 
-// Runs the program on leaves, each an array or a host value. Returns false, with nothing done, if an
-// argument is not where the program can take it. The caller holds a reference to the plan.
+// Computes the outputs, on the host or by the program, from leaves, each an array or a host value. Returns false, with nothing done, if
+// there is no program, or an argument is not where it can take it. The caller holds a reference to the plan.
 bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs);
+// The same on the host or not at all: false, with nothing done, if the plan does not say how, a kernel refuses
+// these leaves, or they are not at hand.
+bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs);
 // The outputs in their structure. New reference.
 PyObject* arrange_outputs(const PlanObject* plan, const Outputs& outputs);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "array/array_type.h"
+#include "array/host_value.h"
 #include "call/plan.h"
 #include "common/deferred.h"
 #include "pjrt/timeline.h"
@@ -290,9 +291,63 @@ bool can_forward(const PlanObject* plan, const PyRef* leaves) {
   return true;
 }
 
+// ---- on the host ------------------------------------------------------------------------------------------
+
+// What is read of a leaf.
+struct Operand {
+  Scalar scalar;     // a host value
+  BufferRef buffer;  // otherwise
+  const void* address = nullptr;
+};
+
+// False unless the leaf is what the program was made for, and can be read now.
+bool read_operand(const PlanObject* plan, size_t index, PyObject* leaf, Operand& operand) {
+  const AvalInfo* expected = plan->on_host->leaf(index).get();
+  if (is_array(leaf)) {
+    ArrayObject* array = as_array(leaf);
+    if (array->aval.get() != expected || array->shards.size() != 1) return false;
+    operand.buffer = array->shards[0];
+    if (operand.buffer->device() != plan->devices[0]) return false;
+    operand.address = operand.buffer->readable();
+    return operand.address != nullptr;
+  }
+  if (!read_scalar(leaf, operand.scalar)) return false;
+  operand.address = operand.scalar.bytes;
+  return expected->dims.empty() && expected->type == operand.scalar.type && expected->weak == operand.scalar.weak;
+}
+
 }  // namespace
 
+bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
+  if (!plan->on_host) return false;
+  Client::Use use(plan->devices[0]->client);  // the addresses are good as long as this lives
+  SmallVector<Operand, 3> operands;
+  SmallVector<const void*, 3> addresses;
+  operands.extend_to(plan->num_leaves);
+  for (size_t i = 0; i < plan->num_leaves; i++) {
+    if (!read_operand(plan, i, leaves[i].get(), operands[i])) return false;
+    addresses.push_back(operands[i].address);
+  }
+  SmallVector<ContentsRef, 2> results;
+  SmallVector<void*, 2> targets;
+  for (const PlanOutput& output : plan->outputs) {
+    results.push_back(Contents::make(output.aval->type, output.aval->dims));
+    targets.push_back(results.back()->data());
+  }
+  if (!plan->on_host->run(addresses.data(), targets.data())) return false;
+  plan->calls++;
+  for (size_t i = 0; i < plan->outputs.size(); i++) {
+    auto buffer = std::make_shared<Buffer>(plan->devices[0], std::move(results[i]));
+    outputs.push_back(PyRef::steal(make_array(plan->outputs[i].aval, std::move(buffer), plan->committed)));
+  }
+  return true;
+}
+
 bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
+  if (plan->on_host) {
+    if (run_on_host(plan, leaves, outputs)) return true;
+    if (!plan->executable) return false;
+  }
   Run run;
   if (!gather(plan, leaves, run) || !can_forward(plan, leaves)) return false;
   if (!plan->donations.empty()) prepare_donations(plan, leaves, run);

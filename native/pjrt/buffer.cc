@@ -14,13 +14,21 @@ Buffer::Buffer(std::shared_ptr<Client> client, Device* device, PJRT_Buffer* raw)
 
 Buffer::Buffer(Device* device, PJRT_Buffer* raw) : Handle(device->client), device_(device), raw_(raw) {}
 
+Buffer::Buffer(Device* device, ContentsRef contents)
+    : Handle(device->client),
+      device_(device),
+      raw_(nullptr),
+      contents_(std::move(contents)),
+      ready_(true) {}
+
 Buffer::~Buffer() { owner_->retire(this); }
 
 Remains Buffer::surrender() noexcept {
   Remains remains;
-  remains.buffer = std::exchange(raw_, nullptr);
-  // The reader that holds the memory cannot be told to stop: see the invariant in client.cc.
-  if (holds_.load() > 0) remains.buffer = nullptr;
+  remains.buffer = raw_.exchange(nullptr);
+  // The reader that holds the memory cannot be told to stop: see the invariant in client.cc. Contents are
+  // the buffer's own, and stay as long as that.
+  if (holds_.load() > 0 && !contents_) remains.buffer = nullptr;
   return remains;
 }
 
@@ -34,16 +42,34 @@ bool Buffer::deleted() const {
   if (removed_.load(std::memory_order_acquire)) return true;
   if (!owner_->try_enter()) return owner_->in_owner();
   Padded<PJRT_Buffer_IsDeleted_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw_.load(std::memory_order_acquire);
+  if (args.buffer == nullptr) return owner_->leave(), false;  // XLA has nothing of it that could be deleted
   PJRT_Error* error = owner_->api()->PJRT_Buffer_IsDeleted(&args);
   owner_->leave();
   owner_->check(error);
   return args.is_deleted;
 }
 
+// XLA's own copy of the contents. Two threads may make it at once: the second one's goes.
+PJRT_Buffer* Buffer::make_raw() {
+  if (!contents_) throw PjrtError(PJRT_Error_Code_INTERNAL, "INTERNAL: the buffer was taken down");
+  auto args = owner_->put(contents_->data(), contents_->type(), contents_->dims(), contents_->num_dims(), device_,
+                          HostSemantics::kCopy);
+  destroy_event(owner_->api(), args.done_with_host_buffer);
+  PJRT_Buffer* known = nullptr;
+  if (!raw_.compare_exchange_strong(known, args.buffer)) {
+    Remains second;
+    second.buffer = args.buffer;
+    owner_->destroy(second);
+    return known;
+  }
+  if (removed_.load()) owner_->check(delete_raw(args.buffer));
+  return args.buffer;
+}
+
 PJRT_Event* Buffer::ready_event() {
   Padded<PJRT_Buffer_ReadyEvent_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   owner_->check(owner_->api()->PJRT_Buffer_ReadyEvent(&args));
   return args.event;
 }
@@ -51,6 +77,7 @@ PJRT_Event* Buffer::ready_event() {
 void Buffer::on_ready(std::function<void()> done) {
   Client::Use use(owner_);
   check_live();
+  if (known_ready()) return done();
   when_ready(*owner_, ready_event(), [done = std::move(done)](bool) { done(); });
 }
 
@@ -83,34 +110,42 @@ void Buffer::remove() {
     if (!owner_->in_owner()) Client::Use refused(owner_);
     return;
   }
-  Padded<PJRT_Buffer_Delete_Args> args;
-  args.buffer = raw_;
-  PJRT_Error* error = owner_->api()->PJRT_Buffer_Delete(&args);
+  PJRT_Buffer* raw = raw_.load();
+  PJRT_Error* error = raw == nullptr ? nullptr : delete_raw(raw);
   owner_->leave();
   owner_->check(error);
+}
+
+PJRT_Error* Buffer::delete_raw(PJRT_Buffer* raw) const {
+  Padded<PJRT_Buffer_Delete_Args> args;
+  args.buffer = raw;
+  return owner_->api()->PJRT_Buffer_Delete(&args);
 }
 
 size_t Buffer::bytes_on_device() {
   Client::Use use(owner_);
   check_live();
+  if (contents_) return contents_->bytes();
   Padded<PJRT_Buffer_OnDeviceSizeInBytes_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   owner_->check(owner_->api()->PJRT_Buffer_OnDeviceSizeInBytes(&args));
   return args.on_device_size_in_bytes;
 }
 
 PJRT_Buffer_Type Buffer::type() const {
   Client::Use use(owner_);
+  if (contents_) return contents_->type();
   Padded<PJRT_Buffer_ElementType_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw_.load(std::memory_order_acquire);
   owner_->check(owner_->api()->PJRT_Buffer_ElementType(&args));
   return args.type;
 }
 
 std::vector<int64_t> Buffer::dims() const {
   Client::Use use(owner_);
+  if (contents_) return std::vector<int64_t>(contents_->dims(), contents_->dims() + contents_->num_dims());
   Padded<PJRT_Buffer_Dimensions_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw_.load(std::memory_order_acquire);
   owner_->check(owner_->api()->PJRT_Buffer_Dimensions(&args));
   return std::vector<int64_t>(args.dims, args.dims + args.num_dims);
 }
@@ -118,25 +153,43 @@ std::vector<int64_t> Buffer::dims() const {
 void* Buffer::unsafe_pointer() {
   Client::Use use(owner_);
   check_live();
+  if (contents_) return contents_->data();
   Padded<PJRT_Buffer_UnsafePointer_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   owner_->check(owner_->api()->PJRT_Buffer_UnsafePointer(&args));
   return reinterpret_cast<void*>(args.buffer_pointer);
+}
+
+const void* Buffer::readable() {
+  if (removed_.load(std::memory_order_acquire)) return nullptr;
+  if (contents_) return contents_->data();
+  if (const void* known = address_.load(std::memory_order_acquire)) return known;
+  if (!owner_->keeps_contents() || !is_ready()) return nullptr;
+  try {
+    await_ready();  // it is, but perhaps with an error
+  } catch (const PjrtError&) {
+    return nullptr;
+  }
+  const void* found = unsafe_pointer();
+  address_.store(found, std::memory_order_release);
+  return found;
 }
 
 void Buffer::hold() {
   Client::Use use(owner_);
   check_live();
+  if (contents_) return void(++holds_);
   Padded<PJRT_Buffer_IncreaseExternalReferenceCount_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   owner_->check(owner_->api()->PJRT_Buffer_IncreaseExternalReferenceCount(&args));
   ++holds_;
 }
 
 void Buffer::unhold() {
+  if (contents_) return void(--holds_);
   if (!owner_->try_enter()) return;
   Padded<PJRT_Buffer_DecreaseExternalReferenceCount_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   PJRT_Error* error = owner_->api()->PJRT_Buffer_DecreaseExternalReferenceCount(&args);
   --holds_;
   owner_->leave();
@@ -156,7 +209,7 @@ BufferRef Buffer::copy_to(Device* device) {
   Client::Use use(owner_);
   check_live();
   Padded<PJRT_Buffer_CopyToDevice_Args> args;
-  args.buffer = raw_;
+  args.buffer = raw();
   args.dst_device = device->raw;
   Transfer transfer(Moment::kBetween, device, dense_bytes(type(), dims()));
   owner_->check(owner_->api()->PJRT_Buffer_CopyToDevice(&args));
@@ -181,7 +234,7 @@ PJRT_Event* Buffer::copy_out(void* out, size_t bytes) {
   layout.tiled.minor_to_major = minor_to_major.data();
   layout.tiled.minor_to_major_size = minor_to_major.size();
   Padded<PJRT_Buffer_ToHostBuffer_Args> args;
-  args.src = raw_;
+  args.src = raw();
   args.host_layout = shape.size() > 1 ? &layout : nullptr;
   args.dst = out;
   args.dst_size = bytes;
@@ -192,6 +245,11 @@ PJRT_Event* Buffer::copy_out(void* out, size_t bytes) {
 void Buffer::copy_to_host(void* out, size_t bytes) {
   Client::Use use(owner_);
   Transfer transfer(Moment::kToHost, device_, bytes);
+  if (contents_ && bytes == contents_->bytes()) {
+    check_live();
+    std::memcpy(out, contents_->data(), bytes);
+    return;
+  }
   await_event(*owner_, copy_out(out, bytes));
 }
 

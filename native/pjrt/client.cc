@@ -98,6 +98,7 @@ void Client::discover() {
   name.client = raw_;
   check(api_->PJRT_Client_PlatformName(&name));
   platform_ = take(name.platform_name, name.platform_name_size);
+  is_cpu_ = platform_ == "cpu";
 
   Padded<PJRT_Client_PlatformVersion_Args> version;
   version.client = raw_;
@@ -227,6 +228,20 @@ static PJRT_HostBufferSemantics host_semantics(HostSemantics semantics) {
   return PJRT_HostBufferSemantics_kMutableZeroCopy;
 }
 
+PJRT_Client_BufferFromHostBuffer_Args Client::put(const void* data, PJRT_Buffer_Type type, const int64_t* dims,
+                                                  size_t num_dims, Device* device, HostSemantics semantics) {
+  Padded<PJRT_Client_BufferFromHostBuffer_Args> args;
+  args.client = raw_;
+  args.data = data;
+  args.type = type;
+  args.dims = dims;
+  args.num_dims = num_dims;
+  args.device = device->raw;
+  args.host_buffer_semantics = host_semantics(semantics);
+  check(api_->PJRT_Client_BufferFromHostBuffer(&args));
+  return args;
+}
+
 BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::vector<int64_t>& dims,
                             Device* device, HostSemantics semantics, std::function<void()> done) {
   struct Finally {
@@ -239,18 +254,16 @@ BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::
     throw std::invalid_argument("from_host: the device " + device->text + " belongs to another client");
   }
   Use use(this);
-  Padded<PJRT_Client_BufferFromHostBuffer_Args> args;
-  args.client = raw_;
-  args.data = data;
-  args.type = type;
-  args.dims = dims.data();
-  args.num_dims = dims.size();
-  args.device = device->raw;
-  args.host_buffer_semantics = host_semantics(semantics);
+  if (semantics == HostSemantics::kCopy && is_cpu_ && Contents::suits(type, dims)) {
+    ContentsRef contents = Contents::make(type, dims);
+    Transfer transfer(Moment::kToDevice, device, contents->bytes());
+    std::memcpy(contents->data(), data, contents->bytes());
+    return std::make_shared<Buffer>(device, std::move(contents));
+  }
   // What a CPU takes without a copy stays where it is.
-  bool moved = semantics != HostSemantics::kZeroCopy || platform_ != "cpu";
+  bool moved = semantics != HostSemantics::kZeroCopy || !is_cpu_;
   Transfer transfer(Moment::kToDevice, device, moved ? dense_bytes(type, dims) : 0);
-  check(api_->PJRT_Client_BufferFromHostBuffer(&args));
+  auto args = put(data, type, dims.data(), dims.size(), device, semantics);
   auto buffer = std::make_shared<Buffer>(device, args.buffer);
   if (semantics == HostSemantics::kCopy || !done) {
     destroy_event(api_, args.done_with_host_buffer);

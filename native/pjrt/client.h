@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "common/spin_lock.h"
+#include "pjrt/contents.h"
 #include "pjrt_c_api.h"
 
 namespace anima {
@@ -120,12 +121,14 @@ class Handle {
   Handle* next_ = nullptr;
 };
 
-// One buffer on one device.
+// One buffer on one device. A small one of a CPU may have its contents here, and then XLA has none until
+// it is asked to do something with it.
 class Buffer final : private Handle, public std::enable_shared_from_this<Buffer> {
  public:
   // Takes ownership of `raw`.
   Buffer(std::shared_ptr<Client> client, Device* device, PJRT_Buffer* raw);
   Buffer(Device* device, PJRT_Buffer* raw);
+  Buffer(Device* device, ContentsRef contents);
   ~Buffer();
   const std::shared_ptr<Client>& client() const;
   Device* device() const { return device_; }
@@ -142,6 +145,9 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   std::vector<int64_t> dims() const;
   // Address of the data on the device (CPU: host memory, 64-byte aligned). Valid once ready.
   void* unsafe_pointer();
+  // The same where that is host memory and can be read now, without waiting; otherwise null. To be called
+  // inside a Client::Use, for as long as which the address is valid if nobody donates the buffer meanwhile.
+  const void* readable();
   // While at least one hold is taken the memory stays in place: a donation copies instead, and
   // closing the client leaves it allocated. unhold() after the client is closed does nothing.
   void hold();
@@ -158,9 +164,17 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   void check_live() const;                        // to be called inside a Client::Use
   PJRT_Event* copy_out(void* out, size_t bytes);  // likewise
   PJRT_Event* ready_event();                      // likewise
+  PJRT_Buffer* raw() {                            // likewise
+    PJRT_Buffer* known = raw_.load(std::memory_order_acquire);
+    return known != nullptr ? known : make_raw();
+  }
+  PJRT_Buffer* make_raw();
+  PJRT_Error* delete_raw(PJRT_Buffer* raw) const;
 
   Device* device_;
-  PJRT_Buffer* raw_;  // null once the client has taken it down
+  std::atomic<PJRT_Buffer*> raw_;  // null as long as only the contents are here, and once the client has taken it down
+  const ContentsRef contents_;                // null if XLA made the buffer
+  std::atomic<const void*> address_{nullptr};  // of what XLA made, once readable() has found it
   std::atomic<int> holds_{0};
   std::atomic<bool> ready_{false};  // ready without an error: no need to ask again
   std::atomic<bool> removed_{false};
@@ -301,6 +315,8 @@ class Client : public std::enable_shared_from_this<Client> {
   // GIL is held or not held. [blocking for large arrays]
   BufferRef from_host(const void* data, PJRT_Buffer_Type type, const std::vector<int64_t>& dims,
                       Device* device, HostSemantics semantics, std::function<void()> done);
+  // Whether small arrays on this client may be kept as Contents: its devices read the host's memory.
+  bool keeps_contents() const { return is_cpu_; }
   void close();  // drains pending work, then destroys. Idempotent. [blocking]
   bool closed() const { return closing_.load(std::memory_order_acquire); }
   // True in the process that made the client, false in a forked child of it.
@@ -321,6 +337,8 @@ class Client : public std::enable_shared_from_this<Client> {
   [[noreturn]] void refuse() const;
   void discover();  // fills in the platform and the devices
   std::unique_ptr<Device> describe_device(PJRT_Device* raw) const;
+  PJRT_Client_BufferFromHostBuffer_Args put(const void* data, PJRT_Buffer_Type type, const int64_t* dims,
+                                            size_t num_dims, Device* device, HostSemantics semantics);
   ExecutableRef adopt(PJRT_LoadedExecutable* raw);
   ExecutableRef load_serialized(std::string_view payload, const std::string& options);
   void link(Handle* handle);
@@ -343,6 +361,7 @@ class Client : public std::enable_shared_from_this<Client> {
   const PJRT_Api* api_ = nullptr;
   PJRT_Client* raw_ = nullptr;
   std::string platform_, version_;
+  bool is_cpu_ = false;
   int process_index_ = 0;
   int generation_ = 0;
   std::vector<std::unique_ptr<Device>> devices_;

@@ -88,7 +88,7 @@ void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<
   const size_t num_devices = devices_.size();
   if (num_devices > 1) check_partitioned_launch(args, num_args);
   Scratch<PJRT_Buffer*, kInline> inputs(num_devices * num_args);
-  for (size_t i = 0; i < num_devices * num_args; ++i) inputs.data()[i] = args[i]->raw_;
+  for (size_t i = 0; i < num_devices * num_args; ++i) inputs.data()[i] = args[i]->raw();
   Scratch<PJRT_Buffer*, kInline> results(num_devices * num_outputs_);
   Scratch<PJRT_Buffer* const*, 8> input_lists(num_devices);
   Scratch<PJRT_Buffer**, 8> result_lists(num_devices);

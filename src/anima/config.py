@@ -251,7 +251,9 @@ disable_most_optimizations = _bool(
 eager_host_calls = _int(
     "eager_host_calls",
     128,
-    "How many calls of a small eager operation NumPy answers before it is compiled, where it gives the same bits.",
+    "How many calls of a small eager operation NumPy answers before it is compiled, where it gives the same bits; "
+    "0 leaves all of them to compiled programs, also those that native kernels would answer.",
+    traced=True,
 )
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
 compilation_cache_dir = _text(

@@ -36,9 +36,11 @@ class HostRule:
       refuses: for which operands and parameters the rule does not hold, beside that.
       variable: the operands, by position, that must depend on the arguments of the program: with constants there the
         compiler computes in another way.
+      kernel: the name of the native kernel that computes the same, for those of the dtypes that it knows; "" is none.
+        "move" is one for every operation that moves its operands' elements to places that do not depend on them.
     """
 
-    __slots__ = ("care", "dtypes", "fun", "refuses", "rounds", "variable")
+    __slots__ = ("care", "dtypes", "fun", "kernel", "refuses", "rounds", "variable")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class HostRule:
         rounds: bool = False,
         refuses: Refusal | None = None,
         variable: tuple[int, ...] = (),
+        kernel: str = "",
     ) -> None:
         self.fun = fun
         self.dtypes = accepts
@@ -56,11 +59,12 @@ class HostRule:
         self.rounds = rounds
         self.refuses = refuses
         self.variable = variable
+        self.kernel = kernel
 
 
-def moving(fun: Callable[..., Any], refuses: Refusal | None = None) -> HostRule:
-    """The rule of an operation that only moves elements of its operands."""
-    return HostRule(fun, MOVABLE, "moves", refuses=refuses)
+def moving(fun: Callable[..., Any], refuses: Refusal | None = None, *, kernel: str = "move") -> HostRule:
+    """The rule of an operation that only moves elements of its operands; where to, may depend on them if `kernel` is ""."""
+    return HostRule(fun, MOVABLE, "moves", refuses=refuses, kernel=kernel)
 
 
 def _layout(bits: type[np.unsignedinteger[Any]], least: int, infinity: int) -> tuple[Any, ...]:

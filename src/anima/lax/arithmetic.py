@@ -55,7 +55,7 @@ def _add_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
 _add_derivatives = (lambda t, ans, x, y: t, lambda t, ans, x, y: t)
 
 # In a program the compiler drops the addition of a constant zero, which makes a negative zero a positive one.
-_HOST_SUM = HostRule(np.add, WHOLE + REAL, "zeros", rounds=True)
+_HOST_SUM = HostRule(np.add, WHOLE + REAL, "zeros", rounds=True, kernel="add")
 
 add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose, host=_HOST_SUM)
 
@@ -82,7 +82,7 @@ def add(x: Any, y: Any) -> Any:
     return add_p.bind(*operands("add", x, y))
 
 
-neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC, host=HostRule(np.negative, WHOLE + REAL, "numbers"))
+neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC, host=HostRule(np.negative, WHOLE + REAL, "numbers", kernel="neg"))
 
 
 def neg(x: Any) -> Any:
@@ -110,7 +110,7 @@ sub_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: t, lambda t, ans, x, y: neg(t)),
     transpose=_sub_transpose,
-    host=HostRule(np.subtract, WHOLE + REAL, "zeros", rounds=True),
+    host=HostRule(np.subtract, WHOLE + REAL, "zeros", rounds=True, kernel="sub"),
 )
 
 
@@ -142,7 +142,7 @@ mul_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: mul(t, y), lambda t, ans, x, y: mul(x, t)),
     transpose=_mul_transpose,
-    host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True),
+    host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True, kernel="mul"),
 )
 
 
@@ -215,7 +215,7 @@ div_p = binary(
     (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: div(mul(neg(t), ans), y)),
     transpose=lambda ct, x, y: [div(ct, y), None],
     # The compiler multiplies by the inverse of a constant divisor.
-    host=HostRule(np.divide, REAL, "numbers", rounds=True, variable=(1,)),
+    host=HostRule(np.divide, REAL, "numbers", rounds=True, variable=(1,), kernel="div"),
 )
 
 
@@ -277,7 +277,7 @@ abs_p = unary(
     ("int8", "int16", "int32", "int64", *INEXACT),
     _abs_derivative,
     out_dtype=dtypes.to_real_dtype,
-    host=HostRule(np.abs, WHOLE + REAL, "numbers"),
+    host=HostRule(np.abs, WHOLE + REAL, "numbers", kernel="abs"),
 )
 
 
@@ -373,7 +373,7 @@ max_p = binary(
     _extremum_lower("stablehlo.maximum", "GT"),
     ANY,
     (_extremum_derivative(0), _extremum_derivative(1)),
-    host=HostRule(np.maximum, WHOLE + REAL, "zeros"),
+    host=HostRule(np.maximum, WHOLE + REAL, "zeros", kernel="max"),
 )
 
 
@@ -400,7 +400,7 @@ min_p = binary(
     _extremum_lower("stablehlo.minimum", "LT"),
     ANY,
     (_extremum_derivative(0), _extremum_derivative(1)),
-    host=HostRule(np.minimum, WHOLE + REAL, "zeros"),
+    host=HostRule(np.minimum, WHOLE + REAL, "zeros", kernel="min"),
 )
 
 

@@ -19,7 +19,7 @@ from anima.lowering.module import Context, Value
 
 _LOGIC = BOOL + INTEGER
 
-not_p = unary("not", "stablehlo.not", _LOGIC, None, host=HostRule(np.invert, WHOLE))
+not_p = unary("not", "stablehlo.not", _LOGIC, None, host=HostRule(np.invert, WHOLE, kernel="not"))
 
 
 def bitwise_not(x: Any) -> Any:
@@ -37,7 +37,7 @@ def bitwise_not(x: Any) -> Any:
     return not_p.bind(operand(x))
 
 
-and_p = binary("and", "stablehlo.and", _LOGIC, None, host=HostRule(np.bitwise_and, WHOLE))
+and_p = binary("and", "stablehlo.and", _LOGIC, None, host=HostRule(np.bitwise_and, WHOLE, kernel="and"))
 
 
 def bitwise_and(x: Any, y: Any) -> Any:
@@ -55,7 +55,7 @@ def bitwise_and(x: Any, y: Any) -> Any:
     return and_p.bind(*operands("and", x, y))
 
 
-or_p = binary("or", "stablehlo.or", _LOGIC, None, host=HostRule(np.bitwise_or, WHOLE))
+or_p = binary("or", "stablehlo.or", _LOGIC, None, host=HostRule(np.bitwise_or, WHOLE, kernel="or"))
 
 
 def bitwise_or(x: Any, y: Any) -> Any:
@@ -73,7 +73,7 @@ def bitwise_or(x: Any, y: Any) -> Any:
     return or_p.bind(*operands("or", x, y))
 
 
-xor_p = binary("xor", "stablehlo.xor", _LOGIC, None, host=HostRule(np.bitwise_xor, WHOLE))
+xor_p = binary("xor", "stablehlo.xor", _LOGIC, None, host=HostRule(np.bitwise_xor, WHOLE, kernel="xor"))
 
 
 def bitwise_xor(x: Any, y: Any) -> Any:

@@ -42,7 +42,7 @@ def _comparison(name: str, direction: str, accepts: tuple[str, ...], total: bool
     def lower(ctx: Context, x: Value, y: Value) -> Value:
         return ctx.op("stablehlo.compare", (x, y), attrs=comparison(direction, x.dtype, total))
 
-    host = None if total else HostRule(_ON_HOST[direction], WHOLE + REAL, "numbers")
+    host = None if total else HostRule(_ON_HOST[direction], WHOLE + REAL, "numbers", kernel=direction.lower())
     return binary(name, lower, accepts, None, out_dtype=lambda _: _BOOL, host=host)
 
 

@@ -329,7 +329,7 @@ gather_p = declare(
     transpose=_gather_transpose,
     batch=_gather_batch,
     keys=moved,
-    host=moving(on_host.gather, on_host.not_indexing),
+    host=moving(on_host.gather, on_host.not_indexing, kernel=""),
     dtypes=ANY,
 )
 

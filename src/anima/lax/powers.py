@@ -104,7 +104,7 @@ square_p = unary(
     lambda ctx, x: ctx.op("stablehlo.multiply", (x, x)),
     NUMERIC,
     lambda t, ans, x: mul(t, mul(constant(2, x), x)),
-    host=HostRule(lambda x: x * x, WHOLE + REAL, "numbers", rounds=True),
+    host=HostRule(lambda x: x * x, WHOLE + REAL, "numbers", rounds=True, kernel="square"),
 )
 
 

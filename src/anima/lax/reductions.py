@@ -156,13 +156,14 @@ def _reduction(
     return primitive
 
 
-def _on_host(ufunc: np.ufunc, accepts: tuple[str, ...] = WHOLE) -> HostRule:
+def _on_host(ufunc: np.ufunc, kernel: str, accepts: tuple[str, ...] = WHOLE) -> HostRule:
     """NumPy's reduction with `ufunc`: exact where the order does not matter, as for floats it does in sums."""
     return HostRule(
         lambda x, *, axes: ufunc.reduce(x, axes, dtype=x.dtype),
         accepts,
         "zeros",
         refuses=lambda x, *, axes: not x.size,
+        kernel=kernel,
     )
 
 
@@ -179,7 +180,7 @@ def _sum_transpose(ct: Any, x: Any, *, axes: tuple[int, ...]) -> list[Any]:
     return [broadcast_in_dim_p.bind(ct, shape=x.shape, broadcast_dimensions=kept)]
 
 
-reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose, host=_on_host(np.add))
+reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose, host=_on_host(np.add, "reduce_sum"))
 
 
 def reduce_sum(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
@@ -229,7 +230,7 @@ def _flatten_axes(x: Any, axes: tuple[int, ...]) -> Any:
     return reshape(transpose(x, (*kept, *axes)), (*(shape[d] for d in kept), size))
 
 
-reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply))
+reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply, "reduce_prod"))
 
 
 def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
@@ -265,7 +266,7 @@ def _extremum(name: str, operation: str) -> Primitive:
         return ans, div(reduce_sum_p.bind(mul(t, wins), axes=axes), count)
 
     ufunc = np.maximum if operation == "max" else np.minimum
-    primitive = _reduction(name, operation, ANY, jvp, host=_on_host(ufunc, WHOLE + REAL))
+    primitive = _reduction(name, operation, ANY, jvp, host=_on_host(ufunc, name, WHOLE + REAL))
     return primitive
 
 
@@ -317,7 +318,7 @@ def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
 _LOGICAL = BOOL + tuple(name for name in INTEGER if name not in ("int2", "int4", "uint2", "uint4"))
 
 reduce_and_p = _reduction(
-    "reduce_and", "and", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_and)
+    "reduce_and", "and", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_and, "reduce_and")
 )
 
 
@@ -338,7 +339,7 @@ def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
 
 
 reduce_or_p = _reduction(
-    "reduce_or", "or", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_or)
+    "reduce_or", "or", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_or, "reduce_or")
 )
 
 
@@ -359,7 +360,7 @@ def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
 
 
 reduce_xor_p = _reduction(
-    "reduce_xor", "xor", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_xor)
+    "reduce_xor", "xor", _LOGICAL, no_tangent, keeps_weak=False, host=_on_host(np.bitwise_xor, "reduce_xor")
 )
 
 
@@ -430,7 +431,10 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         name,
         shape=shape,
         host=HostRule(
-            lambda x, *, axes, index_dtype: find(x, axes[0]).astype(index_dtype), WHOLE + REAL, "numbers"
+            lambda x, *, axes, index_dtype: find(x, axes[0]).astype(index_dtype),
+            WHOLE + REAL,
+            "numbers",
+            kernel=name,
         ),
         lower=widening(SUBBYTE, lower),
         jvp=no_tangent,

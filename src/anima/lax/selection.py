@@ -142,6 +142,7 @@ select_n_p = declare(
     host=moving(
         lambda which, *cases: np.where(which, cases[1], cases[0]),
         refuses=lambda which, *cases: which.dtype != bool or len(cases) != 2,
+        kernel="select_n",
     ),
     dtypes=ANY,
 )
@@ -254,6 +255,7 @@ clamp_p = declare(
         WHOLE + REAL,
         "zeros",
         refuses=lambda low, x, high: bool(np.count_nonzero(low > high)),
+        kernel="clamp",
     ),
     dtypes=ANY,
 )

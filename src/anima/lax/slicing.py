@@ -307,7 +307,7 @@ dynamic_slice_p = structural(
     lower=_dynamic_slice_lower,
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
-    host=moving(lambda x, *starts, slice_sizes: x[on_host.window(x, starts, slice_sizes)]),
+    host=moving(lambda x, *starts, slice_sizes: x[on_host.window(x, starts, slice_sizes)], kernel="dynamic_slice"),
 )
 
 
@@ -520,7 +520,7 @@ dynamic_update_slice_p = declare(
     transpose=_update_transpose,
     batch=_update_batch,
     keys=moved,
-    host=moving(on_host.update),
+    host=moving(on_host.update, kernel=""),
     dtypes=ANY,
 )
 

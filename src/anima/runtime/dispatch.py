@@ -149,9 +149,15 @@ class Program:
         )
 
     def plan(
-        self, executable: Any, *, single: bool = False, out_tree: Any = None, committed: bool = False
+        self,
+        executable: Any,
+        *,
+        single: bool = False,
+        out_tree: Any = None,
+        committed: bool = False,
+        on_host: host.HostProgram | None = None,
     ) -> Any:
-        """The plan that runs `executable` on arguments of this program."""
+        """The plan that runs `executable` on arguments of this program, or `on_host` on those that it takes."""
         return finite.make_plan(
             self.lowered,
             executable,
@@ -167,6 +173,7 @@ class Program:
             forward=tuple(self.forward),
             device=self.device,
             keepalive=self.lowered.held or None,
+            host=None if on_host is None else on_host.native,
         )
 
 
@@ -265,10 +272,18 @@ def _eager_miss(
     operands = [check_operand(a, primitive.name) for a in args]
     check_execution(primitive.name)
     avals = tuple([aval_of(a) for a in operands])
+    on_host = None
     if primitive.host is not None and not (finite.wanted() or debug_key_reuse.value):
-        found = _on_host(primitive, operands, avals, params)
-        if found is not None:
-            return found if primitive.multiple_results else found[0], None
+        on_host = _host_program(primitive, operands, avals, params)
+        if on_host is not None:
+            device, committed = device_of(operands, primitive.name)
+            single = not primitive.multiple_results
+            plan = host.plan(on_host, device, single=single, committed=committed)
+            if plan is not None and (out := plan.answer(operands)) is not None:
+                return out, plan
+            found = host.answered(on_host, operands, device, committed)
+            if found is not None:
+                return found if primitive.multiple_results else found[0], None
     closed = single_equation(primitive, avals, params)
     if key_reuse.watched(closed.jaxpr):
         followed = key_reuse.follow(closed, operands, primitive.name, internal=not subjaxprs(params))
@@ -283,7 +298,9 @@ def _eager_miss(
     device, committed = device_of(operands, primitive.name)
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     program = Program(closed, _module_name(primitive, params), device, kind=kind)
-    plan = program.plan(program.compile(), single=not primitive.multiple_results, committed=committed)
+    plan = program.plan(
+        program.compile(), single=not primitive.multiple_results, committed=committed, on_host=on_host
+    )
     return plan.execute(operands), kept_by_caller(plan)
 
 
@@ -293,20 +310,14 @@ _MAX_ON_HOST = 4096
 _host_programs: dict[Hashable, host.HostProgram] = {}  # of single operations
 
 
-def _on_host(
+def _host_program(
     primitive: Primitive, operands: Sequence[Any], avals: tuple[AbstractValue, ...], params: dict[str, Any]
-) -> list[Any] | None:
-    """The results of an operation's call that NumPy answers."""
+) -> host.HostProgram | None:
+    """An operation as the host performs it, or None if it does not."""
     if sharded.wanted(sharded.UNSPECIFIED, sharded.UNSPECIFIED, operands, frozenset()):
         return None
-    device, committed = device_of(operands, primitive.name)
-    return host.answered(lambda: _host_program(primitive, avals, params), operands, device, committed)
-
-
-def _host_program(
-    primitive: Primitive, avals: tuple[AbstractValue, ...], params: dict[str, Any]
-) -> host.HostProgram | None:
-    """An operation as NumPy performs it."""
+    if not host.wanted(device_of(operands, primitive.name)[0]):
+        return None
     key = (primitive, avals, tuple(sorted(params.items())))
     program = _host_programs.get(key)
     if program is None and (program := host.host_program(single_equation(primitive, avals, params).jaxpr)):

@@ -1,4 +1,4 @@
-"""The first calls of a small eager operation, answered by NumPy while there is no program for it.
+"""Small eager operations that the host answers: always by a native kernel, at first by NumPy while there is no program.
 
 Invariant: the answers have the bits that the compiled program gives (`core/host.py` says for which operations that holds),
 so nobody can tell when the program takes over. What cannot be answered exactly is compiled at once, and so is
@@ -7,20 +7,23 @@ everything on other devices than the CPU.
 Compiling an operation takes 20 ms, loading it from the disk 2; an answer takes about 40 us, against 2 for a compiled call.
 So programs that go through many shapes, or make a hundred steps, need not wait for the compiler. The number of answers
 (`eager_host_calls`) lies between those that take as long as loading (50) and as compiling (600): all of them take 5 ms.
+
+A native kernel (`native/call/host_kernel.h`) takes 0.3 us, a fifth of what a compiled call takes. So operations that have
+one never have a program, until an operand comes that the kernel refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from anima import _native
-from anima._native import ArrayImpl
+from anima._native import ArrayImpl, CallPlan
 from anima.config import eager_host_calls
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.host import HostRule, is_delicate
+from anima.core.host import WHOLE, HostRule, is_delicate
 from anima.core.jaxpr import Eqn, Jaxpr, Literal
 from anima.core.trace import aval_of
 
@@ -33,11 +36,12 @@ _HOST_TYPES = (bool, int, float, complex, np.ndarray)
 class _Step:
     """One operation: its rule, where its operands come from, and what its results are."""
 
-    __slots__ = ("care", "fun", "operands", "outs", "params", "refuses", "results")
+    __slots__ = ("care", "fun", "operands", "outs", "params", "refuses", "results", "rule")
 
     def __init__(
         self, eqn: Eqn, rule: HostRule, operands: list[int], results: list[int], outs: list[ShapedArray]
     ) -> None:
+        self.rule = rule
         self.fun = rule.fun
         self.params = eqn.params
         self.care = rule.care
@@ -68,9 +72,10 @@ class HostProgram:
 
     Attributes:
       calls: how many calls were answered.
+      native: the same for `CallPlan` to run without Python, or None.
     """
 
-    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls")
+    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls", "native")
 
     def __init__(
         self, jaxpr: Jaxpr, steps: list[_Step], places: dict[Any, int], constants: dict[int, Any]
@@ -81,6 +86,15 @@ class HostProgram:
         self._outputs = [(places[v], _array(v.aval)) for v in jaxpr.outvars]
         self._constants = constants
         self._size = len(places) + len(constants)
+        self.native = native_program(jaxpr, steps, constants, [i for i, _ in self._outputs])
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self._inputs)
+
+    def out_avals(self) -> list[tuple[Any, Any, bool]]:
+        """The results' shapes, dtypes and weak types."""
+        return [(a.shape, a.dtype, a.weak_type) for _, a in self._outputs]
 
     def answer(self, operands: Sequence[Any], device: _native.Device, committed: bool) -> list[Any] | None:
         """The results for these operands, or None where only the compiled program can tell."""
@@ -103,22 +117,40 @@ class HostProgram:
         ]
 
 
+def wanted(device: _native.Device) -> bool:
+    """Whether the host answers calls of operations on a device."""
+    return device.platform == "cpu" and eager_host_calls.value > 0
+
+
 def answered(
-    find: Callable[[], HostProgram | None], operands: Sequence[Any], device: _native.Device, committed: bool
+    program: HostProgram, operands: Sequence[Any], device: _native.Device, committed: bool
 ) -> list[Any] | None:
     """The results of a program's call if NumPy answers it; else None.
 
     Args:
-      find: finds or makes the program as NumPy runs it (see `host_program`).
+      program: see `host_program`.
       operands: the arguments.
       device, committed: where the results are to be, and whether they stay there.
     """
-    if device.platform != "cpu" or eager_host_calls.value <= 0:
+    return program.answer(operands, device, committed) if program.calls < eager_host_calls.value else None
+
+
+def plan(
+    program: HostProgram, device: _native.Device, *, out_tree: Any = None, single: bool = False, committed: bool = False
+) -> CallPlan | None:
+    """The plan of a program that native kernels run, until there is a compiled one; None if they do not."""
+    if program.native is None:
         return None
-    program = find()
-    if program is None or program.calls >= eager_host_calls.value:
-        return None
-    return program.answer(operands, device, committed)
+    return CallPlan(
+        None,
+        num_leaves=program.num_inputs,
+        out_avals=program.out_avals(),
+        out_tree=out_tree,
+        single=single,
+        committed=committed,
+        device=device,
+        host=program.native,
+    )
 
 
 def host_program(jaxpr: Jaxpr) -> HostProgram | None:
@@ -157,6 +189,84 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
     if rounded > 1 or not all([v in computed for v in jaxpr.outvars]):
         return None
     return HostProgram(jaxpr, steps, places, constants)
+
+
+# ---- native kernels ---------------------------------------------------------------------------
+
+_MAX_PIECES = 512  # a kernel that moves goes through them one by one: a program is quicker than so many
+_LARGEST = 4096  # bytes of an array that a native kernel takes
+_ARITHMETIC = frozenset((*WHOLE, "float32", "float64"))
+# (avals, constants, steps, outputs): the argument `host` of `CallPlan`.
+NativeProgram = tuple[list[Any], list[Any], list[Any], list[int]]
+
+
+def native_program(jaxpr: Jaxpr, steps: list[_Step], constants: dict[int, Any], outputs: list[int]) -> NativeProgram | None:
+    """A program as native kernels run it, or None if there is none for one of its operations."""
+    if len(set(outputs)) != len(outputs):
+        return None
+    avals: dict[int, Any] = {i: v.aval for i, v in enumerate(jaxpr.invars)}
+    for index, constant in constants.items():
+        avals[index] = ShapedArray(constant.shape, constant.dtype)
+    described = []
+    for step in steps:
+        avals.update(zip(step.results, step.outs))
+        details = _details(step.rule, [avals[i] for i in step.operands], step.outs, step.params)
+        if details is None:
+            return None
+        described.append((step.rule.kernel, step.operands, step.results, details))
+    values = [(a.shape, a.dtype, a.weak_type) for a in (avals[i] for i in range(len(avals)))]
+    return values, [(i, c.tobytes()) for i, c in constants.items()], described, outputs
+
+
+def _details(
+    rule: HostRule, operands: list[ShapedArray], outs: list[ShapedArray], params: dict[str, Any]
+) -> Any:
+    """What the native kernel has to know beside the avals, or None if it does not compute this."""
+    names = {a.dtype.name for a in (*operands, *outs)}
+    if not rule.kernel or not all(map(_is_small, (*operands, *outs))) or "bfloat16" in names:
+        return None
+    if rule.kernel == "move":
+        return _pieces(rule, operands, params)
+    if rule.kernel == "select_n":
+        return () if len(operands) == 3 and operands[0].dtype.name == "bool" else None
+    if rule.kernel == "dynamic_slice":
+        return ()
+    return _reduced(params) if names <= _ARITHMETIC else None
+
+
+def _is_small(aval: ShapedArray) -> bool:
+    return aval.size * aval.dtype.itemsize <= _LARGEST and aval.ndim <= 6
+
+
+def _reduced(params: dict[str, Any]) -> tuple[int, int] | tuple[()] | None:
+    """The first and the last dimension that an operation reduces, () if none, None if they are no neighbours."""
+    if "axes" not in params:
+        return ()
+    axes = sorted(params["axes"])
+    return (axes[0], axes[-1]) if axes and axes[-1] - axes[0] == len(axes) - 1 else None
+
+
+def _pieces(
+    rule: HostRule, operands: list[ShapedArray], params: dict[str, Any]
+) -> list[tuple[int, ...]] | None:
+    """What moves where, as ``(operand, from, result, to, count)``: found by moving the elements' numbers."""
+    ends = np.cumsum([0, *(a.size for a in operands)])
+    numbers = [np.arange(end, end + a.size).reshape(a.shape) for a, end in zip(operands, ends)]
+    if rule.refuses is not None and rule.refuses(*numbers, **params):
+        return None
+    moved = rule.fun(*numbers, **params)
+    pieces: list[tuple[int, ...]] = []
+    for result, array in enumerate(moved if type(moved) is list else [moved]):
+        sources = np.asarray(array).reshape(-1)
+        owners = np.searchsorted(ends, sources, side="right") - 1
+        breaks = (np.diff(sources) != 1) | (np.diff(owners) != 0)
+        starts = [0, *(np.flatnonzero(breaks) + 1).tolist()] if sources.size else []
+        if len(pieces) + len(starts) > _MAX_PIECES:
+            return None
+        for start, stop in zip(starts, [*starts[1:], sources.size]):
+            owner = int(owners[start])
+            pieces.append((owner, int(sources[start] - ends[owner]), result, start, stop - start))
+    return pieces
 
 
 def _rule_of(eqn: Eqn) -> HostRule | None:

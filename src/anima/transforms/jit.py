@@ -346,20 +346,32 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return sharded.run(
             _sharded(call, parts, traced), parts.leaves, spec.compiler_options, out_tree=traced.out_tree
         )
-    if spec.on_host and (outs := _on_host(call, parts, traced)) is not None:
-        return tree_unflatten(traced.out_tree, outs), None
+    on_host = _host_program(call, parts, traced) if spec.on_host else None
+    if on_host is not None:
+        device, committed = device_of(parts.leaves, name_of(call.fun))
+        plan = None
+        if not traced.consts:
+            plan = host.plan(on_host, device, out_tree=traced.out_tree, committed=committed)
+        if plan is not None and (out := plan.answer(parts.leaves)) is not None:
+            return out, plan
+        outs = host.answered(on_host, [*traced.consts, *parts.leaves], device, committed)
+        if outs is not None:
+            return tree_unflatten(traced.out_tree, outs), None
+        if traced.consts:
+            on_host = None
     program, committed = _lower(call, parts, traced)
     executable = program.compile(spec.compiler_options)
-    plan = program.plan(executable, out_tree=traced.out_tree, committed=committed)
+    plan = program.plan(executable, out_tree=traced.out_tree, committed=committed, on_host=on_host)
     return plan.execute(parts.leaves), kept_by_caller(plan)
 
 
-def _on_host(call: CompiledCall, parts: _Call, traced: TracedProgram) -> list[Any] | None:
-    """The results of a call that NumPy answers."""
-    device, committed = device_of(parts.leaves, name_of(call.fun))
+def _host_program(call: CompiledCall, parts: _Call, traced: TracedProgram) -> host.HostProgram | None:
+    """A program as the host runs it, or None if it does not."""
+    if not host.wanted(device_of(parts.leaves, name_of(call.fun))[0]):
+        return None
     jaxpr = traced.closed.jaxpr
-    find = lambda: jaxpr.memoized("host", lambda: host.host_program(jaxpr))
-    return host.answered(find, [*traced.consts, *parts.leaves], device, committed)
+    program: host.HostProgram | None = jaxpr.memoized("host", lambda: host.host_program(jaxpr))
+    return program
 
 
 def _run_watched(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
