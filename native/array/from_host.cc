@@ -67,9 +67,7 @@ PyObject* from_array(PyArrayObject* array, Device* device, PyObject* copy, bool 
                  "array_from_host: copy=False, but %s cannot use the memory of this array: %s",
                  device->describe().c_str(), obstacle);
   }
-  // Copying what is small takes less time than sharing it.
-  bool small = device->client->keeps_contents() && Contents::suits(dense.type, dense.dims);
-  bool share = obstacle == nullptr && (copy == Py_False || (!small && is_whole_block(array)));
+  bool share = obstacle == nullptr && (copy == Py_False || is_whole_block(array));
   BufferRef buffer = share ? share_array(array, dense, device) : put_dense(std::move(dense), device);
   return make_array(std::move(aval), std::move(buffer), committed);
 }

@@ -285,7 +285,9 @@ class CallPlan:
         forward: Sequence[int] = (),
         device: Device | Sequence[Device] | None = None,
         keepalive: Any = None,
+        host: tuple[Sequence[_OutAval], Sequence[Any], Sequence[Any], Sequence[int]] | None = None,
     ) -> Self: ...
+    def answer(self, leaves: Sequence[Any], /) -> Any: ...
     @property
     def calls(self) -> int: ...
     @property

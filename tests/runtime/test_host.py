@@ -37,6 +37,14 @@ def answer(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
     return None if program is None else program.answer(operands, CPU, False)
 
 
+def by_kernels(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> list[Any] | None:
+    """The native kernels' results for one operation on arrays."""
+    closed = single_equation(primitive, [aval_of(x) for x in operands], params)
+    program = host.host_program(closed.jaxpr)
+    plan = None if program is None else host.plan(program, CPU)
+    return None if plan is None else plan.answer(operands)
+
+
 def compiled(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
     """The results of the operation's own program."""
     with eager_host_calls(0):
@@ -51,13 +59,14 @@ def assert_equal_bits(got: Any, want: Any, place: str) -> None:
 
 
 def check(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], place: str) -> bool:
-    """Whether NumPy answers, in which case the bits are right."""
-    found = answer(primitive, operands, params)
-    if found is None:
-        return False
-    for got, want in zip(found, compiled(primitive, operands, params), strict=True):
-        assert_equal_bits(got, want, place)
-    return True
+    """Whether NumPy answers, in which case the bits are right; those of a native kernel are, too, if it answers."""
+    answers = [answer(primitive, operands, params), by_kernels(primitive, operands, params)]
+    for found in answers:
+        if found is not None:
+            for got, want in zip(found, compiled(primitive, operands, params), strict=True):
+                assert_equal_bits(got, want, place)
+    assert answers[1] is None or answers[0] is not None, place
+    return answers[0] is not None
 
 
 def applications(name: str, call: Any, args: Sequence[Any]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
@@ -142,6 +151,117 @@ def test_edge_values_have_the_bits_of_the_compiled_program(name: str) -> None:
             kept = [np.asarray(x) for x in spared(primitive, args, {})]
             assert kept[0].size > len(args[0]) // 8, dtype
             assert check(primitive, kept, {}, f"{name} of {dtype}"), dtype
+
+
+# The numbers of which C++ has no arithmetic are left to NumPy.
+KERNELED = ("int8", "int32", "uint8", "uint64", "float32", "float64")
+
+
+@pytest.mark.parametrize("name", sorted(n for n in ELEMENTWISE if primitives[n].host.kernel))
+def test_kernels_refuse_what_they_do_not_know(name: str) -> None:
+    primitive, source = primitives[name], onp.random.default_rng(3)
+    with anima.enable_x64(True):
+        for dtype in set(primitive.host.dtypes) & set(primitive.dtypes) & set(KERNELED):
+            args = arguments(BY_NAME[dtype], ELEMENTWISE[name])
+            args = [x[source.permutation(len(args[0]))[:256]] for x in args]
+            (want,) = compiled(primitive, [np.asarray(x) for x in args], {})
+            program = host.host_program(single_equation(primitive, [aval_of(x[:1]) for x in args], {}).jaxpr)
+            plan, answers = host.plan(program, CPU), 0
+            for i, bits in enumerate(onp.asarray(want)):
+                found = plan.answer([np.asarray(x[i : i + 1]) for x in args])
+                if found is not None:
+                    answers += 1
+                    assert onp.asarray(found[0]).tobytes() == bits.tobytes(), [x[i] for x in args]
+            assert answers == len(args[0]) if dtype not in REAL else len(args[0]) // 4 < answers < len(args[0])
+
+
+@pytest.mark.parametrize("name", sorted(n for n in ELEMENTWISE if primitives[n].host.kernel))
+def test_kernels_at_edge_values(name: str) -> None:
+    primitive = primitives[name]
+    with anima.enable_x64(True):
+        for dtype in set(primitive.host.dtypes) & set(primitive.dtypes) & set(KERNELED):
+            kept = spared(primitive, arguments(BY_NAME[dtype], ELEMENTWISE[name]), {})
+            operands = [np.asarray(x[: len(x) // 7 * 7].reshape(7, -1)[3][:500]) for x in kept]
+            (found,) = by_kernels(primitive, operands, {})
+            assert_equal_bits(found, compiled(primitive, operands, {})[0], f"{name} of {dtype}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_have_the_order_of_the_compiled_program(dtype: str) -> None:
+    source = onp.random.default_rng(4)
+    shapes = [(1,), (10,), (32,), (33,), (47,), (65,), (97,), (255,), (256,), (3, 4), (16, 16), (2, 40), (40, 3), (2, 3, 4)]
+    with anima.enable_x64(True):
+        for shape in shapes:
+            for axes in {(0,), (len(shape) - 1,), tuple(range(len(shape)))}:
+                x = (source.normal(size=shape) * 10.0 ** source.integers(-3, 4, shape)).astype(dtype)
+                known = len(axes) == 1 or max(shape) <= 32
+                place = f"sum of {shape} over {axes}"
+                assert check(primitives["reduce_sum"], [np.asarray(x)], {"axes": axes}, place) == known
+    assert not check(primitives["reduce_sum"], [np.asarray(onp.ones(257, dtype))], {"axes": (0,)}, "long")
+
+
+@pytest.mark.parametrize("value", [1.2e-38, 1e-37, -0.0, onp.nan, 1e-40])
+def test_sums_that_could_be_subnormal_are_compiled(value: float) -> None:
+    x = np.asarray(onp.array([value, 1.0, -1.0], onp.float32))
+    assert answer(primitives["reduce_sum"], [x], {"axes": (0,)}) is None
+    y = np.asarray(onp.array([1.3e-38, -1.2e-38, 1.0], onp.float32))  # the first two of which make a subnormal number
+    assert by_kernels(primitives["reduce_sum"], [y], {"axes": (0,)}) is None
+
+
+_PLAIN = {"precision": None, "preferred_element_type": None}
+
+
+def contracted(x: Any, y: Any) -> dict[str, Any]:
+    """The parameters of a product of matrices or vectors."""
+    return {"dimension_numbers": (((x.ndim - 1,), (0,)), ((), ())), **_PLAIN}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+def test_products_have_the_order_of_the_compiled_program(dtype: str) -> None:
+    source = onp.random.default_rng(5)
+    shapes = [((3,), (3,)), ((200,), (200,)), ((5,), (5, 3)), ((9,), (9, 13)), ((1, 7), (7, 9)), ((8, 8), (8, 8)),
+              ((3, 17), (17, 4)), ((9, 5), (5, 12)), ((2, 3), (3, 5)), ((4, 9), (9,)), ((2, 30), (30, 8))]  # fmt: skip
+    with anima.enable_x64(True):
+        for shape, other in shapes:
+            x, y = (source.normal(size=s) * 10.0 ** source.integers(-2, 3, s) for s in (shape, other))
+            x, y = (np.asarray((v * 50).astype(dtype) if dtype[0] != "f" else v.astype(dtype)) for v in (x, y))
+            rows = 1 if len(shape) == 1 else shape[0]
+            columns = 1 if len(other) == 1 else other[1]
+            known = rows == 1 or columns % 4 == 0
+            place = f"{dtype} {shape} by {other}"
+            assert check(primitives["dot_general"], [x, y], contracted(x, y), place) == known, place
+
+
+@pytest.mark.parametrize("shapes", [((8,), (8, 3)), ((8, 8), (8, 8)), ((8,), (8,))])
+def test_products_of_zeros_have_their_sign(shapes: Any) -> None:
+    for a, b in ((-1.0, 0.0), (0.0, 1.0), (-0.0, -2.0), (1.0, -0.0), (-0.0, 3.0)):
+        x, y = (np.asarray(onp.full(s, v, onp.float32)) for s, v in zip(shapes, (a, b)))
+        assert check(primitives["dot_general"], [x, y], contracted(x, y), f"{a} by {b}")
+
+
+@pytest.mark.parametrize("value", [1e-30, 1e30, onp.inf, onp.nan, 1e-40])
+def test_products_that_could_leave_the_range_are_compiled(value: float) -> None:
+    x = np.asarray(onp.array([value, 1.0], onp.float32))
+    for operands in ([x, np.ones(2)], [np.ones(2), x]):
+        assert answer(primitives["dot_general"], operands, contracted(x, x)) is None
+        assert by_kernels(primitives["dot_general"], operands, contracted(x, x)) is None
+
+
+def test_sums_and_products_stand_alone() -> None:
+    x = np.asarray(onp.arange(1.0, 9.0, dtype=onp.float32))
+    for fun in (lambda x: np.abs(x).sum(), lambda x: (x > 2).astype("float32") @ x):
+        assert host.host_program(anima.make_jaxpr(fun)(x).jaxpr) is None
+    assert host.host_program(anima.make_jaxpr(lambda x: (x > 2).sum())(x).jaxpr).native is not None
+
+
+@pytest.mark.parametrize("start", [-9, -1, 0, 2, 7, 300, 2**31 - 1])
+def test_parts_that_begin_outside_are_moved_inside(start: int) -> None:
+    x = np.asarray(onp.arange(60, dtype=onp.int16).reshape(3, 4, 5))
+    for kind in (onp.int32, onp.uint8, onp.int8, onp.uint32):
+        starts = [np.asarray(onp.asarray(i).astype(kind)) for i in (start, 1, start)]
+        operands, params = [x, *starts], {"slice_sizes": (2, 2, 3)}
+        assert by_kernels(primitives["dynamic_slice"], operands, params) is not None
+        assert check(primitives["dynamic_slice"], operands, params, f"{start} of {kind}")
 
 
 def test_conversions_have_the_bits_of_the_compiled_program() -> None:
@@ -238,12 +358,32 @@ def test_the_first_calls_compile_nothing_and_later_ones_once() -> None:
     x = np.asarray(onp.arange(7, dtype=onp.float32).reshape(1, 7, 1, 1))
     with eager_host_calls(3):
         before = compilations()
-        results = [x + x for _ in range(3)]
+        results = [lax.floor(x) for _ in range(3)]
         assert compilations() == before
-        results += [x + x for _ in range(3)]
+        results += [lax.floor(x) for _ in range(3)]
         assert compilations() == before + 1
     for result in results:
-        assert_equal_bits(result, results[0], "add")
+        assert_equal_bits(result, results[0], "floor")
+
+
+def test_what_kernels_know_is_never_compiled() -> None:
+    x = np.asarray(onp.arange(7, dtype=onp.float32).reshape(1, 7, 1, 1, 1))
+    with eager_host_calls(3):
+        before = compilations()
+        results = [np.where(x > 3, x + x, x[0]) for _ in range(9)]
+        assert compilations() == before
+        for result in results:
+            assert_equal_bits(result, results[0], "where")
+        refused = np.where(x > onp.float32(onp.nan), x, x)  # which only the program knows
+        assert compilations() == before + 1
+        assert_equal_bits(refused, x, "where")
+        assert_equal_bits(np.where(x > onp.float32(2), x, x), x, "the kernel answers again")
+
+
+def test_kernels_wait_for_nothing() -> None:
+    x = anima.jit(lambda x: lax.fori_loop(0, 200, lambda i, y: y @ y * 1e-3, x))(np.ones((256, 256)))
+    small = x[0, :7]
+    assert_equal_bits(small + small, np.asarray(onp.asarray(small) * 2), "what is not ready is waited for by XLA")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -34,13 +34,15 @@ class HostRule:
         ``"zeros"`` no negative zeros, either.
       rounds: whether floating-point results are rounded. In a program, the compiler may round two such operations once.
       refuses: for which operands and parameters the rule does not hold, beside that.
+      suits: for which operands' avals and parameters it holds at all; None is for all of those dtypes.
       variable: the operands, by position, that must depend on the arguments of the program: with constants there the
         compiler computes in another way.
       kernel: the name of the native kernel that computes the same, for those of the dtypes that it knows; "" is none.
         "move" is one for every operation that moves its operands' elements to places that do not depend on them.
+      alone: whether the rule holds for floating-point numbers only where a program has no other operations.
     """
 
-    __slots__ = ("care", "dtypes", "fun", "kernel", "refuses", "rounds", "variable")
+    __slots__ = ("alone", "care", "dtypes", "fun", "kernel", "refuses", "rounds", "suits", "variable")
 
     def __init__(
         self,
@@ -52,6 +54,8 @@ class HostRule:
         refuses: Refusal | None = None,
         variable: tuple[int, ...] = (),
         kernel: str = "",
+        alone: bool = False,
+        suits: Callable[..., bool] | None = None,
     ) -> None:
         self.fun = fun
         self.dtypes = accepts
@@ -60,6 +64,8 @@ class HostRule:
         self.refuses = refuses
         self.variable = variable
         self.kernel = kernel
+        self.alone = alone
+        self.suits = suits
 
 
 def moving(fun: Callable[..., Any], refuses: Refusal | None = None, *, kernel: str = "move") -> HostRule:

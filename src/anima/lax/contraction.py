@@ -13,10 +13,12 @@ import numpy as np
 from anima import dtypes
 from anima.config import default_matmul_precision
 from anima.core.aval import ShapedArray
+from anima.core.host import HostRule
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
+from anima.lax import on_host_sums
 from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.precision import (
@@ -297,6 +299,9 @@ def _shifted(dims: Sequence[int], new: int) -> tuple[int, ...]:
     return tuple(d + (d >= new) for d in dims)
 
 
+# Sums and products of truth values are others than those of numbers.
+_ON_HOST = tuple([name for name in on_host_sums.ORDERED if name != "bool"])
+
 dot_general_p = declare(
     "dot_general",
     shape=_dot_shape,
@@ -304,6 +309,16 @@ dot_general_p = declare(
     jvp=_dot_jvp,
     transpose=_dot_transpose,
     batch=_dot_batch,
+    host=HostRule(
+        on_host_sums.product,
+        _ON_HOST,
+        "numbers",
+        rounds=True,
+        suits=on_host_sums.is_product,
+        refuses=on_host_sums.has_far_factors,
+        kernel="dot",
+        alone=True,
+    ),
     dtypes=ANY,
 )
 

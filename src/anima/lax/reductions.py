@@ -18,7 +18,7 @@ from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
-from anima.lax import lanes
+from anima.lax import lanes, on_host_sums
 from anima.lax.arithmetic import div, min, mul
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, gt, lt, ne
@@ -162,7 +162,7 @@ def _on_host(ufunc: np.ufunc, kernel: str, accepts: tuple[str, ...] = WHOLE) -> 
         lambda x, *, axes: ufunc.reduce(x, axes, dtype=x.dtype),
         accepts,
         "zeros",
-        refuses=lambda x, *, axes: not x.size,
+        suits=lambda x, *, axes: x.size > 0,
         kernel=kernel,
     )
 
@@ -175,12 +175,24 @@ def _reduce(name: str, primitive: Primitive, operand: Any, axes: Any) -> Any:
 # --- sum --------------------------------------------------------------------------------------
 
 
+_HOST_SUM = HostRule(
+    on_host_sums.total,
+    on_host_sums.ORDERED,
+    "zeros",
+    rounds=True,
+    suits=on_host_sums.is_sum,
+    refuses=on_host_sums.has_small_terms,
+    kernel="reduce_sum",
+    alone=True,
+)
+
+
 def _sum_transpose(ct: Any, x: Any, *, axes: tuple[int, ...]) -> list[Any]:
     kept = tuple(d for d in range(x.ndim) if d not in axes)
     return [broadcast_in_dim_p.bind(ct, shape=x.shape, broadcast_dimensions=kept)]
 
 
-reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose, host=_on_host(np.add, "reduce_sum"))
+reduce_sum_p = _reduction("reduce_sum", "add", NUMERIC, jvp_linear, _sum_transpose, host=_HOST_SUM)
 
 
 def reduce_sum(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:

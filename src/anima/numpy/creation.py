@@ -35,6 +35,7 @@ from anima.transforms.placement import device_put
 # Up to this many bytes a fill on the host, in memory that the array takes over, costs less than running a program: 2 and
 # 6 us for 4 kB, 4 and 9 us for 64 kB.
 HOST_FILL = 1 << 16
+_COPIED = 1 << 12
 
 
 def put_on(x: Any, device: Any) -> Any:
@@ -294,7 +295,9 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Any:
         return np.zeros(sizes, dtype)
     small = math.prod(sizes) * dtype.itemsize <= HOST_FILL
     if small and get_trace() is None and not dtypes.is_extended(dtype):
-        host = _native.aligned_empty(sizes, dtype)
+        # Sharing memory takes a microsecond more than copying what is small.
+        few = math.prod(sizes) * dtype.itemsize <= _COPIED
+        host = np.empty(sizes, dtype) if few else _native.aligned_empty(sizes, dtype)
         host.fill(value)
         return _native.array_from_host(host, default_device(), copy=None)
     return lax_full(sizes, value, dtype)

@@ -164,7 +164,14 @@ def _spaced(
 
 
 @function(static=_SPACING, name="linspace")
-def _linspace(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int) -> tuple[Any, Any]:
+def _linspace(start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int) -> Any:
+    return _spaced("linspace", start, stop, num, endpoint, dtype, axis)[0]
+
+
+@function(static=_SPACING, name="linspace")
+def _linspace_and_step(
+    start: Any, stop: Any, num: int, endpoint: bool, dtype: Any, axis: int
+) -> tuple[Any, Any]:
     return _spaced("linspace", start, stop, num, endpoint, dtype, axis)
 
 
@@ -189,9 +196,12 @@ def linspace(
     >>> print(np.linspace(0, 1, 5))
     [0.   0.25 0.5  0.75 1.  ]
     """
-    result, step = _linspace(start, stop, _size("linspace", num), endpoint, dtype, axis)
-    result = put_on(result, device)
-    return (result, step) if retstep else result
+    count = num if type(num) is int else _size("linspace", num)
+    if not retstep:
+        result = _linspace(start, stop, count, endpoint, dtype, axis)
+        return result if device is None else put_on(result, device)
+    result, step = _linspace_and_step(start, stop, count, endpoint, dtype, axis)
+    return put_on(result, device), step
 
 
 def _size(name: str, value: Any) -> int:

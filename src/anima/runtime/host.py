@@ -167,7 +167,10 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
         rule = _rule_of(eqn)
         if rule is None:
             return None
-        rounded += rule.rounds and _rounds(eqn)
+        rounding = rule.rounds and _rounds(eqn)
+        if rounding and rule.alone and len(jaxpr.eqns) > 1:
+            return None
+        rounded += rounding
         if not all([eqn.invars[i] in variable for i in rule.variable]):
             return None
         if any([v in variable for v in eqn.invars]):
@@ -275,6 +278,8 @@ def _rule_of(eqn: Eqn) -> HostRule | None:
     if rule is None or not all([_fits(v) for v in (*eqn.invars, *eqn.outvars)]):
         return None
     if not all([_array(v.aval).dtype.name in rule.dtypes for v in (*eqn.invars, *eqn.outvars)]):
+        return None
+    if rule.suits is not None and not rule.suits(*[v.aval for v in eqn.invars], **eqn.params):
         return None
     return rule
 
