@@ -144,6 +144,29 @@ struct Not {
   }
 };
 
+// The C library's, which XLA's unoptimised code calls, too.
+struct Sine {
+  static constexpr Care kCare = Care::kNumbers;
+  template <class T>
+  static T of(T a) {
+    return std::sin(a);
+  }
+};
+struct Cosine {
+  static constexpr Care kCare = Care::kNumbers;
+  template <class T>
+  static T of(T a) {
+    return std::cos(a);
+  }
+};
+struct Root {
+  static constexpr Care kCare = Care::kNumbers;
+  template <class T>
+  static T of(T a) {
+    return std::sqrt(a);
+  }
+};
+
 // ---- kernels --------------------------------------------------------------------------------------------
 
 template <class Op, class T>
@@ -348,6 +371,9 @@ HostKernelRef make_any(const HostOperation& operation) {
   }
   if constexpr (Bits<T>::kFloat) {
     if (name == "div") return make_binary<Divide, T>(operation);
+    if (name == "sin") return make_unary<Sine, T>(operation);
+    if (name == "cos") return make_unary<Cosine, T>(operation);
+    if (name == "sqrt") return make_unary<Root, T>(operation);
   }
   return nullptr;
 }

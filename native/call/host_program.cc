@@ -89,6 +89,7 @@ void HostProgram::read_steps(PyObject* steps) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.get()); i++) {
     PyRef parts = parts_of(item_of(items, i), 4);
     Py_ssize_t length = 0;
+    if (!PyUnicode_Check(item_of(parts, 0))) refuse("a step has no name");
     const char* name = PyUnicode_AsUTF8AndSize(item_of(parts, 0), &length);
     if (name == nullptr) throw PythonError();
     Step& step = steps_.emplace_back();

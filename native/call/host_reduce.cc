@@ -134,7 +134,7 @@ class PlacingKernel final : public HostKernel {
   Extent extent_;
 };
 
-// Sums and products of floating-point numbers: in the order of which lax/on_host_sums.py tells.
+// Sums and products of floating-point numbers: in the order of which lax/on_host_tiny.py tells.
 constexpr size_t kWindow = 32;
 
 template <class T>

@@ -27,7 +27,8 @@ class HostRule:
     """How NumPy computes an operation.
 
     Attributes:
-      fun: of the operands as NumPy arrays, and the parameters; returns an array, or a list of them.
+      fun: of the operands as NumPy arrays, and the parameters; returns an array, or a list of them. None where only the
+        native kernel gives the right bits.
       dtypes: the names of the dtypes that operands may have.
       care: what floating-point operands and results may not be: ``""`` anything, ``"moves"`` no NaNs of bfloat16, which
         the compiler moves by way of float32, ``"numbers"`` no subnormals, no least normal numbers and no NaNs,
@@ -46,7 +47,7 @@ class HostRule:
 
     def __init__(
         self,
-        fun: Callable[..., Any],
+        fun: Callable[..., Any] | None,
         accepts: tuple[str, ...],
         care: str = "",
         *,

@@ -18,7 +18,7 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
-from anima.lax import on_host_sums
+from anima.lax import on_host_tiny
 from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.precision import (
@@ -300,7 +300,7 @@ def _shifted(dims: Sequence[int], new: int) -> tuple[int, ...]:
 
 
 # Sums and products of truth values are others than those of numbers.
-_ON_HOST = tuple([name for name in on_host_sums.ORDERED if name != "bool"])
+_ON_HOST = tuple([name for name in on_host_tiny.ORDERED if name != "bool"])
 
 dot_general_p = declare(
     "dot_general",
@@ -310,12 +310,12 @@ dot_general_p = declare(
     transpose=_dot_transpose,
     batch=_dot_batch,
     host=HostRule(
-        on_host_sums.product,
+        on_host_tiny.product,
         _ON_HOST,
         "numbers",
         rounds=True,
-        suits=on_host_sums.is_product,
-        refuses=on_host_sums.has_far_factors,
+        suits=on_host_tiny.is_product,
+        refuses=on_host_tiny.has_far_factors,
         kernel="dot",
         alone=True,
     ),

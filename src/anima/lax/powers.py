@@ -9,11 +9,14 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing
 from anima.core.trace import aval_of, shaped
+from anima.lax import on_host_tiny
 from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import div, mul, sub
 from anima.lax.compare import eq, is_finite
@@ -147,6 +150,15 @@ sqrt_p = unary(
     accurate("stablehlo.sqrt"),
     INEXACT,
     lambda t, ans, x, **_: mul(t, div(constant(0.5, ans), ans)),
+    host=HostRule(
+        lambda x, **_: np.sqrt(x),
+        on_host_tiny.PLAIN,
+        "numbers",
+        rounds=True,
+        kernel="sqrt",
+        alone=True,
+        suits=on_host_tiny.is_function,
+    ),
 )
 
 

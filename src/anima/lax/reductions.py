@@ -18,7 +18,7 @@ from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
-from anima.lax import lanes, on_host_sums
+from anima.lax import lanes, on_host_tiny
 from anima.lax.arithmetic import div, min, mul
 from anima.lax.bitwise import bitwise_and, bitwise_or
 from anima.lax.compare import eq, gt, lt, ne
@@ -176,12 +176,12 @@ def _reduce(name: str, primitive: Primitive, operand: Any, axes: Any) -> Any:
 
 
 _HOST_SUM = HostRule(
-    on_host_sums.total,
-    on_host_sums.ORDERED,
+    on_host_tiny.total,
+    on_host_tiny.ORDERED,
     "zeros",
     rounds=True,
-    suits=on_host_sums.is_sum,
-    refuses=on_host_sums.has_small_terms,
+    suits=on_host_tiny.is_sum,
+    refuses=on_host_tiny.has_small_terms,
     kernel="reduce_sum",
     alone=True,
 )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from anima.core.host import HostRule
+from anima.lax import on_host_tiny
 from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import add, div, mul, neg, sub
 from anima.lax.complex_parts import complex, imag, real
@@ -29,11 +31,18 @@ def _complex_cos(z: Any, accuracy: Any = None) -> Any:
     return complex(times_cosh(cos(x, accuracy=accuracy), y), neg(times_sinh(sin(x, accuracy=accuracy), y)))
 
 
+def _of_the_c_library(name: str) -> HostRule:
+    return HostRule(
+        None, on_host_tiny.PLAIN, "numbers", rounds=True, kernel=name, alone=True, suits=on_host_tiny.is_function
+    )
+
+
 sin_p = unary(
     "sin",
     by_kind(accurate("stablehlo.sine"), by_formula(_complex_sin)),
     INEXACT,
     lambda t, ans, x, accuracy=None: mul(t, cos(x, accuracy=accuracy)),
+    host=_of_the_c_library("sin"),
 )
 
 
@@ -60,6 +69,7 @@ cos_p = unary(
     by_kind(accurate("stablehlo.cosine"), by_formula(_complex_cos)),
     INEXACT,
     lambda t, ans, x, accuracy=None: neg(mul(t, sin(x, accuracy=accuracy))),
+    host=_of_the_c_library("cos"),
 )
 
 

@@ -52,6 +52,8 @@ class _Step:
 
     def run(self, values: list[Any]) -> bool:
         """Whether the results could be had; they are put among the values."""
+        if self.fun is None:
+            return False
         operands = [values[i] for i in self.operands]
         if self.care and any([is_delicate(x, self.care) for x in operands]):
             return False
@@ -257,6 +259,7 @@ def _pieces(
     numbers = [np.arange(end, end + a.size).reshape(a.shape) for a, end in zip(operands, ends)]
     if rule.refuses is not None and rule.refuses(*numbers, **params):
         return None
+    assert rule.fun is not None
     moved = rule.fun(*numbers, **params)
     pieces: list[tuple[int, ...]] = []
     for result, array in enumerate(moved if type(moved) is list else [moved]):

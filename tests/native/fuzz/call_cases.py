@@ -15,6 +15,23 @@ from tests.native.fuzz.pool import F3, F32, Pool, Rows, nt
 SCALAR_AVAL = ((), F32, False)
 
 
+def _host(pool: Pool, leaves: int) -> Any:
+    """What is to be computed on the host: sound in parts."""
+    rng = pool.rng
+    index = lambda: rng.choice([*range(leaves + 1)] * 9 + [-1, leaves + 1, 2**40])
+    names = ["add", "add", "mul", "move", "lt", "select_n", "dynamic_slice", "reduce_sum", "argmax", "dot", "clamp", "convert"]
+    details = [(), (), (0, 0), (0, 2), [(0, 0, 0, 0, 3)], [(0, index(), 0, index(), index())], pool.any()]
+    steps = [
+        (rng.choice(names), tuple([index() for _ in range(rng.choice([1, 2, 2, 3]))]), (leaves,), rng.choice(details))
+        for _ in range(rng.choice([1, 1, 1, 0, 2]))
+    ]
+    avals = [rng.choice([F3] * 9 + [SCALAR_AVAL, ((3,), np.bool_, False), ((2**62,), F32, False)]) for _ in range(leaves + 1)]
+    parts = [avals, rng.choice([[]] * 9 + [[(leaves, b"0" * 12)]]), steps, rng.choice([[leaves]] * 9 + [[index()]])]
+    if rng.random() < 0.1:
+        parts[rng.randrange(4)] = pool.any()
+    return tuple(parts)
+
+
 def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
     rng = pool.rng
     index = lambda: rng.choice([*range(leaves), *range(leaves), -1, leaves, 2**40])
@@ -30,7 +47,7 @@ def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
         "out_shardings": lambda: [rng.choice([None, Rows(*pool.client.devices), pool.any()])],
         "donate": lambda: [index() for _ in range(rng.randrange(3))], "forward": lambda: [rng.choice([-1, -1, index()])],
         "device": lambda: rng.choice([None, pool.device, list(pool.client.devices), pool.closed.devices[0]]),
-        "keepalive": pool.any,
+        "keepalive": pool.any, "host": lambda: _host(pool, leaves),
     }  # fmt: skip
     for name in rng.sample(list(extra), rng.randrange(5)):
         options[name] = extra[name]()
@@ -54,6 +71,8 @@ def odd_plan(pool: Pool) -> None:
     executable = pool.rng.choice([*pool.programs[:2]] * 4 + [pool.closed_executable, None])
     if executable is None and rng.random() < 0.8:
         options.update(device=pool.device, forward=[0], kept=None)
+        if rng.random() < 0.5:
+            options.update(forward=(), donate=(), host=_host(pool, leaves))
     plan = nt.CallPlan(executable, **options)
     for _ in range(3):
         given = [leaf(pool) for _ in range(rng.choice([leaves, plan.num_leaves]))]
@@ -62,7 +81,7 @@ def odd_plan(pool: Pool) -> None:
         view = np.asarray(given[0]) if rng.random() < 0.2 else None
         before = None if view is None or view.dtype != F32 else view.copy()
         try:
-            out = plan.execute(given)
+            out = rng.choice([plan.execute, plan.execute, plan.answer])(given)
         except SystemError:
             raise
         except Exception:

@@ -1,8 +1,9 @@
-"""Sums of floating-point numbers in the order in which XLA adds them up, as NumPy and native kernels take them, too.
+"""Sums, products and functions of few floating-point numbers as XLA computes them, for NumPy and native kernels to do it, too.
 
 Invariant: what is said here of XLA holds for programs of one operation on arrays of at most `TINY` elements. Those are compiled
-without optimisation, so no sum is split over the lanes of a vector and no product is fused with a sum. Larger ones are left to
-the compiler, and so are numbers of which a product or a partial sum could be subnormal, which XLA flushes.
+without optimisation, so no sum is split over the lanes of a vector, no product is fused with a sum, and a function is that
+of the C library. Larger ones are left to the compiler, and so are numbers of which a product or a partial sum could be
+subnormal, which XLA flushes.
 """
 
 from __future__ import annotations
@@ -18,17 +19,25 @@ Numbers: TypeAlias = np.ndarray[Any, Any]
 
 TINY = 256
 ORDERED = (*WHOLE, "float32", "float64")
+PLAIN = ("float32", "float64")
 # XLA cuts a reduced dimension into windows of so many elements.
 WINDOW = 32
 # Columns of a product come in groups of at least so many, of which each adds up its products in order.
 COLUMNS = 4
 
 
+def is_function(x: Any, *, accuracy: Any = None) -> bool:
+    """Whether a function of the C library is what computes this."""
+    return accuracy is None and 0 < x.size <= TINY
+
+
 def is_sum(x: Any, *, axes: tuple[int, ...]) -> bool:
     """Whether the order of a sum is known, for an operand of this shape and dtype."""
     if x.dtype.kind != "f":
         return bool(x.size)
-    return 0 < x.size <= TINY and (len(axes) == 1 or all(x.shape[a] <= WINDOW for a in axes))
+    if not 0 < x.size <= TINY or axes != tuple(range(axes[0], axes[0] + len(axes)) if axes else ()):
+        return False
+    return len(axes) == 1 or all(x.shape[a] <= WINDOW for a in axes)
 
 
 def has_small_terms(x: Numbers, *, axes: tuple[int, ...]) -> bool:
