@@ -85,13 +85,13 @@ struct Xor {
   }
 };
 
-#define ANIMA_COMPARISON(Name, relation)               \
-  struct Name {                                        \
-    static constexpr Care kCare = Care::kNumbers;      \
-    template <class T>                                 \
-    static bool of(T a, T b) {                         \
-      return a relation b;                             \
-    }                                                  \
+#define ANIMA_COMPARISON(Name, relation)          \
+  struct Name {                                   \
+    static constexpr Care kCare = Care::kNumbers; \
+    template <class T>                            \
+    static bool of(T a, T b) {                    \
+      return a relation b;                        \
+    }                                             \
   }
 ANIMA_COMPARISON(Equal, ==);
 ANIMA_COMPARISON(Unequal, !=);
@@ -248,7 +248,8 @@ class ClampKernel final : public HostKernel {
   size_t size_, low_step_, high_step_;
 };
 
-// Between numbers of any two types. What C++ leaves open, floats beyond the range of whole numbers, is refused.
+// Between numbers of any two types. What C++ leaves open, floats beyond the range of whole numbers, is
+// refused.
 template <class From, class To>
 class ConvertingKernel final : public HostKernel {
  public:

@@ -55,7 +55,9 @@ size_t size_of(const AvalRef& aval) { return static_cast<size_t>(aval->size); }
 Piece read_piece(PyObject* item, const HostOperation& operation) {
   if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 5)
     refuse_operation(operation, "a piece must be a tuple of five integers");
-  auto read = [&](Py_ssize_t i, size_t limit) { return number_below(PyTuple_GET_ITEM(item, i), limit, operation); };
+  auto read = [&](Py_ssize_t i, size_t limit) {
+    return number_below(PyTuple_GET_ITEM(item, i), limit, operation);
+  };
   Piece piece;
   piece.operand = read(0, operation.operands.size());
   piece.from = read(1, size_of(operation.operands[piece.operand]));
@@ -105,9 +107,9 @@ class SelectingKernel final : public HostKernel {
 class SlicingKernel final : public HostKernel {
  public:
   struct Dim {
-    size_t size, step;           // of the part; bytes of the array from one element to the next
-    int64_t last;                // the greatest index where the part may begin
-    PJRT_Buffer_Type type;       // of the index
+    size_t size, step;      // of the part; bytes of the array from one element to the next
+    int64_t last;           // the greatest index where the part may begin
+    PJRT_Buffer_Type type;  // of the index
   };
   SlicingKernel(std::vector<Dim> dims, size_t itemsize) : dims_(std::move(dims)), itemsize_(itemsize) {}
   bool run(const void* const* operands, void* const* results) const override {
@@ -167,7 +169,8 @@ HostKernelRef make_slicing_kernel(const HostOperation& operation) {
     const AvalInfo& index = *operation.operands[d + 1];
     if (!index.dims.empty() || !is_integer(index.type))
       refuse_operation(operation, "a place where the part begins is no whole number");
-    if (result.dims[d] > given.dims[d]) refuse_operation(operation, "its result is no part of its first operand");
+    if (result.dims[d] > given.dims[d])
+      refuse_operation(operation, "its result is no part of its first operand");
     dims[d] = {static_cast<size_t>(result.dims[d]), step, given.dims[d] - result.dims[d], index.type};
   }
   return std::make_unique<SlicingKernel>(std::move(dims), itemsize);
@@ -205,8 +208,8 @@ HostKernelRef make_selecting_kernel(const HostOperation& operation) {
 }  // namespace
 
 void refuse_operation(const HostOperation& operation, const char* why) {
-  throw std::invalid_argument("CallPlan: `host` names the operation " + std::string(operation.name) + ", but " +
-                              why);
+  throw std::invalid_argument("CallPlan: `host` names the operation " + std::string(operation.name) +
+                              ", but " + why);
 }
 
 void expect_operands(const HostOperation& operation, size_t count) {

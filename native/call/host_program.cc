@@ -45,7 +45,8 @@ HostProgram::HostProgram(PyObject* description, size_t num_leaves, const std::ve
     : num_leaves_(num_leaves) {
   PyRef parts = parts_of(description, 4);
   PyRef avals = tuple_of(item_of(parts, 0));
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(avals.get()); i++) avals_.push_back(read_aval(item_of(avals, i)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(avals.get()); i++)
+    avals_.push_back(read_aval(item_of(avals, i)));
   if (avals_.size() < num_leaves) refuse("it has fewer values than the call has leaves");
   origins_.assign(avals_.size(), Origin::kNone);
   std::fill_n(origins_.begin(), num_leaves, Origin::kGiven);
@@ -64,7 +65,8 @@ size_t HostProgram::read_number(PyObject* item) const {
 std::vector<size_t> HostProgram::read_numbers(PyObject* items) const {
   PyRef tuple = tuple_of(items);
   std::vector<size_t> numbers;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple.get()); i++) numbers.push_back(read_number(item_of(tuple, i)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple.get()); i++)
+    numbers.push_back(read_number(item_of(tuple, i)));
   return numbers;
 }
 
@@ -77,7 +79,8 @@ void HostProgram::read_constants(PyObject* constants) {
     Py_ssize_t length = 0;
     if (PyBytes_AsStringAndSize(item_of(parts, 1), &bytes, &length) < 0) throw PythonError();
     if (origins_[value] != Origin::kNone) refuse("a constant is something else, too");
-    if (static_cast<size_t>(length) != avals_[value]->nbytes) refuse("a constant has another size than its aval");
+    if (static_cast<size_t>(length) != avals_[value]->nbytes)
+      refuse("a constant has another size than its aval");
     origins_[value] = Origin::kGiven;
     constants_.push_back({value, std::vector<uint64_t>((static_cast<size_t>(length) + 7) / 8)});
     if (length > 0) std::memcpy(constants_.back().bytes.data(), bytes, static_cast<size_t>(length));
@@ -136,7 +139,8 @@ bool HostProgram::run(const void* const* leaves, void* const* outputs) const {
   values.extend_to(avals_.size());
   // What is given is only read.
   for (size_t i = 0; i < num_leaves_; i++) values[i] = const_cast<void*>(leaves[i]);
-  for (const Constant& constant : constants_) values[constant.value] = const_cast<uint64_t*>(constant.bytes.data());
+  for (const Constant& constant : constants_)
+    values[constant.value] = const_cast<uint64_t*>(constant.bytes.data());
   for (const Local& local : locals_) values[local.value] = memory + local.offset;
   for (size_t i = 0; i < outputs_.size(); i++) values[outputs_[i]] = outputs[i];
   SmallVector<const void*, 8> operands;

@@ -10,8 +10,8 @@ namespace anima {
 
 class HostProgram {
  public:
-  // `description` is (avals, constants, steps, outputs). Values are numbered, the leaves first; `avals` has the
-  // (shape, dtype, weak_type) of each. `constants` are (number, bytes), `steps` (name, operands, results,
+  // `description` is (avals, constants, steps, outputs). Values are numbered, the leaves first; `avals` has
+  // the (shape, dtype, weak_type) of each. `constants` are (number, bytes), `steps` (name, operands, results,
   // details) and `outputs` numbers. Throws if these make no program with so many leaves and these outputs.
   HostProgram(PyObject* description, size_t num_leaves, const std::vector<AvalRef>& outputs);
   const AvalRef& leaf(size_t i) const { return avals_[i]; }

@@ -182,11 +182,13 @@ bool has_far(const T* numbers, size_t count) {
   return found;
 }
 
-// Products are summed in order. `rows` begin with zero if there are several, otherwise with the first product.
+// Products are summed in order. `rows` begin with zero if there are several, otherwise with the first
+// product.
 template <class T>
 class ProductKernel final : public HostKernel {
  public:
-  ProductKernel(size_t rows, size_t shared, size_t columns) : rows_(rows), shared_(shared), columns_(columns) {}
+  ProductKernel(size_t rows, size_t shared, size_t columns)
+      : rows_(rows), shared_(shared), columns_(columns) {}
   bool run(const void* const* operands, void* const* results) const override {
     auto* a = static_cast<const T*>(operands[0]);
     auto* b = static_cast<const T*>(operands[1]);
@@ -247,7 +249,8 @@ template <class T>
 HostKernelRef make_product(const HostOperation& operation) {
   expect_operands(operation, 2);
   const AvalInfo &a = *operation.operands[0], &b = *operation.operands[1], &result = *operation.results[0];
-  if (a.dims.empty() || b.dims.empty() || a.dims.size() > 2 || b.dims.size() > 2 || a.dims.back() != b.dims[0])
+  if (a.dims.empty() || b.dims.empty() || a.dims.size() > 2 || b.dims.size() > 2 ||
+      a.dims.back() != b.dims[0])
     refuse_operation(operation, "its operands are no matrices or vectors that can be multiplied");
   std::vector<int64_t> dims(a.dims.begin(), a.dims.end() - 1);
   dims.insert(dims.end(), b.dims.begin() + 1, b.dims.end());

@@ -370,14 +370,15 @@ PyObject* get_executable(PyObject* object, void*) {
                    [&] { return nanobind::cast(as_plan(object)->executable).release().ptr(); });
 }
 
-PyMethodDef methods[] = {{"execute", method_execute, METH_O,
-                          "execute($self, leaves, /)\n--\n\nWhat a call returns. Raises ValueError if a leaf "
-                          "is not where the program can "
-                          "take it."},
-                         {"answer", method_answer, METH_O,
-                          "answer($self, leaves, /)\n--\n\nWhat a call returns if that can be computed on the "
-                          "host, otherwise None."},
-                         {}};
+PyMethodDef methods[] = {
+    {"execute", method_execute, METH_O,
+     "execute($self, leaves, /)\n--\n\nWhat a call returns. Raises ValueError if a leaf "
+     "is not where the program can "
+     "take it."},
+    {"answer", method_answer, METH_O,
+     "answer($self, leaves, /)\n--\n\nWhat a call returns if that can be computed on the "
+     "host, otherwise None."},
+    {}};
 PyGetSetDef properties[] = {
     {"calls", get_calls, nullptr, "How often the plan has run.", nullptr},
     {"num_leaves", get_num_leaves, nullptr, "How many leaves a call has.", nullptr},

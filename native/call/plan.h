@@ -61,11 +61,12 @@ inline PlanObject* as_plan(PyObject* o) { return reinterpret_cast<PlanObject*>(o
 
 using Outputs = SmallVector<PyRef, 16>;
 
-// Computes the outputs, on the host or by the program, from leaves, each an array or a host value. Returns false, with nothing done, if
-// there is no program, or an argument is not where it can take it. The caller holds a reference to the plan.
+// Computes the outputs, on the host or by the program, from leaves, each an array or a host value. Returns
+// false, with nothing done, if there is no program, or an argument is not where it can take it. The caller
+// holds a reference to the plan.
 bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs);
-// The same on the host or not at all: false, with nothing done, if the plan does not say how, a kernel refuses
-// these leaves, or they are not at hand.
+// The same on the host or not at all: false, with nothing done, if the plan does not say how, a kernel
+// refuses these leaves, or they are not at hand.
 bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs);
 // The outputs in their structure. New reference.
 PyObject* arrange_outputs(const PlanObject* plan, const Outputs& outputs);

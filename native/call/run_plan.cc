@@ -313,7 +313,8 @@ bool read_operand(const PlanObject* plan, size_t index, PyObject* leaf, Operand&
   }
   if (!read_scalar(leaf, operand.scalar)) return false;
   operand.address = operand.scalar.bytes;
-  return expected->dims.empty() && expected->type == operand.scalar.type && expected->weak == operand.scalar.weak;
+  return expected->dims.empty() && expected->type == operand.scalar.type &&
+         expected->weak == operand.scalar.weak;
 }
 
 }  // namespace

@@ -15,11 +15,7 @@ Buffer::Buffer(std::shared_ptr<Client> client, Device* device, PJRT_Buffer* raw)
 Buffer::Buffer(Device* device, PJRT_Buffer* raw) : Handle(device->client), device_(device), raw_(raw) {}
 
 Buffer::Buffer(Device* device, ContentsRef contents)
-    : Handle(device->client),
-      device_(device),
-      raw_(nullptr),
-      contents_(std::move(contents)),
-      ready_(true) {}
+    : Handle(device->client), device_(device), raw_(nullptr), contents_(std::move(contents)), ready_(true) {}
 
 Buffer::~Buffer() { owner_->retire(this); }
 
@@ -53,8 +49,8 @@ bool Buffer::deleted() const {
 // XLA's own copy of the contents. Two threads may make it at once: the second one's goes.
 PJRT_Buffer* Buffer::make_raw() {
   if (!contents_) throw PjrtError(PJRT_Error_Code_INTERNAL, "INTERNAL: the buffer was taken down");
-  auto args = owner_->put(contents_->data(), contents_->type(), contents_->dims(), contents_->num_dims(), device_,
-                          HostSemantics::kCopy);
+  auto args = owner_->put(contents_->data(), contents_->type(), contents_->dims(), contents_->num_dims(),
+                          device_, HostSemantics::kCopy);
   destroy_event(owner_->api(), args.done_with_host_buffer);
   PJRT_Buffer* known = nullptr;
   if (!raw_.compare_exchange_strong(known, args.buffer)) {

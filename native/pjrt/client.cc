@@ -228,8 +228,9 @@ static PJRT_HostBufferSemantics host_semantics(HostSemantics semantics) {
   return PJRT_HostBufferSemantics_kMutableZeroCopy;
 }
 
-PJRT_Client_BufferFromHostBuffer_Args Client::put(const void* data, PJRT_Buffer_Type type, const int64_t* dims,
-                                                  size_t num_dims, Device* device, HostSemantics semantics) {
+PJRT_Client_BufferFromHostBuffer_Args Client::put(const void* data, PJRT_Buffer_Type type,
+                                                  const int64_t* dims, size_t num_dims, Device* device,
+                                                  HostSemantics semantics) {
   Padded<PJRT_Client_BufferFromHostBuffer_Args> args;
   args.client = raw_;
   args.data = data;

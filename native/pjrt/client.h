@@ -172,8 +172,9 @@ class Buffer final : private Handle, public std::enable_shared_from_this<Buffer>
   PJRT_Error* delete_raw(PJRT_Buffer* raw) const;
 
   Device* device_;
-  std::atomic<PJRT_Buffer*> raw_;  // null as long as only the contents are here, and once the client has taken it down
-  const ContentsRef contents_;                // null if XLA made the buffer
+  std::atomic<PJRT_Buffer*>
+      raw_;  // null as long as only the contents are here, and once the client has taken it down
+  const ContentsRef contents_;                 // null if XLA made the buffer
   std::atomic<const void*> address_{nullptr};  // of what XLA made, once readable() has found it
   std::atomic<int> holds_{0};
   std::atomic<bool> ready_{false};  // ready without an error: no need to ask again

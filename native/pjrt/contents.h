@@ -1,6 +1,7 @@
 // The memory of a small buffer that XLA has not heard of.
 //
-// Invariant: contents are filled by whoever makes them, before a buffer has them, and never change after that.
+// Invariant: contents are filled by whoever makes them, before a buffer has them, and never change after
+// that.
 #pragma once
 
 #include <cstddef>

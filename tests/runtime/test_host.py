@@ -172,7 +172,9 @@ def test_kernels_refuse_what_they_do_not_know(name: str) -> None:
                 if found is not None:
                     answers += 1
                     assert onp.asarray(found[0]).tobytes() == bits.tobytes(), [x[i] for x in args]
-            assert answers == len(args[0]) if dtype not in REAL else len(args[0]) // 4 < answers < len(args[0])
+            assert (
+                answers == len(args[0]) if dtype not in REAL else len(args[0]) // 4 < answers < len(args[0])
+            )
 
 
 @pytest.mark.parametrize("name", sorted(n for n in ELEMENTWISE if primitives[n].host.kernel))
@@ -195,7 +197,9 @@ def test_functions_have_the_bits_of_the_compiled_program(name: str, dtype: str) 
     source, kind = onp.random.default_rng(6), BY_NAME[dtype]
     with anima.enable_x64(True), onp.errstate(all="ignore"):
         bits = onp.frombuffer(source.bytes(256 * 40 * kind.itemsize), kind)
-        near = source.normal(size=256 * 40).astype(dtype) * source.choice([1e-4, 1, 10, 1e3], 256 * 40).astype(dtype)
+        near = source.normal(size=256 * 40).astype(dtype) * source.choice(
+            [1e-4, 1, 10, 1e3], 256 * 40
+        ).astype(dtype)
         turns = (source.integers(-(10**4), 10**4, 256 * 10) * (onp.pi / 2)).astype(dtype)
         for x in onp.concatenate([bits, near, turns]).reshape(-1, 256):
             x = onp.abs(x) if name == "sqrt" else x
@@ -211,7 +215,22 @@ def test_functions_have_the_bits_of_the_compiled_program(name: str, dtype: str) 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_have_the_order_of_the_compiled_program(dtype: str) -> None:
     source = onp.random.default_rng(4)
-    shapes = [(1,), (10,), (32,), (33,), (47,), (65,), (97,), (255,), (256,), (3, 4), (16, 16), (2, 40), (40, 3), (2, 3, 4)]
+    shapes = [
+        (1,),
+        (10,),
+        (32,),
+        (33,),
+        (47,),
+        (65,),
+        (97,),
+        (255,),
+        (256,),
+        (3, 4),
+        (16, 16),
+        (2, 40),
+        (40, 3),
+        (2, 3, 4),
+    ]
     with anima.enable_x64(True):
         for shape in shapes:
             for axes in {(0,), (len(shape) - 1,), tuple(range(len(shape)))}:
@@ -226,7 +245,9 @@ def test_sums_have_the_order_of_the_compiled_program(dtype: str) -> None:
 def test_sums_that_could_be_subnormal_are_compiled(value: float) -> None:
     x = np.asarray(onp.array([value, 1.0, -1.0], onp.float32))
     assert answer(primitives["reduce_sum"], [x], {"axes": (0,)}) is None
-    y = np.asarray(onp.array([1.3e-38, -1.2e-38, 1.0], onp.float32))  # the first two of which make a subnormal number
+    y = np.asarray(
+        onp.array([1.3e-38, -1.2e-38, 1.0], onp.float32)
+    )  # the first two of which make a subnormal number
     assert by_kernels(primitives["reduce_sum"], [y], {"axes": (0,)}) is None
 
 
@@ -246,7 +267,9 @@ def test_products_have_the_order_of_the_compiled_program(dtype: str) -> None:
     with anima.enable_x64(True):
         for shape, other in shapes:
             x, y = (source.normal(size=s) * 10.0 ** source.integers(-2, 3, s) for s in (shape, other))
-            x, y = (np.asarray((v * 50).astype(dtype) if dtype[0] != "f" else v.astype(dtype)) for v in (x, y))
+            x, y = (
+                np.asarray((v * 50).astype(dtype) if dtype[0] != "f" else v.astype(dtype)) for v in (x, y)
+            )
             rows = 1 if len(shape) == 1 else shape[0]
             columns = 1 if len(other) == 1 else other[1]
             known = rows == 1 or columns % 4 == 0
@@ -405,7 +428,9 @@ def test_what_kernels_know_is_never_compiled() -> None:
 def test_kernels_wait_for_nothing() -> None:
     x = anima.jit(lambda x: lax.fori_loop(0, 200, lambda i, y: y @ y * 1e-3, x))(np.ones((256, 256)))
     small = x[0, :7]
-    assert_equal_bits(small + small, np.asarray(onp.asarray(small) * 2), "what is not ready is waited for by XLA")
+    assert_equal_bits(
+        small + small, np.asarray(onp.asarray(small) * 2), "what is not ready is waited for by XLA"
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -82,7 +82,9 @@ def add(x: Any, y: Any) -> Any:
     return add_p.bind(*operands("add", x, y))
 
 
-neg_p = unary_linear("neg", "stablehlo.negate", NUMERIC, host=HostRule(np.negative, WHOLE + REAL, "numbers", kernel="neg"))
+neg_p = unary_linear(
+    "neg", "stablehlo.negate", NUMERIC, host=HostRule(np.negative, WHOLE + REAL, "numbers", kernel="neg")
+)
 
 
 def neg(x: Any) -> Any:

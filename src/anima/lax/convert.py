@@ -91,9 +91,7 @@ convert_element_type_p = declare(
     jvp=_convert_jvp,
     transpose=_convert_transpose,
     batch=batch_elementwise,
-    host=HostRule(
-        _converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host, kernel="convert"
-    ),
+    host=HostRule(_converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host, kernel="convert"),
     dtypes=ANY,
 )
 

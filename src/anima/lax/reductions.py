@@ -242,7 +242,9 @@ def _flatten_axes(x: Any, axes: tuple[int, ...]) -> Any:
     return reshape(transpose(x, (*kept, *axes)), (*(shape[d] for d in kept), size))
 
 
-reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply, "reduce_prod"))
+reduce_prod_p = _reduction(
+    "reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply, "reduce_prod")
+)
 
 
 def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
@@ -397,6 +399,13 @@ def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
 _REAL = BOOL + INTEGER + FLOAT
 
 
+def _place_on_host(name: str, find: Callable[..., Any]) -> HostRule:
+    def place(x: Any, *, axes: tuple[int, ...], index_dtype: Any) -> Any:
+        return find(x, axes[0]).astype(index_dtype)
+
+    return HostRule(place, WHOLE + REAL, "numbers", kernel=name)
+
+
 def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primitive:
     def shape(x: ShapedArray, *, axes: tuple[int, ...], index_dtype: Any) -> ShapedArray:
         check_dtype(name, x, _REAL)
@@ -438,16 +447,10 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         (a,) = (a + (a >= d) for a in axes)
         return primitive.bind(args[0], axes=(a,), index_dtype=index_dtype), d - (a < d)
 
-    find = np.argmax if operation == "max" else np.argmin
     primitive = declare(
         name,
         shape=shape,
-        host=HostRule(
-            lambda x, *, axes, index_dtype: find(x, axes[0]).astype(index_dtype),
-            WHOLE + REAL,
-            "numbers",
-            kernel=name,
-        ),
+        host=_place_on_host(name, np.argmax if operation == "max" else np.argmin),
         lower=widening(SUBBYTE, lower),
         jvp=no_tangent,
         transpose=Missing("it is not linear"),

@@ -307,7 +307,9 @@ dynamic_slice_p = structural(
     lower=_dynamic_slice_lower,
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
-    host=moving(lambda x, *starts, slice_sizes: x[on_host.window(x, starts, slice_sizes)], kernel="dynamic_slice"),
+    host=moving(
+        lambda x, *starts, slice_sizes: x[on_host.window(x, starts, slice_sizes)], kernel="dynamic_slice"
+    ),
 )
 
 

@@ -33,7 +33,13 @@ def _complex_cos(z: Any, accuracy: Any = None) -> Any:
 
 def _of_the_c_library(name: str) -> HostRule:
     return HostRule(
-        None, on_host_tiny.PLAIN, "numbers", rounds=True, kernel=name, alone=True, suits=on_host_tiny.is_function
+        None,
+        on_host_tiny.PLAIN,
+        "numbers",
+        rounds=True,
+        kernel=name,
+        alone=True,
+        suits=on_host_tiny.is_function,
     )
 
 

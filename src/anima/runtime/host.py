@@ -138,7 +138,12 @@ def answered(
 
 
 def plan(
-    program: HostProgram, device: _native.Device, *, out_tree: Any = None, single: bool = False, committed: bool = False
+    program: HostProgram,
+    device: _native.Device,
+    *,
+    out_tree: Any = None,
+    single: bool = False,
+    committed: bool = False,
 ) -> CallPlan | None:
     """The plan of a program that native kernels run, until there is a compiled one; None if they do not."""
     if program.native is None:
@@ -205,7 +210,9 @@ _ARITHMETIC = frozenset((*WHOLE, "float32", "float64"))
 NativeProgram = tuple[list[Any], list[Any], list[Any], list[int]]
 
 
-def native_program(jaxpr: Jaxpr, steps: list[_Step], constants: dict[int, Any], outputs: list[int]) -> NativeProgram | None:
+def native_program(
+    jaxpr: Jaxpr, steps: list[_Step], constants: dict[int, Any], outputs: list[int]
+) -> NativeProgram | None:
     """A program as native kernels run it, or None if there is none for one of its operations."""
     if len(set(outputs)) != len(outputs):
         return None

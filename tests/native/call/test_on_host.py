@@ -23,7 +23,9 @@ PROGRAM = ([F3, F3, F3, F3], [], [("add", (0, 1), (2,), ()), ("mul", (2, 1), (3,
 
 def plan_of(make: Maker, host: Any, leaves: int = 2, outs: Any = (F3,), **options: Any) -> Any:
     options.setdefault("device", make.device)
-    return nt.CallPlan(options.pop("executable", None), num_leaves=leaves, out_avals=outs, host=host, **options)
+    return nt.CallPlan(
+        options.pop("executable", None), num_leaves=leaves, out_avals=outs, host=host, **options
+    )
 
 
 def test_steps_run_one_after_the_other(make: Maker) -> None:
@@ -36,7 +38,12 @@ def test_steps_run_one_after_the_other(make: Maker) -> None:
 
 
 def test_constants_and_scalars(make: Maker) -> None:
-    host = ([SCALAR, F3, F3], [(1, np.array([1, 2, 3], np.float32).tobytes())], [("mul", (0, 1), (2,), ())], [2])
+    host = (
+        [SCALAR, F3, F3],
+        [(1, np.array([1, 2, 3], np.float32).tobytes())],
+        [("mul", (0, 1), (2,), ())],
+        [2],
+    )
     plan = plan_of(make, host, 1, single=True)
     assert np.asarray(plan.answer([np.float32(2)])).tolist() == [2, 4, 6]
     assert np.asarray(plan.answer([make.put(3)])).tolist() == [3, 6, 9]

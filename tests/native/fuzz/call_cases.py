@@ -19,14 +19,40 @@ def _host(pool: Pool, leaves: int) -> Any:
     """What is to be computed on the host: sound in parts."""
     rng = pool.rng
     index = lambda: rng.choice([*range(leaves + 1)] * 9 + [-1, leaves + 1, 2**40])
-    names = ["add", "add", "mul", "move", "lt", "select_n", "dynamic_slice", "reduce_sum", "argmax", "dot", "clamp", "convert"]
+    names = [
+        "add",
+        "add",
+        "mul",
+        "move",
+        "lt",
+        "select_n",
+        "dynamic_slice",
+        "reduce_sum",
+        "argmax",
+        "dot",
+        "clamp",
+        "convert",
+    ]
     details = [(), (), (0, 0), (0, 2), [(0, 0, 0, 0, 3)], [(0, index(), 0, index(), index())], pool.any()]
     steps = [
-        (rng.choice(names), tuple([index() for _ in range(rng.choice([1, 2, 2, 3]))]), (leaves,), rng.choice(details))
+        (
+            rng.choice(names),
+            tuple([index() for _ in range(rng.choice([1, 2, 2, 3]))]),
+            (leaves,),
+            rng.choice(details),
+        )
         for _ in range(rng.choice([1, 1, 1, 0, 2]))
     ]
-    avals = [rng.choice([F3] * 9 + [SCALAR_AVAL, ((3,), np.bool_, False), ((2**62,), F32, False)]) for _ in range(leaves + 1)]
-    parts = [avals, rng.choice([[]] * 9 + [[(leaves, b"0" * 12)]]), steps, rng.choice([[leaves]] * 9 + [[index()]])]
+    avals = [
+        rng.choice([F3] * 9 + [SCALAR_AVAL, ((3,), np.bool_, False), ((2**62,), F32, False)])
+        for _ in range(leaves + 1)
+    ]
+    parts = [
+        avals,
+        rng.choice([[]] * 9 + [[(leaves, b"0" * 12)]]),
+        steps,
+        rng.choice([[leaves]] * 9 + [[index()]]),
+    ]
     if rng.random() < 0.1:
         parts[rng.randrange(4)] = pool.any()
     return tuple(parts)
