@@ -64,12 +64,13 @@ PyObject* live_arrays();
 // Puts a host value on a device: Python bool/int/float/complex (weakly typed; the dtype is the
 // canonical one under the current x64 setting), NumPy scalars and arrays (copied; dtypes
 // canonicalised). Returns an empty ref if `value` is none of these (no exception set). Throws
-// OverflowError naming the value if a Python int does not fit. Equal scalars share one buffer.
+// OverflowError naming the value if a Python int does not fit. Equal scalars share one buffer. `copy` says
+// how arrays are copied: kCopy or kPassOn.
 struct HostValue {
   AvalRef aval;
   BufferRef buffer;
 };
-HostValue put_host_value(PyObject* value, Device* device);
+HostValue put_host_value(PyObject* value, Device* device, HostSemantics copy = HostSemantics::kCopy);
 // The aval that put_host_value would give, without any transfer; null if not a host value.
 AvalRef aval_of_host_value(PyObject* value);
 

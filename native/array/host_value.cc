@@ -93,7 +93,7 @@ DenseArray read_numpy(PyArrayObject* array, bool canonical) {
   return dense;
 }
 
-BufferRef put_dense(DenseArray dense, Device* device) {
+BufferRef put_dense(DenseArray dense, Device* device, HostSemantics copy) {
   size_t bytes = dense_bytes(dense.type, dense.dims);
   if (!dense.block && bytes >= kLargeBlock && is_host_device(device) && bits_of(dense.type) >= 8) {
     // Twice as fast as the plugin's own copy, thanks to the block's huge pages.
@@ -107,11 +107,11 @@ BufferRef put_dense(DenseArray dense, Device* device) {
   if (give) done = [block = dense.block] {};
   return without_gil(bytes, [&] {
     return device->client->from_host(dense.data, dense.type, dense.dims, device,
-                                     give ? HostSemantics::kGiven : HostSemantics::kCopy, std::move(done));
+                                     give ? HostSemantics::kGiven : copy, std::move(done));
   });
 }
 
-HostValue put_host_value(PyObject* value, Device* device) {
+HostValue put_host_value(PyObject* value, Device* device, HostSemantics copy) {
   Scalar scalar;
   if (read_scalar(value, scalar)) return put_scalar(scalar, device);
   if (!PyArray_Check(value)) return {};
@@ -119,7 +119,7 @@ HostValue put_host_value(PyObject* value, Device* device) {
   DenseArray dense = read_numpy(as_numpy(value), true);
   HostValue result;
   result.aval = intern_aval(dense.type, dense.dims, false);
-  result.buffer = put_dense(std::move(dense), device);
+  result.buffer = put_dense(std::move(dense), device, copy);
   return result;
 }
 

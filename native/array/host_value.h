@@ -35,7 +35,7 @@ struct DenseArray {
 // `canonical`: narrow 64-bit types while x64 is off. Throws TypeError for dtypes that no device has.
 DenseArray read_numpy(PyArrayObject* array, bool canonical);
 // Copies (or hands over) dense memory to a device. Needs the GIL; releases it for large arrays.
-BufferRef put_dense(DenseArray dense, Device* device);
+BufferRef put_dense(DenseArray dense, Device* device, HostSemantics copy = HostSemantics::kCopy);
 // Throws TypeError for a NumPy subclass whose memory does not say all (masked arrays).
 void refuse_masked(PyObject* value);
 

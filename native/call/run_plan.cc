@@ -76,8 +76,8 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
   return true;
 }
 
-HostValue put_leaf(PyObject* leaf, Device* device) {
-  HostValue value = put_host_value(leaf, device);
+HostValue put_leaf(PyObject* leaf, Device* device, HostSemantics copy) {
+  HostValue value = put_host_value(leaf, device, copy);
   if (!value.buffer)
     throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
   return value;
@@ -93,7 +93,7 @@ bool gather_single(const PlanObject* plan, const PyRef* leaves, Run& run) {
       if (!add_array(as_array(object), device, run)) return false;
       continue;
     }
-    run.held.push_back(put_leaf(object, device).buffer);
+    run.held.push_back(put_leaf(object, device, HostSemantics::kPassOn).buffer);
     run.args.push_back(run.held.back().get());
   }
   for (const BufferRef& buffer : plan->consts) run.args.push_back(buffer.get());
@@ -255,7 +255,7 @@ PyRef wrap_result(const PlanObject* plan, const PlanOutput& output, BufferRef* r
 // A leaf as an output: the array itself, unless it has to be put or copied, or is about to be deleted.
 PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& output, const Run& run) {
   if (!is_array(leaf.get())) {
-    HostValue value = put_leaf(leaf.get(), plan->devices[0]);
+    HostValue value = put_leaf(leaf.get(), plan->devices[0], HostSemantics::kCopy);
     return PyRef::steal(make_array(std::move(value.aval), std::move(value.buffer), plan->committed));
   }
   ArrayObject* array = as_array(leaf.get());

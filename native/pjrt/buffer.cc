@@ -50,7 +50,7 @@ bool Buffer::deleted() const {
 PJRT_Buffer* Buffer::make_raw() {
   if (!contents_) throw PjrtError(PJRT_Error_Code_INTERNAL, "INTERNAL: the buffer was taken down");
   auto args = owner_->put(contents_->data(), contents_->type(), contents_->dims(), contents_->num_dims(),
-                          device_, HostSemantics::kCopy);
+                          device_, HostSemantics::kPassOn);
   destroy_event(owner_->api(), args.done_with_host_buffer);
   PJRT_Buffer* known = nullptr;
   if (!raw_.compare_exchange_strong(known, args.buffer)) {

@@ -222,8 +222,12 @@ ExecutableRef Client::load_serialized(std::string_view payload, const std::strin
 
 // ---- transfers in ----
 
+static bool copies(HostSemantics semantics) {
+  return semantics == HostSemantics::kCopy || semantics == HostSemantics::kPassOn;
+}
+
 static PJRT_HostBufferSemantics host_semantics(HostSemantics semantics) {
-  if (semantics == HostSemantics::kCopy) return PJRT_HostBufferSemantics_kImmutableOnlyDuringCall;
+  if (copies(semantics)) return PJRT_HostBufferSemantics_kImmutableOnlyDuringCall;
   if (semantics == HostSemantics::kZeroCopy) return PJRT_HostBufferSemantics_kImmutableZeroCopy;
   return PJRT_HostBufferSemantics_kMutableZeroCopy;
 }
@@ -266,7 +270,7 @@ BufferRef Client::from_host(const void* data, PJRT_Buffer_Type type, const std::
   Transfer transfer(Moment::kToDevice, device, moved ? dense_bytes(type, dims) : 0);
   auto args = put(data, type, dims.data(), dims.size(), device, semantics);
   auto buffer = std::make_shared<Buffer>(device, args.buffer);
-  if (semantics == HostSemantics::kCopy || !done) {
+  if (copies(semantics) || !done) {
     destroy_event(api_, args.done_with_host_buffer);
     return buffer;
   }

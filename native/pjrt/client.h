@@ -219,6 +219,7 @@ class Device {
 
 enum class HostSemantics {
   kCopy,      // the source may change as soon as the call returns
+  kPassOn,    // as kCopy, and a program takes the buffer next: it had better be XLA's own
   kZeroCopy,  // the source is 64-byte aligned, kept alive and unchanged until `done` runs
   kGiven,     // as kZeroCopy, and nobody else reads the source: a donation may write to it
 };
