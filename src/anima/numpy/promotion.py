@@ -194,10 +194,12 @@ def common_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...
     """The shape that arrays of these shapes have together.
 
     Raises:
-      TypeError: they do not broadcast. ValueError: ranks differ, and `numpy_rank_promotion` is "raise".
+      TypeError: they do not broadcast. ValueError: they do not, and their ranks differ; or ranks differ, and
+        `numpy_rank_promotion` is "raise".
     """
     rank = max([len(s) for s in shapes])
-    if any([s and len(s) != rank for s in shapes]):
+    ranks_differ = any([s and len(s) != rank for s in shapes])
+    if ranks_differ:
         _check_rank_promotion(name, shapes)
     result = [1] * rank
     for shape in shapes:
@@ -208,7 +210,8 @@ def common_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...
                 result[offset + i] = size
             elif size not in (1, known):
                 listed = ", ".join(map(str, shapes))
-                raise TypeError(f"{name} got incompatible shapes for broadcasting: {listed}")
+                kind = ValueError if ranks_differ else TypeError  # as JAX
+                raise kind(f"{name} got incompatible shapes for broadcasting: {listed}")
     return tuple(result)
 
 
