@@ -47,7 +47,18 @@ from anima.lax import (
 )
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
-from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch, strong_inexact
+from anima.numpy.promotion import (
+    aval,
+    common_is_weak,
+    dtype_of,
+    inexact,
+    is_weak,
+    promote_inexact,
+    retyped,
+    shape_of,
+    stretch,
+    strong_inexact,
+)
 
 
 @function
@@ -426,7 +437,7 @@ def atan2(x1: Any, x2: Any, /) -> Any:
 
 
 def _real_pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
-    x1, x2 = (strong_inexact(name, x) for x in promote_inexact(name, x1, x2))
+    x1, x2 = promote_inexact(name, x1, x2)
     if dtypes.is_complex(dtype_of(x1)):
         raise ValueError(f"{name} does not support complex operands")
     shape = shape_of(x1) or shape_of(x2)
@@ -445,7 +456,8 @@ def angle(z: Any, deg: bool = False) -> Any:
     >>> print(np.angle(1j, deg=True))
     90.0
     """
-    z = strong_inexact("angle", z)
+    z, known = aval("angle", z)
+    z = z if dtypes.is_complex(known.dtype) else strong_inexact("angle", z)
     parts = (imag(z), real(z)) if dtypes.is_complex(dtype_of(z)) else (filled(0, z), z)
     result = atan2_p.bind(*(stretch(p, shape_of(p), shape_of(z)) for p in parts))
     return mul(result, constant(180 / math.pi, result)) if deg else result
@@ -462,6 +474,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     >>> print(np.hypot(3, 4))
     5.0
     """
+    weak = is_weak("hypot", x1, x2)
     x1, x2 = _real_pair("hypot", x1, x2)
     # A choice and no maximum: the formula is smooth where both are equal.
     first = ge(lax_abs(x1), lax_abs(x2))
@@ -473,7 +486,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     infinite = filled(math.inf, larger)
     length = select(bitwise_and(eq(larger, zero), eq(smaller, zero)), zero, length)
     some = bitwise_or(eq(lax_abs(x1), infinite), eq(lax_abs(x2), infinite))
-    return select(some, infinite, length)
+    return retyped(select(some, infinite, length), weak)
 
 
 @function
@@ -484,8 +497,9 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     >>> print(np.logaddexp(0.0, 0.0))
     0.6931472
     """
+    weak, scalars = common_is_weak("logaddexp", x, y), is_weak("logaddexp", x, y)
     x, y = promote_inexact("logaddexp", x, y)
-    return _log_of_sum(x, y, 1.0)
+    return retyped(_log_of_sum(x, y, 1.0), scalars if dtypes.is_complex(dtype_of(x)) else weak)
 
 
 @function
@@ -496,8 +510,9 @@ def logaddexp2(x: Any, y: Any, /) -> Any:
     >>> print(np.logaddexp2(0.0, 0.0))
     1.0
     """
-    x, y = (strong_inexact("logaddexp2", v) for v in promote_inexact("logaddexp2", x, y))
-    return _log_of_sum(x, y, math.log(2))
+    weak = is_weak("logaddexp2", x, y)
+    x, y = promote_inexact("logaddexp2", x, y)
+    return retyped(_log_of_sum(x, y, math.log(2)), weak)
 
 
 def _log_of_sum(x: Any, y: Any, unit: float) -> Any:

@@ -10,22 +10,27 @@ KEEP = ("keepdims", ("True",))
 TYPES = ("dtype", ("'float32'", "'int8'", "'float16'", "'complex64'", "bool", "int"))
 
 
+def mask(d: Source, rank: int) -> str:
+    """Which elements count; it fits the last axis, if there is one."""
+    return d.array(BOOL, ((3,), ()) if rank else ((),))
+
+
 @entry("all any")
 def truth(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('where', (d.array(BOOL, ((3,), ())),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('where', (mask(d, rank),)))})"
 
 
 @entry("amax amin max min nanmax nanmin")
 def extrema(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('initial', (0, 2.5)), ('where', (d.array(BOOL, ((3,), ())),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('initial', (0, 2.5)), ('where', (mask(d, rank),)))})"
 
 
 @entry("sum prod nansum nanprod")
 def sums(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    options = [KEEP, TYPES, ("initial", (1, 2.5)), ("where", (d.array(BOOL, ((3,), ())),))]
+    options = [KEEP, TYPES, ("initial", (1, 2.5)), ("where", (mask(d, rank),))]
     if name in ("sum", "prod"):
         options.append(("promote_integers", ("False",)))
     return f"np.{name}({x}{d.places(rank)}{d.options(*options)})"
@@ -34,13 +39,13 @@ def sums(d: Source, name: str) -> str:
 @entry("mean nanmean")
 def means(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, TYPES, ('where', (d.array(BOOL, ((3,), ())),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, TYPES, ('where', (mask(d, rank),)))})"
 
 
 @entry("std var nanstd nanvar")
 def spread(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    options = [KEEP, TYPES, ("ddof", (1, 0.5)), ("where", (d.array(BOOL, ((3,), ())),))]
+    options = [KEEP, TYPES, ("ddof", (1, 0.5)), ("where", (mask(d, rank),))]
     if name in ("std", "var"):
         options.append(("correction", (1,)))
     return f"np.{name}({x}{d.places(rank)}{d.options(*options)})"
