@@ -504,8 +504,8 @@ def variance(
     amount = _amount(a, axis, where, keepdims, name)
     if isinstance(amount, int):
         free: Any = amount - ddof
-        if free < 0 and isinstance(ddof, (int, float)):
-            free = 0
+        if isinstance(free, (int, float)) and free <= 0:
+            free = math.nan  # nothing is known of the spread
     else:
         free = sub(convert_element_type(amount, dtype_of(total)), constant(ddof, total))
         free = select(lt(filled(0, free), free), free, filled(math.nan, free))

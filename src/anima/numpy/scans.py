@@ -34,6 +34,7 @@ from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
     array_like,
     aval,
+    common_is_weak,
     dtype_of,
     inexact,
     promote,
@@ -344,7 +345,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     """
     if edge_order not in (None, 1):
         raise ValueError(f"gradient: edge_order must be 1, got {edge_order}")
-    f = inexact("gradient", f)
+    given, f = f, inexact("gradient", f)
     rank = len(shape_of(f))
     axes = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     dims = [check_axis("gradient", a, rank) for a in axes]
@@ -358,6 +359,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     if len(spacings) != len(dims):
         raise ValueError(f"gradient: {len(spacings)} distances do not fit {len(dims)} axes")
     slopes = [_slope(f, spacing, dim) for spacing, dim in zip(spacings, dims)]
+    if varargs:
+        slopes = [retyped(s, common_is_weak("gradient", given, h)) for s, h in zip(slopes, spacings)]
     return slopes[0] if len(slopes) == 1 else slopes
 
 

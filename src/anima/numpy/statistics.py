@@ -52,6 +52,8 @@ def _covariance(
     given = [array_like(name, m)] + ([] if y is None else [array_like(name, y, 1)])
     given = list(promote_dtypes_inexact(name, *given))
     target = dtype_of(given[0]) if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
+    if dtype is None and aweights is not None:
+        target = dtypes.promote_types(target, dtype_of(array_like(name, aweights, "aweights")))
     inner = accumulator(target)
     # As in NumPy, a second argument with a single row stays a row.
     in_rows = [rowvar, rowvar or shape_of(given[-1])[:1] == (1,)]
