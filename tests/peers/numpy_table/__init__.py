@@ -15,7 +15,7 @@ import anima
 import jax
 from tests.peers.numpy_table import elementwise, products, reducing, shaping
 from tests.peers.numpy_table.entry import TABLE, abstractly, agree, performed
-from tests.peers.numpy_table.known import explained
+from tests.peers.numpy_table.known import KNOWN as KNOWN, explained
 from tests.peers.numpy_table.source import Source
 
 MODULES = (elementwise, products, reducing, shaping)

@@ -29,13 +29,8 @@ def declined(ours: Any, theirs: Any) -> bool:
     return refused(ours) and not refused(theirs)
 
 
-def another_class(ours: Any, theirs: Any) -> bool:
-    """Both refuse."""
-    return refused(ours) and refused(theirs)
-
-
-def _dtypes_only(ours: Any, theirs: Any) -> bool:
-    """Both compute."""
+def computed(ours: Any, theirs: Any) -> bool:
+    """Both give something."""
     return not refused(ours) and not refused(theirs)
 
 
@@ -45,31 +40,34 @@ def _names(names: str) -> str:
 
 # (row, a regular expression of calls, a test of the results)
 KNOWN: list[tuple[str, str, Test]] = [
-    # JAX leaves out what NumPy has, and so do its errors say, or fails inside.
-    ("numpy-more", _names("around round") + ".*decimals=-1", accepted),
-    ("numpy-more", _names("fill_diagonal") + ".*wrap=True", accepted),
-    ("numpy-more", _names("median nanmedian percentile quantile nanpercentile nanquantile"), accepted),
-    ("numpy-more", _names("partition argpartition") + r".*('complex64'|'bool'|, \()", accepted),
-    ("numpy-more", _names("argmax argmin nanargmax nanargmin") + ".*'complex64'", accepted),
-    ("numpy-more", _names("array_repr array_str ix_ choose"), accepted),
-    ("numpy-more", _names("ravel copy") + ".*order=", accepted),
-    ("numpy-more", _names("histogram histogram_bin_edges") + ".*'auto'", accepted),
-    ("numpy-more", _names("meshgrid put extract compress polyadd polysub polymul tril_indices triu_indices polyfit"), accepted),
-    ("numpy-more", _names("bartlett blackman hamming hanning kaiser"), accepted),
-    ("numpy-more", _names("hsplit vsplit dsplit split array_split trapezoid reciprocal interp"), accepted),
-    ("numpy-more", _names("std var nanstd nanvar") + ".*dtype='?int", lambda a, b: not refused(a)),
-    ("numpy-more", r"np\.linalg\.(vector_norm)\(.*ord=", accepted),
-    ("numpy-more", r"np\.fft\.\w+\(", accepted),
-    # What means nothing, and NumPy refuses, JAX takes for something.
-    ("numpy-less", _names("histogram histogram_bin_edges histogram2d histogramdd interp digitize roll tile insert delete"), declined),
-    ("numpy-less", _names("unravel_index polydiv polyder put") + "|" + r"np\.fft\.r?fftfreq\(2\.5", declined),
-    # Other classes of errors.
-    ("numpy-errors", r"np\.", another_class),
-    # Dtypes.
-    ("numpy-dtypes", _names("cumulative_prod promote_types pow power"), _dtypes_only),
-    ("numpy-dtypes", r"np\.linalg\.vector_norm\(.*ord=-?numpy.inf", _dtypes_only),
-    ("numpy-dtypes", r"np\.fft\.r?fftfreq\(.*dtype='(int32|complex64)'", _dtypes_only),
-    ("numpy-empty", _names("unique_all unique_counts unique_inverse unique"), _dtypes_only),
+    ("numpy-forms", _names("around round") + ".*decimals=-1", accepted),
+    ("numpy-forms", _names("fill_diagonal") + ".*wrap=True", accepted),
+    ("numpy-forms", _names("median nanmedian percentile quantile nanpercentile nanquantile"), accepted),
+    ("numpy-forms", _names("median percentile quantile nanmedian nanpercentile nanquantile") + r".*\], '\w+', \(\)\)", computed),
+    ("numpy-forms", _names("partition argpartition") + r".*('complex64'|'bool')", accepted),
+    ("numpy-forms", _names("argmax argmin nanargmax nanargmin") + ".*'complex64'", accepted),
+    ("numpy-forms", _names("array_repr array_str"), lambda ours, theirs: not refused(ours)),
+    ("numpy-forms", _names("ix_ choose meshgrid put extract compress apply_over_axes dot vdot kron array_equiv pad"), accepted),
+    ("numpy-forms", _names("polyadd polysub polymul polyfit tril_indices triu_indices vander unpackbits permute_dims"), accepted),
+    ("numpy-forms", _names("ravel copy reshape") + ".*order=", accepted),
+    ("numpy-forms", _names("histogram histogram_bin_edges") + ".*'auto'", accepted),
+    ("numpy-forms", _names("bartlett blackman hamming hanning kaiser"), accepted),
+    ("numpy-forms", _names("hsplit vsplit dsplit split array_split trapezoid interp ravel_multi_index resize"), accepted),
+    ("numpy-forms", r"np\.linalg\.vector_norm\(.*ord=|np\.fft\.\w+\(", accepted),
+    ("numpy-refusals", _names("histogram histogram_bin_edges histogram2d histogramdd interp digitize roll tile insert delete"), declined),
+    ("numpy-refusals", _names("unravel_index polydiv polyder polyint put repeat roots trim_zeros full"), declined),
+    ("numpy-refusals", r"np\.fft\.r?fftfreq\(|np\.linalg\.multi_dot\(", declined),
+    ("numpy-errors", r"np\.", lambda ours, theirs: refused(ours) and refused(theirs)),
+    ("numpy-dtypes", _names("cumulative_prod promote_types pow power angle"), computed),
+    ("numpy-dtypes", _names("std var nanstd nanvar") + ".*dtype='?int", lambda ours, theirs: not refused(ours)),
+    ("numpy-dtypes", _names("cov") + ".*aweights", computed),
+    ("numpy-dtypes", r"np\.linalg\.vector_norm\(.*ord=", computed),
+    ("numpy-dtypes", r"np\.fft\.r?fftfreq\(.*dtype='(int32|complex64)'", computed),
+    ("numpy-limits", _names("modf i0 geomspace logspace"), computed),
+    ("numpy-nothing", _names("unique_all unique_counts unique_inverse unique argwhere nonzero intersect1d put"), computed),
+    # Equations that have no solution.
+    ("numpy-limits", r"np\.linalg\.(tensorinv|tensorsolve|solve|inv|matrix_power)\(", computed),
+    ("numpy-forms", r"np\.reshape\(numpy\.", computed),
 ]
 
 

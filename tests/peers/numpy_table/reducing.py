@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.peers.numpy_table.entry import entry
 from tests.peers.numpy_table.source import ANY, BOOL, EXACT, FLOATS, INTEGERS, REAL, Source
 
@@ -10,27 +12,27 @@ KEEP = ("keepdims", ("True",))
 TYPES = ("dtype", ("'float32'", "'int8'", "'float16'", "'complex64'", "bool", "int"))
 
 
-def mask(d: Source, rank: int) -> str:
-    """Which elements count; it fits the last axis, if there is one."""
-    return d.array(BOOL, ((3,), ()) if rank else ((),))
+def mask(d: Source, x: str) -> str:
+    """Which elements of an array count; as long as its last axis, or for all."""
+    return d.array(BOOL, ((3,), ()) if re.search(r"3,?\)\)$", x) else ((),))
 
 
 @entry("all any")
 def truth(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('where', (mask(d, rank),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('where', (mask(d, x),)))})"
 
 
 @entry("amax amin max min nanmax nanmin")
 def extrema(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('initial', (0, 2.5)), ('where', (mask(d, rank),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, ('initial', (0, 2.5)), ('where', (mask(d, x),)))})"
 
 
 @entry("sum prod nansum nanprod")
 def sums(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    options = [KEEP, TYPES, ("initial", (1, 2.5)), ("where", (mask(d, rank),))]
+    options = [KEEP, TYPES, ("initial", (1, 2.5)), ("where", (mask(d, x),))]
     if name in ("sum", "prod"):
         options.append(("promote_integers", ("False",)))
     return f"np.{name}({x}{d.places(rank)}{d.options(*options)})"
@@ -39,13 +41,13 @@ def sums(d: Source, name: str) -> str:
 @entry("mean nanmean")
 def means(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, TYPES, ('where', (mask(d, rank),)))})"
+    return f"np.{name}({x}{d.places(rank)}{d.options(KEEP, TYPES, ('where', (mask(d, x),)))})"
 
 
 @entry("std var nanstd nanvar")
 def spread(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    options = [KEEP, TYPES, ("ddof", (1, 0.5)), ("where", (mask(d, rank),))]
+    options = [KEEP, TYPES, ("ddof", (1, 0.5)), ("where", (mask(d, x),))]
     if name in ("std", "var"):
         options.append(("correction", (1,)))
     return f"np.{name}({x}{d.places(rank)}{d.options(*options)})"
