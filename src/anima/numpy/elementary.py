@@ -47,6 +47,8 @@ from anima.lax import (
 )
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
+from anima.numpy.complex_limits import completed
+from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
     aval,
     common_is_weak,
@@ -61,6 +63,11 @@ from anima.numpy.promotion import (
 )
 
 
+def _applied(name: str, primitive: Any, x: Any) -> Any:
+    result = primitive.bind(x)
+    return completed(name, asarray(x), result) if dtypes.is_complex(dtype_of(x)) else result
+
+
 @function
 def exp(x: Any, /) -> Any:
     """`e**x`.
@@ -69,7 +76,7 @@ def exp(x: Any, /) -> Any:
     >>> print(np.exp(0.0))
     1.0
     """
-    return exp_p.bind(inexact("exp", x))
+    return _applied("exp", exp_p, inexact("exp", x))
 
 
 @function
@@ -91,7 +98,7 @@ def expm1(x: Any, /) -> Any:
     >>> print(np.expm1(0.0))
     0.0
     """
-    return expm1_p.bind(inexact("expm1", x))
+    return _applied("expm1", expm1_p, inexact("expm1", x))
 
 
 @function
@@ -102,7 +109,7 @@ def log(x: Any, /) -> Any:
     >>> print(np.log(1.0))
     0.0
     """
-    return log_p.bind(inexact("log", x))
+    return _applied("log", log_p, inexact("log", x))
 
 
 @function
@@ -113,7 +120,7 @@ def log1p(x: Any, /) -> Any:
     >>> print(np.log1p(0.0))
     0.0
     """
-    return log1p_p.bind(inexact("log1p", x))
+    return _applied("log1p", log1p_p, inexact("log1p", x))
 
 
 @function
@@ -124,7 +131,7 @@ def sqrt(x: Any, /) -> Any:
     >>> print(np.sqrt(np.array([4, 9])))
     [2. 3.]
     """
-    return sqrt_p.bind(inexact("sqrt", x))
+    return _applied("sqrt", sqrt_p, inexact("sqrt", x))
 
 
 @function
@@ -146,7 +153,7 @@ def sin(x: Any, /) -> Any:
     >>> print(np.sin(0.0))
     0.0
     """
-    return sin_p.bind(inexact("sin", x))
+    return _applied("sin", sin_p, inexact("sin", x))
 
 
 @function
@@ -157,7 +164,7 @@ def cos(x: Any, /) -> Any:
     >>> print(np.cos(0.0))
     1.0
     """
-    return cos_p.bind(inexact("cos", x))
+    return _applied("cos", cos_p, inexact("cos", x))
 
 
 @function
@@ -168,7 +175,7 @@ def tan(x: Any, /) -> Any:
     >>> print(np.tan(0.0))
     0.0
     """
-    return tan_p.bind(inexact("tan", x))
+    return _applied("tan", tan_p, inexact("tan", x))
 
 
 @function
@@ -179,7 +186,7 @@ def sinh(x: Any, /) -> Any:
     >>> print(np.sinh(0.0))
     0.0
     """
-    return sinh_p.bind(inexact("sinh", x))
+    return _applied("sinh", sinh_p, inexact("sinh", x))
 
 
 @function
@@ -190,7 +197,7 @@ def cosh(x: Any, /) -> Any:
     >>> print(np.cosh(0.0))
     1.0
     """
-    return cosh_p.bind(inexact("cosh", x))
+    return _applied("cosh", cosh_p, inexact("cosh", x))
 
 
 @function
@@ -201,7 +208,7 @@ def tanh(x: Any, /) -> Any:
     >>> print(np.tanh(0.0))
     0.0
     """
-    return tanh_p.bind(inexact("tanh", x))
+    return _applied("tanh", tanh_p, inexact("tanh", x))
 
 
 @function
@@ -212,7 +219,7 @@ def arcsin(x: Any, /) -> Any:
     >>> print(np.arcsin(0.0))
     0.0
     """
-    return asin_p.bind(inexact("arcsin", x))
+    return _applied("asin", asin_p, inexact("arcsin", x))
 
 
 @function
@@ -223,7 +230,7 @@ def asin(x: Any, /) -> Any:
     >>> print(np.asin(0.0))
     0.0
     """
-    return asin_p.bind(inexact("asin", x))
+    return _applied("asin", asin_p, inexact("asin", x))
 
 
 @function
@@ -234,7 +241,7 @@ def arccos(x: Any, /) -> Any:
     >>> print(np.arccos(1.0))
     0.0
     """
-    return acos_p.bind(inexact("arccos", x))
+    return _applied("acos", acos_p, inexact("arccos", x))
 
 
 @function
@@ -245,7 +252,7 @@ def acos(x: Any, /) -> Any:
     >>> print(np.acos(1.0))
     0.0
     """
-    return acos_p.bind(inexact("acos", x))
+    return _applied("acos", acos_p, inexact("acos", x))
 
 
 @function
@@ -256,7 +263,7 @@ def arctan(x: Any, /) -> Any:
     >>> print(np.arctan(0.0))
     0.0
     """
-    return atan_p.bind(inexact("arctan", x))
+    return _applied("atan", atan_p, inexact("arctan", x))
 
 
 @function
@@ -267,7 +274,7 @@ def atan(x: Any, /) -> Any:
     >>> print(np.atan(0.0))
     0.0
     """
-    return atan_p.bind(inexact("atan", x))
+    return _applied("atan", atan_p, inexact("atan", x))
 
 
 @function
@@ -278,7 +285,7 @@ def arcsinh(x: Any, /) -> Any:
     >>> print(np.arcsinh(0.0))
     0.0
     """
-    return asinh_p.bind(inexact("arcsinh", x))
+    return _applied("asinh", asinh_p, inexact("arcsinh", x))
 
 
 @function
@@ -289,7 +296,7 @@ def asinh(x: Any, /) -> Any:
     >>> print(np.asinh(0.0))
     0.0
     """
-    return asinh_p.bind(inexact("asinh", x))
+    return _applied("asinh", asinh_p, inexact("asinh", x))
 
 
 @function
@@ -300,7 +307,7 @@ def arccosh(x: Any, /) -> Any:
     >>> print(np.arccosh(1.0))
     0.0
     """
-    return acosh_p.bind(inexact("arccosh", x))
+    return _applied("acosh", acosh_p, inexact("arccosh", x))
 
 
 @function
@@ -311,7 +318,7 @@ def acosh(x: Any, /) -> Any:
     >>> print(np.acosh(1.0))
     0.0
     """
-    return acosh_p.bind(inexact("acosh", x))
+    return _applied("acosh", acosh_p, inexact("acosh", x))
 
 
 @function
@@ -322,7 +329,7 @@ def arctanh(x: Any, /) -> Any:
     >>> print(np.arctanh(0.0))
     0.0
     """
-    return atanh_p.bind(inexact("arctanh", x))
+    return _applied("atanh", atanh_p, inexact("arctanh", x))
 
 
 @function
@@ -333,7 +340,7 @@ def atanh(x: Any, /) -> Any:
     >>> print(np.atanh(0.0))
     0.0
     """
-    return atanh_p.bind(inexact("atanh", x))
+    return _applied("atanh", atanh_p, inexact("atanh", x))
 
 
 @function
@@ -360,7 +367,7 @@ def log10(x: Any, /) -> Any:
 
 
 def _logarithm(x: Any, base: int) -> Any:
-    value = log_p.bind(x)
+    value = _applied("log", log_p, x)
     # XLA replaces a division by a constant by a product with its reciprocal: this one is rounded once, not twice.
     return mul(value, constant(1 / math.log(base), value))
 
