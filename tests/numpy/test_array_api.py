@@ -443,6 +443,15 @@ def test_functions_that_are_others_turned(name: str) -> None:
             assert _fits(-v.imag, first) and _fits(v.real, second), f"{name}({z}) is {v}"
 
 
+@pytest.mark.parametrize(("name", "base"), [("log2", 2), ("log10", 10)])
+def test_logarithms_to_other_bases_are_multiples(name: str, base: int) -> None:
+    rows = list(complex_cases("log"))
+    found = numpy.asarray(getattr(np, name)(np.asarray(numpy.array([z for z, *_ in rows], "complex64")))).tolist()
+    for (z, *parts), v in zip(rows, found):
+        first, second = (p / math.log(base) for p in parts)  # type: ignore[operator]
+        assert _fits(v.real, first) and _fits(v.imag, second), f"{name}({z}) is {v}"
+
+
 def test_cosines_are_turned_hyperbolic_ones() -> None:
     operands = [complex(z.imag, -z.real) for z, *_ in complex_cases("cosh")]
     found = numpy.asarray(np.cos(np.asarray(numpy.array(operands, "complex64")))).tolist()

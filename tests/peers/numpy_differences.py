@@ -119,6 +119,25 @@ def numpy_nothing(run_python, tmp_path) -> None:
         assert np.intersect1d(numpy.array([7.0], "float32"), nothing, size=2).tolist() == common
 
 
+def complex_limits(run_python, tmp_path) -> None:
+    inf, nan = numpy.inf, numpy.nan
+    for name, z, wanted in (
+        ("exp", complex(-inf, nan), 0),
+        ("sqrt", complex(nan, inf), complex(inf, inf)),
+        ("abs", complex(inf, nan), inf),
+        ("atanh", complex(nan, nan), complex(nan, nan)),
+    ):
+        theirs, ours = (complex(getattr(library.numpy, name)(numpy.complex64(z))) for library in (jax, anima))
+        parts = [ours.real, ours.imag]
+        numpy.testing.assert_array_equal(parts, [complex(wanted).real, complex(wanted).imag])
+        assert repr(theirs) != repr(ours), name
+
+
+def zero_signs(run_python, tmp_path) -> None:
+    for library, negative in ((jax, False), (anima, True)):
+        assert numpy.signbit(library.numpy.floor_divide(numpy.float32(-0.0), numpy.float32(2))) == negative
+
+
 NUMPY_CHECKS: dict[str, Callable[..., None]] = {
     "numpy-forms": numpy_forms,
     "numpy-refusals": numpy_refusals,
@@ -126,4 +145,6 @@ NUMPY_CHECKS: dict[str, Callable[..., None]] = {
     "numpy-dtypes": numpy_dtypes,
     "numpy-limits": numpy_limits,
     "numpy-nothing": numpy_nothing,
+    "complex-limits": complex_limits,
+    "zero-signs": zero_signs,
 }

@@ -148,9 +148,10 @@ def _float_divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     remainder_ = select(adjust, add_p.bind(remainder_, x2), remainder_)
     one = constant(1, quotient)
     quotient = select(adjust, sub_p.bind(quotient, one), quotient)
-    # The quotient of a zero is a zero, with its sign.
-    quotient = select(eq(x1, zero), div_p.bind(x1, x2), quotient)
-    return lax_round(quotient), remainder_
+    quotient = lax_round(quotient)
+    # A zero has the sign of the quotient that it is the floor of.
+    signed = mul_p.bind(_sign(div_p.bind(x1, x2)), filled(0, quotient))
+    return select(eq(quotient, zero), signed, quotient), remainder_
 
 
 def _sign(x: Any) -> Any:

@@ -22,6 +22,7 @@ from anima.lax import (
     bitwise_and,
     bitwise_or,
     cbrt_p,
+    complex as lax_complex,
     cos_p,
     cosh_p,
     div,
@@ -369,7 +370,11 @@ def log10(x: Any, /) -> Any:
 def _logarithm(x: Any, base: int) -> Any:
     value = _applied("log", log_p, x)
     # XLA replaces a division by a constant by a product with its reciprocal: this one is rounded once, not twice.
-    return mul(value, constant(1 / math.log(base), value))
+    if not dtypes.is_complex(dtype_of(value)):
+        return mul(value, constant(1 / math.log(base), value))
+    # By parts: the product of complex numbers would make NaN of an infinite part and the zero of the constant.
+    parts = (real(value), imag(value))
+    return lax_complex(*[mul(part, constant(1 / math.log(base), part)) for part in parts])
 
 
 def _scaled(name: str, x: Any, factor: float) -> Any:

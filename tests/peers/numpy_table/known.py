@@ -65,6 +65,10 @@ KNOWN: list[tuple[str, str, Test]] = [
     ("numpy-dtypes", r"np\.fft\.r?fftfreq\(.*dtype='(int32|complex64)'", computed),
     ("numpy-limits", _names("modf i0 geomspace logspace"), computed),
     ("numpy-nothing", _names("unique_all unique_counts unique_inverse unique argwhere nonzero intersect1d put"), computed),
+    ("complex-limits", _names("abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cos cosh exp expm1 "
+                              "log log10 log1p log2 sin sinh sqrt tan tanh") + ".*complex64", computed),
+    ("complex-extrema", _names("fmax fmin maximum minimum amax amin max min nanmax nanmin ptp argmax argmin nanargmax nanargmin") + ".*complex64", computed),
+    ("numpy-nothing", _names("nanmean mean trapezoid") + ".*(dtype=|complex64)", computed),
     # Equations that have no solution.
     ("numpy-limits", r"np\.linalg\.(tensorinv|tensorsolve|solve|inv|matrix_power)\(", computed),
     ("numpy-forms", r"np\.reshape\(numpy\.", computed),

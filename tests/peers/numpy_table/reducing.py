@@ -201,7 +201,7 @@ def uniques(d: Source, name: str) -> str:
 
 @entry("intersect1d setdiff1d setxor1d union1d")
 def sets(d: Source, name: str) -> str:
-    return f"np.{name}({d.array()}, {d.array()}{d.options(('size', (2,)), ('fill_value', (9,)))})"
+    return f"np.{name}({d.array(wild=False)}, {d.array(wild=False)}{d.options(('size', (2,)), ('fill_value', (9,)))})"
 
 
 @entry("isin")

@@ -24,6 +24,7 @@ _SIGNED = (3, 0, -1, 2, -7, 1, 5, -2, 100, -128)
 _FLOATS = (1.5, 0.0, -2.0, 0.25, 3.0, -0.5, 1.0, 2.5, 2.0, -1.0)
 _WILD = (1.5, "nan", 0.0, "inf", -2.0, -0.0, "-inf", 1.0, 60000.0, -0.75)
 _COMPLEX = ("1.5", "2-1j", "0", "-2j", "-1+3j", "0.5j", "1", "-0.25-0.5j")
+_WILD_COMPLEX = ("inf+1j", "1.5", "nan+0j", "1-infj", "0", "nan-infj", "-inf+2j", "2+nanj")
 _SCALARS = ("2", "-1", "0", "1.5", "True", "-0.5", "1j", "float('nan')", "float('inf')")
 
 
@@ -52,7 +53,7 @@ class Source:
         elif "int" in dtype:
             pool = _INTEGERS if dtype[0] == "u" else _SIGNED
         elif dtype == "complex64":
-            pool = _COMPLEX
+            pool = _WILD_COMPLEX if wild and self.pick(False, True) else _COMPLEX
         else:
             pool = _WILD if wild and self.pick(False, True) else _FLOATS
         start, step = self._pick(range(len(pool))), self.pick(1, 3, 0, 7) if size > 1 else 1
