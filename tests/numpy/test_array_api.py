@@ -414,7 +414,10 @@ def complex_cases(name: str) -> Iterator[tuple[complex, float | str, float | str
     """The operands that the rows of a function stand for, and the parts of the results; and their conjugates."""
     for re, im, first, second in CASES[name]:
         for a, b in itertools.product(MEANING[re], MEANING[im]):
-            parts = _part(first, b, math.cos(b) if math.isfinite(b) else 0), _part(second, b, math.sin(b) if math.isfinite(b) else 0)
+            parts = (
+                _part(first, b, math.cos(b) if math.isfinite(b) else 0),
+                _part(second, b, math.sin(b) if math.isfinite(b) else 0),
+            )
             yield complex(a, b), *parts
             yield complex(a, -b), parts[0], parts[1] if isinstance(parts[1], str) else -parts[1]
 
@@ -429,7 +432,11 @@ def test_special_cases_of_complex_numbers(name: str, jit: bool) -> None:
     function = anima.jit(getattr(np, name)) if jit else getattr(np, name)
     rows = [row for row in complex_cases(name) if repr(row[0]) not in LOST.get(name, ())]
     found = numpy.asarray(function(np.asarray(numpy.array([z for z, *_ in rows], "complex64"))))
-    wrong = [(row, v) for row, v in zip(rows, found.tolist()) if not (_fits(v.real, row[1]) and _fits(v.imag, row[2]))]
+    wrong = [
+        (row, v)
+        for row, v in zip(rows, found.tolist())
+        if not (_fits(v.real, row[1]) and _fits(v.imag, row[2]))
+    ]
     assert not wrong
 
 
@@ -446,7 +453,9 @@ def test_functions_that_are_others_turned(name: str) -> None:
 @pytest.mark.parametrize(("name", "base"), [("log2", 2), ("log10", 10)])
 def test_logarithms_to_other_bases_are_multiples(name: str, base: int) -> None:
     rows = list(complex_cases("log"))
-    found = numpy.asarray(getattr(np, name)(np.asarray(numpy.array([z for z, *_ in rows], "complex64")))).tolist()
+    found = numpy.asarray(
+        getattr(np, name)(np.asarray(numpy.array([z for z, *_ in rows], "complex64")))
+    ).tolist()
     for (z, *parts), v in zip(rows, found):
         first, second = (p / math.log(base) for p in parts)  # type: ignore[operator]
         assert _fits(v.real, first) and _fits(v.imag, second), f"{name}({z}) is {v}"
@@ -464,9 +473,18 @@ def test_moduli_and_derivatives_of_complex_numbers() -> None:
         wanted = inf if inf in (abs(a), abs(b)) else math.hypot(a, b)
         assert float(np.abs(np.asarray(complex(a, b)))) == pytest.approx(wanted, nan_ok=True)
     z = np.asarray(0.3 + 0.4j)
-    for name, slope in (("exp", cmath.exp), ("sin", cmath.cos), ("sinh", cmath.cosh), ("log", lambda z: 1 / z)):
-        assert complex(anima.grad(getattr(np, name), holomorphic=True)(z)) == pytest.approx(slope(complex(z)), rel=1e-5)
-    assert complex(anima.grad(np.exp, holomorphic=True)(np.asarray(1.0 + 0j))) == pytest.approx(math.e, rel=1e-6)
+    for name, slope in (
+        ("exp", cmath.exp),
+        ("sin", cmath.cos),
+        ("sinh", cmath.cosh),
+        ("log", lambda z: 1 / z),
+    ):
+        assert complex(anima.grad(getattr(np, name), holomorphic=True)(z)) == pytest.approx(
+            slope(complex(z)), rel=1e-5
+        )
+    assert complex(anima.grad(np.exp, holomorphic=True)(np.asarray(1.0 + 0j))) == pytest.approx(
+        math.e, rel=1e-6
+    )
 
 
 class TestReductions:

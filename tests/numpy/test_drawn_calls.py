@@ -91,7 +91,12 @@ def test_a_spread_without_degrees_of_freedom_is_unknown() -> None:
     mask = numpy.array([True, False, False, False])
     for name in ("var", "std", "nanvar", "nanstd"):
         function = getattr(np, name)
-        for options in ({"ddof": 4}, {"ddof": 5}, {"ddof": 1, "where": mask}, {"ddof": 0, "where": mask & False}):
+        for options in (
+            {"ddof": 4},
+            {"ddof": 5},
+            {"ddof": 1, "where": mask},
+            {"ddof": 0, "where": mask & False},
+        ):
             assert numpy.isnan(function(V, **options)), (name, options)
 
 
@@ -102,7 +107,6 @@ def test_dtypes() -> None:
     assert np.linspace(1j, 1, 3, dtype="float16", retstep=True)[1].dtype == "float16"
     assert np.trapezoid(half[:, 0], numpy.arange(3)).dtype == "float16"
     assert np.var(V, dtype="complex64").dtype == np.std(Z, dtype="complex64").dtype == "complex64"
-
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,12 @@ def test_errors(call: Callable[[], Any], kind: type[Exception], match: str) -> N
 
 
 def test_tracing_takes_numbers_of_python() -> None:
-    for call in (lambda: np.i0(1.5), lambda: np.vdot(0.5, numpy.float32(2)), lambda: np.square(True), lambda: np.isreal(1)):
+    for call in (
+        lambda: np.i0(1.5),
+        lambda: np.vdot(0.5, numpy.float32(2)),
+        lambda: np.square(True),
+        lambda: np.isreal(1),
+    ):
         traced, eager = anima.jit(call)(), call()
         assert isinstance(anima.eval_shape(call), anima.ShapeDtypeStruct)
         assert traced.dtype == eager.dtype and traced == eager

@@ -52,7 +52,9 @@ def test_products() -> None:
     check(lambda np: np.linalg.matrix_power(Z, 5), 1e-4)
     check(lambda np: np.linalg.matrix_power(Z, 0), 1e-5)
     check(lambda np: np.linalg.matrix_power(Z + 4 * numpy.eye(Z.shape[-1], dtype="complex64"), -2), 1e-5)
-    check(lambda np: np.linalg.matrix_power(numpy.array([[2, 1], [1, 1]], "int32"), -3).astype("float32"), 1e-4)
+    check(
+        lambda np: np.linalg.matrix_power(numpy.array([[2, 1], [1, 1]], "int32"), -3).astype("float32"), 1e-4
+    )
     assert np.linalg.outer(V, V).shape == (5, 5)
     assert np.linalg.trace(T[:, :, :3]).shape == (2,)
     assert np.linalg.diagonal(T, offset=1).shape == (2, 3)

@@ -61,7 +61,9 @@ def test_partition(kth) -> None:
     if isinstance(kth, tuple):
         assert (taken == ordered).all() and (numpy.asarray(ours) == ordered).all()
     else:  # what is before the place rises; what is behind it falls in values, and keeps its order in places
-        assert (taken[:, : k + 1] == ordered[:, : k + 1]).all() and (taken[:, k:].min(1) == ordered[:, k]).all()
+        assert (taken[:, : k + 1] == ordered[:, : k + 1]).all() and (
+            taken[:, k:].min(1) == ordered[:, k]
+        ).all()
         assert (numpy.asarray(ours)[:, : k + 1] == ordered[:, : k + 1]).all()
         assert (numpy.asarray(ours)[:, k + 1 :] == ordered[:, k + 1 :][:, ::-1]).all()
         assert (numpy.diff(numpy.asarray(places)[:, k + 1 :], axis=1) > 0).all()

@@ -16,7 +16,11 @@ REFUSED = (TypeError, ValueError, IndexError, ArithmeticError, RuntimeError, Att
 
 def values(call: Callable[[Any], Any]) -> Any:
     """What a call gives with our arrays, as lists."""
-    return [numpy.asarray(v).tolist() for v in parts] if isinstance(parts := call(anima.numpy), tuple) else parts.tolist()
+    return (
+        [numpy.asarray(v).tolist() for v in parts]
+        if isinstance(parts := call(anima.numpy), tuple)
+        else parts.tolist()
+    )
 
 
 def numpy_forms(run_python, tmp_path) -> None:
@@ -77,7 +81,10 @@ def numpy_errors(run_python, tmp_path) -> None:
             call(jax.numpy)
         with pytest.raises(ValueError):
             call(anima.numpy)
-    for library, kinds in ((jax, [IndexError]), (anima, [ValueError, IndexError, numpy.exceptions.AxisError])):
+    for library, kinds in (
+        (jax, [IndexError]),
+        (anima, [ValueError, IndexError, numpy.exceptions.AxisError]),
+    ):
         for kind in kinds:
             with pytest.raises(kind):
                 library.numpy.swapaxes(square, 0, 2)
@@ -103,7 +110,10 @@ def numpy_dtypes(run_python, tmp_path) -> None:
 
 
 def numpy_limits(run_python, tmp_path) -> None:
-    for library, fraction, bessel, ends in ((jax, numpy.nan, numpy.nan, [numpy.nan] * 2), (anima, 0.0, numpy.inf, [-1.0, 8.0])):
+    for library, fraction, bessel, ends in (
+        (jax, numpy.nan, numpy.nan, [numpy.nan] * 2),
+        (anima, 0.0, numpy.inf, [-1.0, 8.0]),
+    ):
         np = library.numpy
         numpy.testing.assert_array_equal(np.modf(np.array(numpy.inf))[0], fraction)
         numpy.testing.assert_array_equal(np.i0(np.array(numpy.inf)), bessel)
@@ -112,7 +122,10 @@ def numpy_limits(run_python, tmp_path) -> None:
 
 def numpy_nothing(run_python, tmp_path) -> None:
     nothing = numpy.zeros(0, "float32")
-    for library, shape, places, common in ((jax, (0,), [[0], [0]], [7, 7]), (anima, (2,), [[9], [9]], [0, 0])):
+    for library, shape, places, common in (
+        (jax, (0,), [[0], [0]], [7, 7]),
+        (anima, (2,), [[9], [9]], [0, 0]),
+    ):
         np = library.numpy
         assert np.unique_counts(nothing, size=2, fill_value=9).counts.shape == shape
         assert np.argwhere(nothing, size=2, fill_value=9).tolist() == places

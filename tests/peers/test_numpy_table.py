@@ -47,7 +47,11 @@ def public() -> set[str]:
     for module in MODULES:
         here = importlib.import_module(f"jax.{module}")
         prefix = module.removeprefix("numpy").lstrip(".")
-        found |= {f"{prefix}.{name}".lstrip(".") for name in dir(here) if name[0] != "_" and not isinstance(getattr(here, name), ModuleType)}
+        found |= {
+            f"{prefix}.{name}".lstrip(".")
+            for name in dir(here)
+            if name[0] != "_" and not isinstance(getattr(here, name), ModuleType)
+        }
     return found
 
 

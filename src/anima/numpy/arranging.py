@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer
 from anima.errors import ConcretizationTypeError
 from anima.lax.arithmetic import add, sub
 from anima.lax.bitwise import bitwise_not
@@ -37,7 +37,7 @@ from anima.numpy.calls import function
 from anima.numpy.concrete import concrete, contents
 from anima.numpy.creation import asarray
 from anima.numpy.indexing import from_front, index_dtype
-from anima.numpy.promotion import array_like, dtype_of, retyped, shape_of, stretch
+from anima.numpy.promotion import array_like, dtype_of, retyped, shape_of, stretch, weak_of
 from anima.numpy.scans import cumsum
 from anima.numpy.shapes import broadcast_to, moveaxis, ravel
 from anima.numpy.sorting import places_sorted
@@ -152,7 +152,7 @@ def resize(a: Any, new_shape: Any) -> Any:
     sizes = check_shape("resize", new_shape, "new_shape")
     size, count = shape_of(flat)[0], math.prod(sizes)
     if not size or not count:
-        return retyped(full(sizes, 0, dtype_of(flat)), aval_of(flat).weak_type)
+        return retyped(full(sizes, 0, dtype_of(flat)), weak_of(flat))
     rounds = -(-count // size)
     whole = reshape_p.bind(stretch(flat, (size,), (rounds, size)), new_sizes=(rounds * size,))
     return reshape_p.bind(slice_in_dim(whole, 0, count), new_sizes=sizes)

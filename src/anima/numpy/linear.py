@@ -136,10 +136,14 @@ def _check_cores(name: str, x1: Any, x2: Any, cores: tuple[int, int], sizes: tup
     """Raise ValueError unless the operands have so many last dimensions, contracted sizes agree and the others broadcast."""
     for x, core in zip((x1, x2), cores):
         if len(shape_of(x)) < core:
-            raise ValueError(f"{name}: operands must have at least {cores} dimensions, got {shape_of(x1)} and {shape_of(x2)}")
+            raise ValueError(
+                f"{name}: operands must have at least {cores} dimensions, got {shape_of(x1)} and {shape_of(x2)}"
+            )
     left, right = shape_of(x1), shape_of(x2)
     if left[sizes[0]] != right[sizes[1]]:
-        raise ValueError(f"{name}: sizes {left[sizes[0]]} and {right[sizes[1]]} of shapes {left} and {right} differ")
+        raise ValueError(
+            f"{name}: sizes {left[sizes[0]]} and {right[sizes[1]]} of shapes {left} and {right} differ"
+        )
     try:
         common_shape(name, [left[: len(left) - cores[0]], right[: len(right) - cores[1]]])
     except TypeError as error:

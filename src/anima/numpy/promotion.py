@@ -79,6 +79,11 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return aval_of(value).shape  # type: ignore[attr-defined]
 
 
+def weak_of(value: Any) -> bool:
+    """Whether an operand is weakly typed."""
+    return bool(aval_of(value).weak_type)  # type: ignore[attr-defined]
+
+
 def dtype_of(value: Any) -> Any:
     """The dtype of an operand."""
     return aval_of(value).dtype  # type: ignore[attr-defined]
@@ -95,7 +100,9 @@ def convert(value: Any, known: ShapedArray, dtype: Any, weak: bool) -> Any:
 
 def _convert_scalar(value: Any, dtype: np.dtype[Any], weak: bool) -> Any:
     if isinstance(value, int):
-        info = dtypes.iinfo(dtypes.default_int_dtype())  # what it is an array of; from there on it wraps around
+        info = dtypes.iinfo(
+            dtypes.default_int_dtype()
+        )  # what it is an array of; from there on it wraps around
         if not info.min <= value <= info.max:
             raise OverflowError(f"Python integer {value} is out of bounds for {info.dtype}")
     python = _OF_KIND.get(dtypes.kind_of(dtype) or "")

@@ -96,7 +96,9 @@ def arange(
     else:
         kind = dtypes.check_user_dtype_supported(dtype, "arange")
         if dtypes.is_bool(kind):
-            raise TypeError("arange: dtype must be one of numbers, got bool; compare a range of integers with 0")
+            raise TypeError(
+                "arange: dtype must be one of numbers, got bool; compare a range of integers with 0"
+            )
     if stop is None:
         start, stop = 0, _number("arange", "stop", start)
     else:

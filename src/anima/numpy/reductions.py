@@ -39,14 +39,13 @@ from anima.lax import (
     select,
     sqrt_p,
     sub,
-    transpose_p,
 )
 from anima.lax.operands import constant, filled
 from anima.lax.reductions import extreme
 from anima.lax.shape import check_axes, check_axis
 from anima.numpy.calls import function
 from anima.numpy.logic import truth
-from anima.numpy.promotion import array_like, aval, dtype_of, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import array_like, aval, dtype_of, shape_of, stretch
 
 _SETTINGS = ("axis", "dtype", "out", "keepdims", "promote_integers")
 
@@ -563,55 +562,3 @@ def std(
     refuse_out("std", out)
     result, target = variance("std", a, axis, dtype, ddof, keepdims, where, mean, correction)
     return _strong(sqrt_p.bind(result), target)
-
-
-@function(static=("axis", "returned", "keepdims"))
-def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
-) -> Any:
-    """The weighted mean of the elements along some axes.
-
-    Args:
-      a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
-      weights: of the shape of `a`, or of its sizes along the axes; by default all are equal.
-      returned: whether the sum of the weights is returned too.
-      keepdims: whether the axes stay, with size 1.
-    Raises:
-      TypeError: an argument is no array. ValueError: the weights do not fit.
-
-    >>> import anima.numpy as np
-    >>> print(np.average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
-    1.5
-    """
-    a = array_like("average", a)
-    if weights is None:
-        result = mean_of("average", a, axis, _mean_dtypes("average", a, None)[0], keepdims, None)
-        total = stretch(constant(_amount(a, axis, None, keepdims, "average"), result), (), shape_of(result))
-        total = _strong(total, dtype_of(result))
-        return (result, total) if returned else result
-    a, weights = promote_dtypes("average", a, array_like("average", weights, "weights"))
-    target = dtypes.to_inexact_dtype(dtype_of(a))
-    a, weights = _strong(a, target), _strong(weights, target)
-    shape = shape_of(a)
-    if shape_of(weights) != shape:
-        weights = _spread_weights(weights, shape, axis)
-    fold = lambda x: _fold("average", x, axis, None, keepdims, None, None, False, reduce_sum_p, add, 0)
-    total = fold(weights)
-    result = div(fold(mul(a, weights)), total)
-    return (result, total) if returned else result
-
-
-def _spread_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
-    given = shape_of(weights)
-    if axis is None:
-        raise ValueError(
-            f"average: axis must be given when weights of shape {given} and a of shape {shape} differ"
-        )
-    axes = axes_of("average", axis, len(shape))
-    if given != tuple([shape[i] for i in axes]):
-        raise ValueError(f"average: weights of shape {given} do not fit axis {axis} of shape {shape}")
-    order = sorted(range(len(axes)), key=axes.__getitem__)
-    turned = transpose_p.bind(weights, permutation=tuple(order))
-    column = reshape_p.bind(turned, new_sizes=tuple([d if i in axes else 1 for i, d in enumerate(shape)]))
-    return stretch(column, shape_of(column), shape)

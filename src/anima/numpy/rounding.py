@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima.core.trace import aval_of
 from anima.lax import (
     RoundingMethod,
     abs as lax_abs,
@@ -53,6 +52,7 @@ from anima.numpy.promotion import (
     shape_of,
     stretch,
     strong_inexact,
+    weak_of,
 )
 
 
@@ -150,7 +150,7 @@ def _decimal(x: Any, decimals: int) -> Any:
     # Beyond the range of the scaling, and for infinities, every number is as round as can be.
     finite = eq(sub(scaled, scaled), constant(0, scaled))
     rounded = convert_element_type(select(finite, back, wide), dtype)
-    return retyped(rounded, aval_of(x).weak_type)
+    return retyped(rounded, weak_of(x))
 
 
 def _round(name: str, a: Any, decimals: Any, out: Any) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from anima import dtypes
-from anima.core.trace import aval_of
 from anima.lax import (
     add,
     broadcast_in_dim,
@@ -43,6 +42,7 @@ from anima.numpy.promotion import (
     retyped,
     shape_of,
     stretch,
+    weak_of,
 )
 from anima.numpy.reductions import accumulator, refuse_out
 from anima.numpy.shapes import moveaxis, ravel
@@ -391,7 +391,7 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: float = 2 * np.p
     [0 3 6 9]
     """
     p = array_like("unwrap", p)
-    weak = aval_of(p).weak_type or not dtypes.is_inexact(dtype_of(p))
+    weak = weak_of(p) or not dtypes.is_inexact(dtype_of(p))
     if dtypes.is_bool(dtype_of(p)):
         p = convert_element_type(p, dtypes.default_int_dtype())
     whole = dtypes.is_int(dtype_of(p)) and float(period).is_integer()

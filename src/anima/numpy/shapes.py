@@ -323,7 +323,11 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     origin = check_axis("rollaxis", axis, rank)
     given = operator.index(start)
     # A negative start counts from the end of `a`: -1 is before the last dimension, and `rank` behind it.
-    target = check_axis("rollaxis", given, rank, "start") if given < 0 else check_axis("rollaxis", given, rank + 1, "start")
+    target = (
+        check_axis("rollaxis", given, rank, "start")
+        if given < 0
+        else check_axis("rollaxis", given, rank + 1, "start")
+    )
     order = [i for i in range(rank) if i != origin]
     order.insert(target - (origin < target), origin)
     return permuted(a, order)

@@ -10,9 +10,9 @@ from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
+import jax
 
 import anima
-import jax
 from tests.peers.numpy_table import elementwise, products, reducing, shaping
 from tests.peers.numpy_table.entry import TABLE, abstractly, agree, performed
 from tests.peers.numpy_table.known import KNOWN as KNOWN, explained

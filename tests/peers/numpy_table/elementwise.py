@@ -30,7 +30,9 @@ def binary(d: Source, name: str) -> str:
     return f"np.{name}({d.operand()}, {d.operand()})"
 
 
-@entry("bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor gcd lcm left_shift right_shift")
+@entry(
+    "bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor gcd lcm left_shift right_shift"
+)
 def integers(d: Source, name: str) -> str:
     dtypes = d.pick(EXACT, EXACT, EXACT, ANY)
     return f"np.{name}({d.operand(dtypes)}, {d.operand(dtypes)})"
@@ -60,7 +62,9 @@ def clip(d: Source, name: str) -> str:
 
 @entry("nan_to_num")
 def replaced(d: Source, name: str) -> str:
-    return f"np.nan_to_num({d.operand()}{d.options(('nan', (2, 1.5)), ('posinf', (7,)), ('neginf', (-7.5,)))})"
+    return (
+        f"np.nan_to_num({d.operand()}{d.options(('nan', (2, 1.5)), ('posinf', (7,)), ('neginf', (-7.5,)))})"
+    )
 
 
 @entry("where")
@@ -112,7 +116,10 @@ def sort_complex(d: Source, name: str) -> str:
 
 @entry("vectorize frompyfunc")
 def mapped(d: Source, name: str) -> str:
-    made = {"vectorize": "np.vectorize(lambda x, y: x * y + 1)", "frompyfunc": "np.frompyfunc(lambda x, y: x + y, 2, 1)"}[name]
+    made = {
+        "vectorize": "np.vectorize(lambda x, y: x * y + 1)",
+        "frompyfunc": "np.frompyfunc(lambda x, y: x + y, 2, 1)",
+    }[name]
     if name == "frompyfunc" and d.pick(False, True):
         x, rank = d.shaped(FLOATS, shapes=((3,), (2, 3), (2, 1, 3)))
         method = d.pick("reduce", "accumulate")

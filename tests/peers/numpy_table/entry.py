@@ -41,7 +41,11 @@ def _names(library: Any) -> dict[str, Any]:
 
     def make(values: list[Any], dtype: str, shape: tuple[int, ...]) -> Any:
         wide = numpy.array([complex(v) if isinstance(v, str) and "j" in v else v for v in values])
-        host = wide.astype("complex64" if dtype == "complex64" else "float64") if wide.dtype.kind in "US" else wide
+        host = (
+            wide.astype("complex64" if dtype == "complex64" else "float64")
+            if wide.dtype.kind in "US"
+            else wide
+        )
         if dtype[0] == "u" or dtype in ("bfloat16", "float16", "float32"):
             host = host.astype("int64" if dtype[0] == "u" else "float32")
         return library.numpy.asarray(host.astype(dtype).reshape(shape))
@@ -103,10 +107,23 @@ def _refused(error: Exception) -> Refused:
 
 
 # What JAX says of arrays whose contents it wants while it traces. They are known here, as they are constants.
-_UNKNOWN = {"ConcretizationTypeError", "TracerArrayConversionError", "NonConcreteBooleanIndexError", "TracerBoolConversionError", "TracerIntegerConversionError"}
+_UNKNOWN = {
+    "ConcretizationTypeError",
+    "TracerArrayConversionError",
+    "NonConcreteBooleanIndexError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+}
 
 # Classes of errors by which no caller of a function tells what was wrong: they come from inside, or say "not yet".
-_ACCIDENTAL = {"ZeroDivisionError", "AssertionError", "AttributeError", "RuntimeError", "NotImplementedError", "KeyError"}
+_ACCIDENTAL = {
+    "ZeroDivisionError",
+    "AssertionError",
+    "AttributeError",
+    "RuntimeError",
+    "NotImplementedError",
+    "KeyError",
+}
 
 
 def _refuse_alike(ours: Refused, theirs: Refused) -> bool:

@@ -44,7 +44,9 @@ def einsum_path(d: Source, name: str) -> str:
 @entry("cross linalg.cross")
 def cross(d: Source, name: str) -> str:
     shapes = ((3,), (2, 3), (1, 3), (2,), (3, 2), (4,))
-    more = d.options(("axis", (0, -1))) + (d.options(("axisa", (0,)), ("axisc", (0,))) if name == "cross" else "")
+    more = d.options(("axis", (0, -1))) + (
+        d.options(("axisa", (0,)), ("axisc", (0,))) if name == "cross" else ""
+    )
     return f"np.{name}({d.array(ANY, shapes, wild=False)}, {d.array(ANY, shapes, wild=False)}{more})"
 
 
@@ -54,7 +56,9 @@ def matrix(d: Source, several: tuple[tuple[int, ...], ...] = SQUARE) -> str:
     dtype = d.pick(*COMPUTED)
     if len(shape) < 2 or 0 in shape or dtype == "bool":
         return d.array((dtype,), (shape,), wild=False)
-    pool = {"complex64": ["4+1j", "1", "-2j", "0.5", "5", "1+1j", "-1", "0.25j", "3-1j"]}.get(dtype, [4, 1, -2, 0, 5, 1, -1, 2, 3])
+    pool = {"complex64": ["4+1j", "1", "-2j", "0.5", "5", "1+1j", "-1", "0.25j", "3-1j"]}.get(
+        dtype, [4, 1, -2, 0, 5, 1, -1, 2, 3]
+    )
     size = 1
     for n in shape:
         size *= n
@@ -95,7 +99,10 @@ def singular(d: Source, name: str) -> str:
     x = matrix(d, ((3, 3), (2, 3), (3, 2), (2, 2, 3), (0, 3), (3,), ()))
     if name == "linalg.svd":
         return f"np.linalg.svd({x}, compute_uv=False)"
-    more = {"linalg.cond": ("p", (1, "numpy.inf", repr("fro"), repr("x"), -2)), "linalg.pinv": ("rtol", (0.1,))}
+    more = {
+        "linalg.cond": ("p", (1, "numpy.inf", repr("fro"), repr("x"), -2)),
+        "linalg.pinv": ("rtol", (0.1,)),
+    }
     return f"np.{name}({x}{d.options(more[name]) if name in more else ''})"
 
 
@@ -123,7 +130,9 @@ def matrix_power(d: Source, name: str) -> str:
 
 @entry("linalg.multi_dot")
 def multi_dot(d: Source, name: str) -> str:
-    parts = ", ".join(d.array(ANY, ((3, 3), (3, 2), (2, 3), (3,)), wild=False) for _ in range(d.pick(3, 2, 1)))
+    parts = ", ".join(
+        d.array(ANY, ((3, 3), (3, 2), (2, 3), (3,)), wild=False) for _ in range(d.pick(3, 2, 1))
+    )
     return f"np.linalg.multi_dot([{parts}])"
 
 
@@ -144,7 +153,9 @@ def vector_norm(d: Source, name: str) -> str:
 @entry("linalg.matrix_norm")
 def matrix_norm(d: Source, name: str) -> str:
     order = ("ord", (1, 2, -1, "numpy.inf", repr("nuc"), repr("x"), 3))
-    return f"np.linalg.matrix_norm({d.array(ANY, SIDES, wild=False)}{d.options(order, ('keepdims', ('True',)))})"
+    return (
+        f"np.linalg.matrix_norm({d.array(ANY, SIDES, wild=False)}{d.options(order, ('keepdims', ('True',)))})"
+    )
 
 
 @entry("linalg.diagonal linalg.trace")
@@ -192,5 +203,3 @@ def frequencies(d: Source, name: str) -> str:
 def shifted(d: Source, name: str) -> str:
     x, rank = d.shaped()
     return f"np.{name}({x}{d.pick('', f', axes={d.axis(rank)}')})"
-
-

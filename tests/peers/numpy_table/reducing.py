@@ -182,7 +182,12 @@ def cov(d: Source, name: str) -> str:
     x = d.array(ANY, ((3,), (2, 3), (1, 3), (), (2, 1, 3)), wild=False)
     options = [("rowvar", ("False",)), ("y", (d.array(ANY, ((3,), (2, 3)), wild=False),))]
     if name == "cov":
-        options += [("ddof", (0, 1)), ("bias", ("True",)), ("fweights", ("A([1, 2, 1], 'int32', (3,))",)), ("aweights", ("A([1, 2, 0.5], 'float32', (3,))",))]
+        options += [
+            ("ddof", (0, 1)),
+            ("bias", ("True",)),
+            ("fweights", ("A([1, 2, 1], 'int32', (3,))",)),
+            ("aweights", ("A([1, 2, 0.5], 'float32', (3,))",)),
+        ]
     return f"np.{name}({x}{d.options(*options)})"
 
 
@@ -223,7 +228,9 @@ def trim_zeros(d: Source, name: str) -> str:
 @entry("packbits unpackbits")
 def packed(d: Source, name: str) -> str:
     x, rank = d.shaped(d.pick(("uint8",), EXACT, ANY) if name == "unpackbits" else d.pick(EXACT, ANY))
-    options = [("bitorder", (repr("little"), repr("other")))] + ([("count", (5, -1, 20))] if name == "unpackbits" else [])
+    options = [("bitorder", (repr("little"), repr("other")))] + (
+        [("count", (5, -1, 20))] if name == "unpackbits" else []
+    )
     return f"np.{name}({x}{d.places(rank, several=False)}{d.options(*options)})"
 
 

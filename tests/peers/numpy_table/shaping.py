@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.peers.numpy_table.entry import entry
-from tests.peers.numpy_table.source import ANY, BOOL, EXACT, INTEGERS, REAL, SHAPES, Source
+from tests.peers.numpy_table.source import ANY, BOOL, INTEGERS, REAL, SHAPES, Source
 
 MATRICES = ((2, 3), (3, 3), (1, 3), (2, 0), (3,), (), (2, 3, 3))
 DTYPE = ("dtype", ("'int8'", "'float16'", "float", "'complex64'", "bool", "'bfloat16'"))
@@ -34,7 +34,9 @@ def several(d: Source, name: str) -> str:
 
 @entry("ix_")
 def open_mesh(d: Source, name: str) -> str:
-    return f"np.ix_({d.array(INTEGERS, ((3,), (0,), (2, 3)))}, {d.array(d.pick(INTEGERS, REAL), ((3,), (1,)))})"
+    return (
+        f"np.ix_({d.array(INTEGERS, ((3,), (0,), (2, 3)))}, {d.array(d.pick(INTEGERS, REAL), ((3,), (1,)))})"
+    )
 
 
 @entry("meshgrid")
@@ -60,7 +62,11 @@ def joined(d: Source, name: str) -> str:
     others = d.pick((shape,), SHAPES)
     parts = f"[{d.array(ANY, (shape,))}, {d.pick(d.array(ANY, others), d.operand(ANY, others))}]"
     parts = d.pick(parts, parts, parts, parts, "[]", d.array(ANY, (shape,)))
-    axis = d.places(len(shape), name == "concatenate", False) if name in ("concatenate", "concat", "stack") else ""
+    axis = (
+        d.places(len(shape), name == "concatenate", False)
+        if name in ("concatenate", "concat", "stack")
+        else ""
+    )
     dtype = d.options(DTYPE) if name in ("concatenate", "stack", "vstack", "hstack", "dstack") else ""
     return f"np.{name}({parts}{axis}{dtype})"
 
@@ -81,7 +87,9 @@ def block(d: Source, name: str) -> str:
 def split(d: Source, name: str) -> str:
     x, rank = d.shaped()
     where = d.pick("1", "2", "3", "[1]", "[0, 2]", "A([1, 2], 'int32', (2,))", "0", "[-1, 5]")
-    return f"np.{name}({x}, {where}{d.places(rank, False, False) if name in ('split', 'array_split') else ''})"
+    return (
+        f"np.{name}({x}, {where}{d.places(rank, False, False) if name in ('split', 'array_split') else ''})"
+    )
 
 
 @entry("unstack")
@@ -224,7 +232,10 @@ def indices(d: Source, name: str) -> str:
 
 @entry("arange")
 def arange(d: Source, name: str) -> str:
-    a, b, c = (d.pick("3", "0", "-2", "2.5", "numpy.int8(5)", "np.asarray(4)", "numpy.float32(3.5)", "True", "1j") for _ in range(3))
+    a, b, c = (
+        d.pick("3", "0", "-2", "2.5", "numpy.int8(5)", "np.asarray(4)", "numpy.float32(3.5)", "True", "1j")
+        for _ in range(3)
+    )
     return f"np.arange({d.pick(a, f'{a}, {b}', f'{a}, {b}, {c}')}{d.options(DTYPE)})"
 
 
@@ -244,7 +255,9 @@ def filled(d: Source, name: str) -> str:
 
 @entry("full")
 def full(d: Source, name: str) -> str:
-    return f"np.full({d.pick((2, 3), 3, (), 0, -1)}, {d.operand(ANY, ((), (3,)), wild=False)}{d.options(DTYPE)})"
+    return (
+        f"np.full({d.pick((2, 3), 3, (), 0, -1)}, {d.operand(ANY, ((), (3,)), wild=False)}{d.options(DTYPE)})"
+    )
 
 
 @entry("zeros_like ones_like empty_like")
@@ -268,7 +281,9 @@ def array(d: Source, name: str) -> str:
 
 @entry("astype")
 def astype(d: Source, name: str) -> str:
-    dtype = d.pick("'int8'", "'float16'", "float", "'complex64'", "bool", "'bfloat16'", "'uint32'", "None", "'nothing'")
+    dtype = d.pick(
+        "'int8'", "'float16'", "float", "'complex64'", "bool", "'bfloat16'", "'uint32'", "None", "'nothing'"
+    )
     return f"np.astype({d.operand(wild=False)}, {dtype})"
 
 
@@ -285,7 +300,16 @@ def windows(d: Source, name: str) -> str:
 @entry("take")
 def take(d: Source, name: str) -> str:
     x, rank = d.shaped()
-    which = d.pick("0", "-1", "A([0, 1, -1], 'int32', (3,))", "A([[0], [7]], 'int8', (2, 1))", "A([], 'int32', (0,))", "5", "1.0", "[0, 1]")
+    which = d.pick(
+        "0",
+        "-1",
+        "A([0, 1, -1], 'int32', (3,))",
+        "A([[0], [7]], 'int8', (2, 1))",
+        "A([], 'int32', (0,))",
+        "5",
+        "1.0",
+        "[0, 1]",
+    )
     return f"np.take({x}, {which}{d.places(rank, True, False)}{d.options(MODE, ('fill_value', (9,)))})"
 
 
@@ -307,7 +331,9 @@ def put_along_axis(d: Source, name: str) -> str:
 def put(d: Source, name: str) -> str:
     which = d.pick("0", "A([0, 1], 'int32', (2,))", "A([0, -1, 9], 'int32', (3,))", "[1]")
     mode = ("mode", (repr("clip"), repr("wrap"), repr("other")))
-    return f"np.put({d.operand()}, {which}, {d.operand(ANY, ((), (2,), (0,)))}{d.options(mode)}, inplace=False)"
+    return (
+        f"np.put({d.operand()}, {which}, {d.operand(ANY, ((), (2,), (0,)))}{d.options(mode)}, inplace=False)"
+    )
 
 
 @entry("place extract compress")
@@ -328,7 +354,9 @@ def fill_diagonal(d: Source, name: str) -> str:
 
 @entry("ravel_multi_index")
 def ravel_multi_index(d: Source, name: str) -> str:
-    which = ", ".join(d.operand(d.pick(INTEGERS, INTEGERS, REAL), ((), (3,), (1,)), wild=False) for _ in range(d.pick(2, 1)))
+    which = ", ".join(
+        d.operand(d.pick(INTEGERS, INTEGERS, REAL), ((), (3,), (1,)), wild=False) for _ in range(d.pick(2, 1))
+    )
     return f"np.ravel_multi_index(({which},), {d.pick((3, 4), (200, 200), (3,))}{d.options(('mode', (repr('clip'), repr('wrap'), repr('x'))), ('order', (repr('F'),)))})"
 
 
@@ -339,9 +367,14 @@ def unravel_index(d: Source, name: str) -> str:
 
 @entry("can_cast promote_types issubdtype isdtype result_type")
 def dtypes(d: Source, name: str) -> str:
-    one, other = (d.pick("'float32'", "'int8'", "'bfloat16'", "bool", "float", "'uint32'", "complex", "'nothing'") for _ in range(2))
+    one, other = (
+        d.pick("'float32'", "'int8'", "'bfloat16'", "bool", "float", "'uint32'", "complex", "'nothing'")
+        for _ in range(2)
+    )
     if name == "isdtype":
-        other = d.pick("'real floating'", "('bool', 'integral')", "'numeric'", "'nothing'", "'float32'", "np.int8")
+        other = d.pick(
+            "'real floating'", "('bool', 'integral')", "'numeric'", "'nothing'", "'float32'", "np.int8"
+        )
     if name == "issubdtype":
         other = d.pick("np.floating", "np.inexact", "np.integer", "np.number", "'float32'", "np.generic")
     if name == "result_type":
@@ -364,6 +397,11 @@ def frombuffer(d: Source, name: str) -> str:
 @entry("c_ r_ mgrid ogrid s_ index_exp")
 def grids(d: Source, name: str) -> str:
     if name in ("c_", "r_"):
-        parts = d.pick("1:4", f"{d.array(ANY, ((3,), (2, 3)))}, {d.operand(ANY, ((3,), (2, 3)))}", "0:1:3j, 5", "0:6:2, 2.5")
+        parts = d.pick(
+            "1:4",
+            f"{d.array(ANY, ((3,), (2, 3)))}, {d.operand(ANY, ((3,), (2, 3)))}",
+            "0:1:3j, 5",
+            "0:6:2, 2.5",
+        )
         return f"np.{name}[{parts}]"
     return f"np.{name}[{d.pick('0:3', '0:2, 1:3', '0:1:3j', '0:2, 0:1:2j', '-1:2:0.5')}]"

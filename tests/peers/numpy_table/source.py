@@ -44,7 +44,11 @@ class Source:
 
     def options(self, *pairs: tuple[str, Sequence[Any]]) -> str:
         """Keyword arguments, most of them left out: `", name=value"` each."""
-        return "".join(f", {name}={value}" for name, values in pairs if (value := self._pick((None, *values))) is not None)
+        return "".join(
+            f", {name}={value}"
+            for name, values in pairs
+            if (value := self._pick((None, *values))) is not None
+        )
 
     def numbers(self, dtype: str, size: int, wild: bool = True) -> list[Any]:
         """Numbers of a dtype; with infinities and NaN if they are `wild`, and there are any."""
@@ -69,12 +73,16 @@ class Source:
             size *= n
         return f"A({self.numbers(dtype, size, wild)}, '{dtype}', {shape})"
 
-    def shaped(self, dtypes: Sequence[str] = ANY, wild: bool = True, shapes: Sequence[tuple[int, ...]] = SHAPES) -> tuple[str, int]:
+    def shaped(
+        self, dtypes: Sequence[str] = ANY, wild: bool = True, shapes: Sequence[tuple[int, ...]] = SHAPES
+    ) -> tuple[str, int]:
         """An array, and the number of its dimensions."""
         shape = self._pick(tuple(shapes))
         return self.array(dtypes, (shape,), wild), len(shape)
 
-    def operand(self, dtypes: Sequence[str] = ANY, shapes: Sequence[tuple[int, ...]] = SHAPES, wild: bool = True) -> str:
+    def operand(
+        self, dtypes: Sequence[str] = ANY, shapes: Sequence[tuple[int, ...]] = SHAPES, wild: bool = True
+    ) -> str:
         """An array, or now and then a number of Python's, a weakly typed array or one of NumPy's scalars."""
         kind = self.pick("array", "array", "array", "number", "weak", "host")
         if kind == "array":

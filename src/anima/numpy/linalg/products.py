@@ -300,7 +300,9 @@ def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
             )
     for i, (a, b) in enumerate(itertools.pairwise(items)):
         if a.shape[-1] != b.shape[0]:
-            raise ValueError(f"multi_dot: arrays {i} and {i + 1}, of shapes {a.shape} and {b.shape}, do not fit")
+            raise ValueError(
+                f"multi_dot: arrays {i} and {i + 1}, of shapes {a.shape} and {b.shape}, do not fit"
+            )
     sizes = [*(a.shape[0] if a.ndim == 2 else (1 if i == 0 else a.shape[0]) for i, a in enumerate(items))]
     sizes.append(items[-1].shape[1] if items[-1].ndim == 2 else 1)
     return _chain(items, _splits(sizes), 0, len(items) - 1, precision)
