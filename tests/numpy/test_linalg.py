@@ -51,13 +51,16 @@ def test_products() -> None:
     check(lambda np: np.linalg.multi_dot([a[0], b, c, V]), 1e-5)
     check(lambda np: np.linalg.matrix_power(Z, 5), 1e-4)
     check(lambda np: np.linalg.matrix_power(Z, 0), 1e-5)
+    check(lambda np: np.linalg.matrix_power(Z + 4 * numpy.eye(Z.shape[-1], dtype="complex64"), -2), 1e-5)
+    check(
+        lambda np: np.linalg.matrix_power(numpy.array([[2, 1], [1, 1]], "int32"), -3).astype("float32"), 1e-4
+    )
     assert np.linalg.outer(V, V).shape == (5, 5)
     assert np.linalg.trace(T[:, :, :3]).shape == (2,)
     assert np.linalg.diagonal(T, offset=1).shape == (2, 3)
     assert np.linalg.matrix_transpose(T).shape == (2, 4, 3)
     for bad in (
         lambda: np.linalg.matrix_power(T, 2),
-        lambda: np.linalg.matrix_power(Z, -1),
         lambda: np.linalg.multi_dot([a]),
         lambda: np.linalg.multi_dot([a, T, b]),
         lambda: np.linalg.outer(a, V),

@@ -81,7 +81,16 @@ def test_python_integers_that_do_not_fit() -> None:
     with pytest.raises(OverflowError):
         np.ones(2, int) + 2**40
     with pytest.raises(OverflowError):
-        anima.jit(lambda x: x + 300)(np.ones(2, np.int8))
+        anima.jit(lambda x: x + 2**40)(np.ones(2, np.int8))
+    with pytest.raises(OverflowError):
+        anima.jit(lambda x: x + 2**40)(np.ones(2))
+
+
+def test_python_integers_wrap_in_narrower_dtypes_traced_or_not() -> None:
+    for x, number, wanted in ((np.ones(2, np.int8), 300, 45), (np.ones(2, np.uint32), -2, 2**32 - 1)):
+        for call in (np.add, anima.jit(lambda x, n=number: np.add(x, n))):
+            assert (call(x, number) if call is np.add else call(x)).tolist() == [wanted, wanted]
+    assert anima.jit(lambda x: x > 1000)(np.full(1, 7, np.int8)).tolist() == [True]  # 1000 is -24 there
 
 
 def test_scalar_types() -> None:

@@ -118,7 +118,7 @@ def test_average() -> None:
     check(lambda np: np.average(X, axis=1, weights=w, returned=True))
     check(lambda np: np.average(X, weights=X + 5))
     check(lambda np: np.average(X, axis=0))
-    with pytest.raises(TypeError, match="axis must be given"):
+    with pytest.raises(ValueError, match="axis must be given"):
         np.average(X, weights=w)
     with pytest.raises(ValueError, match="do not fit axis"):
         np.average(X, axis=0, weights=w)

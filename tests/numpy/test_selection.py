@@ -21,7 +21,7 @@ def test_where() -> None:
     assert np.where(I > 0, np.int8(1), 2).dtype == np.int8
     with pytest.raises(ValueError, match="neither"):
         np.where(X > 0, X)
-    with pytest.raises(TypeError, match="where got incompatible shapes"):
+    with pytest.raises(ValueError, match="where got incompatible shapes"):
         np.where(np.ones(2), np.ones(3), 1)
 
 

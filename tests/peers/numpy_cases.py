@@ -200,7 +200,8 @@ def cases() -> Iterator[str]:
         for x, y in PAIRS:
             yield f"np.{name}({ARRAYS[x]}, {ARRAYS[y]})"
     for name in REDUCTIONS:
-        for array in ARRAYS.values():
-            yield f"np.{name}({array})"
+        for kind, array in ARRAYS.items():
+            if kind != "complex64" or not name.startswith("arg"):  # a row of docs/differences.md
+                yield f"np.{name}({array})"
         yield f"np.{name}({ARRAYS['matrix']}, axis=1)"
     yield from OTHERS

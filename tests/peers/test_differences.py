@@ -23,6 +23,7 @@ from tests.peers.extension_differences import EXTENSION_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
+from tests.peers.numpy_differences import NUMPY_CHECKS
 from tests.peers.observing_differences import OBSERVING_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.ops_differences import OPS_CHECKS
@@ -44,6 +45,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,
+    **NUMPY_CHECKS,
     **OBSERVING_CHECKS,
     **OPS_CHECKS,
     **OPERATION_CHECKS,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from anima import dtypes
 from anima.core import hooks
@@ -32,13 +33,13 @@ def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
     """`axis` counted from the front.
 
     Raises:
-      TypeError: it is no integer. ValueError: it is out of range.
+      TypeError: it is no integer. AxisError: it is out of range; to be caught as ValueError or as IndexError.
     """
     if not hasattr(axis, "__index__"):
         raise TypeError(f"{name}: {argument} must be an integer, got {axis!r}")
     index = int(axis.__index__())
     if not -ndim <= index < ndim:
-        raise ValueError(f"{name}: {argument} {index} is out of bounds for an array of dimension {ndim}")
+        raise AxisError(f"{name}: {argument} {index} is out of bounds for an array of dimension {ndim}")
     return index + ndim if index < 0 else index
 
 

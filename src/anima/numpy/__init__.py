@@ -209,7 +209,6 @@ from anima.numpy.reductions import (
     any as any,
     argmax as argmax,
     argmin as argmin,
-    average as average,
     count_nonzero as count_nonzero,
     max as max,
     mean as mean,
@@ -498,6 +497,7 @@ if _TYPE_CHECKING:
         interp as interp,
     )
     from anima.numpy.statistics import (
+        average as average,
         corrcoef as corrcoef,
         cov as cov,
     )
@@ -531,7 +531,7 @@ _ON_DEMAND = {
     "anima.numpy.set_operations": "intersect1d setdiff1d setxor1d union1d",
     "anima.numpy.sets": "isin unique unique_all unique_counts unique_inverse unique_values",
     "anima.numpy.signals": "convolve correlate cross interp",
-    "anima.numpy.statistics": "corrcoef cov",
+    "anima.numpy.statistics": "average corrcoef cov",
     "anima.numpy.windows": "bartlett blackman hamming hanning kaiser",
     "anima.scipy.special": "i0",
 }

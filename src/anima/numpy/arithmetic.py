@@ -41,6 +41,7 @@ from anima.lax import (
 from anima.lax.convert import convert_to
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
+from anima.numpy.complex_limits import modulus
 from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
     array_like,
@@ -147,7 +148,10 @@ def _float_divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
     remainder_ = select(adjust, add_p.bind(remainder_, x2), remainder_)
     one = constant(1, quotient)
     quotient = select(adjust, sub_p.bind(quotient, one), quotient)
-    return lax_round(quotient), remainder_
+    quotient = lax_round(quotient)
+    # A zero has the sign of the quotient that it is the floor of.
+    signed = mul_p.bind(_sign(div_p.bind(x1, x2)), filled(0, quotient))
+    return select(eq(quotient, zero), signed, quotient), remainder_
 
 
 def _sign(x: Any) -> Any:
@@ -407,7 +411,10 @@ def positive(x: Any, /) -> Any:
 
 def _absolute(name: str, x: Any) -> Any:
     x, known = aval(name, x)
-    return asarray(x) if dtypes.kind_of(known.dtype) in ("b", "u") else abs_p.bind(x)
+    kind = dtypes.kind_of(known.dtype)
+    if kind in ("b", "u"):
+        return asarray(x)
+    return modulus(asarray(x), abs_p.bind(x)) if kind == "c" else abs_p.bind(x)
 
 
 @function

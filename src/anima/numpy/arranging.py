@@ -37,7 +37,7 @@ from anima.numpy.calls import function
 from anima.numpy.concrete import concrete, contents
 from anima.numpy.creation import asarray
 from anima.numpy.indexing import from_front, index_dtype
-from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
+from anima.numpy.promotion import array_like, dtype_of, retyped, shape_of, stretch, weak_of
 from anima.numpy.scans import cumsum
 from anima.numpy.shapes import broadcast_to, moveaxis, ravel
 from anima.numpy.sorting import places_sorted
@@ -138,7 +138,7 @@ def resize(a: Any, new_shape: Any) -> Any:
       a: an array.
       new_shape: an integer or a sequence of them.
     Raises:
-      TypeError: the shape is no shape.
+      TypeError: the shape is no shape. ValueError: a size is negative.
 
     >>> import anima.numpy as np
     >>> print(np.resize(np.array([1, 2, 3]), (2, 2)))
@@ -146,10 +146,13 @@ def resize(a: Any, new_shape: Any) -> Any:
      [3 1]]
     """
     flat = ravel(array_like("resize", a))
+    sizes = new_shape if isinstance(new_shape, (tuple, list)) else (new_shape,)
+    if any(isinstance(n, int) and n < 0 for n in sizes):
+        raise ValueError(f"resize: new_shape must not be negative, got {new_shape}")
     sizes = check_shape("resize", new_shape, "new_shape")
     size, count = shape_of(flat)[0], math.prod(sizes)
     if not size or not count:
-        return full(sizes, 0, dtype_of(flat))
+        return retyped(full(sizes, 0, dtype_of(flat)), weak_of(flat))
     rounds = -(-count // size)
     whole = reshape_p.bind(stretch(flat, (size,), (rounds, size)), new_sizes=(rounds * size,))
     return reshape_p.bind(slice_in_dim(whole, 0, count), new_sizes=sizes)

@@ -28,7 +28,7 @@ from anima.lax import (
 from anima.lax.convert import convert_to
 from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape, refuse_out_sharding
-from anima.numpy.promotion import array_like
+from anima.numpy.promotion import array_like, shape_of
 from anima.runtime.devices import default_device
 from anima.transforms.placement import device_put
 
@@ -398,7 +398,7 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
     if dtype is not None:
         kind, weak = dtypes.check_user_dtype_supported(dtype, name), False
     result = _full(name, old if shape is None else shape, value, kind, False)
-    if weak:
+    if weak and not shape_of(value):
         result = (
             _native.array_with(result, weak_type=True)
             if type(result) is ArrayImpl

@@ -22,6 +22,7 @@ from anima.lax import (
     bitwise_and,
     bitwise_or,
     cbrt_p,
+    complex as lax_complex,
     cos_p,
     cosh_p,
     div,
@@ -47,7 +48,25 @@ from anima.lax import (
 )
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
-from anima.numpy.promotion import dtype_of, inexact, promote_inexact, shape_of, stretch, strong_inexact
+from anima.numpy.complex_limits import completed
+from anima.numpy.creation import asarray
+from anima.numpy.promotion import (
+    aval,
+    common_is_weak,
+    dtype_of,
+    inexact,
+    is_weak,
+    promote_inexact,
+    retyped,
+    shape_of,
+    stretch,
+    strong_inexact,
+)
+
+
+def _applied(name: str, primitive: Any, x: Any) -> Any:
+    result = primitive.bind(x)
+    return completed(name, asarray(x), result) if dtypes.is_complex(dtype_of(x)) else result
 
 
 @function
@@ -58,7 +77,7 @@ def exp(x: Any, /) -> Any:
     >>> print(np.exp(0.0))
     1.0
     """
-    return exp_p.bind(inexact("exp", x))
+    return _applied("exp", exp_p, inexact("exp", x))
 
 
 @function
@@ -80,7 +99,7 @@ def expm1(x: Any, /) -> Any:
     >>> print(np.expm1(0.0))
     0.0
     """
-    return expm1_p.bind(inexact("expm1", x))
+    return _applied("expm1", expm1_p, inexact("expm1", x))
 
 
 @function
@@ -91,7 +110,7 @@ def log(x: Any, /) -> Any:
     >>> print(np.log(1.0))
     0.0
     """
-    return log_p.bind(inexact("log", x))
+    return _applied("log", log_p, inexact("log", x))
 
 
 @function
@@ -102,7 +121,7 @@ def log1p(x: Any, /) -> Any:
     >>> print(np.log1p(0.0))
     0.0
     """
-    return log1p_p.bind(inexact("log1p", x))
+    return _applied("log1p", log1p_p, inexact("log1p", x))
 
 
 @function
@@ -113,7 +132,7 @@ def sqrt(x: Any, /) -> Any:
     >>> print(np.sqrt(np.array([4, 9])))
     [2. 3.]
     """
-    return sqrt_p.bind(inexact("sqrt", x))
+    return _applied("sqrt", sqrt_p, inexact("sqrt", x))
 
 
 @function
@@ -135,7 +154,7 @@ def sin(x: Any, /) -> Any:
     >>> print(np.sin(0.0))
     0.0
     """
-    return sin_p.bind(inexact("sin", x))
+    return _applied("sin", sin_p, inexact("sin", x))
 
 
 @function
@@ -146,7 +165,7 @@ def cos(x: Any, /) -> Any:
     >>> print(np.cos(0.0))
     1.0
     """
-    return cos_p.bind(inexact("cos", x))
+    return _applied("cos", cos_p, inexact("cos", x))
 
 
 @function
@@ -157,7 +176,7 @@ def tan(x: Any, /) -> Any:
     >>> print(np.tan(0.0))
     0.0
     """
-    return tan_p.bind(inexact("tan", x))
+    return _applied("tan", tan_p, inexact("tan", x))
 
 
 @function
@@ -168,7 +187,7 @@ def sinh(x: Any, /) -> Any:
     >>> print(np.sinh(0.0))
     0.0
     """
-    return sinh_p.bind(inexact("sinh", x))
+    return _applied("sinh", sinh_p, inexact("sinh", x))
 
 
 @function
@@ -179,7 +198,7 @@ def cosh(x: Any, /) -> Any:
     >>> print(np.cosh(0.0))
     1.0
     """
-    return cosh_p.bind(inexact("cosh", x))
+    return _applied("cosh", cosh_p, inexact("cosh", x))
 
 
 @function
@@ -190,7 +209,7 @@ def tanh(x: Any, /) -> Any:
     >>> print(np.tanh(0.0))
     0.0
     """
-    return tanh_p.bind(inexact("tanh", x))
+    return _applied("tanh", tanh_p, inexact("tanh", x))
 
 
 @function
@@ -201,7 +220,7 @@ def arcsin(x: Any, /) -> Any:
     >>> print(np.arcsin(0.0))
     0.0
     """
-    return asin_p.bind(inexact("arcsin", x))
+    return _applied("asin", asin_p, inexact("arcsin", x))
 
 
 @function
@@ -212,7 +231,7 @@ def asin(x: Any, /) -> Any:
     >>> print(np.asin(0.0))
     0.0
     """
-    return asin_p.bind(inexact("asin", x))
+    return _applied("asin", asin_p, inexact("asin", x))
 
 
 @function
@@ -223,7 +242,7 @@ def arccos(x: Any, /) -> Any:
     >>> print(np.arccos(1.0))
     0.0
     """
-    return acos_p.bind(inexact("arccos", x))
+    return _applied("acos", acos_p, inexact("arccos", x))
 
 
 @function
@@ -234,7 +253,7 @@ def acos(x: Any, /) -> Any:
     >>> print(np.acos(1.0))
     0.0
     """
-    return acos_p.bind(inexact("acos", x))
+    return _applied("acos", acos_p, inexact("acos", x))
 
 
 @function
@@ -245,7 +264,7 @@ def arctan(x: Any, /) -> Any:
     >>> print(np.arctan(0.0))
     0.0
     """
-    return atan_p.bind(inexact("arctan", x))
+    return _applied("atan", atan_p, inexact("arctan", x))
 
 
 @function
@@ -256,7 +275,7 @@ def atan(x: Any, /) -> Any:
     >>> print(np.atan(0.0))
     0.0
     """
-    return atan_p.bind(inexact("atan", x))
+    return _applied("atan", atan_p, inexact("atan", x))
 
 
 @function
@@ -267,7 +286,7 @@ def arcsinh(x: Any, /) -> Any:
     >>> print(np.arcsinh(0.0))
     0.0
     """
-    return asinh_p.bind(inexact("arcsinh", x))
+    return _applied("asinh", asinh_p, inexact("arcsinh", x))
 
 
 @function
@@ -278,7 +297,7 @@ def asinh(x: Any, /) -> Any:
     >>> print(np.asinh(0.0))
     0.0
     """
-    return asinh_p.bind(inexact("asinh", x))
+    return _applied("asinh", asinh_p, inexact("asinh", x))
 
 
 @function
@@ -289,7 +308,7 @@ def arccosh(x: Any, /) -> Any:
     >>> print(np.arccosh(1.0))
     0.0
     """
-    return acosh_p.bind(inexact("arccosh", x))
+    return _applied("acosh", acosh_p, inexact("arccosh", x))
 
 
 @function
@@ -300,7 +319,7 @@ def acosh(x: Any, /) -> Any:
     >>> print(np.acosh(1.0))
     0.0
     """
-    return acosh_p.bind(inexact("acosh", x))
+    return _applied("acosh", acosh_p, inexact("acosh", x))
 
 
 @function
@@ -311,7 +330,7 @@ def arctanh(x: Any, /) -> Any:
     >>> print(np.arctanh(0.0))
     0.0
     """
-    return atanh_p.bind(inexact("arctanh", x))
+    return _applied("atanh", atanh_p, inexact("arctanh", x))
 
 
 @function
@@ -322,7 +341,7 @@ def atanh(x: Any, /) -> Any:
     >>> print(np.atanh(0.0))
     0.0
     """
-    return atanh_p.bind(inexact("atanh", x))
+    return _applied("atanh", atanh_p, inexact("atanh", x))
 
 
 @function
@@ -349,9 +368,13 @@ def log10(x: Any, /) -> Any:
 
 
 def _logarithm(x: Any, base: int) -> Any:
-    value = log_p.bind(x)
+    value = _applied("log", log_p, x)
     # XLA replaces a division by a constant by a product with its reciprocal: this one is rounded once, not twice.
-    return mul(value, constant(1 / math.log(base), value))
+    if not dtypes.is_complex(dtype_of(value)):
+        return mul(value, constant(1 / math.log(base), value))
+    # By parts: the product of complex numbers would make NaN of an infinite part and the zero of the constant.
+    parts = (real(value), imag(value))
+    return lax_complex(*[mul(part, constant(1 / math.log(base), part)) for part in parts])
 
 
 def _scaled(name: str, x: Any, factor: float) -> Any:
@@ -426,7 +449,7 @@ def atan2(x1: Any, x2: Any, /) -> Any:
 
 
 def _real_pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
-    x1, x2 = (strong_inexact(name, x) for x in promote_inexact(name, x1, x2))
+    x1, x2 = promote_inexact(name, x1, x2)
     if dtypes.is_complex(dtype_of(x1)):
         raise ValueError(f"{name} does not support complex operands")
     shape = shape_of(x1) or shape_of(x2)
@@ -445,7 +468,8 @@ def angle(z: Any, deg: bool = False) -> Any:
     >>> print(np.angle(1j, deg=True))
     90.0
     """
-    z = strong_inexact("angle", z)
+    z, known = aval("angle", z)
+    z = z if dtypes.is_complex(known.dtype) else strong_inexact("angle", z)
     parts = (imag(z), real(z)) if dtypes.is_complex(dtype_of(z)) else (filled(0, z), z)
     result = atan2_p.bind(*(stretch(p, shape_of(p), shape_of(z)) for p in parts))
     return mul(result, constant(180 / math.pi, result)) if deg else result
@@ -462,6 +486,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     >>> print(np.hypot(3, 4))
     5.0
     """
+    weak = is_weak("hypot", x1, x2)
     x1, x2 = _real_pair("hypot", x1, x2)
     # A choice and no maximum: the formula is smooth where both are equal.
     first = ge(lax_abs(x1), lax_abs(x2))
@@ -473,7 +498,7 @@ def hypot(x1: Any, x2: Any, /) -> Any:
     infinite = filled(math.inf, larger)
     length = select(bitwise_and(eq(larger, zero), eq(smaller, zero)), zero, length)
     some = bitwise_or(eq(lax_abs(x1), infinite), eq(lax_abs(x2), infinite))
-    return select(some, infinite, length)
+    return retyped(select(some, infinite, length), weak)
 
 
 @function
@@ -484,8 +509,9 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     >>> print(np.logaddexp(0.0, 0.0))
     0.6931472
     """
+    weak, scalars = common_is_weak("logaddexp", x, y), is_weak("logaddexp", x, y)
     x, y = promote_inexact("logaddexp", x, y)
-    return _log_of_sum(x, y, 1.0)
+    return retyped(_log_of_sum(x, y, 1.0), scalars if dtypes.is_complex(dtype_of(x)) else weak)
 
 
 @function
@@ -496,8 +522,9 @@ def logaddexp2(x: Any, y: Any, /) -> Any:
     >>> print(np.logaddexp2(0.0, 0.0))
     1.0
     """
-    x, y = (strong_inexact("logaddexp2", v) for v in promote_inexact("logaddexp2", x, y))
-    return _log_of_sum(x, y, math.log(2))
+    weak = is_weak("logaddexp2", x, y)
+    x, y = promote_inexact("logaddexp2", x, y)
+    return retyped(_log_of_sum(x, y, math.log(2)), weak)
 
 
 def _log_of_sum(x: Any, y: Any, unit: float) -> Any:

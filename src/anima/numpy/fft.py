@@ -480,10 +480,12 @@ def _frequencies(name: str, n: Any, d: Any, half: bool, dtype: Any, device: Any)
         size = operator.index(n)
     except TypeError:
         raise ValueError(f"fft.{name}: n must be an integer, got {n!r}") from None
-    size = max(size, 0)
+    if dtypes.is_complex(dtype_of(array_like(f"fft.{name}", d, "d"))):
+        raise TypeError(f"fft.{name}: d must be real, got {d!r}")
     if half:
-        places = numpy.arange(size // 2 + 1)
+        places = numpy.arange(max(size // 2 + 1, 0))
     else:
+        size = max(size, 0)
         places = numpy.concatenate([numpy.arange((size + 1) // 2), numpy.arange(-(size // 2), 0)])
     whole = asarray(places, dtypes.default_float_dtype())
     return put_on(divide(whole, array_like(f"fft.{name}", d, "d") * size).astype(wanted), device)
@@ -498,7 +500,7 @@ def fftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> A
       dtype: by default the default floating-point dtype.
       device: a device or sharding to place the result on.
     Raises:
-      ValueError: `n` is no integer, or `d` is a list.
+      ValueError: `n` is no integer, or `d` is a list. TypeError: `d` is complex.
 
     >>> import anima.numpy as np
     >>> print(np.fft.fftfreq(5, d=0.1))
@@ -514,7 +516,7 @@ def rfftfreq(n: int, d: Any = 1.0, *, dtype: Any = None, device: Any = None) -> 
       n: the size of the whole transform.
       d, dtype, device: as in `fftfreq`.
     Raises:
-      ValueError: `n` is no integer, or `d` is a list.
+      ValueError: `n` is no integer, or `d` is a list. TypeError: `d` is complex.
 
     >>> import anima.numpy as np
     >>> print(np.fft.rfftfreq(4))

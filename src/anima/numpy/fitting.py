@@ -19,7 +19,7 @@ from anima.numpy.elementary import sqrt
 from anima.numpy.flipping import roll
 from anima.numpy.linear import matmul, outer
 from anima.numpy.polynomials import vander, without_leading_zeros
-from anima.numpy.promotion import array_like, promote_dtypes_inexact, shape_of
+from anima.numpy.promotion import array_like, dtype_of, promote_dtypes_inexact, shape_of
 from anima.numpy.selection import where
 from anima.numpy.sorting import argsort
 
@@ -87,6 +87,7 @@ def _check_points(x: Any, y: Any, w: Any) -> None:
 
 @function(static=("order", "full", "cov"), name="polyfit")
 def _polyfit(x: Any, y: Any, order: int, rcond: Any, full: bool, w: Any, cov: Any) -> Any:
+    is_real = not dtypes.is_complex(dtype_of(x))
     x, y = (asarray(v) for v in promote_dtypes_inexact("polyfit", x, y))
     matrix, rows = plain(vander)(x, order), y
     if w is not None:
@@ -105,6 +106,7 @@ def _polyfit(x: Any, y: Any, order: int, rcond: Any, full: bool, w: Any, cov: An
     if not cov:
         return c
     spread = linalg.inv(matmul(matrix.conj().T, matrix)) / outer(scale, scale)
+    spread = real(spread) if is_real else spread
     if y.ndim == 2:
         spread = spread[:, :, None]
     return c, spread if cov == "unscaled" else spread * (residuals / (x.shape[0] - order))

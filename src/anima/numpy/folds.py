@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
@@ -93,7 +94,7 @@ def reduce(
         a, mask = stretch(a, shape_of(a), shape), stretch(mask, shape_of(mask), shape)
     shape = shape_of(a)
     if axis is not None and not shape:
-        raise ValueError(f"{name}: axis {axis} is out of bounds for an array of dimension 0")
+        raise AxisError(f"{name}: axis {axis} is out of bounds for an array of dimension 0")
     axes = axes_of(name, axis, len(shape))
     rows = _rows(a, axes)
     if initial is None and identity is None and (mask is not None or not shape_of(rows)[0]):

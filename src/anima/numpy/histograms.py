@@ -273,6 +273,7 @@ def _histogramdd(
         counts = counts / array_sum(counts)
         for i, e in enumerate(found):
             counts = counts / expand_dims(diff(e), [d for d in builtins.range(len(found)) if d != i])
+        counts = convert_element_type(counts, dtype_of(sample))
     return counts, found
 
 

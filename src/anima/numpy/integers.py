@@ -18,7 +18,16 @@ from anima.numpy.arithmetic import absolute, floor_divide, remainder
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray, zeros
 from anima.numpy.joining import concatenate
-from anima.numpy.promotion import array_like, dtype_of, promote, shape_of, stretch
+from anima.numpy.promotion import (
+    array_like,
+    broadcast_together,
+    dtype_of,
+    is_weak,
+    promote_dtypes,
+    retyped,
+    shape_of,
+    stretch,
+)
 from anima.numpy.selection import where
 
 
@@ -95,7 +104,11 @@ def unpackbits(a: Any, axis: int | None = None, count: int | None = None, bitord
 
 def _whole_operands(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
     """Absolute values of integer operands in their common shape."""
-    x1, x2 = promote(name, x1, x2)
+    x1, x2 = promote_dtypes(name, x1, x2)
+    try:
+        x1, x2 = broadcast_together(name, x1, x2)
+    except TypeError as error:
+        raise ValueError(str(error)) from None  # as JAX and NumPy
     if not dtypes.is_int(dtype_of(x1)):
         raise ValueError(f"{name} requires integers, got dtype {dtype_of(x1)}")
     shape = shape_of(x1) or shape_of(x2)
@@ -118,13 +131,14 @@ def gcd(x1: Any, x2: Any) -> Any:
     """The greatest common divisor of each two integers; with zero, the absolute value of the other.
 
     Raises:
-      ValueError: the operands are no integers.
+      ValueError: the operands are no integers, or their shapes do not broadcast.
 
     >>> import anima.numpy as np
     >>> print(np.gcd(np.array([12, 7, 0]), 18))
     [ 6  1 18]
     """
-    return _divisor(*_whole_operands("gcd", x1, x2))
+    weak = is_weak("gcd", x1, x2)
+    return retyped(_divisor(*_whole_operands("gcd", x1, x2)), weak)
 
 
 @function
@@ -132,12 +146,13 @@ def lcm(x1: Any, x2: Any) -> Any:
     """The least common multiple of each two integers; with zero, zero.
 
     Raises:
-      ValueError: the operands are no integers.
+      ValueError: the operands are no integers, or their shapes do not broadcast.
 
     >>> import anima.numpy as np
     >>> print(np.lcm(np.array([4, 7, 0]), 6))
     [12 42  0]
     """
+    weak = is_weak("lcm", x1, x2)
     x1, x2 = _whole_operands("lcm", x1, x2)
     divisor = _divisor(x1, x2)
-    return where(divisor == 0, 0, x1 * floor_divide(x2, where(divisor == 0, 1, divisor)))
+    return retyped(where(divisor == 0, 0, x1 * floor_divide(x2, where(divisor == 0, 1, divisor))), weak)

@@ -17,7 +17,7 @@ from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_to
 from anima.lax.shape import check_axis, expand_dims, reshape, squeeze, transpose
 from anima.numpy.calls import function, plain
-from anima.numpy.promotion import array_like, common_shape, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import array_like, common_shape, dtype_of, promote_dtypes, shape_of, stretch
 
 _SETTINGS = ("precision", "preferred_element_type", "out_sharding")
 
@@ -129,7 +129,25 @@ def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any =
 
 
 def _conjugate(x: Any) -> Any:
-    return conj(x) if dtypes.is_complex(array_like("conj", x).dtype) else x
+    return conj(x) if dtypes.is_complex(dtype_of(x)) else x
+
+
+def _check_cores(name: str, x1: Any, x2: Any, cores: tuple[int, int], sizes: tuple[int, int]) -> None:
+    """Raise ValueError unless the operands have so many last dimensions, contracted sizes agree and the others broadcast."""
+    for x, core in zip((x1, x2), cores):
+        if len(shape_of(x)) < core:
+            raise ValueError(
+                f"{name}: operands must have at least {cores} dimensions, got {shape_of(x1)} and {shape_of(x2)}"
+            )
+    left, right = shape_of(x1), shape_of(x2)
+    if left[sizes[0]] != right[sizes[1]]:
+        raise ValueError(
+            f"{name}: sizes {left[sizes[0]]} and {right[sizes[1]]} of shapes {left} and {right} differ"
+        )
+    try:
+        common_shape(name, [left[: len(left) - cores[0]], right[: len(right) - cores[1]]])
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 @function(static=("axis", "precision", "preferred_element_type"))
@@ -138,12 +156,16 @@ def vecdot(
 ) -> Any:
     """Inner products along one axis, the first operand conjugated; the other axes broadcast.
 
+    Raises:
+      ValueError: the shapes do not fit, or the axis is out of range.
+
     >>> import anima.numpy as np
     >>> print(np.vecdot(np.ones((2, 3)), np.arange(3.0)))
     [3. 3.]
     """
     x1, x2 = promote_dtypes("vecdot", x1, x2)
     x1, x2 = (_axis_last("vecdot", x, axis) for x in (x1, x2))
+    _check_cores("vecdot", x1, x2, (1, 1), (-1, -1))
     out = plain(matmul)(
         expand_dims(_conjugate(x1), (-2,)), expand_dims(x2, (-1,)), precision=precision,
         preferred_element_type=preferred_element_type,
@@ -161,22 +183,32 @@ def _axis_last(name: str, x: Any, axis: int) -> Any:
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Products of matrices and vectors, batched over leading dimensions.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> import anima.numpy as np
     >>> np.matvec(np.ones((5, 2, 3)), np.ones((5, 3))).shape
     (5, 2)
     """
-    return squeeze(plain(matmul)(x1, expand_dims(array_like("matvec", x2), (-1,))), (-1,))
+    x1, x2 = array_like("matvec", x1), array_like("matvec", x2, 1)
+    _check_cores("matvec", x1, x2, (2, 1), (-1, -1))
+    return squeeze(plain(matmul)(x1, expand_dims(x2, (-1,))), (-1,))
 
 
 @function
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Products of conjugated vectors and matrices, batched over leading dimensions.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> import anima.numpy as np
     >>> np.vecmat(np.ones((5, 2)), np.ones((5, 2, 3))).shape
     (5, 3)
     """
-    return squeeze(plain(matmul)(expand_dims(_conjugate(array_like("vecmat", x1)), (-2,)), x2), (-2,))
+    x1, x2 = array_like("vecmat", x1), array_like("vecmat", x2, 1)
+    _check_cores("vecmat", x1, x2, (1, 2), (-1, -2))
+    return squeeze(plain(matmul)(expand_dims(_conjugate(x1), (-2,)), x2), (-2,))
 
 
 @function(static=("precision", "preferred_element_type"))

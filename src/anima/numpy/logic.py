@@ -44,7 +44,18 @@ from anima.lax import (
 )
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
-from anima.numpy.promotion import array_like, aval, dtype_of, inexact, promote, shape_of, stretch
+from anima.numpy.creation import asarray
+from anima.numpy.promotion import (
+    array_like,
+    aval,
+    dtype_of,
+    inexact,
+    is_weak,
+    promote,
+    retyped,
+    shape_of,
+    stretch,
+)
 
 _BOOL = np.dtype(bool)
 
@@ -324,7 +335,9 @@ def truth(name: str, x: Any) -> Any:
 
 
 def _logical(name: str, primitive: Any, x: Any, y: Any) -> Any:
-    return primitive.bind(*promote(name, truth(name, x), truth(name, y)))
+    weak = is_weak(name, x, y)
+    result = primitive.bind(*promote(name, truth(name, x), truth(name, y)))
+    return retyped(result, weak)
 
 
 def _shift_operands(name: str, x: Any, y: Any) -> tuple[Any, Any]:
@@ -370,7 +383,7 @@ def bitwise_count(x: Any, /) -> Any:
 
 def _all_true(x: Any) -> Any:
     """An array of True in the shape of `x`."""
-    return filled(True, convert_element_type(x, _BOOL))
+    return asarray(filled(True, convert_element_type(x, _BOOL)))
 
 
 def _is_integer(x: Any) -> bool:
@@ -404,7 +417,7 @@ def _infinite(name: str, x: Any) -> Any:
         return not_p.bind(_all_true(x))
     if dtypes.is_complex(known.dtype):
         return lax_or(_infinite(name, real(x)), _infinite(name, imag(x)))
-    return eq(lax_abs(x), constant(math.inf, x))
+    return retyped(eq(lax_abs(x), constant(math.inf, x)), False)
 
 
 @function
@@ -436,7 +449,9 @@ def _signed_infinity(name: str, x: Any, value: float, out: Any) -> Any:
     x, known = aval(name, x)
     if dtypes.is_complex(known.dtype):
         raise ValueError(f"{name} does not support complex operands")
-    return eq(x, constant(value, x)) if dtypes.is_inexact(known.dtype) else not_p.bind(_all_true(x))
+    if not dtypes.is_inexact(known.dtype):
+        return not_p.bind(_all_true(x))
+    return retyped(eq(x, constant(value, x)), False)
 
 
 @function(static=("out",))
@@ -471,7 +486,7 @@ def iscomplex(x: Any) -> Any:
     """
     x, known = aval("iscomplex", x)
     if not dtypes.is_complex(known.dtype):
-        return not_p.bind(_all_true(x))
+        return retyped(not_p.bind(_all_true(x)), known.weak_type)
     part = imag(x)
     return ne(part, constant(0, part))
 
@@ -486,7 +501,7 @@ def isreal(x: Any) -> Any:
     """
     x, known = aval("isreal", x)
     if not dtypes.is_complex(known.dtype):
-        return _all_true(x)
+        return retyped(_all_true(x), known.weak_type)
     part = imag(x)
     return eq(part, constant(0, part))
 

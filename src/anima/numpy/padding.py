@@ -274,7 +274,8 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
         returns the vector with what it puts into the padding.
       **kwargs: `constant_values`, `end_values`, `stat_length` or `reflect_type`; for a function any.
     Raises:
-      ValueError: there is no such mode, a keyword does not belong to it, a width is negative, or an axis is empty.
+      NotImplementedError: there is no such mode. ValueError: a keyword does not belong to it, a width is negative, or an
+        axis is empty.
       ShapeConcretizationError: a width is traced.
 
     >>> import anima.numpy as np
@@ -285,18 +286,13 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
     """
     x = asarray(array_like("pad", array))
     rank, dtype = len(shape_of(x)), dtype_of(x)
+    if not callable(mode):
+        _check_mode(mode, kwargs)
     if not rank:
         return x
     widths = _pairs("pad_width", pad_width, rank)
     if callable(mode):
         return _by_function(x, widths, mode, kwargs)
-    if mode not in _KEYWORDS:
-        raise ValueError(
-            f"pad: mode must be one of {', '.join(map(repr, _KEYWORDS))}, or a function, got {mode!r}"
-        )
-    for name in kwargs:
-        if name not in _KEYWORDS[mode]:
-            raise ValueError(f"pad: keyword {name!r} does not belong to mode {mode!r}")
     if kwargs.get("reflect_type", "even") not in ("even", "odd"):
         raise ValueError(f"pad: reflect_type must be 'even' or 'odd', got {kwargs['reflect_type']!r}")
     lengths = kwargs.get("stat_length")
@@ -308,6 +304,16 @@ def pad(array: Any, pad_width: Any, mode: str | Callable[..., Any] = "constant",
     fill = np.zeros((), np.int32 if dtypes.is_extended(dtype) else dtype)
     values = _values(given[0], kwargs[given[0]], rank, dtype) if given else asarray(fill)
     return _padded(x, values, widths, mode, lengths, kwargs.get("reflect_type") == "odd")
+
+
+def _check_mode(mode: str, kwargs: dict[str, Any]) -> None:
+    if mode not in _KEYWORDS:
+        raise NotImplementedError(  # as JAX
+            f"pad: mode must be one of {', '.join(map(repr, _KEYWORDS))}, or a function, got {mode!r}"
+        )
+    for name in kwargs:
+        if name not in _KEYWORDS[mode]:
+            raise ValueError(f"pad: keyword {name!r} does not belong to mode {mode!r}")
 
 
 def _check_moves_only(mode: str, kwargs: dict[str, Any], dtype: Any) -> None:

@@ -20,6 +20,7 @@ from anima.lax.control.scanning import scan
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full, iota
 from anima.lax.joining import concatenate, pad
+from anima.lax.linalg.general import eig
 from anima.lax.operands import constant
 from anima.lax.shape import broadcast_in_dim, expand_dims, reshape_p
 from anima.lax.slicing import dynamic_slice_in_dim, dynamic_update_slice_in_dim, index_in_dim, slice_in_dim
@@ -291,20 +292,23 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 @function
 def poly(seq_of_zeros: Any) -> Any:
-    """The polynomial with the given roots and leading coefficient 1.
+    """The polynomial with the given roots and leading coefficient 1; of a matrix the characteristic one.
 
     Args:
-      seq_of_zeros: the roots, a vector.
+      seq_of_zeros: the roots, a vector; or a square matrix.
     Raises:
-      ValueError: it is no vector.
+      ValueError: it is neither.
 
     >>> import anima.numpy as np
     >>> print(np.poly(np.array([1, 2])))
     [ 1. -3.  2.]
     """
     (roots,) = promote_dtypes_inexact("poly", array_like("poly", seq_of_zeros))
-    if len(shape_of(roots)) > 1:
-        raise ValueError(f"poly: the roots must be a vector, got shape {shape_of(roots)}")
+    shape = shape_of(roots)
+    if len(shape) > 2 or (len(shape) == 2 and shape[0] != shape[1]):
+        raise ValueError(f"poly: seq_of_zeros must be a vector or a square matrix, got shape {shape}")
+    if len(shape) == 2:
+        roots = eig(roots, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
     roots = reshape_p.bind(roots, new_sizes=(math.prod(shape_of(roots)),))
     n, dtype = shape_of(roots)[0], dtype_of(roots)
     if not n:

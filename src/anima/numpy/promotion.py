@@ -79,6 +79,11 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return aval_of(value).shape  # type: ignore[attr-defined]
 
 
+def weak_of(value: Any) -> bool:
+    """Whether an operand is weakly typed."""
+    return bool(aval_of(value).weak_type)  # type: ignore[attr-defined]
+
+
 def dtype_of(value: Any) -> Any:
     """The dtype of an operand."""
     return aval_of(value).dtype  # type: ignore[attr-defined]
@@ -94,15 +99,40 @@ def convert(value: Any, known: ShapedArray, dtype: Any, weak: bool) -> Any:
 
 
 def _convert_scalar(value: Any, dtype: np.dtype[Any], weak: bool) -> Any:
-    kind = dtypes.kind_of(dtype)
-    python = _OF_KIND.get(kind or "")
-    if python is not None and dtypes.canonical(np.dtype(python)) == dtype and not isinstance(value, complex):
-        return python(value) if weak or not isinstance(value, python) else value
-    if isinstance(value, int) and kind in ("i", "u"):
-        info = dtypes.iinfo(dtype)
+    if isinstance(value, int):
+        info = dtypes.iinfo(
+            dtypes.default_int_dtype()
+        )  # what it is an array of; from there on it wraps around
         if not info.min <= value <= info.max:
-            raise OverflowError(f"Python integer {value} is out of bounds for {dtypes.dtype_name(dtype)}")
+            raise OverflowError(f"Python integer {value} is out of bounds for {info.dtype}")
+    python = _OF_KIND.get(dtypes.kind_of(dtype) or "")
+    # Beside operands of this dtype a Python number is as good as a typed one; of booleans there are no weak ones.
+    if (
+        python is not None
+        and dtypes.canonical(np.dtype(python)) == dtype
+        and not isinstance(value, complex)
+        and (weak or not isinstance(value, bool))
+    ):
+        return python(value) if weak or not isinstance(value, python) else value
     return typed_scalar(value, dtype)
+
+
+def retyped(x: Any, weak: bool) -> Any:
+    """`x`, weakly typed or not."""
+    known: ShapedArray = aval_of(x)  # type: ignore[assignment]
+    if known.weak_type == weak:
+        return x
+    return convert_element_type_p.bind(x, new_dtype=known.dtype, weak_type=weak)
+
+
+def is_weak(name: str, *args: Any) -> bool:
+    """Whether a function of several operands that is no single operation has a weakly typed result: of scalars only."""
+    return not any([a.shape for a in avals_of(name, args)[1]]) and common_is_weak(name, *args)
+
+
+def common_is_weak(name: str, *args: Any) -> bool:
+    """Whether the operands' common dtype is weak."""
+    return _common(avals_of(name, args)[1])[1]
 
 
 def promote_dtypes(name: str, *args: Any) -> Sequence[Any]:
@@ -194,10 +224,12 @@ def common_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...
     """The shape that arrays of these shapes have together.
 
     Raises:
-      TypeError: they do not broadcast. ValueError: ranks differ, and `numpy_rank_promotion` is "raise".
+      TypeError: they do not broadcast. ValueError: they do not, and their ranks differ; or ranks differ, and
+        `numpy_rank_promotion` is "raise".
     """
     rank = max([len(s) for s in shapes])
-    if any([s and len(s) != rank for s in shapes]):
+    ranks_differ = any([s and len(s) != rank for s in shapes])
+    if ranks_differ:
         _check_rank_promotion(name, shapes)
     result = [1] * rank
     for shape in shapes:
@@ -208,7 +240,8 @@ def common_shape(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...
                 result[offset + i] = size
             elif size not in (1, known):
                 listed = ", ".join(map(str, shapes))
-                raise TypeError(f"{name} got incompatible shapes for broadcasting: {listed}")
+                kind = ValueError if ranks_differ else TypeError  # as JAX
+                raise kind(f"{name} got incompatible shapes for broadcasting: {listed}")
     return tuple(result)
 
 

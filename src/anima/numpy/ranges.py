@@ -42,7 +42,7 @@ from anima.numpy.arithmetic import power_of
 from anima.numpy.calls import function
 from anima.numpy.creation import HOST_FILL, asarray, put_on
 from anima.numpy.elementary import log10
-from anima.numpy.promotion import array_like, dtype_of, promote, shape_of, stretch
+from anima.numpy.promotion import array_like, dtype_of, promote_inexact, shape_of, stretch
 from anima.numpy.reductions import refuse_out
 from anima.numpy.shapes import moveaxis
 from anima.runtime.devices import default_device
@@ -95,6 +95,10 @@ def arange(
         kind = dtypes.result_type(*[a for a in (start, stop, step) if a is not None])
     else:
         kind = dtypes.check_user_dtype_supported(dtype, "arange")
+        if dtypes.is_bool(kind):
+            raise TypeError(
+                "arange: dtype must be one of numbers, got bool; compare a range of integers with 0"
+            )
     if stop is None:
         start, stop = 0, _number("arange", "stop", start)
     else:
@@ -110,7 +114,7 @@ def _counted(start: Any, stop: Any, step: Any, kind: Any) -> Any:
     if get_trace() is None and size * kind.itemsize <= HOST_FILL:
         return _native.array_from_host(_host_range(start, stop, step, kind, size), default_device())
     whole = isinstance(start, int) and isinstance(step, int)
-    if not whole or dtypes.is_bool(kind):
+    if not whole:
         return asarray(_host_range(start, stop, step, kind, size))
     result = iota(kind, size)
     if step != 1:
@@ -132,7 +136,7 @@ def _spaced(
     count = operator.index(num)
     if count < 0:
         raise ValueError(f"{name}: num must not be negative, got {count}")
-    start, stop = promote(name, array_like(name, start, "start"), array_like(name, stop, "stop"))
+    start, stop = promote_inexact(name, array_like(name, start, "start"), array_like(name, stop, "stop"))
     target = (
         dtypes.to_inexact_dtype(dtype_of(start))
         if dtype is None
@@ -160,7 +164,7 @@ def _spaced(
         result = floor(result)
     if axis != 0:
         result = moveaxis(result, 0, axis)
-    return convert_element_type(result, target), step
+    return convert_element_type(result, target), convert_element_type(step, dtypes.to_inexact_dtype(target))
 
 
 @function(static=_SPACING, name="linspace")
@@ -245,8 +249,8 @@ def geomspace(
     >>> print(np.geomspace(1.0, 8.0, 4).round(3))
     [1. 2. 4. 8.]
     """
-    start, stop = promote("geomspace", start, stop)
-    kind = dtypes.to_inexact_dtype(dtype_of(start))
+    start, stop = promote_inexact("geomspace", start, stop)
+    kind = dtype_of(start)
     start, stop = convert_element_type(start, kind), convert_element_type(stop, kind)
     # Dividing by the start's sign or direction keeps the logarithms real where both have the same.
     unit = sign(start)

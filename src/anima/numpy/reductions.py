@@ -18,12 +18,16 @@ from anima.lax import (
     add,
     argmax_p,
     argmin_p,
+    bitwise_or,
     conj as lax_conj,
     convert_element_type,
     div,
+    eq,
+    lt,
     max as lax_max,
     min as lax_min,
     mul,
+    ne,
     real,
     reduce_and_p,
     reduce_max_p,
@@ -41,7 +45,7 @@ from anima.lax.reductions import extreme
 from anima.lax.shape import check_axes, check_axis
 from anima.numpy.calls import function
 from anima.numpy.logic import truth
-from anima.numpy.promotion import array_like, aval, dtype_of, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import array_like, aval, dtype_of, shape_of, stretch
 
 _SETTINGS = ("axis", "dtype", "out", "keepdims", "promote_integers")
 
@@ -116,12 +120,14 @@ def _fold(
     else:
         target = _widest(known.dtype, promote_integers)
     inner = accumulator(target)
+    if dtypes.is_bool(target):  # the sum of truth values is "any", their product "all"
+        a, inner = _strong(a, target), dtypes.default_int_dtype()
     a = _masked(name, _strong(a, inner), where, neutral)
     shape = shape_of(a)
     axes = axes_of(name, axis, len(shape))
     result = primitive.bind(a, axes=axes) if axes else a
     if initial is not None:
-        result = combine(_strong(array_like(name, initial, "initial"), inner), result)
+        result = combine(_strong(_strong(array_like(name, initial, "initial"), target), inner), result)
     if inner != target:
         result = _strong(result, target)
     return _keep(result, shape, axes, keepdims)
@@ -291,8 +297,17 @@ def _place(name: str, a: Any, axis: Any, keepdims: Any, primitive: Any) -> Any:
         axes = (along,)
     if shape_of(a)[along] == 0:
         raise ValueError(f"attempt to get {name} of an empty sequence")
+    if dtypes.is_complex(known.dtype):
+        a, primitive = _where_extreme(name, a, along, primitive is argmax_p), argmax_p
     result = primitive.bind(a, axes=(along,), index_dtype=dtypes.default_int_dtype())
     return _keep(result, shape, axes, bool(keepdims))
+
+
+def _where_extreme(name: str, a: Any, axis: int, lowest: bool) -> Any:
+    """Where complex numbers equal the extreme along an axis, in the order of real parts, then of imaginary ones."""
+    primitive, combine = (reduce_max_p, lax_max) if lowest else (reduce_min_p, lax_min)
+    found = _extreme(name, a, axis, True, None, None, primitive, combine, lowest)
+    return bitwise_or(eq(a, stretch(found, shape_of(found), shape_of(a))), ne(a, a))
 
 
 @function(static=("axis", "out", "keepdims"))
@@ -300,12 +315,12 @@ def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
     """The index of the largest element along an axis: of equal ones the first; of the first NaN if there is one.
 
     Args:
-      a: an array of booleans or real numbers.
+      a: an array; complex numbers are ordered by their real parts, then by their imaginary ones.
       axis: an axis, or None for the index in the flattened array.
       out: not supported; must be None.
       keepdims: whether the axis stays, with size 1.
     Raises:
-      ValueError: the axis is out of range or empty. TypeError: `a` is complex.
+      ValueError: the axis is out of range or empty.
 
     >>> import anima.numpy as np
     >>> print(np.argmax(np.array([[1, 9], [3, 4]]), axis=1))
@@ -394,6 +409,8 @@ def _mean_dtypes(name: str, a: Any, dtype: Any) -> tuple[Any, Any]:
         target = dtypes.to_inexact_dtype(dtype_of(a))
     else:
         target = dtypes.check_user_dtype_supported(dtype, name)
+        if dtypes.is_bool(target):
+            raise TypeError(f"{name}: dtype must be one of numbers, got bool")
     return target, accumulator(dtypes.to_inexact_dtype(target))
 
 
@@ -472,7 +489,10 @@ def variance(
     a, known = aval(name, a)
     target, inner = _mean_dtypes(name, a, dtype)
     computed = dtypes.to_complex_dtype(inner) if dtypes.is_complex(known.dtype) else inner
-    target = dtypes.to_real_dtype(target)
+    if dtype is None:
+        target = dtypes.to_real_dtype(target)
+    elif dtypes.is_complex(known.dtype) and not dtypes.is_complex(target):
+        raise ValueError(f"{name}: dtype must be complex, as the array is, got {dtypes.dtype_name(target)}")
     if mean is None:
         mean = mean_of(name, a, axis, computed, True, where)
     centered = sub(*_together(_strong(a, computed), _strong(array_like(name, mean, "mean"), computed)))
@@ -483,10 +503,11 @@ def variance(
     amount = _amount(a, axis, where, keepdims, name)
     if isinstance(amount, int):
         free: Any = amount - ddof
-        if free < 0 and isinstance(ddof, (int, float)):
-            free = 0
+        if isinstance(free, (int, float)) and free <= 0:
+            free = math.nan  # nothing is known of the spread
     else:
         free = sub(convert_element_type(amount, dtype_of(total)), constant(ddof, total))
+        free = select(lt(filled(0, free), free), free, filled(math.nan, free))
     return _divided(total, free), target
 
 
@@ -515,7 +536,8 @@ def var(
       where: which elements count.
       mean: the mean, if it is known, with the axes kept.
     Raises:
-      ValueError: an axis is out of range or repeated, or both `ddof` and `correction` are given.
+      ValueError: an axis is out of range or repeated, both `ddof` and `correction` are given, or `dtype` is real and
+        `a` complex. TypeError: `dtype` is boolean.
 
     >>> import anima.numpy as np
     >>> print(np.var(np.array([1, 2, 3, 4])))
@@ -540,52 +562,3 @@ def std(
     refuse_out("std", out)
     result, target = variance("std", a, axis, dtype, ddof, keepdims, where, mean, correction)
     return _strong(sqrt_p.bind(result), target)
-
-
-@function(static=("axis", "returned", "keepdims"))
-def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
-) -> Any:
-    """The weighted mean of the elements along some axes.
-
-    Args:
-      a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
-      weights: of the shape of `a`, or of its size along the one axis; by default all are equal.
-      returned: whether the sum of the weights is returned too.
-      keepdims: whether the axes stay, with size 1.
-    Raises:
-      TypeError: the shapes differ and there is not one axis. ValueError: the weights do not fit.
-
-    >>> import anima.numpy as np
-    >>> print(np.average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
-    1.5
-    """
-    a = array_like("average", a)
-    if weights is None:
-        result = mean_of("average", a, axis, _mean_dtypes("average", a, None)[0], keepdims, None)
-        total = filled(_amount(a, axis, None, keepdims, "average"), result)
-        return (result, total) if returned else result
-    a, weights = promote_dtypes("average", a, array_like("average", weights, "weights"))
-    target = dtypes.to_inexact_dtype(dtype_of(a))
-    a, weights = _strong(a, target), _strong(weights, target)
-    shape = shape_of(a)
-    if shape_of(weights) != shape:
-        weights = _spread_weights(weights, shape, axis)
-    fold = lambda x: _fold("average", x, axis, None, keepdims, None, None, False, reduce_sum_p, add, 0)
-    total = fold(weights)
-    result = div(fold(mul(a, weights)), total)
-    return (result, total) if returned else result
-
-
-def _spread_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
-    given = shape_of(weights)
-    if axis is None or isinstance(axis, (tuple, list)):
-        raise TypeError(
-            f"average: an integer axis must be given when weights of shape {given} and a of shape {shape} differ"
-        )
-    along = check_axis("average", axis, len(shape))
-    if given != (shape[along],):
-        raise ValueError(f"average: weights of shape {given} do not fit axis {axis} of shape {shape}")
-    column = reshape_p.bind(weights, new_sizes=tuple(d if i == along else 1 for i, d in enumerate(shape)))
-    return stretch(column, shape_of(column), shape)

@@ -27,6 +27,7 @@ from anima.lax import (
     lt,
     mul,
     ne,
+    neg,
     nextafter_p,
     optimization_barrier,
     real,
@@ -43,12 +44,15 @@ from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
     array_like,
     aval,
+    common_is_weak,
     dtype_of,
     inexact,
     promote_inexact,
+    retyped,
     shape_of,
     stretch,
     strong_inexact,
+    weak_of,
 )
 
 
@@ -120,7 +124,9 @@ def rint(x: Any, /) -> Any:
     >>> print(np.rint(np.array([0.5, 1.5, -1.7])))
     [ 0.  2. -2.]
     """
-    x = strong_inexact("rint", x)
+    x, known = aval("rint", x)
+    if not dtypes.is_inexact(known.dtype):
+        x = strong_inexact("rint", x)
     return (
         lax_complex(_to_even(real(x)), _to_even(imag(x))) if dtypes.is_complex(dtype_of(x)) else _to_even(x)
     )
@@ -143,7 +149,8 @@ def _decimal(x: Any, decimals: int) -> Any:
     back = div(_to_even(scaled), factor) if decimals > 0 else mul(_to_even(scaled), factor)
     # Beyond the range of the scaling, and for infinities, every number is as round as can be.
     finite = eq(sub(scaled, scaled), constant(0, scaled))
-    return convert_element_type(select(finite, back, wide), dtype)
+    rounded = convert_element_type(select(finite, back, wide), dtype)
+    return retyped(rounded, weak_of(x))
 
 
 def _round(name: str, a: Any, decimals: Any, out: Any) -> Any:
@@ -154,7 +161,7 @@ def _round(name: str, a: Any, decimals: Any, out: Any) -> Any:
     if dtypes.is_inexact(known.dtype):
         return _decimal(a, places)
     if dtypes.is_bool(known.dtype):
-        raise TypeError(f"{name} does not support boolean operands")
+        raise ValueError(f"{name} does not support boolean operands; convert them to integers")
     return asarray(a) if places >= 0 else _round_integers(a, 10**-places)
 
 
@@ -180,7 +187,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
       decimals: how many digits are left after the point; negative ones round before it.
       out: not supported; must be None.
     Raises:
-      TypeError: `a` is boolean.
+      ValueError: `a` is boolean.
 
     >>> import anima.numpy as np
     >>> print(np.round(np.array([1.25, -2.5]), 1))
@@ -231,8 +238,9 @@ def signbit(x: Any, /) -> Any:
     if dtypes.is_complex(known.dtype):
         raise ValueError("signbit does not support complex operands")
     if dtypes.is_bool(known.dtype):
-        return filled(False, x)
-    return negative_sign(asarray(x)) if dtypes.is_float(known.dtype) else lt(x, constant(0, x))
+        return asarray(filled(False, x))
+    found = negative_sign(asarray(x)) if dtypes.is_float(known.dtype) else lt(x, constant(0, x))
+    return retyped(found, False)
 
 
 @function
@@ -246,9 +254,10 @@ def copysign(x1: Any, x2: Any, /) -> Any:
     >>> print(np.copysign(3.0, -0.0))
     -3.0
     """
+    weak = common_is_weak("copysign", x1, x2)
     x1, x2 = _pair("copysign", x1, x2)
     magnitude = lax_abs(x1)
-    return select(negative_sign(x2), mul(magnitude, constant(-1, magnitude)), magnitude)
+    return retyped(select(negative_sign(x2), mul(magnitude, constant(-1, magnitude)), magnitude), weak)
 
 
 def _pair(name: str, x1: Any, x2: Any) -> tuple[Any, Any]:
@@ -273,7 +282,7 @@ def nextafter(x: Any, y: Any, /) -> Any:
 
 @function
 def spacing(x: Any, /) -> Any:
-    """The distance from each element to the next floating-point number away from zero.
+    """The distance from each element to the next floating-point number away from zero; of float16, as in NumPy, upwards.
 
     >>> import anima.numpy as np
     >>> print(np.spacing(1.0))
@@ -282,7 +291,9 @@ def spacing(x: Any, /) -> Any:
     x = strong_inexact("spacing", x)
     if dtypes.is_complex(dtype_of(x)):
         raise ValueError("spacing does not support complex operands")
-    outwards = select(negative_sign(asarray(x)), filled(-np.inf, x), filled(np.inf, x))
+    outwards = filled(np.inf, x)
+    if dtype_of(x) != np.dtype("float16"):
+        outwards = select(negative_sign(asarray(x)), filled(-np.inf, x), outwards)
     return sub(nextafter_p.bind(x, outwards), x)
 
 
@@ -294,10 +305,11 @@ def heaviside(x1: Any, x2: Any, /) -> Any:
     >>> print(np.heaviside(np.array([-1.0, 0.0, 1.0]), 0.5))
     [0.  0.5 1. ]
     """
+    weak = common_is_weak("heaviside", x1, x2) and not shape_of(x1)
     x1, x2 = (strong_inexact("heaviside", x) for x in _pair("heaviside", x1, x2))
     zero = constant(0, x1)
     step = select(lt(x1, zero), filled(0, x1), select(eq(x1, zero), x2, filled(1, x1)))
-    return select(ne(x1, x1), x1, step)
+    return retyped(select(ne(x1, x1), x1, step), weak)
 
 
 @function
@@ -315,7 +327,8 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
         raise TypeError("modf does not support complex operands")
     whole = toward_zero(x)
     infinite = eq(lax_abs(x), constant(np.inf, x))
-    return select(infinite, filled(0, x), sub(x, whole)), whole
+    part = select(infinite, filled(0, x), sub(x, whole))
+    return select(ne(x, x), x, select(negative_sign(asarray(x)), neg(lax_abs(part)), part)), whole
 
 
 @function
@@ -323,7 +336,7 @@ def ldexp(x1: Any, x2: Any, /) -> Any:
     """`x1 * 2**x2`, exactly.
 
     Raises:
-      ValueError: `x2` is not of integers. TypeError: `x1` is complex.
+      ValueError: `x2` is not of integers, or `x1` is complex.
 
     >>> import anima.numpy as np
     >>> print(np.ldexp(3.0, 2))
@@ -331,7 +344,7 @@ def ldexp(x1: Any, x2: Any, /) -> Any:
     """
     x1, x2 = inexact("ldexp", x1), array_like("ldexp", x2, 1)
     if dtypes.is_complex(dtype_of(x1)):
-        raise TypeError("ldexp does not support complex operands")
+        raise ValueError("ldexp does not support complex operands")
     if dtypes.is_inexact(dtype_of(x2)):
         raise ValueError(f"ldexp: x2 must be of integers, got dtype {dtype_of(x2)}")
     shape = np.broadcast_shapes(shape_of(x1), shape_of(x2))

@@ -9,6 +9,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from anima import dtypes
 from anima.lax import (
@@ -32,15 +33,19 @@ from anima.numpy.creation import asarray
 from anima.numpy.promotion import (
     array_like,
     aval,
+    common_is_weak,
     dtype_of,
     inexact,
     promote,
     promote_dtypes,
+    promote_dtypes_inexact,
+    retyped,
     shape_of,
     stretch,
+    weak_of,
 )
 from anima.numpy.reductions import accumulator, refuse_out
-from anima.numpy.shapes import ravel
+from anima.numpy.shapes import moveaxis, ravel
 
 # --- running sums and products ----------------------------------------------------------------
 
@@ -50,7 +55,7 @@ def _scan(name: str, a: Any, axis: Any, dtype: Any, fold: Any, neutral: int, ski
     if axis is None:
         a, axis = ravel(a), 0
     elif not shape_of(a):
-        raise ValueError(f"{name}: axis {axis} is out of bounds for an array of dimension 0")
+        raise AxisError(f"{name}: axis {axis} is out of bounds for an array of dimension 0")
     along = check_axis(name, axis, len(shape_of(a)))
     if dtype is not None:
         target = dtypes.check_user_dtype_supported(dtype, name)
@@ -59,6 +64,8 @@ def _scan(name: str, a: Any, axis: Any, dtype: Any, fold: Any, neutral: int, ski
     inner = dtypes.default_int_dtype() if dtypes.is_bool(target) else accumulator(target)
     if skip_nan and dtypes.is_inexact(known.dtype):
         a = select(ne(a, a), filled(neutral, a), a)
+    if dtypes.is_bool(target):
+        a = convert_element_type(a, target)  # half is true, though as an integer it is 0
     return convert_element_type(fold(convert_element_type(a, inner), axis=along), target)
 
 
@@ -206,15 +213,14 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     >>> print(np.diff(np.array([1, 4, 9])))
     [3 5]
     """
-    a = array_like("diff", a)
-    if not shape_of(a):
-        raise ValueError("diff needs at least one dimension, got a scalar")
-    times = operator.index(n)
+    a, times = array_like("diff", a), operator.index(n)
     if times < 0:
         raise ValueError(f"diff: n must not be negative, got {times}")
-    along = check_axis("diff", axis, len(shape_of(a)))
     if times == 0:
         return asarray(a)
+    if not shape_of(a):
+        raise ValueError("diff needs at least one dimension, got a scalar")
+    along = check_axis("diff", axis, len(shape_of(a)))
     parts = [a]
     if prepend is not None:
         parts.insert(0, _border("diff", a, prepend, along, "prepend"))
@@ -236,12 +242,16 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     Args:
       ary: an array.
       to_end, to_begin: elements put after or before the differences.
+    Raises:
+      TypeError: `ary` is boolean.
 
     >>> import anima.numpy as np
     >>> print(np.ediff1d(np.array([1, 4, 9]), to_begin=0))
     [0 3 5]
     """
     ary = ravel(array_like("ediff1d", ary))
+    if dtypes.is_bool(dtype_of(ary)):
+        raise TypeError("ediff1d does not subtract booleans; convert them to integers")
     size = shape_of(ary)[0]
     middle = _subtract(slice_in_dim(ary, min(1, size), size), slice_in_dim(ary, 0, max(size - 1, 0)))
     ends = [
@@ -256,29 +266,29 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
     Args:
       y: the values.
-      x: where they were sampled; by default `dx` apart.
+      x: where they were sampled; by default `dx` apart. A vector, or an array with the same axis, whose differences
+        broadcast with the sums of neighbouring values.
       dx: the distance of samples.
       axis: the axis.
+    Raises:
+      ValueError: the axis is out of range, or the shapes do not broadcast.
 
     >>> import anima.numpy as np
     >>> print(np.trapezoid(np.array([1.0, 2.0, 3.0])))
     4.0
     """
-    y = inexact("trapezoid", y)
-    along = check_axis("trapezoid", axis, len(shape_of(y)))
-    size = shape_of(y)[along]
+    y = array_like("trapezoid", y)
+    y = moveaxis(y, check_axis("trapezoid", axis, len(shape_of(y))), -1)
     if x is not None:
-        y, x = promote_dtypes("trapezoid", y, inexact("trapezoid", x))
-        if len(shape_of(x)) == 1:
-            x = broadcast_in_dim(
-                x, tuple(size if i == along else 1 for i in range(len(shape_of(y)))), (along,)
-            )
-        steps = diff(x, axis=along)
+        y, x = promote_dtypes_inexact("trapezoid", y, array_like("trapezoid", x, "x"))
+        rank = len(shape_of(x))
+        steps = diff(x if rank == 1 else moveaxis(x, check_axis("trapezoid", axis, rank), -1), axis=-1)
     else:
-        y, steps = promote_dtypes("trapezoid", y, dx)
-    sums = add(slice_in_dim(y, 1, size, axis=along), slice_in_dim(y, 0, size - 1, axis=along))
+        y, steps = promote_dtypes("trapezoid", inexact("trapezoid", y), array_like("trapezoid", dx, "dx"))
+    size = shape_of(y)[-1]
+    sums = add(slice_in_dim(y, min(1, size), size, axis=-1), slice_in_dim(y, 0, max(size - 1, 0), axis=-1))
     areas = mul(*_whole("trapezoid", sums, steps))
-    total = asarray(areas).sum(axis=along)
+    total = asarray(areas).sum(axis=-1)
     return mul(total, constant(0.5, total))
 
 
@@ -335,7 +345,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     """
     if edge_order not in (None, 1):
         raise ValueError(f"gradient: edge_order must be 1, got {edge_order}")
-    f = inexact("gradient", f)
+    given, f = f, inexact("gradient", f)
     rank = len(shape_of(f))
     axes = range(rank) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     dims = [check_axis("gradient", a, rank) for a in axes]
@@ -349,6 +359,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int | None = N
     if len(spacings) != len(dims):
         raise ValueError(f"gradient: {len(spacings)} distances do not fit {len(dims)} axes")
     slopes = [_slope(f, spacing, dim) for spacing, dim in zip(spacings, dims)]
+    if varargs:
+        slopes = [retyped(s, common_is_weak("gradient", given, h)) for s, h in zip(slopes, spacings)]
     return slopes[0] if len(slopes) == 1 else slopes
 
 
@@ -379,11 +391,13 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: float = 2 * np.p
     [0 3 6 9]
     """
     p = array_like("unwrap", p)
+    weak = weak_of(p) or not dtypes.is_inexact(dtype_of(p))
     if dtypes.is_bool(dtype_of(p)):
         p = convert_element_type(p, dtypes.default_int_dtype())
     whole = dtypes.is_int(dtype_of(p)) and float(period).is_integer()
     p = asarray(p) if whole else asarray(inexact("unwrap", p))
     unit = int(period) if whole else period
+    along = check_axis("unwrap", axis, p.ndim)
     steps = diff(p, axis=axis)
     half = unit // 2 if whole else unit / 2
     folded = (steps + half) % unit - half
@@ -391,10 +405,10 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, period: float = 2 * np.p
         folded = _choose((folded == -half) & (steps > 0), filled(half, folded), folded)
     limit = half if discont is None else discont
     corrections = _choose(abs(steps) < limit, filled(0, steps), folded - steps)
-    along = check_axis("unwrap", axis, p.ndim)
     size = p.shape[along]
     moved = slice_in_dim(p, min(1, size), size, axis=along) + cumsum(corrections, axis=along)
-    return concatenate([slice_in_dim(p, 0, min(1, size), axis=along), moved], along)
+    result = concatenate([slice_in_dim(p, 0, min(1, size), axis=along), moved], along)
+    return retyped(result, weak and not whole and not size)  # as JAX
 
 
 def _choose(mask: Any, x: Any, y: Any) -> Any:

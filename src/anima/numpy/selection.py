@@ -51,7 +51,10 @@ def choose_by(name: str, condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition holds, else `y`."""
     condition = truth(name, condition)
     x, y = promote_dtypes(name, x, y)
-    shape = common_shape(name, [shape_of(condition), shape_of(x), shape_of(y)])
+    try:
+        shape = common_shape(name, [shape_of(condition), shape_of(x), shape_of(y)])
+    except TypeError as error:
+        raise ValueError(str(error)) from None  # as JAX and NumPy
     which = condition if shape_of(condition) == () else stretch(condition, shape_of(condition), shape)
     return lax_select(which, stretch(x, shape_of(x), shape), stretch(y, shape_of(y), shape))
 
@@ -71,7 +74,7 @@ def where(
       x, y: arrays, broadcast together with the condition.
       size, fill_value: as for `nonzero`; only without `x` and `y`.
     Raises:
-      TypeError: an argument is no array, or the shapes do not broadcast. ValueError: only one of `x` and `y` is given.
+      TypeError: an argument is no array. ValueError: the shapes do not broadcast, or only one of `x` and `y` is given.
 
     >>> import anima.numpy as np
     >>> print(np.where(np.array([True, False]), 1, 2))
@@ -261,7 +264,8 @@ def _chosen(a: Any, choices: Any, mode: str) -> Any:
     a = arithmetic.remainder(a, count) if mode == "wrap" else clip(a, 0, count - 1)
     places = shapes.reshape(a, (1,) * (len(shape) + 1 - len(shape_of(a))) + shape_of(a))
     choices = shapes.reshape(choices, (count, *(1,) * (len(shape) - len(rest)), *rest))
-    return shapes.broadcast_to(take_along_axis(choices, places, 0, mode="promise_in_bounds")[0], shape)
+    chosen = shapes.broadcast_to(take_along_axis(choices, places, 0, mode="promise_in_bounds")[0], shape)
+    return convert_element_type(chosen, dtype_of(chosen))  # not weakly typed
 
 
 # --- finding ----------------------------------------------------------------------------------

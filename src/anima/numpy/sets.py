@@ -32,7 +32,7 @@ from anima.lax.sorting import sort as lax_sort
 from anima.numpy.calls import function
 from anima.numpy.concrete import concrete, from_host
 from anima.numpy.indexing import index_dtype
-from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, shape_of, stretch
+from anima.numpy.promotion import array_like, dtype_of, promote_dtypes, retyped, shape_of, stretch
 from anima.numpy.shapes import moveaxis, ravel
 from anima.numpy.sorting import places_sorted, search
 from anima.numpy.taking import marked_places, pick, ranks_of, written
@@ -330,7 +330,8 @@ def found_in(name: str, element: Any, test: Any, method: str) -> Any:
         return reduce_or_p.bind(eq(left, right), axes=(len(shape),))
     test = lax_sort(test, 0, False)
     places = search(name, test, element, False, "sort" if method == "sort" else "scan")
-    return eq(pick(test, min(places, filled(n - 1, places))), element)
+    found = eq(pick(test, min(places, filled(n - 1, places))), element)
+    return retyped(found, False) if method == "sort" else found
 
 
 @function(static=("assume_unique", "invert", "method"))

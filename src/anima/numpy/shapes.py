@@ -212,9 +212,12 @@ def _transposed(name: str, a: Any, axes: Any) -> Any:
     rank = len(shape_of(a))
     if axes is None:
         return permuted(a, range(rank)[::-1])
-    order = check_axes(name, axes, rank, "axes", negative=True)
+    try:
+        order = check_axes(name, axes, rank, "axes", negative=True)
+    except ValueError as error:
+        raise TypeError(str(error)) from None  # as JAX
     if len(order) != rank:
-        raise ValueError(f"{name}: axes {tuple(axes)} must name each of the {rank} dimensions once")
+        raise TypeError(f"{name}: axes {tuple(axes)} must name each of the {rank} dimensions once")
     return permuted(a, order)
 
 
@@ -226,7 +229,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
       a: an array.
       axes: for each dimension of the result the one of `a` that it is.
     Raises:
-      ValueError: the axes are not all dimensions of `a`.
+      TypeError: the axes are not all dimensions of `a`.
 
     >>> import anima.numpy as np
     >>> np.transpose(np.zeros((2, 3, 4)), (1, 0, 2)).shape
@@ -318,7 +321,13 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     a = array_like("rollaxis", a)
     rank = len(shape_of(a))
     origin = check_axis("rollaxis", axis, rank)
-    target = check_axis("rollaxis", start, rank + 1, "start")
+    given = operator.index(start)
+    # A negative start counts from the end of `a`: -1 is before the last dimension, and `rank` behind it.
+    target = (
+        check_axis("rollaxis", given, rank, "start")
+        if given < 0
+        else check_axis("rollaxis", given, rank + 1, "start")
+    )
     order = [i for i in range(rank) if i != origin]
     order.insert(target - (origin < target), origin)
     return permuted(a, order)

@@ -171,6 +171,8 @@ def partition(a: Any, kth: Any, axis: int = -1) -> Any:
     """`a` arranged so that along an axis the `kth` element is the one that sorting would put there, those before it are
     not larger, and those after it not smaller.
 
+    With one place, those before it rise and those after it fall, as in JAX; with several, all rise.
+
     Args:
       a: an array.
       kth: a place or a sequence of them; negative ones count from the end.
@@ -183,20 +185,47 @@ def partition(a: Any, kth: Any, axis: int = -1) -> Any:
     3
     """
     a = array_like("partition", a)
+    dim = _check_kth("partition", a, kth, axis)
     # A whole sort takes less time than selecting does with the operations that XLA has.
-    return lax_sort(a, _check_kth("partition", a, kth, axis), False)
+    rising, place = lax_sort(a, dim, False), _one_place(kth, shape_of(a)[dim])
+    if place is None:
+        return rising
+    low, high = _parted(rising, place, dim)
+    return concatenate([low, rev_p.bind(high, dimensions=(dim,))], dim)
+
+
+def _one_place(kth: Any, size: int) -> int | None:
+    """The one place, counted from the front; None if there are several."""
+    if isinstance(kth, (tuple, list)):
+        return None
+    place = operator.index(kth)
+    return place + size if place < 0 else place
+
+
+def _parted(x: Any, place: int, dim: int) -> tuple[Any, Any]:
+    """The elements up to a place, and those behind it."""
+    return slice_in_dim(x, 0, place + 1, axis=dim), slice_in_dim(x, place + 1, shape_of(x)[dim], axis=dim)
 
 
 @function(static=("kth", "axis"))
 def argpartition(a: Any, kth: Any, axis: int = -1) -> Any:
     """The places of the elements along an axis in an order as `partition` has it; arguments as there.
 
+    With one place, the elements before it rise, and those after it stay in their order, as in JAX.
+
     >>> import anima.numpy as np
     >>> print(np.argpartition(np.array([5, 3, 1, 4]), 1)[1])
     1
     """
     a = array_like("argpartition", a)
-    return _argsort("argpartition", a, _check_kth("argpartition", a, kth, axis), False, False, None)
+    dim = _check_kth("argpartition", a, kth, axis)
+    place = _one_place(kth, shape_of(a)[dim])
+    places = broadcasted_iota(index_dtype(shape_of(a)), shape_of(a), dim)
+    places = lax_sort([a, places], dim, True, 1)[1]
+    if place is not None:
+        low, high = _parted(places, place, dim)
+        places = concatenate([low, lax_sort(high, dim, False)], dim)
+    return convert_element_type(places, dtypes.default_int_dtype())
 
 
 @function

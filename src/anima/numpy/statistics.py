@@ -1,4 +1,4 @@
-"""Covariances and correlations.
+"""Covariances, correlations and weighted means.
 
 Invariant: half-precision numbers are summed in single precision.
 """
@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from anima import dtypes
+from anima.lax.arithmetic import div, mul
 from anima.lax.complex_parts import complex as lax_complex, conj, imag, real
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
@@ -19,7 +20,7 @@ from anima.lax.shape import broadcast_in_dim, reshape, transpose
 from anima.numpy.calls import function
 from anima.numpy.promotion import array_like, dtype_of, promote_dtypes_inexact, shape_of
 from anima.numpy.ranges import diagonal
-from anima.numpy.reductions import accumulator, sum as array_sum
+from anima.numpy.reductions import accumulator, axes_of, mean_of, sum as array_sum
 from anima.numpy.selection import clip
 
 
@@ -52,6 +53,8 @@ def _covariance(
     given = [array_like(name, m)] + ([] if y is None else [array_like(name, y, 1)])
     given = list(promote_dtypes_inexact(name, *given))
     target = dtype_of(given[0]) if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
+    if dtype is None and aweights is not None:
+        target = dtypes.promote_types(target, dtype_of(array_like(name, aweights, "aweights")))
     inner = accumulator(target)
     # As in NumPy, a second argument with a single row stays a row.
     in_rows = [rowvar, rowvar or shape_of(given[-1])[:1] == (1,)]
@@ -152,3 +155,55 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, dtype: Any = None) -> A
     if dtypes.is_complex(dtype_of(c)):
         return lax_complex(clip(real(c), -1, 1), clip(imag(c), -1, 1))
     return clip(c, -1, 1)
+
+
+# --- weighted means ---------------------------------------------------------------------------
+
+
+@function(static=("axis", "returned", "keepdims"))
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
+    """The weighted mean of the elements along some axes.
+
+    Args:
+      a: an array.
+      axis: an integer, a sequence of them, or None for all axes.
+      weights: of the shape of `a`, or of its sizes along the axes; by default all are equal.
+      returned: whether the sum of the weights is returned too.
+      keepdims: whether the axes stay, with size 1.
+    Raises:
+      TypeError: an argument is no array. ValueError: the weights do not fit.
+
+    >>> import anima.numpy as np
+    >>> print(np.average(np.array([1.0, 3.0]), weights=np.array([3.0, 1.0])))
+    1.5
+    """
+    a = array_like("average", a)
+    if weights is None:
+        result = mean_of("average", a, axis, dtypes.to_inexact_dtype(dtype_of(a)), keepdims, None)
+        shape = shape_of(a)
+        count = math.prod([shape[i] for i in axes_of("average", axis, len(shape))])
+        total = full(shape_of(result), count, dtype_of(result))
+    else:
+        a, weights = promote_dtypes_inexact("average", a, array_like("average", weights, "weights"))
+        a, weights = (convert_element_type(x, dtype_of(a)) for x in (a, weights))
+        shape = shape_of(a)
+        if shape_of(weights) != shape:
+            weights = _spread_weights(weights, shape, axis)
+        total = array_sum(weights, axis, keepdims=keepdims)
+        result = div(array_sum(mul(a, weights), axis, keepdims=keepdims), total)
+    return (result, total) if returned else result
+
+
+def _spread_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    given = shape_of(weights)
+    if axis is None:
+        raise ValueError(
+            f"average: axis must be given when weights of shape {given} and a of shape {shape} differ"
+        )
+    axes = axes_of("average", axis, len(shape))
+    if given != tuple([shape[i] for i in axes]):
+        raise ValueError(f"average: weights of shape {given} do not fit axis {axis} of shape {shape}")
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    return broadcast_in_dim(transpose(weights, order), shape, sorted(axes))

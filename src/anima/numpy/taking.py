@@ -31,10 +31,10 @@ from anima.numpy.shapes import ravel
 _IN_BOUNDS = GatherScatterMode.PROMISE_IN_BOUNDS
 
 
-def refuse_inplace(name: str, inplace: bool) -> None:
+def refuse_inplace(name: str, inplace: bool, kind: type[Exception] = ValueError) -> None:
     """Raise unless `inplace` is False: an array cannot be changed in place."""
     if inplace:
-        raise ValueError(
+        raise kind(
             f"{name} cannot change its argument: arrays are immutable. Pass inplace=False to get a changed copy; "
             "x.at[...].set(...) is another way"
         )
@@ -395,14 +395,14 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False, *, inplace: bool = True)
       wrap: whether in a tall matrix the diagonal starts anew after it reached the last column and a free row.
       inplace: must be False: the result is a new array.
     Raises:
-      ValueError: the shape does not fit, or `inplace`.
+      ValueError: the shape does not fit. NotImplementedError: `inplace` is not False.
 
     >>> import anima.numpy as np
     >>> print(np.fill_diagonal(np.zeros((2, 2)), np.array([1, 2]), inplace=False))
     [[1. 0.]
      [0. 2.]]
     """
-    refuse_inplace("fill_diagonal", inplace)
+    refuse_inplace("fill_diagonal", inplace, NotImplementedError)  # as JAX
     a = array_like("fill_diagonal", a)
     shape = shape_of(a)
     if len(shape) < 2:

@@ -5,6 +5,7 @@ Invariant: matrices are the last two dimensions of an array, whose other dimensi
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from anima.numpy.arithmetic import abs as np_abs, power_of, real
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.elementary import sqrt
+from anima.numpy.linalg.solving import inverse
 from anima.numpy.linear import (
     matmul as _matmul,
     outer as _outer,
@@ -41,7 +43,7 @@ def _vector_norm(name: str, x: Any, axis: Any, keepdims: bool, ord: Any) -> Any:
         return _lengths(x, axis, keepdims)
     size = np_abs(x)
     if ord == math.inf:
-        return reductions.max(size, axis=axis, keepdims=keepdims)
+        return reductions.max(size, axis=axis, keepdims=keepdims, initial=0)
     if ord == -math.inf:
         return reductions.min(size, axis=axis, keepdims=keepdims)
     if ord == 0:
@@ -66,15 +68,20 @@ def _matrix_norm(name: str, x: Any, rows: int, columns: int, keepdims: bool, ord
         )
     summed, compared = along[ord]
     sums = reductions.sum(np_abs(x), axis=summed, keepdims=True)
-    best = reductions.max if ord > 0 else reductions.min
-    result = best(sums, axis=compared, keepdims=True)
+    result = (
+        reductions.max(sums, axis=compared, keepdims=True, initial=0)
+        if ord > 0
+        else reductions.min(sums, axis=compared, keepdims=True)
+    )
     return result if keepdims else shapes.squeeze(result, (rows, columns))
 
 
 def _by_singular_values(x: Any, rows: int, columns: int, keepdims: bool, ord: Any) -> Any:
     s = svd(shapes.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
-    reduce = reductions.sum if ord == "nuc" else reductions.max if ord == 2 else reductions.min
-    result = reduce(s, axis=-1)
+    if ord == 2:
+        result = reductions.max(s, axis=-1, initial=0)
+    else:
+        result = (reductions.sum if ord == "nuc" else reductions.min)(s, axis=-1)
     return shapes.expand_dims(result, (rows, columns)) if keepdims else result
 
 
@@ -240,10 +247,10 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 
 @function(static=("n",))
 def matrix_power(a: Any, n: int) -> Any:
-    """The n-th power of a stack of square matrices, for `n` that is not negative.
+    """The n-th power of a stack of square matrices; for negative `n` that of their inverses.
 
     Raises:
-      ValueError: the matrices are not square, or `n` is negative. TypeError: `n` is no integer.
+      ValueError: the matrices are not square. TypeError: `n` is no integer.
 
     >>> import anima.numpy as np
     >>> print(np.linalg.matrix_power(np.array([[1, 1], [0, 1]]), 5))
@@ -255,7 +262,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: a must be a stack of square matrices, got shape {a.shape}")
     if exponent < 0:
-        raise ValueError(f"matrix_power: n must not be negative, got {exponent}")
+        a, exponent = inverse("matrix_power", a), -exponent
     if exponent == 0:
         return shapes.broadcast_to(ranges.eye(a.shape[-1], dtype=a.dtype), a.shape)
     result: Any = None
@@ -276,7 +283,7 @@ def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
       arrays: at least two; the first and the last may be vectors.
       precision: how exact products must be on hardware with coarser ones, as `lax.dot_general` takes it.
     Raises:
-      ValueError: there are fewer than two, or one in the middle is no matrix. TypeError: the sizes do not fit.
+      ValueError: there are fewer than two, one in the middle is no matrix, or the sizes do not fit.
 
     >>> import anima.numpy as np
     >>> np.linalg.multi_dot([np.ones((2, 9)), np.ones((9, 3)), np.ones(3)]).shape
@@ -290,6 +297,11 @@ def multi_dot(arrays: Sequence[Any], *, precision: Any = None) -> Any:
         if a.ndim not in ends:
             raise ValueError(
                 f"multi_dot: array {i} must have {' or '.join(map(str, ends))} dimensions, got {a.shape}"
+            )
+    for i, (a, b) in enumerate(itertools.pairwise(items)):
+        if a.shape[-1] != b.shape[0]:
+            raise ValueError(
+                f"multi_dot: arrays {i} and {i + 1}, of shapes {a.shape} and {b.shape}, do not fit"
             )
     sizes = [*(a.shape[0] if a.ndim == 2 else (1 if i == 0 else a.shape[0]) for i, a in enumerate(items))]
     sizes.append(items[-1].shape[1] if items[-1].ndim == 2 else 1)

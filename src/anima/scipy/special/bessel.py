@@ -14,7 +14,7 @@ from anima.lax import bessel_i0e_p, bessel_i1e_p
 from anima.lax.control.looping import fori_loop
 from anima.lax.special.bessel import bessel_i0_p, bessel_i1_p
 from anima.numpy.calls import function
-from anima.numpy.promotion import inexact
+from anima.numpy.promotion import dtype_of, inexact
 from anima.scipy.special.operands import real
 
 
@@ -52,8 +52,8 @@ def i0(x: Any) -> Any:
     1.0
     """
     x = inexact("i0", x)
-    if dtypes.is_complex(x.dtype):
-        raise ValueError(f"i0 takes real numbers, got dtype {dtypes.dtype_name(x.dtype)}")
+    if dtypes.is_complex(dtype_of(x)):
+        raise ValueError(f"i0 takes real numbers, got dtype {dtypes.dtype_name(dtype_of(x))}")
     return bessel_i0_p.bind(x)
 
 
