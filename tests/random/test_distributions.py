@@ -14,7 +14,6 @@ from scipy import stats
 import anima
 from anima import random
 from anima.config import enable_x64, high_dynamic_range_gumbel, threefry_partitionable
-from anima.random import selection
 
 KEY = np.array([17, 42], np.uint32)
 COUNT = 20_000
@@ -288,16 +287,6 @@ def test_a_sample_without_replacement_begins_a_permutation(count: int) -> None:
     keys = random.split(random.key(0), 2000)
     chosen = random.key_data(random.choice(KEY, keys, (count,), replace=False))
     np.testing.assert_array_equal(chosen, random.key_data(random.permutation(KEY, keys))[:count])
-
-
-def test_a_sample_among_equal_sort_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of equal keys the first come first, in the selection as in the sort."""
-    monkeypatch.setattr(selection, "bits", lambda key, width, shape: random.bits(key, shape) % 3)
-    x = np.arange(3000, dtype=np.int32)
-    key = random.key(5)
-    whole = np.asarray(selection.shuffle(key, x, 0))
-    np.testing.assert_array_equal(np.sort(whole), x)
-    np.testing.assert_array_equal(selection._first_of_shuffled(key, x, 300), whole[:300])
 
 
 def test_the_derivative_of_a_sample() -> None:
