@@ -139,7 +139,7 @@ def test_bits_are_fair() -> None:
     ("low", "high", "dtype", "least", "most"),
     [
         (3, 3, np.int32, 3, 3),
-        (3, 1, np.int32, 3, 3),
+        (3, anima.numpy.int32(1), np.int32, 3, 3),
         (-1000, 1000, np.int8, -128, 127),
         (500, 1000, np.int8, 127, 127),
         (500, 1000, np.uint8, 255, 255),
@@ -173,7 +173,7 @@ def test_the_whole_range_of_64_bits() -> None:
 
 def test_bounds_broadcast() -> None:
     low, high = np.array([0, 10, 20]), np.array([[5], [100]])
-    x = np.asarray(random.randint(KEY, (2, 3), low, high))
+    x = np.asarray(random.randint(KEY, (2, 3), anima.numpy.asarray(low), high))
     assert (x >= low).all()
     assert (x < np.maximum(high, low + 1)).all()
     y = np.asarray(random.uniform(KEY, (2, 3), minval=np.zeros((2, 1)), maxval=np.arange(1.0, 4.0)))
@@ -221,7 +221,7 @@ def test_permutations_of_arrays() -> None:
         z = np.asarray(random.permutation(KEY, x, axis, independent=True))
         np.testing.assert_array_equal(np.sort(z, axis), x)
     assert sorted(random.permutation(KEY, 3000).tolist()) == list(range(3000))
-    for empty in (0, -1, np.zeros((0, 2))):
+    for empty in (0, np.zeros((0, 2))):
         assert random.permutation(KEY, empty).size == 0
     assert random.permutation(KEY, np.array(5)).tolist() == random.permutation(KEY, 5).tolist()
 

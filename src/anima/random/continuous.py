@@ -23,6 +23,7 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.domains import non_negative, ordered, positive, within
 from anima.random.key_operations import split
 from anima.random.uniforms import uniform_between
 
@@ -68,6 +69,7 @@ def _above_minus_one(dtype: Any) -> Any:
     return np.nextafter(np.asarray(-1.0, dtype), np.asarray(0.0, dtype))
 
 
+@within(ordered("lower", "upper"))
 @function
 def truncated_normal(
     key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
@@ -102,6 +104,7 @@ def truncated_normal(
     return lax.min(lax.max(x, least), most)
 
 
+@within(non_negative("sigma"))
 @function
 def lognormal(
     key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
@@ -153,6 +156,7 @@ def standard_maxwell(key: Any, shape: Shape, dtype: Any) -> Any:
     return lax.sqrt(lax.reduce_sum(lax.mul(x, x), (len(shape),)))
 
 
+@within(non_negative("scale"))
 @function
 def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Numbers of the Maxwell distribution with a random sign, times `scale`, plus `loc`.
@@ -182,6 +186,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     return lax.add(lax.mul(lax.mul(signs, standard_maxwell(length_key, dims, kind)), size), middle)
 
 
+@within(positive("mean"))
 @function
 def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Wald distribution (inverse Gaussian of scale 1), by Michael, Schucany and Haas (1976).
@@ -244,6 +249,7 @@ def standard_exponential(key: Any, shape: Shape, dtype: Any) -> Any:
     return lax.neg(lax.log1p(lax.neg(unit_uniform(key, shape, dtype))))
 
 
+@within(non_negative("b"))
 @function
 def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Pareto distribution, of density `b / x**(b + 1)` for `x >= 1`.
@@ -267,6 +273,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
     return lax.exp(lax.div(standard_exponential(key, shape, kind), exponent))
 
 
+@within(non_negative("scale"))
 @function
 def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Rayleigh distribution, of density `x / scale**2 * exp(-x**2 / (2 * scale**2))` for `x >= 0`.
@@ -291,6 +298,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
     return lax.mul(size, lax.sqrt(lax.mul(log_u, constant(-2, kind))))
 
 
+@within(non_negative("scale"), non_negative("concentration"))
 @function
 def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Numbers of the Weibull distribution: `scale` times an exponential number to the power of `1 / concentration`.
@@ -432,6 +440,7 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     return lax.tan(lax.mul(constant(math.pi, kind), lax.sub(u, constant(0.5, kind))))
 
 
+@within(ordered("left", "mode"), ordered("mode", "right"), ordered("left", "right"))
 @function
 def triangular(
     key: Any,

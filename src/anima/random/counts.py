@@ -26,6 +26,7 @@ from anima.random.arguments import (
     real_parameter,
 )
 from anima.random.continuous import unit_uniform
+from anima.random.domains import non_negative, probability, within
 from anima.random.key_operations import random_split_p, split
 
 Shape = tuple[int, ...]
@@ -83,6 +84,7 @@ def _poisson_by_rejection(key: Any, rate: Any, shape: Shape, dtype: Any) -> Any:
     return lax.convert_element_type(_until_accepted(key, shape, rate.dtype, propose), dtype)
 
 
+@within(non_negative("lam"))
 @function
 def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Counts of events that are independent of each other and happen at the rate `lam`.
@@ -196,6 +198,7 @@ def _binomial(key: Any, n: Any, p: Any, shape: Shape, dtype: Any) -> Any:
     return where(below | no_count | isnan(q) | endless, found, whole - found)
 
 
+@within(non_negative("n"), probability("p"))
 @function
 def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
     """The number of successes in `n` independent trials, each with the probability `p`.
@@ -225,6 +228,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     return _binomial(key, count, chance, shape, kind)
 
 
+@within(non_negative("n"), non_negative("p"))
 @function(static=("shape", "dtype", "unroll"))
 def multinomial(
     key: Any, n: Any, p: Any, *, shape: Any = None, dtype: Any = None, unroll: int | bool = 1

@@ -20,10 +20,12 @@ from anima.random.arguments import (
     real_parameter,
 )
 from anima.random.continuous import unit_uniform
+from anima.random.domains import probability, within
 
 Shape = tuple[int, ...]
 
 
+@within(probability("p"))
 @function(static=("shape", "mode"))
 def bernoulli(
     key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None
@@ -101,6 +103,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
     return lax.sub(doubled, constant(1, kind))
 
 
+@within(probability("p"))
 @function
 def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """The number of independent trials, each with probability `p`, up to and including the first success.

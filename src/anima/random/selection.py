@@ -16,6 +16,7 @@ from anima.lax.shape import check_axis, check_shape, refuse_out_sharding
 from anima.numpy import cumsum, moveaxis, searchsorted, take
 from anima.random.arguments import aval_of_parameter, check_key, constant, function, key_aval
 from anima.random.continuous import check_mode, standard_gumbel, unit_uniform
+from anima.random.domains import non_negative, weights, within
 from anima.random.shuffling import first_of_shuffled, permute, shuffled_numbers
 from anima.random.uniforms import randint
 
@@ -23,6 +24,8 @@ Shape = tuple[int, ...]
 
 # A sample of at most one in so many is selected rather than sorted: beyond, that is hardly quicker.
 _FEW = 8
+
+_COUNT = non_negative("x")
 
 
 def permutation(
@@ -38,7 +41,7 @@ def permutation(
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, or `x` neither an integer nor an array of one dimension or more.
-      ValueError: the axis is out of range, or `key` is an array of keys.
+      ValueError: `x` is negative, the axis out of range, or `key` an array of keys.
 
     >>> from anima import random
     >>> print(random.permutation(random.PRNGKey(0), 5))
@@ -50,7 +53,9 @@ def permutation(
     if aval.shape:
         return _permuted(key, x, check_axis("permutation", axis, aval.ndim), bool(independent))
     check_axis("permutation", axis, 1)
-    return _permuted_count(key, _count("permutation", "x", x))
+    count = _count("permutation", "x", x)
+    _COUNT.check("permutation", count)
+    return _permuted_count(key, count)
 
 
 def _count(name: str, argument: str, value: Any) -> int:
@@ -68,7 +73,7 @@ def _count(name: str, argument: str, value: Any) -> int:
 
 @function(static=("count",))
 def _permuted_count(key: Any, count: int) -> Any:
-    return shuffled_numbers(check_key("permutation", key), max(count, 0))
+    return shuffled_numbers(check_key("permutation", key), count)
 
 
 @function(static=("axis", "independent"))
@@ -76,6 +81,7 @@ def _permuted(key: Any, x: Any, axis: int, independent: bool) -> Any:
     return permute(check_key("permutation", key), x, axis, independent)
 
 
+@within(weights("p"))
 def choice(
     key: Any,
     a: Any,
@@ -166,6 +172,8 @@ def _weighted(key: Any, size: int, shape: Shape, replace: bool, p: Any, mode: st
     kind = dtypes.to_inexact_dtype(dtype)
     p = lax.convert_element_type(p, kind)
     index = dtypes.default_int_dtype()
+    if not math.prod(shape):
+        return lax.full(shape, 0, index)
     if not replace:
         # The largest of log(p) plus Gumbel noise are such a sample (Gumbel, 1954; Vieira, 2014).
         noisy = lax.add(standard_gumbel(key, (size,), kind, check_mode("choice", mode)), lax.log(p))

@@ -23,11 +23,13 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.domains import ordered, within
 from anima.random.key_operations import bits, split
 
 Shape = tuple[int, ...]
 
 
+@within(ordered("minval", "maxval"))
 @function
 def uniform(
     key: Any,
@@ -79,6 +81,7 @@ def uniform_between(key: Any, shape: Shape, dtype: Any, low: Any, high: Any) -> 
     return lax.max(low, lax.add(lax.mul(fraction, lax.sub(high, low)), low))
 
 
+@within(ordered("minval", "maxval"))
 @function
 def randint(
     key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None, *, out_sharding: Any = None
