@@ -7,12 +7,12 @@
 //
 // Invariant: elements with equal keys keep their order; a row has fewer than 2**31 elements.
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
-#include "kernels/room.h"
 #include "kernels/rows.h"
 
 namespace anima::kernels {
@@ -42,13 +42,13 @@ class BucketSorter {
  public:
   BucketSorter(int skipped, int64_t largest)
       : skipped_(skipped),
-        row_(room_.of<uint64_t>(largest)),
+        row_(new uint64_t[largest]),
         offsets_(size_t{1} << std::min(32 - skipped, bits_below(largest) + 1)) {}
 
   // Writes the elements to `to`, in the order of their keys.
   void sort(const uint64_t* from, int64_t n, uint32_t* to) {
     if (n == 0) return;
-    uint64_t* const row = row_;
+    uint64_t* const row = row_.get();
     const bool crowded = distribute(from, n);
     if (crowded) {
       std::stable_sort(row, row + n, before);
@@ -75,22 +75,22 @@ class BucketSorter {
       total += count;
       most = std::max(most, count);
     }
-    uint64_t* const row = row_;
+    uint64_t* const row = row_.get();
     for (int64_t i = 0; i < n; ++i) {
       row[offsets[static_cast<uint32_t>(from[i] >> shift) & mask]++] = from[i];
     }
     return most > kCrowded;
   }
 
-  // Every element that belongs before its neighbour goes there: without a branch that a processor would have
-  // to guess, as most of those of the insertion would be.
+  // Every element that belongs before its neighbour goes there, without a branch: those of the insertion
+  // would be guessed wrongly too often.
   static void bubble(uint64_t* row, int64_t n) {
     uint64_t last = row[0];
     for (int64_t i = 1; i < n; ++i) {
-      const uint64_t x = row[i];
-      const bool change = before(x, last);
-      row[i - 1] = change ? x : last;
-      last = change ? last : x;
+      const uint64_t x = row[i], both = x ^ last;
+      const uint64_t first = last ^ (both & -uint64_t{before(x, last)});
+      row[i - 1] = first;
+      last = both ^ first;
     }
     row[n - 1] = last;
   }
@@ -105,8 +105,7 @@ class BucketSorter {
   }
 
   const int skipped_;
-  Room room_;
-  uint64_t* const row_;
+  const std::unique_ptr<uint64_t[]> row_;
   std::vector<uint32_t> offsets_;
 };
 
@@ -114,12 +113,12 @@ class BucketSorter {
 class Shuffler {
  public:
   // With a frame, several threads work on it.
-  Shuffler(int64_t n, ffi::CallFrame* frame)
+  Shuffler(int64_t n, uint64_t* packed, ffi::CallFrame* frame)
       : n_(n),
         bits_(std::clamp(bits_below(n) - kBucketBits, 0, kMostBits)),
         frame_(frame),
         parts_(frame == nullptr ? 1 : 4 * threads_of(*frame)),
-        packed_(room_.of<uint64_t>(n)) {}
+        packed_(packed) {}
 
   // `places` has the order of the rounds before, unless this is the first, and gets that after it.
   void round(const uint32_t* keys, uint32_t* places, bool first) {
@@ -190,27 +189,29 @@ class Shuffler {
   const int bits_;
   ffi::CallFrame* const frame_;
   const int64_t parts_;
-  Room room_;
   uint64_t* const packed_;
 };
 
-// Operands: the keys of each round, uint32 arrays of one shape. Result: places along the last dimension.
+// Operands: the keys of each round, uint32 arrays of one shape. Results: places along the last dimension, and
+// room for a packed element each, of no meaning afterwards.
 void shuffle(const Call& call) {
   const int64_t rounds = std::max<int64_t>(call.operands(), 1);
-  call.expect(rounds, 1);
+  call.expect(rounds, 2);
   std::vector<const uint32_t*> keys;
   for (int64_t i = 0; i < rounds; ++i) {
     expect_same_shape(call.operand(i), call.result(0));
     keys.push_back(data<uint32_t>(call.operand(i)));
   }
   auto* const places = reinterpret_cast<uint32_t*>(data<int32_t>(call.result(0)));
+  expect_same_shape(call.result(0), call.result(1));
+  auto* const spare = data<uint64_t>(call.result(1));
   const Shape3 shape = shape_along(call.operand(0), call.operand(0).rank - 1);
   const int64_t n = shape.length;
   if (n >= int64_t{1} << 31) throw KernelError("shuffle: the last dimension is too long");
   if (n == 0) return;
   const auto sort_rows = [&](int64_t begin, int64_t end, ffi::CallFrame* frame) {
-    Shuffler shuffler(n, frame);
     for (int64_t row = begin; row < end; ++row) {
+      Shuffler shuffler(n, spare + row * n, frame);
       for (int64_t i = 0; i < rounds; ++i) shuffler.round(keys[i] + row * n, places + row * n, i == 0);
     }
   };

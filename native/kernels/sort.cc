@@ -6,7 +6,6 @@
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
 #include "kernels/radix.h"
-#include "kernels/room.h"
 #include "kernels/rows.h"
 
 namespace anima::kernels {
@@ -66,6 +65,23 @@ Plan read(const Call& call) {
   }
   return plan;
 }
+
+// Memory that is not initialised.
+class Room {
+ public:
+  template <typename T>
+  T* of(int64_t n) {
+    if (n * static_cast<int64_t>(sizeof(T)) > size_) {
+      size_ = n * sizeof(T);
+      data_.reset(new char[size_]);
+    }
+    return reinterpret_cast<T*>(data_.get());
+  }
+
+ private:
+  std::unique_ptr<char[]> data_;
+  int64_t size_ = 0;
+};
 
 // Sorts rows whose elements lie together, one after the other. With a frame, several threads work on a row.
 class RowSorter {

@@ -54,7 +54,9 @@ _lower_by_sorts = lowered_by(_by_sorts)
 
 def _lower(ctx: Context, *words: Value) -> Any:
     if ctx.module.kernels_allowed and words[0].shape[-1] < _LONG:
-        return call_kernel(ctx, "anima_shuffle", words, list(ctx.out_avals))[0]
+        # The second result is room: XLA keeps such memory, which would be cleared if the kernel asked for it.
+        spare = ShapedArray(words[0].shape, dtypes.uint64)
+        return call_kernel(ctx, "anima_shuffle", words, [*ctx.out_avals, spare])[0]
     return _lower_by_sorts(ctx, *words)
 
 
