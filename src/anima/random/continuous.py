@@ -84,7 +84,7 @@ def truncated_normal(
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or a bound not real.
-      ValueError: the dtype is another, a bound does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, a bound does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.truncated_normal(random.PRNGKey(0), -2.0, 2.0, (3,)))
@@ -118,7 +118,7 @@ def lognormal(
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `sigma` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `sigma` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.lognormal(random.PRNGKey(0), 0.5, (3,)))
@@ -198,7 +198,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_shard
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)))
@@ -261,7 +261,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `b` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `b` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.pareto(random.PRNGKey(0), 2.0, (3,)))
@@ -285,7 +285,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `scale` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `scale` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.rayleigh(random.PRNGKey(0), 2.0, (3,)))
@@ -309,7 +309,7 @@ def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype
       shape: the shape of the result.
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
     Raises:
-      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.weibull_min(random.PRNGKey(0), 1.0, 2.0, (3,)))
@@ -461,7 +461,7 @@ def triangular(
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.triangular(random.PRNGKey(0), 0.0, 1.0, 4.0, (3,)))

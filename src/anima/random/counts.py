@@ -91,14 +91,14 @@ def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None, *, out_sha
 
     Args:
       key: a random key, of any generator.
-      lam: the rate, a number from 0 on, or an array that broadcasts to `shape`; where it is negative or a NaN the result
-        is -1.
+      lam: the rate, a number from 0 on, or an array that broadcasts to `shape`; a negative number raises, and in
+        arrays results in -1, as a NaN does.
       shape: the shape of the result; by default that of `lam`.
       dtype: an integer dtype; int32 by default, int64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `lam` not real.
-      ValueError: the dtype is another, `lam` does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, `lam` does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> random.poisson(random.PRNGKey(0), 3.0, (3,)).dtype
@@ -206,13 +206,13 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     Args:
       key: a random key.
       n: the number of trials, or an array that broadcasts to `shape`; fractions are dropped.
-      p: the probability of success, from 0 to 1, or an array that broadcasts to `shape`. Where `n` or `p` is out of its
-        range the result is a NaN.
+      p: the probability of success, from 0 to 1, or an array that broadcasts to `shape`. Where an array is out of
+        its range the result is a NaN.
       shape: the shape of the result; by default that of `n` and `p` together.
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or a parameter not real.
-      ValueError: the dtype is another, a parameter does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, a parameter does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.binomial(random.PRNGKey(0), 5, 1.0, (3,)))

@@ -181,7 +181,7 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shardin
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `a` not real.
-      ValueError: the dtype is another, `a` does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, `a` does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.gamma(random.PRNGKey(0), 2.0, (3,)))
