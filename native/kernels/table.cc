@@ -10,6 +10,7 @@ namespace anima::kernels {
 // Each ends with an entry without a name.
 extern const Kernel kPoolKernels[];
 extern const Kernel kScanKernels[];
+extern const Kernel kShuffleKernels[];
 extern const Kernel kSortKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kTransposeKernels[];
@@ -28,6 +29,7 @@ namespace {
 
 constexpr const Kernel* kLists[] = {kPoolKernels,
                                     kScanKernels,
+                                    kShuffleKernels,
                                     kSortKernels,
                                     kTopKernels,
                                     kTransposeKernels,

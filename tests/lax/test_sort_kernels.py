@@ -231,7 +231,7 @@ def test_derivatives_and_batches() -> None:
 
 # Programs written by hand.
 
-ALLOWED = {"sort": "dimension = 0 : i64, num_keys = 1 : i64", "top_k": "axis = 0 : i64"}
+ALLOWED = {"sort": "dimension = 0 : i64, num_keys = 1 : i64", "top_k": "axis = 0 : i64", "shuffle": ""}
 MALFORMED = [
     ("sort", "", ["4xf32"], ["4xf32"], "attribute"),
     ("sort", "dimension = 0 : i32, num_keys = 1 : i64", ["4xf32"], ["4xf32"], "attribute"),
@@ -257,6 +257,15 @@ MALFORMED = [
     ("top_k", None, ["4xf32"], ["2xf64", "2xi32"], "element type"),
     ("top_k", None, ["4xf32"], ["2xf32", "2xi64"], "element type"),
     ("top_k", None, ["4xcomplex<f32>"], ["2xcomplex<f32>", "2xi32"], "order"),
+    ("shuffle", None, [], ["4xi32", "4xui64"], "operands"),
+    ("shuffle", None, ["4xui32"], ["4xi32"], "operands"),
+    ("shuffle", None, ["4xui32"], ["5xi32", "4xui64"], "shapes"),
+    ("shuffle", None, ["4xui32", "3xui32"], ["4xi32", "4xui64"], "shapes"),
+    ("shuffle", None, ["4xui32"], ["4xi32", "3xui64"], "shapes"),
+    ("shuffle", None, ["4xi32"], ["4xi32", "4xui64"], "element type"),
+    ("shuffle", None, ["4xui32"], ["4xi64", "4xui64"], "element type"),
+    ("shuffle", None, ["4xui32"], ["4xi32", "4xi64"], "element type"),
+    ("shuffle", None, ["ui32"], ["i32", "ui64"], "dimensions"),
 ]
 
 

@@ -78,10 +78,55 @@ def recomputed_keys(run_python, tmp_path) -> None:
         assert not refused(anima, use)
 
 
+def parameter_domains(run_python, tmp_path) -> None:
+    for lib in (jax, anima):
+        key, arrays = lib.random.key(0), lib.numpy
+        assert lib.random.poisson(key, arrays.asarray(-1.0)) == -1
+        assert arrays.isnan(lib.random.gamma(key, arrays.asarray(-1.0)))
+        assert lib.random.bernoulli(key, arrays.asarray(1.5))
+        assert lib.random.uniform(key, minval=arrays.asarray(1.0), maxval=-1.0) == 1
+        assert lib.jit(lambda lam, key=key, lib=lib: lib.random.poisson(key, lam))(-1.0) == -1
+        assert arrays.isnan(lib.random.gamma(key, float("nan")))
+    key = jax.random.key(0)
+    assert jax.random.poisson(key, -1.0) == -1 and jax.numpy.isnan(jax.random.gamma(key, -1.0))
+    assert jax.random.bernoulli(key, 1.5) and jax.random.uniform(key, minval=1.0, maxval=-1.0) == 1
+    assert jax.random.permutation(key, -1).size == 0
+    for name, given in {
+        "poisson": {"lam": -1.0},
+        "gamma": {"a": numpy.float32([1.0, -1.0])},
+        "bernoulli": {"p": 1.5},
+        "uniform": {"minval": 1.0, "maxval": -1.0},
+        "permutation": {"x": -1},
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name}: {next(iter(given))} must be"):
+            getattr(anima.random, name)(anima.random.key(0), **given)
+
+
+def folded_floats(run_python, tmp_path) -> None:
+    def folded(lib, data, wrap=lambda fun: fun) -> list[int]:
+        key = lib.random.key(0)
+        return lib.random.key_data(wrap(lambda x: lib.random.fold_in(key, x))(data)).tolist()
+
+    data = numpy.float32(-1.5)
+    assert folded(jax, data) == folded(jax, 2**32 - 1) != folded(jax, data, jax.jit)
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        assert folded(jax, numpy.float32("nan")) == folded(jax, 0)
+    with pytest.raises(OverflowError, match="fold_in: data must be from 0"):
+        folded(anima, data)
+    with pytest.raises(ValueError, match="fold_in: data must be from 0"):
+        folded(anima, numpy.float32("nan"))
+    with pytest.warns(numpy.exceptions.ComplexWarning):
+        assert folded(jax, numpy.complex64(2 + 1j)) == folded(jax, 2)
+    with pytest.raises(TypeError, match="fold_in: data must be an integer"):
+        folded(anima, numpy.complex64(2 + 1j))
+
+
 RANDOM_CHECKS: dict[str, Callable[..., None]] = {
     "poisson-generators": poisson_generators,
     "permuted-keys": permuted_keys,
     "complex-parameters": complex_parameters,
+    "parameter-domains": parameter_domains,
+    "folded-floats": folded_floats,
     "orthogonal-sizes": orthogonal_sizes,
     "raw-key-reuse": raw_key_reuse,
     "recomputed-keys": recomputed_keys,

@@ -52,6 +52,11 @@ def both(draw: Callable[[Any], Any]) -> tuple[np.ndarray, np.ndarray]:
     return ours, theirs
 
 
+def array(module: Any, value: Any) -> Any:
+    """An array of the library, whose values are not looked at before it is used."""
+    return (anima if module is random else jax).numpy.asarray(value)
+
+
 def equal(draw: Callable[[Any], Any]) -> None:
     ours, theirs = both(draw)
     np.testing.assert_array_equal(ours.reshape(-1).view(np.uint8), theirs.reshape(-1).view(np.uint8))
@@ -113,7 +118,6 @@ def test_the_ends_of_ranges(x64: bool) -> None:
     bounds: list[tuple[Any, Any, Any]] = [
         (-1000, 1000, np.int8),
         (500, 1000, np.uint8),
-        (3, 1, np.int32),
         (0, np.uint32(2**31), np.int32),
         (-(2**31), 2**31 - 1, np.int32),
         (0.0, 10.0, np.int32),
@@ -126,6 +130,7 @@ def test_the_ends_of_ranges(x64: bool) -> None:
     ]
     with mode(x64, False):
         key = np.asarray(random.PRNGKey(5))
+        equal(lambda r: r.randint(key, (50,), array(r, 3), 1))
         for low, high, dtype in bounds + wide * x64:
             equal(lambda r, low=low, high=high, dtype=dtype: r.randint(key, (50,), low, high, dtype))
 
@@ -243,9 +248,10 @@ def test_counts_and_relatives_of_gamma() -> None:
         close(lambda r: r.generalized_normal(key, 3.0, (40,)), 8)
         close(lambda r: r.ball(key, 3, 1.5, (20,)), 8)
         rates = np.array([[0.0], [5.0], [50.0], [-1.0], [np.nan]], np.float32)
-        equal(lambda r: r.poisson(key, rates, (5, 40)))
+        equal(lambda r: r.poisson(key, array(r, rates), (5, 40)))
         equal(lambda r: r.poisson(key, 200.0, (40,), np.uint8))
-        equal(lambda r: r.binomial(key, np.array([10.0, 100.0, 10.7, -1.0, np.inf], np.float32), 0.3))
+        counts = np.array([10.0, 100.0, 10.7, -1.0, np.inf], np.float32)
+        equal(lambda r: r.binomial(key, array(r, counts), 0.3))
         equal(lambda r: r.multinomial(key, 100.0, np.array([0.2, 0.3, 0.5], np.float32), shape=(4, 3)))
 
 

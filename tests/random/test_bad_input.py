@@ -96,6 +96,26 @@ def test_what_is_no_shape(name: str) -> None:
         anima.jit(lambda n: draw(key, shape=(n,), **given))(3)
 
 
+@pytest.mark.parametrize(
+    ("name", "argument", "word"),
+    [("split", "num", "num"), ("orthogonal", "n", "n"), ("orthogonal", "m", "n or m"), ("ball", "d", "d"),
+     ("permutation", "x", "x"), ("choice", "a", "a"), ("choice", "shape", "shape")],
+)  # fmt: skip
+def test_sizes_are_known_integers(name: str, argument: str, word: str) -> None:
+    def draw(value: Any) -> Any:
+        return getattr(random, name)(random.key(0), **{**ARGUMENTS[name], argument: value})
+
+    for bad in (1.5, onp.float32(2), -1, "ab"):
+        if (name, argument, bad) == ("choice", "a", -1):
+            continue
+        with pytest.raises((TypeError, ValueError), match=rf"^{name}\b.*\b{word}\b"):
+            draw(bad)
+    with pytest.raises(TypeError, match=rf"(?s)\b{name}\b.*argument `value` of draw"):
+        anima.jit(draw)(3)
+    with pytest.raises(ValueError, match="choice: a must be greater than 0.*got -1"):
+        random.choice(random.key(0), -1)
+
+
 @pytest.mark.parametrize(("name", "argument"), PARAMETERS)
 def test_what_is_no_parameter(name: str, argument: str) -> None:
     for bad in ("x", None, object(), 1j):

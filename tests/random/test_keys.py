@@ -181,16 +181,22 @@ def test_folding_in() -> None:
         assert random.fold_in(key, np.uint32(data)).tolist() == words
         assert anima.jit(random.fold_in)(key, np.uint32(data)).tolist() == words
     assert random.fold_in(key, np.int32(-1)).tolist() == random.fold_in(key, 0xFFFFFFFF).tolist()
+    for fraction in (1.9, np.float32(1.2), np.array(1.5), anima.numpy.float32(1.5), True, -0.5 + 1.6):
+        assert random.fold_in(key, fraction).tolist() == expected[1]
     mapped = anima.vmap(random.fold_in, in_axes=(None, 0))(key, np.arange(2))
     assert mapped.tolist() == [expected[0], expected[1]]
 
 
 @pytest.mark.parametrize(
-    ("data", "error"), [(-1, OverflowError), (2**32, OverflowError), (np.arange(2), TypeError), ([1], TypeError), (None, TypeError)]
+    ("data", "error"), [(-1, OverflowError), (2**32, OverflowError), (-1.5, OverflowError), (1e10, OverflowError),
+    (np.inf, OverflowError), (np.nan, ValueError), (np.float32(-1.5), OverflowError), (np.array(5e9), OverflowError),
+    (np.float16(np.nan), ValueError), (1j, TypeError), ("x", TypeError), (np.arange(2), TypeError), ([1], TypeError), (None, TypeError)]
 )  # fmt: skip
 def test_data_that_cannot_be_folded_in(data: Any, error: type[Exception]) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error, match="^fold_in"):
         random.fold_in(random.PRNGKey(0), data)
+    with pytest.raises(error, match="^fold_in"):
+        anima.jit(lambda: random.fold_in(random.PRNGKey(0), data))()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -1,7 +1,8 @@
 """Random numbers from explicit keys: each function is a pure function of the key that it is given.
 
 Invariant: equal keys give equal numbers, on every machine and in every transformation; new ones need a new key, which
-`split` and `fold_in` make. The numbers are JAX's, bit for bit.
+`split` and `fold_in` make. The numbers are JAX's, bit for bit. Parameters that are numbers or NumPy arrays must be in their
+domain, or ValueError is raised; arrays are not looked at, and where they are out of it the results are NaN, mostly.
 
 >>> from anima import random
 >>> key = random.PRNGKey(0)

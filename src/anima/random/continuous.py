@@ -23,6 +23,7 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.domains import non_negative, ordered, positive, within
 from anima.random.key_operations import split
 from anima.random.uniforms import uniform_between
 
@@ -68,6 +69,7 @@ def _above_minus_one(dtype: Any) -> Any:
     return np.nextafter(np.asarray(-1.0, dtype), np.asarray(0.0, dtype))
 
 
+@within(ordered("lower", "upper"))
 @function
 def truncated_normal(
     key: Any, lower: Any, upper: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
@@ -82,7 +84,7 @@ def truncated_normal(
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or a bound not real.
-      ValueError: the dtype is another, a bound does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, a bound does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.truncated_normal(random.PRNGKey(0), -2.0, 2.0, (3,)))
@@ -102,6 +104,7 @@ def truncated_normal(
     return lax.min(lax.max(x, least), most)
 
 
+@within(non_negative("sigma"))
 @function
 def lognormal(
     key: Any, sigma: Any = 1.0, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
@@ -115,7 +118,7 @@ def lognormal(
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `sigma` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `sigma` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.lognormal(random.PRNGKey(0), 0.5, (3,)))
@@ -153,6 +156,7 @@ def standard_maxwell(key: Any, shape: Shape, dtype: Any) -> Any:
     return lax.sqrt(lax.reduce_sum(lax.mul(x, x), (len(shape),)))
 
 
+@within(non_negative("scale"))
 @function
 def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Numbers of the Maxwell distribution with a random sign, times `scale`, plus `loc`.
@@ -182,6 +186,7 @@ def double_sided_maxwell(key: Any, loc: Any, scale: Any, shape: Any = (), dtype:
     return lax.add(lax.mul(lax.mul(signs, standard_maxwell(length_key, dims, kind)), size), middle)
 
 
+@within(positive("mean"))
 @function
 def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Wald distribution (inverse Gaussian of scale 1), by Michael, Schucany and Haas (1976).
@@ -193,7 +198,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None, *, out_shard
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `mean` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.wald(random.PRNGKey(0), 2.0, (3,)))
@@ -244,6 +249,7 @@ def standard_exponential(key: Any, shape: Shape, dtype: Any) -> Any:
     return lax.neg(lax.log1p(lax.neg(unit_uniform(key, shape, dtype))))
 
 
+@within(non_negative("b"))
 @function
 def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Pareto distribution, of density `b / x**(b + 1)` for `x >= 1`.
@@ -255,7 +261,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `b` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `b` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.pareto(random.PRNGKey(0), 2.0, (3,)))
@@ -267,6 +273,7 @@ def pareto(key: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_shardi
     return lax.exp(lax.div(standard_exponential(key, shape, kind), exponent))
 
 
+@within(non_negative("scale"))
 @function
 def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Rayleigh distribution, of density `x / scale**2 * exp(-x**2 / (2 * scale**2))` for `x >= 0`.
@@ -278,7 +285,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or `scale` does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or `scale` does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.rayleigh(random.PRNGKey(0), 2.0, (3,)))
@@ -291,6 +298,7 @@ def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_
     return lax.mul(size, lax.sqrt(lax.mul(log_u, constant(-2, kind))))
 
 
+@within(non_negative("scale"), non_negative("concentration"))
 @function
 def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype: Any = None) -> Any:
     """Numbers of the Weibull distribution: `scale` times an exponential number to the power of `1 / concentration`.
@@ -301,7 +309,7 @@ def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype
       shape: the shape of the result.
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
     Raises:
-      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.weibull_min(random.PRNGKey(0), 1.0, 2.0, (3,)))
@@ -432,6 +440,7 @@ def cauchy(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = 
     return lax.tan(lax.mul(constant(math.pi, kind), lax.sub(u, constant(0.5, kind))))
 
 
+@within(ordered("left", "mode"), ordered("mode", "right"), ordered("left", "right"))
 @function
 def triangular(
     key: Any,
@@ -452,7 +461,7 @@ def triangular(
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
-      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape`.
+      TypeError, ValueError: as for `normal`; or a parameter does not broadcast to `shape` or is out of its domain.
 
     >>> from anima import random
     >>> print(random.triangular(random.PRNGKey(0), 0.0, 1.0, 4.0, (3,)))

@@ -26,6 +26,7 @@ from anima.random.arguments import (
     real_parameter,
 )
 from anima.random.continuous import unit_uniform
+from anima.random.domains import non_negative, probability, within
 from anima.random.key_operations import random_split_p, split
 
 Shape = tuple[int, ...]
@@ -83,20 +84,21 @@ def _poisson_by_rejection(key: Any, rate: Any, shape: Shape, dtype: Any) -> Any:
     return lax.convert_element_type(_until_accepted(key, shape, rate.dtype, propose), dtype)
 
 
+@within(non_negative("lam"))
 @function
 def poisson(key: Any, lam: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Counts of events that are independent of each other and happen at the rate `lam`.
 
     Args:
       key: a random key, of any generator.
-      lam: the rate, a number from 0 on, or an array that broadcasts to `shape`; where it is negative or a NaN the result
-        is -1.
+      lam: the rate, a number from 0 on, or an array that broadcasts to `shape`; a negative number raises, and in
+        arrays results in -1, as a NaN does.
       shape: the shape of the result; by default that of `lam`.
       dtype: an integer dtype; int32 by default, int64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `lam` not real.
-      ValueError: the dtype is another, `lam` does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, `lam` does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> random.poisson(random.PRNGKey(0), 3.0, (3,)).dtype
@@ -196,6 +198,7 @@ def _binomial(key: Any, n: Any, p: Any, shape: Shape, dtype: Any) -> Any:
     return where(below | no_count | isnan(q) | endless, found, whole - found)
 
 
+@within(non_negative("n"), probability("p"))
 @function
 def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> Any:
     """The number of successes in `n` independent trials, each with the probability `p`.
@@ -203,13 +206,13 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     Args:
       key: a random key.
       n: the number of trials, or an array that broadcasts to `shape`; fractions are dropped.
-      p: the probability of success, from 0 to 1, or an array that broadcasts to `shape`. Where `n` or `p` is out of its
-        range the result is a NaN.
+      p: the probability of success, from 0 to 1, or an array that broadcasts to `shape`. Where an array is out of
+        its range the result is a NaN.
       shape: the shape of the result; by default that of `n` and `p` together.
       dtype: a floating-point dtype; float32 by default, float64 in 64-bit mode.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or a parameter not real.
-      ValueError: the dtype is another, a parameter does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, a parameter does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.binomial(random.PRNGKey(0), 5, 1.0, (3,)))
@@ -225,6 +228,7 @@ def binomial(key: Any, n: Any, p: Any, shape: Any = None, dtype: Any = None) -> 
     return _binomial(key, count, chance, shape, kind)
 
 
+@within(non_negative("n"), non_negative("p"))
 @function(static=("shape", "dtype", "unroll"))
 def multinomial(
     key: Any, n: Any, p: Any, *, shape: Any = None, dtype: Any = None, unroll: int | bool = 1

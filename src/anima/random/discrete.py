@@ -20,10 +20,12 @@ from anima.random.arguments import (
     real_parameter,
 )
 from anima.random.continuous import unit_uniform
+from anima.random.domains import probability, within
 
 Shape = tuple[int, ...]
 
 
+@within(probability("p"))
 @function(static=("shape", "mode"))
 def bernoulli(
     key: Any, p: Any = 0.5, shape: Any = None, mode: str = "low", *, out_sharding: Any = None
@@ -40,7 +42,7 @@ def bernoulli(
       a bool array.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `p` not of floating-point dtype.
-      ValueError: `p` does not broadcast to `shape`, the mode is another, or `key` is an array of keys.
+      ValueError: `p` does not broadcast to `shape` or is out of its domain, the mode is another, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.bernoulli(random.PRNGKey(0), 0.4, (5,)))
@@ -101,6 +103,7 @@ def rademacher(key: Any, shape: Any = (), dtype: Any = None, *, out_sharding: An
     return lax.sub(doubled, constant(1, kind))
 
 
+@within(probability("p"))
 @function
 def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """The number of independent trials, each with probability `p`, up to and including the first success.
@@ -113,7 +116,7 @@ def geometric(key: Any, p: Any, shape: Any = None, dtype: Any = None, *, out_sha
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `p` not real.
-      ValueError: the dtype is another, `p` does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, `p` does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.geometric(random.PRNGKey(0), 0.25, (5,)))

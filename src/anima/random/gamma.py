@@ -32,6 +32,7 @@ from anima.random.arguments import (
 )
 from anima.random.continuous import standard_exponential, standard_normal, unit_uniform
 from anima.random.discrete import trials
+from anima.random.domains import non_negative, positive, within
 from anima.random.key_operations import impl_of, random_split_p, split
 from anima.transforms.vmap import vmap
 
@@ -165,6 +166,7 @@ def _gamma_of(name: str, key: Any, a: Any, shape: Any, dtype: Any, out_sharding:
     return standard_gamma(key, real_parameter(name, "a", a, kind, shape), shape, log_space=log_space)
 
 
+@within(non_negative("a"))
 @function
 def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the gamma distribution, of density proportional to `x**(a - 1) * exp(-x)` for `x >= 0`.
@@ -179,7 +181,7 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shardin
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or `a` not real.
-      ValueError: the dtype is another, `a` does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, `a` does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.gamma(random.PRNGKey(0), 2.0, (3,)))
@@ -188,6 +190,7 @@ def gamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shardin
     return _gamma_of("gamma", key, a, shape, dtype, out_sharding, False)
 
 
+@within(non_negative("a"))
 @function
 def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Logarithms of the numbers that `gamma` has in mind; exact also where those are too small to be told from 0.
@@ -204,6 +207,7 @@ def loggamma(key: Any, a: Any, shape: Any = None, dtype: Any = None, *, out_shar
     return _gamma_of("loggamma", key, a, shape, dtype, out_sharding, True)
 
 
+@within(non_negative("a"), non_negative("b"))
 @function
 def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the beta distribution, of density proportional to `x**(a - 1) * (1 - x)**(b - 1)` between 0 and 1.
@@ -231,6 +235,7 @@ def beta(key: Any, a: Any, b: Any, shape: Any = None, dtype: Any = None, *, out_
     return lax.div(x, lax.add(x, y))
 
 
+@within(non_negative("alpha"))
 @function
 def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Probabilities of the Dirichlet distribution: positive numbers along the last axis whose sum is 1.
@@ -270,6 +275,7 @@ def _chisquare(key: Any, df: Any, shape: Shape, dtype: Any) -> Any:
     return lax.mul(lax.exp(logs), constant(2, dtype))
 
 
+@within(non_negative("df"))
 @function
 def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the chi-square distribution: sums of the squares of `df` normal numbers.
@@ -292,6 +298,7 @@ def chisquare(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sh
     return _chisquare(key, real_parameter("chisquare", "df", df, kind, shape), shape, kind)
 
 
+@within(positive("dfnum"), positive("dfden"))
 @function
 def f(
     key: Any, dfnum: Any, dfden: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
@@ -320,6 +327,7 @@ def f(
     return lax.div(numerator, lax.div(_chisquare(below_key, below, shape, kind), below))
 
 
+@within(positive("df"))
 @function
 def t(key: Any, df: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of Student's t distribution: those of the normal one, but with heavier tails the smaller `df` is.
@@ -350,9 +358,10 @@ def _generalized_normal(key: Any, p: Any, shape: Shape, dtype: Any) -> Any:
     size = standard_gamma(gamma_key, lax.div(constant(1, dtype), p), shape)
     default = dtypes.default_float_dtype()
     heads = lax.convert_element_type(trials(sign_key, constant(0.5, default), shape, default), dtype)
-    return (2 * heads - 1) * power(size, 1 / p)
+    return (2 * heads - 1) * power(size, lax.div(constant(1, dtype), p))
 
 
+@within(non_negative("p"))
 @function
 def generalized_normal(
     key: Any, p: Any, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None
@@ -377,6 +386,7 @@ def generalized_normal(
     return _generalized_normal(key, real_parameter("generalized_normal", "p", p, kind, shape), shape, kind)
 
 
+@within(positive("p"))
 @function(static=("d", "shape", "dtype"))
 def ball(
     key: Any, d: int, p: Any = 2, shape: Any = (), dtype: Any = None, *, out_sharding: Any = None

@@ -19,6 +19,7 @@ from anima.interpreters.stage import StageTrace, enclosing_stage
 from anima.lax.shape import check_shape
 from anima.random import continuous, counts, discrete, matrices, selection, uniforms
 from anima.random.arguments import check_key, function
+from anima.random.domains import covariance, non_negative, ordered, positive, probability, weights, within
 from anima.random.gamma import (
     ball as draw_ball,
     beta as draw_beta,
@@ -197,6 +198,7 @@ class Generator:
         """Numbers of the interval from 0 up to 1."""
         return uniforms.uniform(self.key(), _shape(size), dtype)
 
+    @within(ordered("low", "high"))
     def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the interval from `low` up to `high`."""
         return uniforms.uniform(self.key(), _shape(size, low, high), dtype, low, high)
@@ -221,18 +223,22 @@ class Generator:
         """Numbers of the normal distribution of mean 0 and variance 1."""
         return continuous.normal(self.key(), _shape(size), dtype)
 
+    @within(non_negative("scale"))
     def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the normal distribution of mean `loc` and standard deviation `scale`."""
         return _moved(continuous.normal(self.key(), _shape(size, loc, scale), dtype), loc, scale)
 
+    @within(non_negative("sigma"))
     def lognormal(self, mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers whose logarithms have the normal distribution of this mean and standard deviation."""
         return np.exp(self.normal(mean, sigma, size, dtype))
 
+    @within(ordered("lower", "upper"))
     def truncated_normal(self, lower: Any, upper: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the standard normal distribution between two bounds."""
         return continuous.truncated_normal(self.key(), lower, upper, _shape(size, lower, upper), dtype)
 
+    @within(covariance("cov"))
     def multivariate_normal(
         self, mean: Any, cov: Any, size: Any = None, dtype: Any = None, *, method: str = "cholesky"
     ) -> Any:
@@ -242,14 +248,17 @@ class Generator:
             self.key(), np.asarray(mean), np.asarray(cov), shape, dtype, method
         )
 
+    @within(non_negative("scale"))
     def maxwell(self, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Lengths of vectors of three normal numbers."""
         return _moved(continuous.maxwell(self.key(), _shape(size, scale), dtype), 0.0, scale)
 
+    @within(non_negative("scale"))
     def rayleigh(self, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Lengths of vectors of two normal numbers."""
         return continuous.rayleigh(self.key(), scale, _shape(size, scale), dtype)
 
+    @within(positive("mean"), positive("scale"))
     def wald(self, mean: Any, scale: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the inverse Gaussian distribution."""
         numbers = continuous.wald(self.key(), np.true_divide(mean, scale), _shape(size, mean, scale), dtype)
@@ -261,18 +270,22 @@ class Generator:
         """Numbers of density `exp(-x)`."""
         return continuous.exponential(self.key(), _shape(size), dtype)
 
+    @within(non_negative("scale"))
     def exponential(self, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Exponentially distributed numbers of mean `scale`."""
         return _moved(continuous.exponential(self.key(), _shape(size, scale), dtype), 0.0, scale)
 
+    @within(non_negative("scale"))
     def gumbel(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the Gumbel distribution."""
         return _moved(continuous.gumbel(self.key(), _shape(size, loc, scale), dtype), loc, scale)
 
+    @within(non_negative("scale"))
     def laplace(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the double exponential distribution."""
         return _moved(continuous.laplace(self.key(), _shape(size, loc, scale), dtype), loc, scale)
 
+    @within(non_negative("scale"))
     def logistic(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the logistic distribution."""
         return _moved(continuous.logistic(self.key(), _shape(size, loc, scale), dtype), loc, scale)
@@ -281,10 +294,12 @@ class Generator:
         """Numbers of density `1 / (pi * (1 + x**2))`."""
         return continuous.cauchy(self.key(), _shape(size), dtype)
 
+    @within(non_negative("a"))
     def pareto(self, a: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the Pareto distribution of the second kind: they begin at 0, as in NumPy."""
         return continuous.pareto(self.key(), a, _shape(size, a), dtype) - 1
 
+    @within(positive("a"))
     def power(self, a: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers from 0 to 1 of density `a * x**(a - 1)`."""
         kind = dtypes.default_float_dtype() if dtype is None else dtype
@@ -292,48 +307,59 @@ class Generator:
             self.random(_shape(size, a), kind), lax.convert_element_type(np.true_divide(1, a), kind)
         )
 
+    @within(ordered("left", "mode"), ordered("mode", "right"), ordered("left", "right"))
     def triangular(self, left: Any, mode: Any, right: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers whose density is a triangle over the interval from `left` to `right` with its peak at `mode`."""
         return continuous.triangular(self.key(), left, mode, right, _shape(size, left, mode, right), dtype)
 
+    @within(non_negative("a"))
     def weibull(self, a: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the Weibull distribution of scale 1."""
         return continuous.weibull_min(self.key(), 1.0, a, _shape(size, a), dtype)
 
     # --- the gamma distribution and its relatives ---
 
+    @within(non_negative("shape"))
     def standard_gamma(self, shape: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the gamma distribution of this shape and scale 1."""
         return draw_gamma(self.key(), shape, _shape(size, shape), dtype)
 
+    @within(non_negative("shape"), non_negative("scale"))
     def gamma(self, shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the gamma distribution."""
         return _moved(draw_gamma(self.key(), shape, _shape(size, shape, scale), dtype), 0.0, scale)
 
+    @within(non_negative("a"), non_negative("b"))
     def beta(self, a: Any, b: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the beta distribution."""
         return draw_beta(self.key(), a, b, _shape(size, a, b), dtype)
 
+    @within(non_negative("df"))
     def chisquare(self, df: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the chi-square distribution."""
         return draw_chisquare(self.key(), df, _shape(size, df), dtype)
 
+    @within(non_negative("alpha"))
     def dirichlet(self, alpha: Any, size: Any = None, dtype: Any = None) -> Any:
         """Vectors of the Dirichlet distribution."""
         return draw_dirichlet(self.key(), np.asarray(alpha), None if size is None else _shape(size), dtype)
 
+    @within(positive("dfnum"), positive("dfden"))
     def f(self, dfnum: Any, dfden: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of Fisher's distribution."""
         return draw_f(self.key(), dfnum, dfden, _shape(size, dfnum, dfden), dtype)
 
+    @within(positive("df"))
     def standard_t(self, df: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of Student's distribution."""
         return draw_t(self.key(), df, _shape(size, df), dtype)
 
+    @within(non_negative("p"))
     def generalized_normal(self, p: Any, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of density proportional to `exp(-abs(x)**p)`."""
         return draw_generalized_normal(self.key(), p, _shape(size), dtype)
 
+    @within(positive("p"))
     def ball(self, d: int, p: Any = 2.0, size: Any = None, dtype: Any = None) -> Any:
         """Points of the unit ball of dimension `d` in the norm `p`."""
         return draw_ball(self.key(), d, p, _shape(size), dtype)
@@ -344,6 +370,7 @@ class Generator:
 
     # --- counts ---
 
+    @within(probability("p"))
     def bernoulli(self, p: Any = 0.5, size: Any = None) -> Any:
         """Booleans that are true with probability `p`."""
         return discrete.bernoulli(self.key(), p, _shape(size, p))
@@ -352,6 +379,7 @@ class Generator:
         """Numbers that are 1 or -1."""
         return discrete.rademacher(self.key(), _shape(size), dtype)
 
+    @within(non_negative("n"), probability("p"))
     def binomial(self, n: Any, p: Any, size: Any = None, dtype: Any = None) -> Any:
         """How many of `n` trials succeed, each with probability `p`."""
         kind = dtypes.default_int_dtype() if dtype is None else dtype
@@ -360,19 +388,23 @@ class Generator:
         )
         return lax.convert_element_type(numbers, kind)
 
+    @within(probability("p"))
     def geometric(self, p: Any, size: Any = None, dtype: Any = None) -> Any:
         """The number of the first trial that succeeds."""
         return discrete.geometric(self.key(), p, _shape(size, p), dtype)
 
+    @within(non_negative("lam"))
     def poisson(self, lam: Any = 1.0, size: Any = None, dtype: Any = None) -> Any:
         """Numbers of the Poisson distribution of mean `lam`."""
         return counts.poisson(self.key(), lam, _shape(size, lam), dtype)
 
+    @within(positive("n"), probability("p"))
     def negative_binomial(self, n: Any, p: Any, size: Any = None, dtype: Any = None) -> Any:
         """How many trials fail before `n` succeed: Poisson numbers of a mean that is a gamma number."""
         odds = (1 - np.asarray(p, dtypes.default_float_dtype())) / p
         return self.poisson(self.gamma(n, odds, _shape(size, n, p)), None, dtype)
 
+    @within(non_negative("n"), non_negative("pvals"))
     def multinomial(self, n: Any, pvals: Any, size: Any = None, dtype: Any = None) -> Any:
         """How many of `n` trials have each of several outcomes."""
         probabilities = np.asarray(pvals)
@@ -387,6 +419,7 @@ class Generator:
 
     # --- order ---
 
+    @within(weights("p"))
     def choice(self, a: Any, size: Any = None, replace: bool = True, p: Any = None, axis: int = 0) -> Any:
         """A random sample of the numbers below `a`, or of the slices of an array `a`."""
         return selection.choice(

@@ -284,20 +284,37 @@ def fold_in(key: Any, data: Any) -> Any:
 
     Args:
       key: a random key.
-      data: an integer of 32 bits, or a scalar array, which is converted to uint32.
+      data: an integer of 32 bits, or a scalar array, which is converted to uint32. Fractions are dropped.
     Returns:
       a key, typed or raw as `key` is.
     Raises:
       TypeError: `key` is no key, or `data` no scalar. ValueError: `key` is an array of keys.
-      OverflowError: a Python integer is negative, or has more than 32 bits.
+      OverflowError: a Python integer or a floating-point number, if it is known, is negative or has more than 32 bits.
 
     >>> from anima import random
     >>> keys = [random.fold_in(random.PRNGKey(0), step) for step in range(2)]
     >>> print(keys[1])
     [ 928981903 3453687069]
     """
-    # As a Python integer it would be an int32 in the program, which not every uint32 is.
-    return _fold_in(key, np.uint32(data) if type(data) is int else data)
+    return _fold_in(key, _folded(data))
+
+
+def _folded(data: Any) -> Any:
+    """What is folded in, as a word if it is a number that is known: a program would make some other number of others.
+
+    Raises:
+      OverflowError: it is out of range. ValueError: it is a NaN.
+    """
+    try:
+        if type(data) is int:
+            return np.uint32(data)
+        if isinstance(data, (float, np.generic, np.ndarray)):
+            array = np.asarray(data)
+            if dtypes.is_float(array.dtype) and not array.shape:
+                return np.uint32(int(array))
+    except (OverflowError, ValueError) as error:
+        raise type(error)(f"fold_in: data must be from 0 to 2**32 - 1, got {data}") from None
+    return data
 
 
 @function(static=())

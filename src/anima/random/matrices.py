@@ -19,10 +19,12 @@ from anima.random.arguments import (
     real_parameter,
 )
 from anima.random.continuous import standard_normal
+from anima.random.domains import covariance, within
 
 _METHODS = ("cholesky", "eigh", "svd")
 
 
+@within(covariance("cov"))
 @function(static=("shape", "dtype", "method"))
 def multivariate_normal(
     key: Any,

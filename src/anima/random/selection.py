@@ -1,6 +1,6 @@
 """Random choices: permutations, samples with and without replacement, categories.
 
-Invariant: a permutation is a sort by random keys, repeated until ties of 32-bit keys cannot be noticed.
+Invariant: what is chosen without replacement is the beginning of a shuffle.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from anima.lax.shape import check_axis, check_shape, refuse_out_sharding
 from anima.numpy import cumsum, moveaxis, searchsorted, take
 from anima.random.arguments import aval_of_parameter, check_key, constant, function, key_aval
 from anima.random.continuous import check_mode, standard_gumbel, unit_uniform
-from anima.random.key_operations import bits, split
+from anima.random.domains import non_negative, weights, within
+from anima.random.shuffling import first_of_shuffled, permute, shuffled_numbers
 from anima.random.uniforms import randint
 
 Shape = tuple[int, ...]
 
 # A sample of at most one in so many is selected rather than sorted: beyond, that is hardly quicker.
 _FEW = 8
+
+_COUNT = non_negative("x")
 
 
 def permutation(
@@ -38,7 +41,7 @@ def permutation(
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, or `x` neither an integer nor an array of one dimension or more.
-      ValueError: the axis is out of range, or `key` is an array of keys.
+      ValueError: `x` is negative, the axis out of range, or `key` an array of keys.
 
     >>> from anima import random
     >>> print(random.permutation(random.PRNGKey(0), 5))
@@ -50,7 +53,9 @@ def permutation(
     if aval.shape:
         return _permuted(key, x, check_axis("permutation", axis, aval.ndim), bool(independent))
     check_axis("permutation", axis, 1)
-    return _permuted_count(key, _count("permutation", "x", x))
+    count = _count("permutation", "x", x)
+    _COUNT.check("permutation", count)
+    return _permuted_count(key, count)
 
 
 def _count(name: str, argument: str, value: Any) -> int:
@@ -68,7 +73,7 @@ def _count(name: str, argument: str, value: Any) -> int:
 
 @function(static=("count",))
 def _permuted_count(key: Any, count: int) -> Any:
-    return shuffle(check_key("permutation", key), lax.iota(dtypes.default_int_dtype(), max(count, 0)), 0)
+    return shuffled_numbers(check_key("permutation", key), count)
 
 
 @function(static=("axis", "independent"))
@@ -76,48 +81,7 @@ def _permuted(key: Any, x: Any, axis: int, independent: bool) -> Any:
     return permute(check_key("permutation", key), x, axis, independent)
 
 
-def permute(key: Any, x: Any, axis: int, independent: bool = False) -> Any:
-    """`permutation` of an array, for checked arguments."""
-    shape = aval_of(x).shape  # type: ignore[attr-defined]
-    if len(shape) == 1 and dtypes.is_extended(aval_of(x).dtype):  # type: ignore[attr-defined]
-        return take(x, shuffle(key, lax.iota(dtypes.default_int_dtype(), shape[0]), 0), unique_indices=True)
-    if independent or len(shape) == 1:
-        return shuffle(key, x, axis)
-    if not shape[axis]:
-        return x
-    order = shuffle(key, lax.iota(dtypes.default_int_dtype(), shape[axis]), 0)
-    return take(x, order, axis=axis, unique_indices=True)
-
-
-def shuffle(key: Any, x: Any, axis: int) -> Any:
-    """`x` with each line along `axis` in a random order."""
-    shape = aval_of(x).shape  # type: ignore[attr-defined]
-    for subkey in _round_keys(key, math.prod(shape)):
-        _, x = lax.sort_key_val(bits(subkey, 32, shape), x, axis)
-    return x
-
-
-def _round_keys(key: Any, size: int) -> list[Any]:
-    """A key for each sort of a shuffle of `size` elements."""
-    # With equal sort keys elements keep their order. So many rounds leave less than 1 / n**2 of that.
-    keys = []
-    for _ in range(math.ceil(3 * math.log(max(1, size)) / math.log(0xFFFFFFFF))):
-        key, subkey = split(key)
-        keys.append(subkey)
-    return keys
-
-
-def _first_of_shuffled(key: Any, x: Any, count: int) -> Any:
-    """The first `count` of `shuffle(key, x, 0)`, for `x` of one dimension: the last sort is but a selection."""
-    (size,) = aval_of(x).shape  # type: ignore[attr-defined]
-    *earlier, last = _round_keys(key, size)
-    for subkey in earlier:
-        _, x = lax.sort_key_val(bits(subkey, 32, (size,)), x, 0)
-    # The smallest keys, and of equal ones the first: of the complements the largest.
-    places = lax.top_k(lax.bitwise_not(bits(last, 32, (size,))), count)[1]
-    return take(x, places, unique_indices=True)
-
-
+@within(weights("p"))
 def choice(
     key: Any,
     a: Any,
@@ -180,8 +144,7 @@ def _chosen(
     key = check_key("choice", key)
     dims = (size,) if array is None else aval_of(array).shape  # type: ignore[attr-defined]
     if p is None and not replace:
-        pool = lax.iota(dtypes.default_int_dtype(), size) if array is None else array
-        drawn = _without_replacement(key, pool, math.prod(shape), axis)
+        drawn = _without_replacement(key, array, size, math.prod(shape), axis)
         return lax.reshape(drawn, (*dims[:axis], *shape, *dims[axis + 1 :]))
     if p is None:
         places = randint(key, shape, 0, max(size, 1))
@@ -194,16 +157,13 @@ def _chosen(
     return take(array, places, axis=axis)
 
 
-def _without_replacement(key: Any, pool: Any, count: int, axis: int) -> Any:
-    """The first `count` slices along `axis` of the permuted array."""
-    aval = aval_of(pool)
-    size = aval.shape[axis]  # type: ignore[attr-defined]
-    if not 0 < count * _FEW <= size:
-        return lax.slice_in_dim(permute(key, pool, axis), 0, count, axis=axis)
-    if len(aval.shape) == 1 and not dtypes.is_extended(aval.dtype):  # type: ignore[attr-defined]
-        return _first_of_shuffled(key, pool, count)
-    order = _first_of_shuffled(key, lax.iota(dtypes.default_int_dtype(), size), count)
-    return take(pool, order, axis=axis, unique_indices=True)
+def _without_replacement(key: Any, array: Any, size: int, count: int, axis: int) -> Any:
+    """The first `count` slices along `axis` of the permuted array, or of the permuted numbers below `size`."""
+    if 0 < count * _FEW <= size:
+        order = first_of_shuffled(key, size, count)
+    else:
+        order = lax.slice_in_dim(shuffled_numbers(key, size), 0, count)
+    return order if array is None else take(array, order, axis=axis, unique_indices=True)
 
 
 def _weighted(key: Any, size: int, shape: Shape, replace: bool, p: Any, mode: str | None) -> Any:
@@ -212,6 +172,8 @@ def _weighted(key: Any, size: int, shape: Shape, replace: bool, p: Any, mode: st
     kind = dtypes.to_inexact_dtype(dtype)
     p = lax.convert_element_type(p, kind)
     index = dtypes.default_int_dtype()
+    if not math.prod(shape):
+        return lax.full(shape, 0, index)
     if not replace:
         # The largest of log(p) plus Gumbel noise are such a sample (Gumbel, 1954; Vieira, 2014).
         noisy = lax.add(standard_gumbel(key, (size,), kind, check_mode("choice", mode)), lax.log(p))

@@ -23,11 +23,13 @@ from anima.random.arguments import (
     function,
     real_parameter,
 )
+from anima.random.domains import ordered, within
 from anima.random.key_operations import bits, split
 
 Shape = tuple[int, ...]
 
 
+@within(ordered("minval", "maxval"))
 @function
 def uniform(
     key: Any,
@@ -48,7 +50,7 @@ def uniform(
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or a bound not real.
-      ValueError: the dtype is another, a bound does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: the dtype is another, a bound does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.uniform(random.PRNGKey(0), (3,), minval=1.0, maxval=3.0))
@@ -79,6 +81,7 @@ def uniform_between(key: Any, shape: Shape, dtype: Any, low: Any, high: Any) -> 
     return lax.max(low, lax.add(lax.mul(fraction, lax.sub(high, low)), low))
 
 
+@within(ordered("minval", "maxval"))
 @function
 def randint(
     key: Any, shape: Any, minval: Any, maxval: Any, dtype: Any = None, *, out_sharding: Any = None
@@ -88,13 +91,13 @@ def randint(
     Args:
       key: a random key.
       shape: the shape of the result.
-      minval, maxval: integers, or arrays that broadcast to `shape`; floating-point ones are truncated. Where `maxval`
-        is not above `minval` the result is `minval`. Bounds beyond the range of the dtype mean its ends.
+      minval, maxval: integers, or arrays that broadcast to `shape`; floating-point ones are truncated. Where they
+        are equal, or arrays in the wrong order, the result is `minval`. Bounds beyond the range of the dtype mean its ends.
       dtype: an integer dtype; int32 by default, int64 in 64-bit mode.
       out_sharding: the result's sharding; needs a mesh with explicit axes.
     Raises:
       TypeError: `key` is no key, `shape` no shape, or the dtype another.
-      ValueError: a bound does not broadcast to `shape`, or `key` is an array of keys.
+      ValueError: a bound does not broadcast to `shape` or is out of its domain, or `key` is an array of keys.
 
     >>> from anima import random
     >>> print(random.randint(random.PRNGKey(0), (5,), 0, 10))

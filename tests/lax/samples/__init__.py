@@ -146,6 +146,7 @@ ELSEWHERE: dict[str, str] = {
     "saving_while": "lax/control/test_max_steps.py",
     "shard_map": "parallel/test_shard_map.py",
     "sharding_constraint": "transforms/test_sharding_constraint.py",
+    "shuffled_places": "random/test_shuffling.py",
     "stage": "lax/test_composite.py",
     "transfer": "transforms/test_checkpoint.py",
 }
