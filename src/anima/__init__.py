@@ -21,7 +21,7 @@ from anima import (
     tree as tree,
     tree_util as tree_util,
 )
-from anima._native import live_arrays as live_arrays
+from anima._native import Device as Device, live_arrays as live_arrays
 from anima.config import (
     check_tracer_leaks as check_tracer_leaks,
     config as config,
@@ -46,6 +46,7 @@ from anima.config import (
 )
 from anima.core.leaks import checking_leaks as checking_leaks
 from anima.core.trace import typeof as typeof
+from anima.dtypes import float0 as float0
 from anima.on_demand import on_demand as _on_demand
 from anima.runtime.arrays import Array as Array
 from anima.runtime.devices import (
@@ -56,6 +57,7 @@ from anima.runtime.devices import (
     local_devices as local_devices,
     process_count as process_count,
     process_index as process_index,
+    process_indices as process_indices,
 )
 from anima.runtime.effects import effects_barrier as effects_barrier
 from anima.runtime.environment import print_environment_info as print_environment_info
@@ -138,6 +140,12 @@ if _TYPE_CHECKING:
     from anima.parallel.shard_map import (
         shard_map as shard_map,
     )
+    from anima.runtime.renamed import (
+        host_count as host_count,
+        host_id as host_id,
+        host_ids as host_ids,
+    )
+    from anima.runtime.shards import Shard as Shard
     from anima.transforms.caches import clear_caches as clear_caches
     from anima.transforms.callbacks import pure_callback as pure_callback
     from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
@@ -180,6 +188,8 @@ _ON_DEMAND = {
     "anima.parallel.shard_map": "shard_map",
     "anima.profiler": "profiler",
     "anima.random": "random",
+    "anima.runtime.renamed": "host_count host_id host_ids",
+    "anima.runtime.shards": "Shard",
     "anima.scipy": "scipy",
     "anima.sharding": "sharding",
     "anima.stages": "stages",

@@ -49,7 +49,7 @@ def layers(run_python: Any, tmp_path: Any) -> None:
     ):
         with pytest.raises(ValueError, match="there must be"):
             call()
-    assert theirs.Dropout(0.5, "other")[1]((), row) is row
+    assert theirs.Dropout(0.5, "other")[1]((), row, rng=jax.random.PRNGKey(0)) is row
     assert theirs.Dropout(1.5)[1]((), row, rng=jax.random.PRNGKey(0)).tolist() == (row / 1.5).tolist()
     for arguments in ((0.5, "other"), (1.5,)):
         with pytest.raises(ValueError, match="Dropout"):
