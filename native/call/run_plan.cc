@@ -5,6 +5,7 @@
 #include <string>
 
 #include "array/array_type.h"
+#include "array/transfers.h"
 #include "call/plan.h"
 #include "common/deferred.h"
 #include "pjrt/timeline.h"
@@ -68,6 +69,7 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
   const BufferRef& buffer = array->shards[0];
   if (buffer->device() != device) {
     if (array->committed) return false;
+    announce_transfer("device_to_device", *array->aval, device);
     run.moves.push_back(run.held.size());
   }
   run.args.push_back(buffer.get());
@@ -76,6 +78,9 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
 }
 
 HostValue put_leaf(PyObject* leaf, Device* device) {
+  if (transfers_guarded()) {
+    if (AvalRef aval = aval_of_host_value(leaf)) announce_transfer("host_to_device", *aval, device);
+  }
   HostValue value = put_host_value(leaf, device);
   if (!value.buffer)
     throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
@@ -262,6 +267,7 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
   if (shards.empty()) throw_deleted(array);
   if (plan->devices.size() == 1 && shards.size() == 1 && shards[0]->device() != plan->devices[0] &&
       !array->committed) {
+    announce_transfer("device_to_device", *array->aval, plan->devices[0]);
     BufferRef buffer = shards[0];
     {
       NoGil nogil;

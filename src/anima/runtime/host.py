@@ -113,7 +113,7 @@ def answered(
       operands: the arguments.
       device, committed: where the results are to be, and whether they stay there.
     """
-    if device.platform != "cpu" or eager_host_calls.value <= 0:
+    if device.platform != "cpu" or eager_host_calls.value <= 0 or _native.transfers_guarded():
         return None
     program = find()
     if program is None or program.calls >= eager_host_calls.value:

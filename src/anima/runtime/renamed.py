@@ -15,7 +15,9 @@ from anima.runtime.devices import process_count, process_index, process_indices
 def _renamed(old: str, new: Callable[..., Any]) -> Callable[..., Any]:
     def call(backend: str | None = None) -> Any:
         warnings.warn(
-            f"{old} has been renamed to {new.__name__}; the old name will be removed", UserWarning, stacklevel=2
+            f"{old} has been renamed to {new.__name__}; the old name will be removed",
+            UserWarning,
+            stacklevel=2,
         )
         return new(backend)
 
