@@ -23,6 +23,7 @@ from anima import (
 )
 from anima._native import Device as Device, live_arrays as live_arrays
 from anima.config import (
+    allow_f16_reductions as allow_f16_reductions,
     check_tracer_leaks as check_tracer_leaks,
     config as config,
     debug_infs as debug_infs,
@@ -42,6 +43,7 @@ from anima.config import (
     no_tracing as no_tracing,
     numpy_dtype_promotion as numpy_dtype_promotion,
     numpy_rank_promotion as numpy_rank_promotion,
+    softmax_custom_jvp as softmax_custom_jvp,
     threefry_partitionable as threefry_partitionable,
     transfer_guard as transfer_guard,
     transfer_guard_device_to_device as transfer_guard_device_to_device,
