@@ -133,6 +133,7 @@ if _TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
+    from anima.numpy.slices import ds as ds
     from anima.parallel.arrays import (
         make_array_from_callback as make_array_from_callback,
         make_array_from_process_local_data as make_array_from_process_local_data,
@@ -185,6 +186,7 @@ _ON_DEMAND = {
     "anima.monitoring": "monitoring",
     "anima.image": "image",
     "anima.nn": "nn",
+    "anima.numpy.slices": "ds",
     "anima.ops": "ops",
     "anima.parallel.arrays": (
         "make_array_from_callback make_array_from_process_local_data make_array_from_single_device_arrays "

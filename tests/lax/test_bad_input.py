@@ -136,7 +136,9 @@ def test_sums_in_16_bits_can_be_refused(dtype: str) -> None:
     assert float(total(x)) == 3
     with anima.allow_f16_reductions(False):
         for call in (total, lambda x: lax.reduce_sum(x, (0,))):
-            with pytest.raises(ValueError, match=r"reduce_sum on operand .*16\[3\].* jax_allow_f16_reductions"):
+            with pytest.raises(
+                ValueError, match=r"reduce_sum on operand .*16\[3\].* jax_allow_f16_reductions"
+            ):
                 call(x)
         assert float(x.sum()) == 3  # which is computed in 32 bits
         assert float(lax.reduce_max(x, (0,))) == 1
