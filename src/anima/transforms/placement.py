@@ -65,8 +65,10 @@ def device_get(x: Any) -> Any:
     >>> anima.device_get(anima.device_put(2.5))
     array(2.5, dtype=float32)
     """
-    with explicit():
-        return _get_all(x)
+    if transfers_guarded():
+        with explicit():
+            return _get_all(x)
+    return _get_all(x)
 
 
 def _get_all(x: Any) -> Any:
