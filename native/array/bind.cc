@@ -96,14 +96,16 @@ PyObject* py_register_dtype(const CallArgs& args) {
   return none();
 }
 
-constexpr const char* kHookNames[] = {"make_aval", "make_sharding", "default_device", "assemble"};
+constexpr const char* kHookNames[] = {"make_aval", "make_sharding", "default_device", "assemble",
+                                      "on_transfer"};
 constexpr PyRef Hooks::* kHookFields[] = {&Hooks::make_aval, &Hooks::make_sharding, &Hooks::default_device,
-                                          &Hooks::assemble};
+                                          &Hooks::assemble, &Hooks::on_transfer};
+constexpr int kHookCount = 5;
 
 PyObject* py_set_array_hooks(const CallArgs& args) {
-  PyObject* given[4];
+  PyObject* given[kHookCount];
   parse_args("set_array_hooks", kHookNames, 0, args, given);
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < kHookCount; ++i) {
     if (given[i] == nullptr) continue;
     if (!PyCallable_Check(given[i])) {
       throw_python(PyExc_TypeError, "set_array_hooks: `%s` must be callable, got %R", kHookNames[i],
@@ -118,7 +120,7 @@ PyObject* py_set_array_hooks(const CallArgs& args) {
 PyObject* py_array_hooks(const CallArgs& args) {
   if (args.positional != 0) throw_python(PyExc_TypeError, "array_hooks() takes no arguments");
   PyRef dict = PyRef::steal(checked(PyDict_New()));
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < kHookCount; ++i) {
     PyObject* function = (hooks().*kHookFields[i]).get();
     if (function != nullptr) checked_status(PyDict_SetItemString(dict.get(), kHookNames[i], function));
   }
@@ -212,9 +214,11 @@ PyMethodDef functions[] = {
                               "Let a numpy dtype stand for a PJRT element type code. Idempotent."),
     define<py_set_array_hooks>(
         "set_array_hooks",
-        "set_array_hooks($module, make_aval=..., make_sharding=..., default_device=..., assemble=...)\n--\n\n"
+        "set_array_hooks($module, make_aval=..., make_sharding=..., default_device=..., assemble=..., "
+        "on_transfer=...)\n--\n\n"
         "Set the Python functions that arrays call: make_aval(shape, dtype, weak_type), "
-        "make_sharding(device), default_device(), assemble(array)."),
+        "make_sharding(device), default_device(), assemble(array), on_transfer(direction, dtype, shape, "
+        "device)."),
     define<py_array_hooks>("array_hooks",
                            "array_hooks($module)\n--\n\n"
                            "The hooks that are set, by name."),

@@ -9,6 +9,7 @@
 #include "array/dlpack.h"
 #include "array/hooks.h"
 #include "array/host_view.h"
+#include "array/transfers.h"
 #include "common/args.h"
 
 namespace anima {
@@ -102,6 +103,7 @@ Source open_source(ArrayObject* array, PyObject* target, PyObject* copy) {
   BufferRef buffer = await_buffer(array);
   source.copied = to_host || copy == Py_True;
   if (to_host) {
+    announce_transfer("device_to_host", *array->aval, nullptr);
     source.device = {dlpack::kCpu, 0};
     source.block = std::make_shared<Block>(array->aval->nbytes);
     NoGil nogil;

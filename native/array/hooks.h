@@ -13,6 +13,7 @@ struct Hooks {
   PyRef make_sharding;   // (device) -> SingleDeviceSharding
   PyRef default_device;  // () -> Device
   PyRef assemble;        // (array of several shards) -> numpy.ndarray
+  PyRef on_transfer;     // (direction, dtype, shape, device or None) -> None; may raise
 };
 
 Hooks& hooks();

@@ -5,6 +5,7 @@
 
 #include "array/array_type.h"
 #include "array/hooks.h"
+#include "array/transfers.h"
 #include "common/args.h"
 
 namespace anima {
@@ -64,11 +65,17 @@ BlockRef finish_transfer(ArrayObject* array, const BufferRef& buffer) {
   return transfer->state == HostCopy::kComplete ? transfer->block : nullptr;
 }
 
+// The host reads the memory of a device that shares it: nothing is transferred then.
+void announce_to_host(ArrayObject* array) {
+  if (!is_host_device(array->shards[0]->device())) announce_transfer("device_to_host", *array->aval, nullptr);
+}
+
 PyObject* copy_out(ArrayObject* array) {
   BufferRef buffer = await_buffer(array);
   AvalRef aval = array->aval;
   BlockRef block = finish_transfer(array, buffer);
   if (!block) {
+    announce_to_host(array);
     block = std::make_shared<Block>(aval->nbytes);
     NoGil nogil;
     buffer->copy_to_host(block->data(), block->bytes());
@@ -107,6 +114,7 @@ void begin_host_copy(ArrayObject* array) {
   check_live(array);
   if (in_host_memory(array) || array->shards.size() != 1 || array->host_view != nullptr || array->transfer)
     return;
+  announce_to_host(array);
   auto copy = std::make_shared<HostCopy>(array->aval->nbytes);
   BufferRef buffer = array->shards[0];
   auto finish = [copy](bool complete) {

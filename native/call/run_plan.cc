@@ -6,6 +6,7 @@
 
 #include "array/array_type.h"
 #include "array/host_value.h"
+#include "array/transfers.h"
 #include "call/plan.h"
 #include "common/deferred.h"
 #include "pjrt/timeline.h"
@@ -69,6 +70,7 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
   const BufferRef& buffer = array->shards[0];
   if (buffer->device() != device) {
     if (array->committed) return false;
+    announce_transfer("device_to_device", *array->aval, device);
     run.moves.push_back(run.held.size());
   }
   run.args.push_back(buffer.get());
@@ -77,6 +79,9 @@ bool add_array(ArrayObject* array, Device* device, Run& run) {
 }
 
 HostValue put_leaf(PyObject* leaf, Device* device, HostSemantics copy) {
+  if (transfers_guarded()) {
+    if (AvalRef aval = aval_of_host_value(leaf)) announce_transfer("host_to_device", *aval, device);
+  }
   HostValue value = put_host_value(leaf, device, copy);
   if (!value.buffer)
     throw_python(PyExc_TypeError, "a leaf of a compiled call is neither an array nor a number: %R", leaf);
@@ -263,6 +268,7 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
   if (shards.empty()) throw_deleted(array);
   if (plan->devices.size() == 1 && shards.size() == 1 && shards[0]->device() != plan->devices[0] &&
       !array->committed) {
+    announce_transfer("device_to_device", *array->aval, plan->devices[0]);
     BufferRef buffer = shards[0];
     {
       NoGil nogil;
@@ -320,7 +326,7 @@ bool read_operand(const PlanObject* plan, size_t index, PyObject* leaf, Operand&
 }  // namespace
 
 bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
-  if (!plan->on_host) return false;
+  if (!plan->on_host || transfers_guarded()) return false;  // a guard is asked by the other road
   Client::Use use(plan->devices[0]->client);  // the addresses are good as long as this lives
   SmallVector<Operand, 3> operands;
   SmallVector<const void*, 3> addresses;

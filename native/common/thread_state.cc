@@ -20,11 +20,13 @@ struct ThreadState {
   PyObject* trace;  // owned
   int64_t options_key;
   int x64;
+  int guarded;
 };
-thread_local ThreadState state = {nullptr, kNoKey, kInherit};
+thread_local ThreadState state = {nullptr, kNoKey, kInherit, kInherit};
 
 std::atomic<int64_t> default_options_key{0};
 std::atomic<bool> default_x64{false};
+std::atomic<bool> default_guarded{false};
 
 // Gives the trace back when the thread ends, which may be after it has given up the GIL for good.
 struct TraceKeeper {
@@ -83,23 +85,37 @@ PyObject* swap_thread_options_key(PyObject*, PyObject* value) {
   });
 }
 
-PyObject* set_x64(PyObject*, PyObject* value) {
+PyObject* set_switch(std::atomic<bool>& process, PyObject* value) {
   int enabled = PyObject_IsTrue(value);
   if (enabled < 0) return nullptr;
-  default_x64.store(enabled != 0, std::memory_order_relaxed);
+  process.store(enabled != 0, std::memory_order_relaxed);
   Py_RETURN_NONE;
 }
+
+PyObject* swap_switch(int ThreadState::* which, PyObject* value, const char* function) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    int64_t choice = integer(value, function);
+    if (choice < kInherit || choice > 1) {
+      throw_python(PyExc_ValueError, "%s: expected -1 (inherit), 0 or 1, got %R", function, value);
+    }
+    return PyLong_FromLong(std::exchange(state.*which, static_cast<int>(choice)));
+  });
+}
+
+PyObject* set_x64(PyObject*, PyObject* value) { return set_switch(default_x64, value); }
 
 PyObject* get_x64(PyObject*, PyObject*) { return PyBool_FromLong(x64_enabled()); }
 
 PyObject* swap_thread_x64(PyObject*, PyObject* value) {
-  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-    int64_t choice = integer(value, "swap_thread_x64");
-    if (choice < kInherit || choice > 1) {
-      throw_python(PyExc_ValueError, "swap_thread_x64: expected -1 (inherit), 0 or 1, got %R", value);
-    }
-    return PyLong_FromLong(std::exchange(state.x64, static_cast<int>(choice)));
-  });
+  return swap_switch(&ThreadState::x64, value, "swap_thread_x64");
+}
+
+PyObject* set_transfers_guarded(PyObject*, PyObject* value) { return set_switch(default_guarded, value); }
+
+PyObject* get_transfers_guarded(PyObject*, PyObject*) { return PyBool_FromLong(transfers_guarded()); }
+
+PyObject* swap_thread_guarded(PyObject*, PyObject* value) {
+  return swap_switch(&ThreadState::guarded, value, "swap_thread_guarded");
 }
 
 PyMethodDef functions[] = {
@@ -127,6 +143,15 @@ PyMethodDef functions[] = {
     {"swap_thread_x64", swap_thread_x64, METH_O,
      "swap_thread_x64($module, choice, /)\n--\n\n"
      "Set this thread's 64-bit switch (-1: use the process's); returns the previous one."},
+    {"transfers_guarded", get_transfers_guarded, METH_NOARGS,
+     "transfers_guarded($module)\n--\n\n"
+     "Whether a guard in this thread wants to know of transfers between host and devices."},
+    {"set_transfers_guarded", set_transfers_guarded, METH_O,
+     "set_transfers_guarded($module, guarded, /)\n--\n\n"
+     "Set whether there are guards in threads that have no setting of their own."},
+    {"swap_thread_guarded", swap_thread_guarded, METH_O,
+     "swap_thread_guarded($module, choice, /)\n--\n\n"
+     "Set whether there are guards in this thread (-1: as in the process); returns the previous one."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -141,6 +166,10 @@ int64_t options_key() {
 
 bool x64_enabled() {
   return state.x64 != kInherit ? state.x64 != 0 : default_x64.load(std::memory_order_relaxed);
+}
+
+bool transfers_guarded() {
+  return state.guarded != kInherit ? state.guarded != 0 : default_guarded.load(std::memory_order_relaxed);
 }
 
 void bind_thread_state(nanobind::module_& m) {

@@ -14,5 +14,7 @@ PyObject* current_trace();
 // An interned number that stands for every trace-affecting option in force in this thread.
 int64_t options_key();
 bool x64_enabled();
+// Whether a guard of this thread wants to know of transfers.
+bool transfers_guarded();
 
 }  // namespace anima

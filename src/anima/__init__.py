@@ -21,8 +21,9 @@ from anima import (
     tree as tree,
     tree_util as tree_util,
 )
-from anima._native import live_arrays as live_arrays
+from anima._native import Device as Device, live_arrays as live_arrays
 from anima.config import (
+    allow_f16_reductions as allow_f16_reductions,
     check_tracer_leaks as check_tracer_leaks,
     config as config,
     debug_infs as debug_infs,
@@ -42,10 +43,16 @@ from anima.config import (
     no_tracing as no_tracing,
     numpy_dtype_promotion as numpy_dtype_promotion,
     numpy_rank_promotion as numpy_rank_promotion,
+    softmax_custom_jvp as softmax_custom_jvp,
     threefry_partitionable as threefry_partitionable,
+    transfer_guard as transfer_guard,
+    transfer_guard_device_to_device as transfer_guard_device_to_device,
+    transfer_guard_device_to_host as transfer_guard_device_to_host,
+    transfer_guard_host_to_device as transfer_guard_host_to_device,
 )
 from anima.core.leaks import checking_leaks as checking_leaks
 from anima.core.trace import typeof as typeof
+from anima.dtypes import float0 as float0
 from anima.on_demand import on_demand as _on_demand
 from anima.runtime.arrays import Array as Array
 from anima.runtime.devices import (
@@ -56,6 +63,7 @@ from anima.runtime.devices import (
     local_devices as local_devices,
     process_count as process_count,
     process_index as process_index,
+    process_indices as process_indices,
 )
 from anima.runtime.effects import effects_barrier as effects_barrier
 from anima.runtime.environment import print_environment_info as print_environment_info
@@ -125,6 +133,7 @@ if _TYPE_CHECKING:
         custom_jvp as custom_jvp,
         custom_vjp as custom_vjp,
     )
+    from anima.numpy.slices import ds as ds
     from anima.parallel.arrays import (
         make_array_from_callback as make_array_from_callback,
         make_array_from_process_local_data as make_array_from_process_local_data,
@@ -138,6 +147,12 @@ if _TYPE_CHECKING:
     from anima.parallel.shard_map import (
         shard_map as shard_map,
     )
+    from anima.runtime.renamed import (
+        host_count as host_count,
+        host_id as host_id,
+        host_ids as host_ids,
+    )
+    from anima.runtime.shards import Shard as Shard
     from anima.transforms.caches import clear_caches as clear_caches
     from anima.transforms.callbacks import pure_callback as pure_callback
     from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
@@ -171,6 +186,7 @@ _ON_DEMAND = {
     "anima.monitoring": "monitoring",
     "anima.image": "image",
     "anima.nn": "nn",
+    "anima.numpy.slices": "ds",
     "anima.ops": "ops",
     "anima.parallel.arrays": (
         "make_array_from_callback make_array_from_process_local_data make_array_from_single_device_arrays "
@@ -180,6 +196,8 @@ _ON_DEMAND = {
     "anima.parallel.shard_map": "shard_map",
     "anima.profiler": "profiler",
     "anima.random": "random",
+    "anima.runtime.renamed": "host_count host_id host_ids",
+    "anima.runtime.shards": "Shard",
     "anima.scipy": "scipy",
     "anima.sharding": "sharding",
     "anima.stages": "stages",

@@ -37,9 +37,11 @@ from anima.options import (
     publish_process_key,
     register_context_value,
     states,
+    transfer_guard,
+    transfer_guards,
 )
 
-__all__ = ["Config", "Override", "State", "config", "enable_x64", "register_context_value"]
+__all__ = ["Config", "Override", "State", "config", "enable_x64", "register_context_value", "transfer_guard"]
 
 
 def _bool(name: str, default: bool, doc: str, *, traced: bool = False) -> State[bool]:
@@ -178,22 +180,8 @@ mutable_array_checks = _bool(
 )
 no_tracing = _bool("no_tracing", False, "Tracing a function raises: everything must have been traced.")
 no_execution = _bool("no_execution", False, "Running a program raises: only tracing may happen.", traced=True)
-_GUARDS = "allow log disallow log_explicit disallow_explicit"
-transfer_guard_host_to_device = _optional_choice(
-    "transfer_guard_host_to_device", _GUARDS, "What a transfer from host to device does.", traced=True
-)
-transfer_guard_device_to_device = _optional_choice(
-    "transfer_guard_device_to_device", _GUARDS, "What a transfer between devices does.", traced=True
-)
-transfer_guard_device_to_host = _optional_choice(
-    "transfer_guard_device_to_host", _GUARDS, "What a transfer from device to host does.", traced=True
-)
-transfer_guard = _optional_choice(
-    "transfer_guard",
-    _GUARDS,
-    "Sets the three transfer guards at once.",
-    traced=True,
-    members=(transfer_guard_host_to_device, transfer_guard_device_to_device, transfer_guard_device_to_host),
+transfer_guard_host_to_device, transfer_guard_device_to_device, transfer_guard_device_to_host = (
+    transfer_guards
 )
 array_garbage_collection_guard = _optional_choice(
     "array_garbage_collection_guard",

@@ -30,18 +30,24 @@ _lock = threading.RLock()
 class _View:
     """What a thread sees of the options. Never changed once made, so readers need no lock."""
 
-    __slots__ = ("key", "overrides", "seen", "x64")
+    __slots__ = ("guarded", "key", "overrides", "seen", "x64")
 
     def __init__(
-        self, overrides: Mapping[State[Any], Any], seen: Mapping[State[Any], Any], key: int, x64: int
+        self,
+        overrides: Mapping[State[Any], Any],
+        seen: Mapping[State[Any], Any],
+        key: int = -1,
+        x64: int = -1,
+        guarded: int = -1,
     ) -> None:
         self.overrides = overrides
         self.seen = seen  # the overrides and, if one of them is traced, all other traced options
         self.key = key  # -1: that of the process
         self.x64 = x64
+        self.guarded = guarded  # whether transfers are guarded
 
 
-_NO_OVERRIDES = _View({}, {}, -1, -1)
+_NO_OVERRIDES = _View({}, {})
 
 
 class _ThreadState(threading.local):
@@ -193,11 +199,11 @@ class Override:
 def _view(overrides: Mapping[State[Any], Any]) -> _View:
     """What a thread with these overrides sees: with a traced one, a snapshot of all traced options."""
     if not any(state.traced for state in overrides):
-        return _View(overrides, overrides, -1, -1) if overrides else _NO_OVERRIDES
+        return _View(overrides, overrides) if overrides else _NO_OVERRIDES
     with _lock:
         seen = {**{state: state._value for state in _traced}, **overrides}
         key = _intern(tuple([seen[state] for state in _traced]))
-    return _View(overrides, seen, key, int(seen[enable_x64]))
+    return _View(overrides, seen, key, int(seen[enable_x64]), int(_guarded(seen)))
 
 
 def _show(view: _View) -> None:
@@ -205,6 +211,12 @@ def _show(view: _View) -> None:
     _local.seen = view.seen
     _native.swap_thread_options_key(view.key)
     _native.swap_thread_x64(view.x64)
+    _native.swap_thread_guarded(view.guarded)
+
+
+def _guarded(values: Mapping[State[Any], Any]) -> bool:
+    """Whether one of the guards of transfers has something to do."""
+    return any(values[guard] not in (None, "allow") for guard in transfer_guards)
 
 
 def seen_here() -> object:
@@ -259,6 +271,7 @@ def values_of(key: int) -> dict[str, Any]:
 def publish_process_key() -> None:
     """Tells the native code what holds where no block overrides it; to be called once all are declared."""
     _native.set_x64(bool(enable_x64._value))
+    _native.set_transfers_guarded(_guarded({guard: guard._value for guard in transfer_guards}))
     _native.set_options_key(_intern(tuple([state._value for state in _traced])))
 
 
@@ -406,7 +419,23 @@ def close_matches(word: str, choices: Sequence[str], prefix: str = "") -> str:
     return "; did you mean " + " or ".join(f"{prefix}{match}" for match in matches) + "?" if matches else ""
 
 
-# The one option that native code must know by itself (canonical dtypes of host values).
+# Native code knows these by itself: the guards, of which it asks only if one has something to do, and the 64-bit mode, on
+# which canonical dtypes of host values depend.
+_GUARDS = ["allow", "log", "disallow", "log_explicit", "disallow_explicit"]
+
+
+def _guard(name: str, doc: str, members: tuple[State[Any], ...] = ()) -> State[str | None]:
+    return declare(
+        State(f"transfer_guard{name}", None, parse_choice(_GUARDS, True), doc, traced=True, members=members)
+    )
+
+
+transfer_guards = (
+    _guard("_host_to_device", "What a transfer from host to device does."),
+    _guard("_device_to_device", "What a transfer between devices does."),
+    _guard("_device_to_host", "What a transfer from device to host does."),
+)
+transfer_guard = _guard("", "Sets the three transfer guards at once.", transfer_guards)
 enable_x64 = declare(
     State(
         "enable_x64",

@@ -365,3 +365,69 @@ def test_the_text_of_a_program() -> None:
     assert text.startswith("module @named") and "stablehlo.sine" in text
     with pytest.raises(ValueError, match="for one platform"):
         mlir.lower_jaxpr_to_module("f", closed, platforms=("cpu", "tpu"))
+
+
+def test_dce_rules() -> None:
+    two_p = extend.Primitive("two")
+    two_p.multiple_results = True
+    two_p.def_abstract_eval(lambda *args: list(args))
+    asked = []
+
+    def rule(used: list[bool], eqn: Any) -> Any:
+        asked.append((used, eqn.primitive))
+        if all(used):
+            return [True, True], eqn
+        keep = used.index(True)
+        smaller = eqn.replace(invars=[eqn.invars[keep]], outvars=[eqn.outvars[keep]])
+        return [i == keep for i in range(2)], smaller
+
+    assert two_p not in pe.dce_rules
+    pe.dce_rules[two_p] = rule
+    assert pe.dce_rules[two_p] is rule and two_p in list(pe.dce_rules)
+    outer = anima.make_jaxpr(lambda x, y: two_p.bind(x * 2, y * 3))(1.0, 2.0).jaxpr
+    smaller, used = pe.dce_jaxpr(outer, [False, True])
+    assert used == [False, True] and [e.primitive.name for e in smaller.eqns] == ["mul", "two"]
+    assert asked == [([False, True], two_p)]
+    assert pe.dce_jaxpr(outer, [True, True])[1] == [True, True]
+    assert pe.dce_jaxpr(outer, [False, False])[0].eqns == [] and len(asked) == 2
+    pe.dce_rules[two_p] = lambda used, eqn: ([False, False], None)
+    with pytest.raises(ValueError, match="the dce rule of 'two' left out an output that is used"):
+        pe.dce_jaxpr(outer, [True, False])
+    pe.dce_rules[two_p] = lambda used, eqn: eqn
+    with pytest.raises(TypeError, match="the dce rule of 'two' must return a pair"):
+        pe.dce_jaxpr(outer, [True, False])
+    with pytest.raises(TypeError, match="must be a function"):
+        pe.dce_rules[two_p] = 3
+    del pe.dce_rules[two_p]
+    assert two_p not in pe.dce_rules and pe.dce_jaxpr(outer, [True, False])[1] == [True, True]
+
+
+def test_dce_rules_of_operations_of_the_library() -> None:
+    outer = anima.make_jaxpr(lambda x, y: anima.jit(lambda x, y: (x + 1, y * 2))(x, y))(1.0, 2.0)
+    (eqn,) = outer.eqns
+    used, smaller = pe.dce_rules[eqn.primitive]([True, False], eqn)
+    assert used == [True, False] and len(smaller.invars) == len(smaller.outvars) == 1
+    assert pe.dce_rules[eqn.primitive]([False, False], eqn) == ([False, False], None)
+    with pytest.raises(KeyError):
+        pe.dce_rules[anima.lax.sin_p]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_dce_of_calls(closed: bool) -> None:
+    call_p = extend.Primitive("perform")
+    call_p.multiple_results = True
+    call_p.def_abstract_eval(
+        lambda *args, call_jaxpr: [v.aval for v in getattr(call_jaxpr, "jaxpr", call_jaxpr).outvars]
+    )
+    pe.dce_rules[call_p] = pe.dce_jaxpr_closed_call_rule if closed else pe.dce_jaxpr_call_rule
+    program = anima.make_jaxpr(lambda x, y: (x + 1, y * 2))(1.0, 2.0)
+    inner = program if closed else program.jaxpr
+    outer = anima.make_jaxpr(lambda x, y: call_p.bind(x, y, call_jaxpr=inner))(1.0, 2.0).jaxpr
+    smaller, used = pe.dce_jaxpr(outer, [False, True])
+    assert used == [False, True]
+    (eqn,) = smaller.eqns
+    left = eqn.params["call_jaxpr"]
+    assert [e.primitive.name for e in left.eqns] == ["mul"] and len(eqn.invars) == len(eqn.outvars) == 1
+    rule = pe.dce_rules[call_p]
+    assert rule([False, False], outer.eqns[0]) == ([False, False], None)
+    assert rule([True, True], outer.eqns[0])[0] == [True, True]

@@ -58,6 +58,27 @@ def test_kernels(name: str, antialias: bool) -> None:
             onp.testing.assert_allclose(got, resampled(ROW, 5, scale, shift, name, antialias), atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_borders_of_the_bicubic_of_pytorch_repeat(size: int) -> None:
+    def keys(x: float) -> float:  # Keys' cubic with a slope of -0.75
+        if x < 1:
+            return 1.25 * x**3 - 2.25 * x**2 + 1
+        return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+    pixels = ROW[:size]
+    repeated = onp.pad(pixels, 2, mode="edge")
+    for shift in (9.0, 9.25, 9.6):
+        want = onp.zeros(24)
+        for i in range(24):
+            weights = onp.array([keys(abs(i - shift - j)) for j in range(-2, size + 2)])
+            if abs(weights.sum()) > 1e-4:
+                want[i] = weights @ repeated / weights.sum()
+        got = image.scale_and_translate(
+            pixels, (24,), (0,), onp.ones(1), onp.array([shift]), "cubic-pytorch", False
+        )
+        onp.testing.assert_allclose(got, want, atol=2e-5)
+
+
 def test_dimensions_are_resampled_one_after_the_other() -> None:
     x = onp.random.RandomState(0).randn(4, 2, 6)
     with enable_x64(True):

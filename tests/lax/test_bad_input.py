@@ -129,6 +129,23 @@ def test_what_runs_where_it_was_refused_or_wrong() -> None:
     assert grad(X[:0]).shape == (0, 3) and not np.asarray(grad(X)).any()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_in_16_bits_can_be_refused(dtype: str) -> None:
+    x = np.ones(3, dtype)
+    total = anima.jit(lambda x: lax.reduce_sum(x, (0,)))
+    assert float(total(x)) == 3
+    with anima.allow_f16_reductions(False):
+        for call in (total, lambda x: lax.reduce_sum(x, (0,))):
+            with pytest.raises(
+                ValueError, match=r"reduce_sum on operand .*16\[3\].* jax_allow_f16_reductions"
+            ):
+                call(x)
+        assert float(x.sum()) == 3  # which is computed in 32 bits
+        assert float(lax.reduce_max(x, (0,))) == 1
+        assert float(lax.reduce_sum(x.astype("float32"), (0,))) == 3
+    assert float(total(x)) == 3
+
+
 def test_products_of_two_dtypes_have_one_of_them() -> None:
     def kind(a: str, b: str) -> str:
         return str(lax.dot(np.ones(2, a), np.ones(2, b)).dtype)

@@ -145,3 +145,27 @@ def test_one_hot() -> None:
         out.tolist()
         == numpy.moveaxis(numpy.array([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]]), -1, 0).tolist()
     )
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("own_rule", [False, True])
+def test_derivatives_of_softmax(own_rule: bool, masked: bool) -> None:
+    with anima.softmax_custom_jvp(own_rule), anima.enable_x64(True):
+        x, direction = numpy.random.default_rng(0).normal(size=(2, 3, 5))
+        where = x > -0.5 if masked else None
+        f = lambda x: nn.softmax(x, where=where)
+        y = numpy.asarray(f(x))
+        assert ("custom_jvp" in str(anima.make_jaxpr(f)(x))) == own_rule
+        # d y_i / d x_j = y_i (delta_ij - y_j), row by row
+        slopes = numpy.einsum("ri,ij->rij", y, numpy.eye(5)) - numpy.einsum("ri,rj->rij", y, y)
+        want = numpy.einsum("rij,rj->ri", slopes, direction)
+        for call in (f, anima.jit(f)):
+            numpy.testing.assert_allclose(anima.jvp(call, (x,), (direction,))[1], want, atol=1e-14)
+            numpy.testing.assert_allclose(anima.vjp(call, x)[1](direction)[0], want, atol=1e-14)
+        total = lambda x: (f(x) * direction).sum()
+        step = 1e-5 * direction
+        numeric = (anima.grad(total)(x + step) - anima.grad(total)(x - step)) / 2e-5
+        curvature = anima.jvp(anima.grad(total), (x,), (direction,))[1]
+        numpy.testing.assert_allclose(curvature, numeric, atol=1e-8)
+        each = anima.vmap(lambda row, w: nn.softmax(row, where=w))(x, numpy.ones_like(x, bool))
+        numpy.testing.assert_allclose(each, nn.softmax(x), atol=1e-15)

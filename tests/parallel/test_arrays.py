@@ -52,6 +52,74 @@ def from_a_callback() -> None:
 
 
 @checks
+def shards() -> None:
+    x = anima.device_put(X, where("x"))
+    devices = square().flat_devices
+    parts = x.addressable_shards
+    assert [s.device for s in parts] == list(devices) and [s.replica_id for s in parts] == [0, 1, 0, 1]
+    rows = [slice(0, 2), slice(0, 2), slice(2, 4), slice(2, 4)]
+    assert [s.index for s in parts] == [(r, slice(None)) for r in rows]
+    for s, r in zip(parts, rows):
+        equal(s.data, X[r])
+        assert s.data.devices() == {s.device} and s.data.committed
+    assert [repr(s) for s in x.global_shards] == [repr(s) for s in parts]
+    equal(x.addressable_data(3), X[2:])
+    equal(x.addressable_data(-4), X[:2])
+    assert not x.is_fully_replicated and anima.device_put(X, where()).is_fully_replicated
+    with raises(IndexError, "index 4", "4 shards"):
+        x.addressable_data(4)
+    empty = anima.Shard(devices[1], x.sharding, (4, 3))
+    assert (empty.data, empty.index, empty.replica_id) == (None, (rows[0], slice(None)), 1)
+    for s in anima.numpy.float32(3).addressable_shards:
+        assert s.index == () and float(s.data) == 3
+    x.delete()
+    with raises(RuntimeError, "deleted"):
+        x.addressable_shards
+
+
+@checks
+def guarded_transfers() -> None:
+    first, second = anima.devices()[:2]
+    x = anima.numpy.asarray(X)
+    laid_out = anima.device_put(X, where("x"))
+    moving = {
+        "to another device": lambda: jit(
+            lambda x: x + x, in_shardings=anima.sharding.SingleDeviceSharding(second)
+        )(x),
+        "to several": lambda: jit(lambda x: x + x, in_shardings=where("x"))(x),
+    }
+    asked_for = {
+        "to another device": lambda: anima.device_put(x, second),
+        "to several": lambda: anima.device_put(x, where("x")),
+        "to another layout": lambda: anima.device_put(laid_out, where(("x", "y"))),
+        "to one": lambda: anima.device_put(laid_out, first),
+    }
+    guard = anima.transfer_guard_device_to_device
+    for call in moving.values():
+        for level in ("disallow", "disallow_explicit"):
+            with raises(RuntimeError, "Disallowed device-to-device transfer: float32[4, 3]"), guard(level):
+                call()
+        call()
+    for call in asked_for.values():
+        with guard("disallow"):
+            call()
+        with (
+            raises(RuntimeError, "Disallowed device-to-device transfer: float32[4, 3]"),
+            guard("disallow_explicit"),
+        ):
+            call()
+    with anima.transfer_guard("disallow_explicit"):
+        jit(lambda x: x * x)(laid_out)
+        anima.device_put(x, first)
+        np.asarray(laid_out)
+    with (
+        raises(RuntimeError, "Disallowed host-to-device transfer: float32[4, 3]"),
+        anima.transfer_guard("disallow"),
+    ):
+        jit(lambda x: x + x, in_shardings=where("x"))(X)
+
+
+@checks
 def from_single_device_arrays() -> None:
     make = anima.make_array_from_single_device_arrays
     devices = square().flat_devices

@@ -253,6 +253,40 @@ def slices_of_lengths_that_differ() -> None:
 
 
 @checks
+def slices_as_one_operation() -> None:
+    # Everybody sends its first row to all: cotangents of a row that is sent often are summed.
+    zeros, ones = np.zeros((N, N), np.int32), np.ones((N, N), np.int32)
+    tables = (zeros, ones, np.repeat(np.arange(N, dtype=np.int32)[:, None], N, 1), ones)
+    data, rest = numbers((N, 2, 3)), numbers((N, N + 1, 3), 5)
+
+    def blocks(*args: Any) -> Any:
+        return lax.ragged_all_to_all(*[a[0] for a in args], axis_name="i")[None]
+
+    f = shard_map(blocks, mesh=line(), in_specs=P("i"), out_specs=P("i"))
+    assert "ragged_all_to_all" in str(anima.make_jaxpr(f)(data, rest, *tables))
+    want = np.concatenate([np.repeat(data[None, :, 0], N, 0), rest[:, N:]], 1)
+    assert_close(f(data, rest, *tables), want)
+    assert_close(jit(f)(data, rest, *tables), want)
+    cube = lambda x: (f(x, rest, *tables) ** 3).sum()
+    slope = np.zeros_like(data)
+    slope[:, 0] = N * 3 * data[:, 0] ** 2
+    assert_close(jit(grad(cube))(data), slope)
+    along = np.zeros_like(data)
+    along[:, 0] = N * 6 * data[:, 0]
+    assert_close(jit(anima.jvp, static_argnums=0)(grad(cube), (data,), (np.ones_like(data),))[1], along)
+    tangent = jit(lambda x, t: anima.jvp(lambda y: f(x, y, *tables), (rest,), (t,))[1])(data, rest)
+    assert_close(tangent, np.concatenate([np.zeros_like(rest[:, :N]), rest[:, N:]], 1))
+    several = np.stack([data, -data])
+    each = vmap(f, in_axes=(0, None, *[None] * 4))(several, rest, *tables)
+    assert_close(each, np.stack([want, np.concatenate([-want[:, :N], want[:, N:]], 1)]))
+    for dtype in ("bool", "int8", "bfloat16", "complex64"):
+        x, y = (anima.numpy.asarray(v * 4).astype(dtype) for v in (data, rest))
+        got = f(x, y, *(t.astype(np.int16) for t in tables))
+        assert got.dtype == dtype
+        equal(got[:, :N].astype("complex64"), np.repeat(np.asarray(x[None, :, 0]).astype("complex64"), N, 0))
+
+
+@checks
 def messages() -> None:
     pairs = [(0, 1), (1, 2), (3, 0)]
 

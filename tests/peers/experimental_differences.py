@@ -1,7 +1,8 @@
-"""Checks of the rows of `docs/differences.md` about `image` and `experimental`."""
+"""Checks of the rows of `docs/differences.md` about `image`, `experimental` and `example_libraries`."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import jax
@@ -10,19 +11,8 @@ import numpy
 import pytest
 
 from anima import image
+from anima.example_libraries import optimizers, stax
 from anima.experimental import ode
-
-
-def border(run_python: Any, tmp_path: Any) -> None:
-    numbers = numpy.array([2.0], "float32"), numpy.array([-3.0], "float32")
-    ours, theirs = (
-        lib.scale_and_translate(
-            numpy.ones(1, "float32"), (5,), (0,), *numbers, lib.ResizeMethod.CUBIC_PYTORCH, antialias=False
-        )
-        for lib in (image, jax.image)
-    )
-    assert float(theirs[4]) == 1.0  # 3.25 pixels to the right of the only one
-    assert float(ours[4]) == 0.0
 
 
 def shapes(run_python: Any, tmp_path: Any) -> None:
@@ -42,4 +32,47 @@ def unreached(run_python: Any, tmp_path: Any) -> None:
     assert numpy.isnan(ode.odeint(fun, numpy.float32(1), numpy.asarray(times), mxstep=3)[1])
 
 
-EXPERIMENTAL_CHECKS = {"image-border": border, "image-shapes": shapes, "ode-unreached": unreached}
+def layers(run_python: Any, tmp_path: Any) -> None:
+    theirs = importlib.import_module("jax.example_libraries.stax")
+    with pytest.raises(ValueError):
+        theirs.serial()
+    assert stax.serial()[1]([], 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        theirs.Flatten[1]((), jax.numpy.ones((0, 2, 3)))
+    assert stax.Flatten[1]((), numpy.ones((0, 2, 3))).shape == (0, 6)
+    row = numpy.ones(3, "float32")
+    assert theirs.serial(theirs.Exp, theirs.Exp)[1]([()], row).tolist() == theirs.Exp[1]((), row).tolist()
+    assert len(theirs.parallel(theirs.Exp, theirs.Exp)[1]([(), ()], [row])) == 1
+    for call in (
+        lambda: stax.serial(stax.Exp, stax.Exp)[1]([()], row),
+        lambda: stax.parallel(stax.Exp, stax.Exp)[1]([(), ()], [row]),
+    ):
+        with pytest.raises(ValueError, match="there must be"):
+            call()
+    assert theirs.Dropout(0.5, "other")[1]((), row, rng=jax.random.PRNGKey(0)) is row
+    assert theirs.Dropout(1.5)[1]((), row, rng=jax.random.PRNGKey(0)).tolist() == (row / 1.5).tolist()
+    for arguments in ((0.5, "other"), (1.5,)):
+        with pytest.raises(ValueError, match="Dropout"):
+            stax.Dropout(*arguments)
+
+
+def optimizer_states(run_python: Any, tmp_path: Any) -> None:
+    theirs = importlib.import_module("jax.example_libraries.optimizers")
+    assert theirs.make_schedule("fast")(0) == "fast"
+    with pytest.raises(TypeError, match="step size"):
+        optimizers.make_schedule("fast")
+    with pytest.raises(AssertionError):
+        theirs.pack_optimizer_state([3])
+    with pytest.raises(TypeError, match="JoinPoint"):
+        optimizers.pack_optimizer_state([3])
+    row = numpy.ones(2, "float32")
+    assert theirs.sm3(0.1).init_fn(row).packed_state[0][-1] == 2
+    assert optimizers.sm3(0.1).init_fn(row).packed_state[0][-1].tolist() == [0, 0]
+
+
+EXPERIMENTAL_CHECKS = {
+    "image-shapes": shapes,
+    "ode-unreached": unreached,
+    "optimizer-checks": optimizer_states,
+    "stax-checks": layers,
+}

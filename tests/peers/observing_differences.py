@@ -109,12 +109,26 @@ def inspecting(run_python: Any, tmp_path: Any) -> None:
         anima.jit(anima.debug.visualize_array_sharding)(numpy.ones(3))
 
 
+def guarded_fills(run_python: Any, tmp_path: Any) -> None:
+    with pytest.raises(RuntimeError, match="Disallowed host-to-device"), jax.transfer_guard("disallow"):
+        jax.numpy.ones(5)
+    with anima.transfer_guard("disallow"):
+        assert anima.numpy.ones(5).tolist() == [1.0] * 5
+    for library in (jax, anima):
+        with (
+            pytest.raises(RuntimeError, match="Disallowed host-to-device"),
+            library.transfer_guard("disallow"),
+        ):
+            library.numpy.asarray(numpy.ones(5))
+
+
 OBSERVING_CHECKS = {
     "checkify-rules": checkify_rules,
     "checkify-remainders": checkify_remainders,
     "checkify-batches": checkify_batches,
     "checkify-values": checkify_values,
     "gradient-checks": gradient_checks,
+    "guarded-fills": guarded_fills,
     "monitoring-listeners": listeners,
     "profiler-calls": python_calls,
     "profiler-server": profiler_server,

@@ -45,7 +45,22 @@ def small_floats(run_python: Any, tmp_path: Any) -> None:
             assert numpy.asarray(found).astype("float32").tolist() == [first, empty, 3.0]
 
 
+def moving_slices(run_python: Any, tmp_path: Any) -> None:
+    rows = numpy.arange(6)
+    x, y = anima.numpy.asarray(rows), jax.numpy.asarray(rows)
+    for i in (-8, -2, 0, 3, 5, 9):
+        assert x[anima.ds(i, 3)].tolist() == y[jax.ds(i, 3)].tolist()
+    assert y.at[jax.ds(5, 3)].set(-1).tolist() == rows.tolist()
+    assert x.at[anima.ds(5, 3)].set(-1).tolist() == [0, 1, 2, -1, -1, -1]
+    assert y[jax.ds(4, 3, 2)].tolist() == [4, 5, 5]
+    assert x[anima.ds(4, 3, 2)].tolist() == [1, 3, 5]
+    assert y[jax.ds(0, 4, 3)].tolist() == [0, 3, 5, 5]
+    with pytest.raises(TypeError, match="reaches over 10 elements"):
+        x[anima.ds(0, 4, 3)]
+
+
 OPS_CHECKS = {
+    "moving-slices": moving_slices,
     "segment-small-floats": small_floats,
     "segment-extrema": extrema,
     "segment-products": products,

@@ -12,7 +12,7 @@ using a missing rule raises that reason. Rules by name:
 | `batch` | `(axis, args, dims, **params) -> (out, dim)`; a dim may be None | the enclosing one |
 | `linearize` | `(primals, tangents, **params) -> (outs, tangents)`; optional, replaces `jvp` in `linearize` | |
 | `effects` | `(*avals, **params) -> Effects`; optional | none |
-| `dce` | `(used, **params) -> (inputs, outputs, params)`, flags of what a smaller equation has; optional | none |
+| `dce` | `(used, **params) -> (inputs, outputs, params)`, flags of what a smaller equation has, or an `EquationRule`; optional | none |
 | `partial` | `(unknown, **params) -> interpreters.partial.Division`, for an operation with programs inside; optional | none |
 | `taylor` | `(primals, series, order, **params) -> (outs, out_series)`, for an operation with programs inside; optional | the enclosing one |
 | `varying` | `(*avals, **params) -> list of axes, along which each operand is to vary`, where operands do not all vary along the same axes; optional | the recording one |

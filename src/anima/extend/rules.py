@@ -14,10 +14,13 @@ import numpy as np
 
 from anima._native import get_trace
 from anima.core.aval import array_aval
+from anima.core.effects import happens
+from anima.core.jaxpr import Eqn
 from anima.core.primitive import Linear, NoRule, Primitive, Zero, primitives
 from anima.core.trace import shaped
 from anima.extend.primitive import made
 from anima.interpreters.batch import Axis
+from anima.interpreters.dce import EquationRule, smaller_equation
 from anima.interpreters.linearize import TapeTrace, TapeTracer
 from anima.interpreters.user_rules import only_linear, under_tape
 
@@ -225,6 +228,30 @@ class TransposeRules(RuleMap):
 
     def _adapted(self, primitive: Primitive, rule: Rule) -> Rule:
         return TransposeRule(primitive, rule)
+
+
+class DceRules(RuleMap):
+    """The mapping of rules that make equations smaller: `rule(used_outputs, eqn) -> (used_inputs, new_eqn or None)`."""
+
+    def _adapted(self, primitive: Primitive, rule: Rule) -> Any:
+        return EquationRule(rule)
+
+    def _shown(self, primitive: Primitive, kept: Any) -> Rule | None:
+        if isinstance(kept, EquationRule):
+            return kept.given
+
+        def on_equation(used_outputs: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
+            used = tuple(used_outputs)
+            if not any(used) and not happens(eqn.effects):
+                return [False] * len(eqn.invars), None
+            inputs, _, _ = kept(used, **eqn.params)
+            return list(inputs), smaller_equation(eqn, used)
+
+        return on_equation
+
+    def __delitem__(self, primitive: Any) -> None:
+        super().__delitem__(primitive)
+        primitive.dce = None
 
 
 class BatchRules(RuleMap):

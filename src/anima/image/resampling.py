@@ -32,16 +32,16 @@ def _normalized(weights: Any, inside: Any) -> Any:
 
 
 def _bordered(place: Any, size: int) -> Any:
-    """The weights of PyTorch's bicubic interpolation, in which pixels at the border repeat."""
-    below = np.floor(place)
-    rows = np.arange(size, dtype=place.dtype)[:, None]
-    weights: Any = 0
-    for step in (-1, 0, 1, 2):
-        tap = below + step
-        weights = weights + np.where(
-            np.clip(tap, 0, size - 1)[None] == rows, cubic(np.abs(place - tap), -0.75), 0
-        )
-    return np.where((place > -3) & (place < size + 2), weights, 0)  # further out there is no image
+    """The weights of PyTorch's bicubic interpolation, in which pixels at the border repeat: here twice on each side.
+
+    So there is an image as far outside as the cubic reaches one of these copies with a weight other than 0.
+    """
+    copies = np.arange(-2, size + 2, dtype=place.dtype)[:, None]
+    weights = _normalized(cubic(np.abs(place - copies), -0.75), True)
+    if size == 1:
+        return weights.sum(0, keepdims=True)
+    first, last = weights[:3].sum(0, keepdims=True), weights[-3:].sum(0, keepdims=True)
+    return np.concatenate([first, weights[3:-3], last])
 
 
 def _weights(

@@ -7,7 +7,7 @@ object, so that programs shared before are shared after.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima.core.effects import happens
@@ -27,7 +27,10 @@ def dce_jaxpr(
     for eqn in reversed(jaxpr.eqns):
         used = tuple([v in live for v in eqn.outvars])
         if any(used) or happens(eqn.effects):
-            eqn = smaller_equation(eqn, used)
+            smaller = smaller_equation(eqn, used)
+            if smaller is None:
+                continue
+            eqn = smaller
             kept.append(eqn)
             live.update([a for a in eqn.invars if isinstance(a, Var)])
     kept.reverse()
@@ -44,11 +47,42 @@ def dce_jaxpr(
     return result, used_consts, used_inputs
 
 
-def smaller_equation(eqn: Eqn, used: tuple[bool, ...]) -> Eqn:
-    """The equation with only those inputs, outputs and inner equations that the used outputs need."""
-    rule = eqn.primitive.dce
+class EquationRule:
+    """A `dce` rule in another form: from the used outputs and an equation to the inputs that it needs and a smaller one.
+
+    That has fewer of the equation's inputs and outputs, in their order; None instead of it means that nothing is left. The
+    function is kept as `given`.
+    """
+
+    __slots__ = ("given",)
+
+    def __init__(self, given: Callable[[list[bool], Eqn], tuple[Sequence[bool], Eqn | None]]) -> None:
+        self.given = given
+
+    def smaller(self, eqn: Eqn, used: tuple[bool, ...]) -> Eqn | None:
+        """The smaller equation.
+
+        Raises:
+          TypeError: the function returns something else. ValueError: an output that is used is missing.
+        """
+        found: Any = self.given(list(used), eqn)
+        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], (Eqn, type(None)))):
+            raise TypeError(
+                f"the dce rule of '{eqn.primitive}' must return a pair (used inputs, an equation or None), got {found!r:.200}"
+            )
+        left = () if found[1] is None else found[1].outvars
+        if any([flag and v not in left for v, flag in zip(eqn.outvars, used)]):
+            raise ValueError(f"the dce rule of '{eqn.primitive}' left out an output that is used")
+        return found[1]
+
+
+def smaller_equation(eqn: Eqn, used: tuple[bool, ...]) -> Eqn | None:
+    """The equation with only those inputs, outputs and inner equations that the used outputs need; None if it is not needed."""
+    rule: Any = eqn.primitive.dce
     if rule is None:
         return eqn
+    if isinstance(rule, EquationRule):
+        return rule.smaller(eqn, used)
     inputs, outputs, params = rule(used, **eqn.params)
     if all(inputs) and all(outputs) and _same(params, eqn.params):
         return eqn

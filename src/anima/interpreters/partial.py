@@ -362,9 +362,10 @@ class _Splitter:
         self._later(eqn, needed)
 
     def _later(self, eqn: Eqn, needed: Flags) -> None:
-        eqn = smaller_equation(eqn, needed)
-        self.unknown.append(eqn)
-        self.needed.update(eqn.invars)
+        smaller = smaller_equation(eqn, needed)
+        if smaller is not None:
+            self.unknown.append(smaller)
+            self.needed.update(smaller.invars)
 
     def _offload(self, variables: Sequence[Var], where: Offloadable) -> None:
         transfer = primitives["transfer"]
@@ -405,10 +406,11 @@ class _Splitter:
         )
         saved = there.intersection(v for v, n in zip(eqn.outvars, needed) if n)
         if any(wanted) or happens(later.effects):
-            later = smaller_equation(later, tuple([wanted[i] for i in halves.unknown_outputs]))
-            self.unknown.append(later)
-            saved.update([a for a in later.invars if a in there or a in own])
-            self.needed.update(later.invars)
+            smaller = smaller_equation(later, tuple([wanted[i] for i in halves.unknown_outputs]))
+            if smaller is not None:
+                self.unknown.append(smaller)
+                saved.update([a for a in smaller.invars if a in there or a in own])
+                self.needed.update(smaller.invars)
         self._save([v for v in (*eqn.outvars, *residuals) if v in saved])
 
     def _result(self, wanted: Sequence[Atom], out_unknowns: Flags) -> PartialJaxpr:

@@ -29,6 +29,7 @@ from anima.core.primitive import Primitive
 from anima.core.trace import Trace, Tracer, aval_of, check_enclosing
 from anima.extend.linear_util import WrappedFun
 from anima.extend.primitive import shaped_array
+from anima.extend.rules import DceRules
 from anima.interpreters.dce import dce_jaxpr as smaller_program
 from anima.interpreters.partial import INPUT, OUTPUT, Division, everything_saveable
 from anima.interpreters.stage import (
@@ -48,12 +49,18 @@ __all__ = [
     "close_jaxpr",
     "convert_constvars_jaxpr",
     "dce_jaxpr",
+    "dce_jaxpr_call_rule",
+    "dce_jaxpr_closed_call_rule",
     "dce_jaxpr_consts",
+    "dce_rules",
     "trace_to_jaxpr_dynamic",
     "trace_to_jaxpr_nounits",
 ]
 
 Val = Any
+
+# `dce_rules[p] = rule`: `rule(used_outputs, eqn)` returns (which inputs are used, a smaller equation or None).
+dce_rules = DceRules("dce", "dce")
 
 
 class PartialVal(tuple[AbstractValue | None, Any]):
@@ -356,3 +363,50 @@ def dce_jaxpr_consts(
     pruned, used_consts, used = smaller_program(jaxpr, _per_value(used_outputs, len(jaxpr.outvars)))
     kept = [a or b for a, b in zip(used, _per_value(instantiate, len(used)))]
     return pruned.replace(invars=[v for v, flag in zip(jaxpr.invars, kept) if flag]), used_consts, kept
+
+
+def dce_jaxpr_call_rule(used_outputs: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
+    """The rule for `dce_rules` of operations that perform the `Jaxpr` in their parameter `call_jaxpr` on their operands.
+
+    Args:
+      used_outputs: which outputs are used.
+      eqn: the equation.
+    Returns:
+      (which inputs are used, the smaller equation, or None if nothing is left to do).
+    """
+    jaxpr, used = dce_jaxpr(eqn.params["call_jaxpr"], used_outputs)
+    return _smaller_call(eqn, used_outputs, used, jaxpr, jaxpr)
+
+
+def dce_jaxpr_closed_call_rule(used_outputs: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
+    """As `dce_jaxpr_call_rule`, where `call_jaxpr` is a `ClosedJaxpr`.
+
+    >>> import anima
+    >>> from anima.extend.core import Primitive
+    >>> from anima.interpreters import partial_eval as pe
+    >>> run_p = Primitive("run")
+    >>> run_p.multiple_results = True
+    >>> run_p.def_abstract_eval(lambda *args, call_jaxpr: call_jaxpr.out_avals)  # doctest: +ELLIPSIS
+    <function ...>
+    >>> pe.dce_rules[run_p] = pe.dce_jaxpr_closed_call_rule
+    >>> program = anima.make_jaxpr(lambda x, y: (x + 1, y * 2))(1.0, 1.0)
+    >>> outer = anima.make_jaxpr(lambda x, y: run_p.bind(x, y, call_jaxpr=program)[1])(1.0, 1.0)
+    >>> pe.dce_jaxpr(outer.jaxpr, True)[1]
+    [False, True]
+    """
+    closed = eqn.params["call_jaxpr"]
+    jaxpr, used = dce_jaxpr(closed.jaxpr, used_outputs)
+    return _smaller_call(eqn, used_outputs, used, jaxpr, ClosedJaxpr(jaxpr, closed.consts))
+
+
+def _smaller_call(
+    eqn: Eqn, used_outputs: Sequence[bool], used: list[bool], jaxpr: Jaxpr, program: Any
+) -> tuple[list[bool], Eqn | None]:
+    if not any(used) and not any(used_outputs) and not jaxpr.effects:
+        return used, None
+    return used, eqn.replace(
+        invars=[a for a, flag in zip(eqn.invars, used) if flag],
+        outvars=[v for v, flag in zip(eqn.outvars, used_outputs) if flag],
+        params={**eqn.params, "call_jaxpr": program},
+        effects=jaxpr.effects,
+    )

@@ -424,6 +424,7 @@ if _TYPE_CHECKING:
         precv as precv,
         psend as psend,
         ragged_all_to_all as ragged_all_to_all,
+        ragged_all_to_all_p as ragged_all_to_all_p,
     )
     from anima.lax.patches import (
         conv_general_dilated_local as conv_general_dilated_local,
@@ -522,7 +523,7 @@ _ON_DEMAND = {
     "anima.lax.generators": "RandomAlgorithm rng_bit_generator rng_bit_generator_p rng_uniform rng_uniform_p",
     "anima.lax.identity": "copy_p stage stage_p stop_gradient stop_gradient_p",
     "anima.lax.linalg": "linalg",
-    "anima.lax.messages": "precv psend ragged_all_to_all",
+    "anima.lax.messages": "precv psend ragged_all_to_all ragged_all_to_all_p",
     "anima.lax.patches": "conv_general_dilated_local conv_general_dilated_patches",
     "anima.lax.permutes": "pbroadcast pbroadcast_p ppermute ppermute_p pshuffle",
     "anima.lax.ragged": "RaggedDotDimensionNumbers ragged_dot ragged_dot_general",

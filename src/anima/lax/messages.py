@@ -1,31 +1,42 @@
 """Exchanges over named axes made of others: slices of lengths that differ, and sending apart from receiving.
 
-Invariant: these are compositions, so what other operations have (derivatives, batching, every platform) they have too.
+Invariant: these mean what a composition of other operations does, so what those have (derivatives, batching, every platform)
+they have too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from anima import dtypes
-from anima.core.aval import array_aval
+from anima.core import hooks
+from anima.core.aval import ShapedArray, array_aval
+from anima.core.axes import uses
+from anima.core.effects import Effects
+from anima.core.evaluate import eval_jaxpr
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Linear, Zero
 from anima.core.trace import aval_of
+from anima.interpreters.batch import Axis, batch_jaxpr
+from anima.interpreters.jvp import stage_closed
+from anima.interpreters.transpose import transpose_jaxpr
 from anima.lax.arithmetic import add, div, mul, sub
-from anima.lax.axis_names import as_names, index_along, sizes_of, tracked
+from anima.lax.axis_names import Names, as_names, index_along, sizes_of, tracked, varying
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import ge, lt
 from anima.lax.convert import convert_element_type
 from anima.lax.create import broadcasted_iota
-from anima.lax.declare import operand as as_operand
-from anima.lax.exchanges import all_gather
+from anima.lax.declare import declare, lowered_by, operand as as_operand
+from anima.lax.exchanges import all_gather_p
 from anima.lax.gathering import GatherDimensionNumbers, gather
 from anima.lax.permutes import ppermute
 from anima.lax.reductions import argmax, reduce_or
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, dtype_of, reshape, shape_of
+from anima.lax.shape import broadcast_in_dim, dtype_of, expand_dims, reshape, shape_of
 from anima.lax.slicing import dynamic_slice_in_dim
 
 
@@ -87,11 +98,10 @@ def ragged_all_to_all(
         recv_sizes=recv_sizes,
     )
     _check_ragged(name, operand, output, tables, members)
-    starts, lengths, places = [
-        _for_me(convert_element_type(tables[k], np.int32), names, sizes)
-        for k in ("input_offsets", "send_sizes", "output_offsets")
-    ]
-    return _received(operand, output, starts, lengths, places, names, members)
+    given = [varying(x, names) for x in (operand, output, *map(as_operand, tables.values()))]
+    return ragged_all_to_all_p.bind(
+        *given, axis_name=names, axis_sizes=sizes, axis_index_groups=None, tracked=tracked(names)
+    )
 
 
 def _check_ragged(name: str, operand: Any, output: Any, tables: dict[str, Any], members: int) -> None:
@@ -116,17 +126,48 @@ def _check_ragged(name: str, operand: Any, output: Any, tables: dict[str, Any], 
             )
 
 
-def _for_me(table: Any, names: Any, sizes: Any) -> Any:
+def _exchanged(
+    operand: Any,
+    output: Any,
+    input_offsets: Any,
+    send_sizes: Any,
+    output_offsets: Any,
+    recv_sizes: Any,
+    *,
+    axis_name: Names,
+    axis_sizes: tuple[int, ...],
+    axis_index_groups: None,
+    tracked: Names,
+) -> Any:
+    """What the operation means."""
+
+    def from_all(x: Any) -> Any:
+        return all_gather_p.bind(
+            expand_dims(x, (0,)),
+            axis_name=axis_name,
+            axis_sizes=axis_sizes,
+            all_gather_dimension=0,
+            axis_index_groups=None,
+            invariant=False,
+        )
+
+    own = index_along(axis_name, axis_sizes, tracked)
+    starts, lengths, places = [
+        _for_me(from_all(convert_element_type(table, np.int32)), own)
+        for table in (input_offsets, send_sizes, output_offsets)
+    ]
+    return _received(operand, output, starts, lengths, places, from_all, math.prod(axis_sizes))
+
+
+def _for_me(rows: Any, own: Any) -> Any:
     """What every sender says about the slices for this member: a vector, by sender."""
-    rows = all_gather(table, names)
     count = shape_of(rows)[1] // shape_of(rows)[0]
-    own = index_along(names, sizes, tracked(names))
     part = dynamic_slice_in_dim(rows, mul(own, np.int32(count)), count, 1)
     return reshape(part, (shape_of(rows)[0] * count,))
 
 
 def _received(
-    operand: Any, output: Any, starts: Any, lengths: Any, places: Any, names: Any, members: int
+    operand: Any, output: Any, starts: Any, lengths: Any, places: Any, from_all: Any, members: int
 ) -> Any:
     rows, slices = shape_of(output)[0], shape_of(starts)[0]
     if not rows or not shape_of(operand)[0]:
@@ -143,7 +184,7 @@ def _received(
     per_member = np.int32(slices // members)
     sender = div(chosen, per_member)
     row = _at(sources, chosen)
-    every = all_gather(operand, names)
+    every = from_all(operand)
     shape = shape_of(operand)
     kept = tuple(range(1, len(shape)))
     where = _pairs(sender, row)
@@ -170,6 +211,64 @@ def _at(table: Any, columns: Any) -> Any:
     count = shape_of(table)[0]
     where = _pairs(broadcasted_iota(np.int32, (count,), 0), columns)
     return gather(table, where, GatherDimensionNumbers((), (0, 1), (0, 1)), (1, 1), mode="clip")
+
+
+# --- the operation ----------------------------------------------------------------------------
+
+
+def _program(avals: Sequence[Any], params: dict[str, Any]) -> ClosedJaxpr:
+    return stage_closed(lambda *args: [_exchanged(*args, **params)], avals, "")
+
+
+def _shape(operand: ShapedArray, output: ShapedArray, *tables: ShapedArray, **params: Any) -> ShapedArray:
+    return output
+
+
+def _jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
+    # Linear in what is sent and where it is put.
+    out = ragged_all_to_all_p.bind(*primals, **params)
+    moving = tangents[:2]
+    if all(type(t) is Zero for t in moving):
+        return out, Zero(array_aval(aval_of(out)).tangent_aval())
+    moving = [hooks.zeros(t.aval) if type(t) is Zero else t for t in moving]
+    return out, ragged_all_to_all_p.bind(*moving, *primals[2:], **params)
+
+
+def _transpose(ct: Any, *args: Any, **params: Any) -> list[Any]:
+    linear = tuple([type(a) is Linear for a in args])
+    closed = _program([a.aval if type(a) is Linear else aval_of(a) for a in args], params)
+    derived, nonzeros = transpose_jaxpr(closed, linear, (True,))
+    constants = [a for a, lin in zip(args, linear) if not lin]
+    found = iter(eval_jaxpr(derived.jaxpr, derived.consts, *constants, ct))
+    flags = iter(nonzeros)
+    return [next(found) if lin and next(flags) else None for lin in linear]
+
+
+def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, Any]:
+    avals = [
+        a if d is None else a.update(shape=a.shape[:d] + a.shape[d + 1 :])
+        for a, d in zip([array_aval(aval_of(x)) for x in args], dims)
+    ]
+    derived, out_dims = batch_jaxpr(_program(avals, params), axis, tuple(dims))
+    return eval_jaxpr(derived.jaxpr, derived.consts, *args)[0], out_dims[0]
+
+
+def _effects(*avals: Any, axis_name: Names, **params: Any) -> Effects:
+    return uses(axis_name)
+
+
+ragged_all_to_all_p = declare(
+    "ragged_all_to_all",
+    shape=_shape,
+    lower=lowered_by(_exchanged),
+    jvp=_jvp,
+    transpose=_transpose,
+    batch=_batch,
+    effects=_effects,
+)
+
+
+# --- sending and receiving --------------------------------------------------------------------
 
 
 def psend(x: Any, axis_name: Any, perm: Any) -> Any:

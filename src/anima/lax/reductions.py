@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.config import allow_f16_reductions
 from anima.core.aval import ShapedArray
 from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Primitive, Zero, primitives
@@ -123,6 +124,9 @@ def extreme(dtype: Any, lowest: bool) -> Any:
     return float(dtypes.finfo(dtype).min if lowest else dtypes.finfo(dtype).max)
 
 
+_HALVES = (np.dtype(np.float16), dtypes.bfloat16)
+
+
 def _reduction(
     name: str,
     operation: str,
@@ -136,6 +140,10 @@ def _reduction(
 
     def shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
         check_dtype(name, x, accepts)
+        if operation == "add" and x.dtype in _HALVES and not allow_f16_reductions.value:
+            raise ValueError(
+                f"{name} on operand {x} is not allowed when jax_allow_f16_reductions=False: convert it to float32 first"
+            )
         return ShapedArray(reduced_shape(name, x, axes), x.dtype, keeps_weak and x.weak_type)
 
     def batch(axis: Axis, args: Any, dims: Any, *, axes: tuple[int, ...]) -> tuple[Any, int]:

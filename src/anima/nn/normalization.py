@@ -9,6 +9,8 @@ from typing import Any
 
 import anima.numpy as np
 from anima import dtypes, lax
+from anima.config import softmax_custom_jvp
+from anima.custom_derivatives import custom_jvp
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
 
@@ -43,6 +45,10 @@ def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     [0.25 0.25 0.25 0.25]
     """
     x = inexact("softmax", x)
+    return (_differentiable if softmax_custom_jvp.value else _softmax)(x, axis, where)
+
+
+def _softmax(x: Any, axis: Any, where: Any) -> Any:
     exponentials = np.exp(_below_largest(x, axis, where))
     if where is None:
         return exponentials / np.sum(exponentials, axis, keepdims=True)
@@ -50,6 +56,19 @@ def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     total = np.sum(exponentials, axis, keepdims=True)
     # Only a sum of nothing is 0.
     return np.where(where, exponentials / np.where(total == 0, 1.0, total), 0.0)
+
+
+# Its own derivative needs nothing but the result: the exponentials need not be kept.
+_differentiable = custom_jvp(_softmax, nondiff_argnums=(1,))
+
+
+@_differentiable.defjvp
+def _softmax_jvp(axis: Any, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    result = _differentiable(primals[0], axis, primals[1])
+    slopes = result * tangents[0]
+    if primals[1] is not None:
+        slopes = np.where(primals[1], slopes, 0)  # what is left out may change by infinities
+    return result, slopes - result * np.sum(slopes, axis, keepdims=True)
 
 
 @function(static=("axis",))

@@ -30,6 +30,7 @@ from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.numpy.promotion import array_like, shape_of
 from anima.runtime.devices import default_device
+from anima.runtime.transfer_guards import announce
 from anima.transforms.placement import device_put
 
 # Up to this many bytes a fill on the host, in memory that the array takes over, costs less than running a program: 2 and
@@ -171,7 +172,7 @@ def _from_scalar(value: Any, wanted: Any) -> Any:
         return hooks.as_array(value)
     if isinstance(value, int) and not isinstance(value, bool) and dtypes.is_int(wanted):
         _check_fits(value, wanted)
-    return _native.array_from_host(scalar_of_dtype("array", value, wanted), default_device())
+    return _given(scalar_of_dtype("array", value, wanted), True)
 
 
 def _check_fits(value: int, dtype: Any) -> None:
@@ -190,7 +191,13 @@ def _from_host(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
             )
         with np.errstate(all="ignore"):  # out of range: what NumPy makes of it, without its warning
             value = value.astype(target)
-    return _native.array_from_host(value, default_device(), copy=copy is not False)
+    return _given(value, copy is not False)
+
+
+def _given(value: Any, copy: bool) -> Any:
+    device = default_device()
+    announce("host_to_device", value, device)
+    return _native.array_from_host(value, device, copy=copy)
 
 
 def _check_numeric(name: str, value: Any) -> None:

@@ -21,6 +21,7 @@ from anima.lax import (
     GatherScatterMode,
     add,
     broadcast_in_dim,
+    clamp,
     concatenate,
     convert_element_type,
     dynamic_slice_p,
@@ -35,6 +36,7 @@ from anima.lax import (
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
 from anima.numpy.promotion import dtype_of, shape_of, stretch
+from anima.numpy.slices import Slice
 
 # The static key of an index has one item for each dimension of the operand and each new axis:
 #   ("new",)                     a new axis
@@ -82,6 +84,11 @@ def parse(
     for item in _expand_ellipsis(list(index) if isinstance(index, tuple) else [index], len(shape)):
         dim = parser.item(item, dim)
     parser.key += [("all",)] * (len(shape) - dim)
+    if parser.strided and sum(item[0] not in ("all", "range", "window", "new") for item in parser.key) > 1:
+        raise TypeError(
+            "a slice with a stride and a computed start, ds(i, size, stride), can stand beside plain slices only: index the "
+            "other axes before it"
+        )
     return Index(tuple(parser.key), tuple(parser.operands))
 
 
@@ -115,7 +122,7 @@ def _consumed(item: Any) -> int:
 class _Parser:
     """Collects the key and the operands, item by item; each method returns the next dimension."""
 
-    __slots__ = ("checked", "clip", "eager", "key", "operands", "shape", "wrap")
+    __slots__ = ("checked", "clip", "eager", "key", "operands", "shape", "strided", "wrap")
 
     def __init__(self, shape: tuple[int, ...], eager: bool, checked: bool, wrap: bool, clip: bool) -> None:
         self.shape = shape
@@ -125,6 +132,7 @@ class _Parser:
         self.clip = clip
         self.key: list[tuple[Any, ...]] = []
         self.operands: list[Any] = []
+        self.strided = False  # whether an array of indices stands for a slice
 
     def item(self, item: Any, dim: int) -> int:
         kind = type(item)
@@ -141,6 +149,8 @@ class _Parser:
             return dim
         if isinstance(item, (int, np.integer)):
             return self.integer(int(item), dim)
+        if kind is Slice:
+            return self.moving(item, dim)
         if dtypes.is_bool(_index_dtype(item)):
             return self.mask(item, dim)
         return self.array(item, dim)
@@ -182,6 +192,28 @@ class _Parser:
             self.operands.append(start)
         else:
             self.key.append(("range", start, count, step))
+        return dim + 1
+
+    def moving(self, item: Slice, dim: int) -> int:
+        size, step = self.shape[dim], item.stride
+        span = (item.size - 1) * step + 1 if item.size else 0
+        if span > size:
+            raise TypeError(f"{item} reaches over {span} elements, but axis {dim} has {size}")
+        if not item.is_dynamic_start:
+            start = min(max(item.start + size if item.start < 0 else item.start, 0), size - span)
+            return self.slice(slice(start, start + span, step), dim)
+        if shape_of(item.start) != () or not dtypes.is_int(dtype_of(item.start)):
+            raise TypeError(f"the start of {item} must be a scalar array of integers")
+        start = convert_element_type(from_front(item.start, size), index_dtype(self.shape))
+        if step == 1:
+            self.key.append(("window", item.size))
+            self.operands.append(start)
+        else:
+            start = clamp(constant(0, start), start, constant(size - span, start))
+            steps = np.arange(0, span, step, dtype=dtype_of(start))
+            self.strided = True
+            self.key.append(("mask", 1))
+            self.operands.append(add(broadcast_in_dim(start, steps.shape, ()), steps))
         return dim + 1
 
     def mask(self, item: Any, dim: int) -> int:

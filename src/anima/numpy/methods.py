@@ -36,6 +36,7 @@ from anima.numpy import (
 from anima.numpy.at import updates_at
 from anima.numpy.calls import accepts, function, operator, plain, refuse_container
 from anima.numpy.indexing import getitem, iterate
+from anima.runtime import shards
 from anima.runtime.arrays import Array
 from anima.transforms.placement import device_put
 
@@ -289,6 +290,14 @@ _SPECIAL: dict[str, Any] = {
 
 _ON_HOST = {"__format__": _format, "__repr__": _repr, "__str__": _str, "tobytes": _tobytes}
 
+# Of arrays alone: a tracer stands for values that are nowhere yet.
+_OF_SHARDS = {
+    "addressable_data": shards.addressable_data,
+    "addressable_shards": property(shards.addressable_shards, doc=shards.addressable_shards.__doc__),
+    "global_shards": property(shards.global_shards, doc=shards.global_shards.__doc__),
+    "is_fully_replicated": property(shards.is_fully_replicated, doc=shards.is_fully_replicated.__doc__),
+}
+
 _PROPERTIES: dict[str, Any] = {
     "T": shapes.transpose,
     "mT": shapes.matrix_transpose,
@@ -306,7 +315,7 @@ def install_methods() -> None:
             _set_pair(name, fun, getattr(fun, "fun", fun))  # a few are not compiled as a whole
     for name, fun in _SPECIAL.items():
         _set_pair(name, fun, fun)
-    for name, fun in _ON_HOST.items():
+    for name, fun in (*_ON_HOST.items(), *_OF_SHARDS.items()):
         setattr(ArrayImpl, name, fun)
     for name, fun in _PROPERTIES.items():
         _set_pair(name, property(fun, doc=fun.__doc__), property(plain(fun), doc=fun.__doc__))

@@ -17,6 +17,7 @@ from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.trace import Tracer, register_value_type
 from anima.runtime.devices import default_device, devices
 from anima.runtime.layout import assemble
+from anima.runtime.transfer_guards import announce
 from anima.sharding import set_default_devices
 from anima.sharding.shardings import make_single_device_sharding
 
@@ -92,7 +93,9 @@ def as_array(value: Any) -> Any:
     convert = getattr(value, "__jax_array__", None)
     if convert is not None:
         return as_array(convert())
-    return _native.array_from_host(value, default_device())
+    device = default_device()
+    announce("host_to_device", value, device)
+    return _native.array_from_host(value, device)
 
 
 def make_aval(shape: tuple[int, ...], dtype: Any, weak: bool) -> ShapedArray:

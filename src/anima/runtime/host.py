@@ -121,7 +121,7 @@ class HostProgram:
 
 def wanted(device: _native.Device) -> bool:
     """Whether the host answers calls of operations on a device."""
-    return device.platform == "cpu" and eager_host_calls.value > 0
+    return device.platform == "cpu" and eager_host_calls.value > 0 and not _native.transfers_guarded()
 
 
 def answered(

@@ -12,6 +12,7 @@ import numpy as np
 from anima import _native
 from anima._native import ArrayImpl
 from anima.core.trace import aval_of
+from anima.runtime.transfer_guards import announce
 from anima.sharding import Sharding, SingleDeviceSharding
 
 
@@ -26,6 +27,7 @@ def put_sharded(value: Any, sharding: Sharding) -> ArrayImpl:
     aval: Any = aval_of(value)
     if isinstance(value, ArrayImpl) and value.sharding == sharding:
         return value if value.committed else _native.array_with(value, committed=True)
+    announce("device_to_device" if isinstance(value, ArrayImpl) else "host_to_device", value, sharding)
     indices = sharding.devices_indices_map(aval.shape)
     whole_on = value.device if isinstance(value, ArrayImpl) and len(value.devices()) == 1 else None
     host = None
@@ -33,7 +35,7 @@ def put_sharded(value: Any, sharding: Sharding) -> ArrayImpl:
     for device in sharding.device_assignment:
         index = indices[device]
         if whole_on is not None and all(s == slice(None) for s in index):
-            shards.append(put_on_device(value, device))
+            shards.append(_put(value, device))
             continue
         if host is None:
             host = np.asarray(value).astype(aval.dtype, copy=False)
@@ -43,6 +45,14 @@ def put_sharded(value: Any, sharding: Sharding) -> ArrayImpl:
 
 def put_on_device(value: Any, device: Any) -> ArrayImpl:
     """`value` on one device, committed there."""
+    if not isinstance(value, ArrayImpl):
+        announce("host_to_device", value, device)
+    elif value.devices() != {device}:
+        announce("device_to_device", value, device)
+    return _put(value, device)
+
+
+def _put(value: Any, device: Any) -> ArrayImpl:
     if not isinstance(value, ArrayImpl):
         return _native.array_from_host(value, device, committed=True)
     if len(value.devices()) > 1:

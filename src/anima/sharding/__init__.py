@@ -11,6 +11,11 @@ that knows the devices calls once, at import.
 (8, 2)
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from anima.on_demand import on_demand as _on_demand
 from anima.sharding.mesh import (
     AbstractMesh,
     AxisType,
@@ -31,6 +36,9 @@ from anima.sharding.shardings import (
 )
 from anima.sharding.spec import P as P, PartitionSpec
 
+if _TYPE_CHECKING:
+    from anima.parallel.arrays import reshard as reshard
+
 __all__ = [
     "AbstractMesh",
     "AxisType",
@@ -45,3 +53,8 @@ __all__ = [
     "set_mesh",
     "use_abstract_mesh",
 ]
+
+# What runs programs is in a higher layer, and loaded when first asked for.
+_ON_DEMAND = {"anima.parallel.arrays": "reshard"}
+
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima._native import ArrayImpl, tree_flatten, tree_unflatten
+from anima._native import ArrayImpl, transfers_guarded, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer, get_trace
 from anima.runtime.arrays import as_array
+from anima.runtime.transfer_guards import explicit
 from anima.transforms.arguments import check_inputs
 from anima.transforms.placement_primitive import device_put_p, put
 from anima.tree.compare import flatten_axes
@@ -40,6 +41,13 @@ def device_put(
     >>> anima.device_put(1.0, anima.devices()[0]).committed
     True
     """
+    if transfers_guarded():
+        with explicit():
+            return _put_all(x, device)
+    return _put_all(x, device)
+
+
+def _put_all(x: Any, device: Any) -> Any:
     leaves, structure = tree_flatten(x)
     leaves = check_inputs(leaves, device_put, "device_put", (x,), {}) if device is None else leaves
     targets = (
@@ -57,6 +65,13 @@ def device_get(x: Any) -> Any:
     >>> anima.device_get(anima.device_put(2.5))
     array(2.5, dtype=float32)
     """
+    if transfers_guarded():
+        with explicit():
+            return _get_all(x)
+    return _get_all(x)
+
+
+def _get_all(x: Any) -> Any:
     leaves, structure = tree_flatten(x)
     for leaf in leaves:
         if isinstance(leaf, ArrayImpl) and not dtypes.is_extended(leaf.dtype):

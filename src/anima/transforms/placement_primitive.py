@@ -99,12 +99,16 @@ def _constraint_batch(axis: Axis, args: Any, dims: Any, *, sharding: Sharding) -
     return sharding_constraint_p.bind(x, sharding=sharding), d
 
 
+def _constraint_transpose(ct: Any, x: Any, *, sharding: Sharding) -> list[Any]:
+    return [sharding_constraint_p.bind(ct, sharding=sharding)]
+
+
 sharding_constraint_p: Primitive = Primitive(
     "sharding_constraint",
     shape=lambda x, *, sharding: x,
     lower=lambda ctx, x, *, sharding: _lower(ctx, x, where=sharding),
     jvp=_constraint_jvp,
-    transpose=lambda ct, x, *, sharding: [sharding_constraint_p.bind(ct, sharding=sharding)],
+    transpose=_constraint_transpose,
     batch=_constraint_batch,
     keys=same,
 )

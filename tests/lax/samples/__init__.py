@@ -116,6 +116,7 @@ ELSEWHERE: dict[str, str] = {
     "ppermute": "lax/test_collectives.py",
     "psum": "lax/test_collectives.py",
     "pvary": "parallel/test_collectives.py",
+    "ragged_all_to_all": "parallel/test_collectives.py",
     "reduce_scatter": "lax/test_collectives.py",
     "check": "experimental/test_checkify.py",
     "checkpoint": "transforms/test_checkpoint.py",
