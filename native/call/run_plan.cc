@@ -327,7 +327,7 @@ bool read_operand(const PlanObject* plan, size_t index, PyObject* leaf, Operand&
 
 bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   if (!plan->on_host || transfers_guarded()) return false;  // a guard is asked by the other road
-  Client::Use use(plan->devices[0]->client);  // the addresses are good as long as this lives
+  Client::Use use(plan->devices[0]->client);                // the addresses are good as long as this lives
   SmallVector<Operand, 3> operands;
   SmallVector<const void*, 3> addresses;
   operands.extend_to(plan->num_leaves);
