@@ -307,3 +307,15 @@ def test_which_way_is_taken() -> None:
     assert "reduce_window" not in lowered("cpu", 20, 1)
     assert "reduce_window" in lowered("cpu", 32, 32)  # windows that share nothing
     assert "reduce_window" in lowered("cuda", 3, 1)
+
+
+def test_an_initial_value_that_changes_nothing_may_have_another_dtype() -> None:
+    x = np.ones((3, 4), np.float32)
+    assert lax.reduce_window(x, np.int32(0), lax.add, (2, 2)).dtype == np.float32
+    assert lax.reduce(x, np.float16(0), lax.add, (0,)).dtype == np.float32
+    for call in (
+        lambda i: lax.reduce_window(x, i, lax.add, (2, 2)),
+        lambda i: lax.reduce(x, i, lax.add, (0,)),
+    ):
+        with pytest.raises(TypeError, match="initial values must have the operands' dtypes"):
+            call(np.int32(1))

@@ -164,6 +164,7 @@ def test_under_transformations() -> None:
         (lambda: np.fft.hfft(REAL, norm="no"), ValueError, "fft.hfft: norm"),
         (lambda: np.fft.fft(1.0), ValueError, "axes -1"),
         (lambda: np.fft.rfft(COMPLEX), ValueError, "RFFT takes real numbers"),
+        (lambda: np.fft.rfftn(COMPLEX, axes=()), ValueError, "RFFT takes real numbers"),
         (lambda: np.fft.fft2(REAL, axes=(0,)), ValueError, "fft2: axes must be two"),
         (lambda: np.fft.fftn(REAL, axes=(0, -3)), ValueError, "axes must be distinct"),
         (lambda: np.fft.fftn(REAL, s=(3,), axes=(0, 1)), ValueError, "s and axes must have equal lengths"),

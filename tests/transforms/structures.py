@@ -137,6 +137,8 @@ def _collective(m: Maker) -> None:
     name, size = m.choose(m.axes[::-1])
     if "ppermute" in text and size != 2:
         raise Rejected
+    if "[0]" in text and size == 0:  # there is no first one
+        raise Rejected
     m.highest = 3  # NumPy cannot follow
     m.bind(_types([a]), text.format(a=a.name, axis=f'"{name}"'))
 

@@ -160,10 +160,10 @@ def reduce(
             f"reduce: operands and init_values must have the same structure, got {structure} and {init_structure}"
         )
     xs = [as_operand(x) for x in leaves]
-    inits = [initial("reduce", x, as_operand(init)) for x, init in zip(xs, init_leaves)]
     axes = check_axes("reduce", dimensions, len(shape_of(xs[0])), "dimensions")
     jaxpr = scalar_program("reduce", computation, structure, [aval_of(x) for x in xs])
     operation = monoid_of(jaxpr.jaxpr, xs)
+    inits = [initial("reduce", x, as_operand(init), operation) for x, init in zip(xs, init_leaves)]
     if operation is None:
         return tree.unflatten(structure, reduce_p.bind(*xs, *inits, jaxpr=jaxpr, dimensions=axes))
     result = primitives[_MONOIDS[operation]].bind(xs[0], axes=axes)
@@ -174,8 +174,10 @@ def reduce(
     return tree.unflatten(structure, [result])
 
 
-def initial(name: str, x: Any, init: Any) -> Any:
-    """The initial value of a reduction of `x`; a number takes the dtype of `x`.
+def initial(name: str, x: Any, init: Any, operation: str | None) -> Any:
+    """The initial value of a reduction of `x` by an operation, or by another function (None).
+
+    A number takes the dtype of `x`, and so does what is known to change nothing.
 
     Raises:
       ValueError: it is no scalar. TypeError: it is of another dtype. OverflowError: it is an integer that does not fit.
@@ -188,6 +190,8 @@ def initial(name: str, x: Any, init: Any) -> Any:
     try:
         return match_dtypes(name, (x, init), [x_aval.strip_weak_type(), aval])[1]
     except TypeError:
+        if operation is not None and is_identity(operation, init):
+            return np.asarray(identity(operation, x_aval.dtype)).astype(x_aval.dtype)
         raise TypeError(
             f"{name}: initial values must have the operands' dtypes, got {aval} for {x_aval}"
         ) from None

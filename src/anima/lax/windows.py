@@ -332,11 +332,11 @@ def reduce_window(
     if any(shape_of(init) for init in inits):
         shapes = ", ".join(str(shape_of(init)) for init in inits)
         raise TypeError(f"{name}: init_value must be a scalar for each array, got shapes {shapes}")
-    inits = [initial(name, x, init) for x, init in zip(xs, inits)]
     lie = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
     params = windows_on(name, shape_of(xs[0]), *lie)._asdict()
     jaxpr = scalar_program(name, computation, structure, [aval_of(x) for x in xs])
     operation = monoid_of(jaxpr.jaxpr, xs)
+    inits = [initial(name, x, init, operation) for x, init in zip(xs, inits)]
     if operation not in _MONOIDS:
         return tree.unflatten(structure, reduce_window_p.bind(*xs, *inits, jaxpr=jaxpr, **params))
     result = _MONOIDS[operation].bind(xs[0], **params)

@@ -126,6 +126,10 @@ def _transform(name: str, kind: FftType, a: Any, s: Any, axes: Any, norm: str | 
     sizes = _sizes(name, kind, s, [shape_of(x)[i] for i in places])
     factor = _factor(name, kind, norm, math.prod(sizes))
     if not sizes and kind is FftType.RFFT:
+        if dtypes.is_complex(dtype_of(x)):
+            raise ValueError(
+                f"fft.{name}: RFFT takes real numbers, got dtype {dtypes.dtype_name(dtype_of(x))}; use fftn, or the real part"
+            )
         return inexact(f"fft.{name}", x)
     order = [*(i for i in range(rank) if i not in places), *places]
     x = transpose(x, order)

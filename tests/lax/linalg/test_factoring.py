@@ -305,3 +305,36 @@ def test_programs_written_by_hand_cannot_break_kernels() -> None:
         np.asarray(linalg.lu_pivots_to_permutation(bad, 2))
     with pytest.raises(anima.errors.XlaRuntimeError, match="a pivot is out of bounds"):
         np.asarray(transposed_lu_solve_p.bind(np.eye(2), bad, np.ones((2, 1)), transpose_a=False))
+
+
+WEAK = {
+    "cholesky": 1, "eig": 3, "eigh": 2, "hessenberg": 2, "lu": 3, "qr": 2, "schur": 2, "svd": 3, "tridiagonal": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_factors_of_weakly_typed_matrices_are_weakly_typed(name: str) -> None:
+    outs = anima.tree.leaves(
+        anima.eval_shape(lambda: getattr(lax.linalg, name)(lax.broadcast(lax.full_like(0.5, 0.5), (2, 2))))
+    )
+    assert [out.weak_type for out in outs] == [True] * WEAK[name]
+
+
+def test_cholesky_takes_the_mean_of_integers_in_floats() -> None:
+    a = np.array([[4, 2], [2, 5]], np.int32)
+    factor = lax.linalg.cholesky(a)
+    assert factor.dtype == np.float32
+    np.testing.assert_allclose(factor, np.linalg.cholesky(a), rtol=1e-6)
+    with pytest.raises(TypeError, match="cholesky does not accept dtype int32"):
+        lax.linalg.cholesky(a, symmetrize_input=False)
+    assert lax.linalg.eigh(a)[1].dtype == np.float32
+    with pytest.raises(TypeError, match="eigh does not accept dtype int32"):
+        lax.linalg.eigh(a, symmetrize_input=False)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 0)])
+@pytest.mark.parametrize("steps", [None, 1])
+def test_what_qdwh_says_of_its_steps_are_arrays(shape: tuple[int, int], steps: int | None) -> None:
+    *_, count, converged = lax.linalg.qdwh(np.eye(*shape, dtype="f"), max_iterations=steps)
+    assert isinstance(count, anima.Array) and isinstance(converged, anima.Array)
+    assert count.weak_type and not converged.weak_type

@@ -10,17 +10,19 @@ from collections.abc import Callable
 import hypothesis
 import hypothesis.strategies as st
 
-from tests.peers.lax_table import contracting, elementwise, indexing, reducing, shaping
+from tests.peers.lax_table import contracting, elementwise, indexing, linear, reducing, shaping, transforming
 from tests.peers.lax_table.entry import TABLE, Entry, finding, in_mode
 from tests.peers.lax_table.source import Drawn
 
-MODULES = (contracting, elementwise, indexing, reducing, shaping)
+MODULES = (contracting, elementwise, indexing, linear, reducing, shaping, transforming)
 
-# Functions that other files of this folder compare, because they take functions, axis names or shapes.
+# Functions that other files of this folder compare on chosen arguments, because they take functions, axis names, tokens or
+# tables of numbers that must fit together; `rng_uniform` because JAX ends the process for some dtypes. Control flow and
+# collectives are also compared in random programs, by test_composition_peer.py.
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
-        ("after_all", "approx_max_k", "approx_min_k", "composite", "create_token", "dce_sink", "fft", "ragged_dot",
-         "ragged_dot_general", "rng_bit_generator", "rng_uniform", "scaled_dot", "shape_as_value", "stage"),
+        ("after_all", "composite", "create_token", "dce_sink", "ragged_dot_general", "rng_uniform", "scaled_dot",
+         "with_sharding_constraint"),
         "test_fft_peer.py",
     ),
     "pcast": "test_differences.py",
@@ -33,11 +35,6 @@ ELSEWHERE: dict[str, str] = {
         ("associative_scan", "cond", "custom_linear_solve", "custom_root", "fori_loop", "map", "platform_dependent",
          "scan", "switch", "while_loop"),
         "test_control_peer.py",
-    ),
-    **dict.fromkeys(
-        ("conv_dimension_numbers", "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple",
-         "conv_transpose_shape_tuple", "padtype_to_pads", "reduce_window_shape_tuple"),
-        "test_convolution_peer.py",
     ),
 }  # fmt: skip
 

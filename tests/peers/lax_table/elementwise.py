@@ -96,6 +96,33 @@ def order_and_argument(s: Source) -> Arguments:
     return s.operand(shape, values="positive"), s.operand(shape, s.other(), values="positive")
 
 
+@entry("bessel_i0e", "bessel_i1e", usual=WIDE, ulps=64, floor=1e-2)
+def one_number(s: Source) -> Arguments:
+    return (s.operand(s.shape(), values="small"),)
+
+
+@entry(
+    "igamma",
+    "igammac",
+    "igamma_grad_a",
+    "random_gamma_grad",
+    usual=WIDE,
+    ulps=1024,
+    floor=0.1,
+    different=scalars_differ,
+)
+def gamma_arguments(s: Source) -> Arguments:
+    shape = s.shape()
+    return s.operand(shape, values="positive"), s.operand(s.near(shape), s.other(), values="positive")
+
+
+@entry("betainc", usual=WIDE, ulps=1024, floor=0.1, different=scalars_differ)
+def beta_arguments(s: Source) -> Arguments:
+    shape = s.shape()
+    a, b = (s.operand(shape, values="positive") for _ in range(2))
+    return a, b, s.operand(s.near(shape), s.other(), values="small")
+
+
 @entry("pow", usual=(*WIDE, *COMPLEX, "int32", "uint8"), ulps=64, different=scalars_differ)
 def power(s: Source) -> Arguments:
     shape = s.shape()

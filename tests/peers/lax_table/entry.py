@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import jax
@@ -29,12 +30,13 @@ class Entry:
     """A function of `lax`.
 
     Attributes:
-      name: of the function.
+      name: of the function, in `lax`.
       describe: its arguments, asked of a source: positional ones, or those and named ones.
       usual: the dtypes that most random calls are made with.
       ulps: how far apart the results may be, in units in the last place of the larger one; 0: equal bits.
       floor: results are compared as if they were at least so large.
       different: whether a call may have another outcome than JAX's, by a row of docs/differences.md or because JAX fails.
+      determined: what is compared of a call's results, where libraries may choose among several.
       compared: whether numbers are compared at all.
       traced: whether it can be traced: not if its result is no array.
     """
@@ -45,6 +47,7 @@ class Entry:
     ulps: float = 0.0
     floor: float = 0.0
     different: Callable[[Call, Any, Any], bool] = lambda call, ours, theirs: False
+    determined: Callable[[Call, list[np.ndarray]], list[np.ndarray]] = lambda call, results: results
     compared: bool = True
     traced: bool = True
 
@@ -81,7 +84,7 @@ def perform(lib: Any, call: Call, replace: Callable[[np.ndarray], Any] = lambda 
     """What the library returns."""
     args = resolved(lib, call.args, replace)
     kwargs = resolved(lib, call.kwargs, replace)
-    return getattr(lib.lax, call.name)(*args, **kwargs)
+    return attrgetter(call.name)(lib.lax)(*args, **kwargs)
 
 
 def described(lib: Any, value: Any) -> list[Any]:
@@ -178,7 +181,8 @@ def finding(entry: Entry, call: Call, run: bool) -> str | None:
         and not isinstance(theirs, Exception)
     ):
         # float8_e8m0fnu has no zero, which JAX's programs start from.
-        pairs = [(a, b) for a, b in zip(ours[1], theirs[1]) if b.dtype.name != "float8_e8m0fnu"]
+        results = (entry.determined(call, found) for found in (ours[1], theirs[1]))
+        pairs = [(a, b) for a, b in zip(*results) if b.dtype.name != "float8_e8m0fnu"]
         found = next((m for a, b in pairs if (m := apart(a, b, entry.ulps, entry.floor))), None)
     return None if found is None or entry.different(call, ours, theirs) else found
 

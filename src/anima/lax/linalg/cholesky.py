@@ -31,6 +31,7 @@ from anima.lax.linalg.matrices import (
     matmul,
     mt,
     triangle,
+    with_mean,
 )
 from anima.lax.linalg.triangular import triangular_solve
 from anima.lax.operands import typed_scalar
@@ -101,12 +102,12 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
 
     Args:
       x: square matrices.
-      symmetrize_input: factor the mean of `x` and its adjoint. Otherwise the upper triangle is not read, and the
+      symmetrize_input: factor the mean of `x` and its adjoint, which is one of floats if `x` has integers. Otherwise the upper triangle is not read, and the
         derivative takes for granted that `x` is and stays Hermitian.
     Returns:
       An array of the shape of `x`, with zeros above the diagonal, and NaN elsewhere where a matrix is not positive definite.
     Raises:
-      TypeError: `x` is not inexact or has less than two dimensions. ValueError: the matrices are not square.
+      TypeError: `x` has less than two dimensions, or is not inexact and no mean is taken. ValueError: the matrices are not square.
 
     >>> import anima.numpy as np
     >>> from anima import lax
@@ -114,7 +115,8 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
     [[2. 0.]
      [1. 2.]]
     """
-    return cholesky_p.bind(operand(x), symmetrize_input=bool(symmetrize_input))
+    x = with_mean(operand(x)) if symmetrize_input else operand(x)
+    return cholesky_p.bind(x, symmetrize_input=bool(symmetrize_input))
 
 
 # --- updates ----------------------------------------------------------------------------------

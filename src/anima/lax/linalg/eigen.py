@@ -26,7 +26,7 @@ from anima.lax.declare import declare, lowered_by, operand as as_operand, wideni
 from anima.lax.joining import pad_p
 from anima.lax.linalg.calls import NARROW, SPECTRAL, by_plugin, is_empty, nan_unless_zero, on_host, zeros
 from anima.lax.linalg.cuda import call_status
-from anima.lax.linalg.matrices import batch_first, check_matrix, ct, eye, matmul
+from anima.lax.linalg.matrices import batch_first, check_matrix, ct, eye, matmul, with_mean
 from anima.lax.reductions import reduce_sum
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, shape_of
@@ -125,8 +125,8 @@ def _eigh_shape(
 ) -> list[ShapedArray]:
     check_matrix("eigh", x, "x", SPECTRAL, square=True)
     start, end = subset_by_index or (0, x.shape[-1])
-    values = ShapedArray((*x.shape[:-2], end - start), dtypes.to_real_dtype(x.dtype))
-    vectors = ShapedArray((*x.shape[:-1], end - start), x.dtype)
+    values = ShapedArray((*x.shape[:-2], end - start), dtypes.to_real_dtype(x.dtype), x.weak_type)
+    vectors = ShapedArray((*x.shape[:-1], end - start), x.dtype, x.weak_type)
     return [vectors, values] if compute_eigenvectors else [values]
 
 
@@ -244,7 +244,7 @@ def eigh(
     """The eigenvectors and eigenvalues of Hermitian matrices.
 
     Args:
-      x: a stack of real symmetric or complex Hermitian matrices, of shape `(..., n, n)`; integers are taken for floats.
+      x: a stack of real symmetric or complex Hermitian matrices, of shape `(..., n, n)`; the mean of integers is one of floats.
       lower: which triangle counts, if `symmetrize_input` is False.
       symmetrize_input: whether to take the mean of `x` and its conjugate transpose first.
       sort_eigenvalues: has no effect: they always ascend.
@@ -285,7 +285,7 @@ def _bind_eigh(
     implementation: EighImplementation | None,
     compute_eigenvectors: bool,
 ) -> list[Any]:
-    x = _as_inexact(as_operand(x))
+    x = with_mean(as_operand(x)) if symmetrize_input else as_operand(x)
     check_matrix("eigh", shaped(x), "x", SPECTRAL, square=True)
     outs: list[Any] = eigh_p.bind(
         hermitian(x) if symmetrize_input else x,
@@ -298,13 +298,6 @@ def _bind_eigh(
     return outs
 
 
-def _as_inexact(x: Any) -> Any:
-    dtype = dtype_of(x)
-    if dtypes.is_inexact(dtype) or not (dtypes.is_int(dtype) or dtypes.is_bool(dtype)):
-        return x
-    return convert_element_type(x, dtypes.to_inexact_dtype(dtype))
-
-
 # --- tridiagonal ------------------------------------------------------------------------------
 
 
@@ -315,10 +308,10 @@ def _tridiagonal_shape(a: ShapedArray, *, lower: bool) -> list[ShapedArray]:
         raise ValueError(f"tridiagonal: matrices must have at least one row, got shape {a.shape}")
     real_type = dtypes.to_real_dtype(a.dtype)
     return [
-        ShapedArray(a.shape, a.dtype),
-        ShapedArray((*stack, n), real_type),
-        ShapedArray((*stack, n - 1), real_type),
-        ShapedArray((*stack, n - 1), a.dtype),
+        ShapedArray(a.shape, a.dtype, a.weak_type),
+        ShapedArray((*stack, n), real_type, a.weak_type),
+        ShapedArray((*stack, n - 1), real_type, a.weak_type),
+        ShapedArray((*stack, n - 1), a.dtype, a.weak_type),
     ]
 
 

@@ -54,9 +54,9 @@ def _eig_shape(
 ) -> list[ShapedArray]:
     check_matrix("eig", x, "x", SPECTRAL, square=True)
     dtype = dtypes.to_complex_dtype(x.dtype)
-    vectors = ShapedArray(x.shape, dtype)
+    vectors = ShapedArray(x.shape, dtype, x.weak_type)
     return [
-        ShapedArray(x.shape[:-1], dtype), *[vectors] * (compute_left_eigenvectors + compute_right_eigenvectors)
+        ShapedArray(x.shape[:-1], dtype, x.weak_type), *[vectors] * (compute_left_eigenvectors + compute_right_eigenvectors)
     ]  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def eig(
 
 def _schur_shape(x: ShapedArray, *, compute_schur_vectors: bool) -> list[ShapedArray]:
     check_matrix("schur", x, "x", SPECTRAL, square=True)
-    return [ShapedArray(x.shape, x.dtype)] * (1 + compute_schur_vectors)
+    return [ShapedArray(x.shape, x.dtype, x.weak_type)] * (1 + compute_schur_vectors)
 
 
 def _on_host_or_nothing(kernel: str) -> Callable[..., list[Value]]:
@@ -371,7 +371,8 @@ def _hessenberg_shape(a: ShapedArray) -> list[ShapedArray]:
     check_matrix("hessenberg", a, "a", SPECTRAL, square=True)
     if a.shape[-1] == 0:
         raise ValueError(f"hessenberg: matrices must have at least one row, got shape {a.shape}")
-    return [ShapedArray(a.shape, a.dtype), ShapedArray((*a.shape[:-2], a.shape[-1] - 1), a.dtype)]
+    taus = ShapedArray((*a.shape[:-2], a.shape[-1] - 1), a.dtype, a.weak_type)
+    return [ShapedArray(a.shape, a.dtype, a.weak_type), taus]
 
 
 hessenberg_p = declare(

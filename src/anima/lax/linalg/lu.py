@@ -122,8 +122,8 @@ def _shape(x: ShapedArray) -> list[ShapedArray]:
     *stack, rows, columns = x.shape
     return [
         ShapedArray(x.shape, x.dtype, x.weak_type),
-        ShapedArray((*stack, min(rows, columns)), _I32),
-        ShapedArray((*stack, rows), _I32),
+        ShapedArray((*stack, min(rows, columns)), _I32, x.weak_type),
+        ShapedArray((*stack, rows), _I32, x.weak_type),
     ]
 
 

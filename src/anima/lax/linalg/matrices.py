@@ -20,7 +20,7 @@ from anima.lax.arithmetic import add, mul
 from anima.lax.compare import eq, ge
 from anima.lax.complex_parts import conj
 from anima.lax.contraction import batch_matmul
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_element_type, convert_to
 from anima.lax.create import broadcasted_iota, full_like
 from anima.lax.declare import FLOAT8, INEXACT, SharedRule, check_dtype
 from anima.lax.gathering import GatherDimensionNumbers, gather
@@ -90,6 +90,14 @@ def mt(x: Any) -> Any:
 def conjugated(x: Any) -> Any:
     """The complex conjugate; a real array is its own."""
     return conj(x) if dtypes.is_complex(dtype_of(x)) else x
+
+
+def with_mean(x: Any) -> Any:
+    """`x` in the dtype of the mean of its matrices: integers as floats; booleans as weakly typed ones, as division has it."""
+    dtype = dtype_of(x)
+    if dtypes.is_bool(dtype):
+        return convert_to(x, float, True)
+    return convert_element_type(x, dtypes.to_inexact_dtype(dtype)) if dtypes.is_int(dtype) else x
 
 
 def ct(x: Any) -> Any:

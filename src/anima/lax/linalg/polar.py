@@ -18,8 +18,8 @@ from anima.lax.arithmetic import abs, add, mul, sub
 from anima.lax.bitwise import bitwise_and, bitwise_not
 from anima.lax.compare import eq, gt, lt
 from anima.lax.control.looping import while_loop
-from anima.lax.convert import convert_element_type
-from anima.lax.create import broadcasted_iota, full_like
+from anima.lax.convert import convert_element_type, convert_to
+from anima.lax.create import broadcasted_iota, full, full_like
 from anima.lax.declare import operand as as_operand
 from anima.lax.joining import concatenate
 from anima.lax.linalg.calls import SPECTRAL
@@ -147,11 +147,11 @@ def qdwh(
     unit = float(dtypes.finfo(dtype_of(x)).eps) if eps is None else float(eps)
     limit = _ITERATIONS if max_iterations is None else int(max_iterations)
     if 0 in shape:
-        return x, slice_in_dim(x, 0, shape[1], axis=0), _count(0), np.bool_(True)
+        return x, slice_in_dim(x, 0, shape[1], axis=0), convert_to(0, int, True), full((), True)
     u, count, moving = _iterated(_start(x), unit, limit)
     # One step of Newton and Schulz takes off what rounding errors were left.
     u = sub(_times(u, 1.5), _times(matmul(u, matmul(ct(u), u)), 0.5))
-    return u, hermitian(matmul(ct(u), x)), count, bitwise_not(moving)
+    return u, hermitian(matmul(ct(u), x)), convert_to(count, int, True), bitwise_not(moving)
 
 
 def _iterated(u: Any, unit: float, limit: int) -> tuple[Any, Any, Any]:

@@ -59,7 +59,7 @@ _I32 = np.dtype(np.int32)
 def _packed_shape(name: str, x: ShapedArray, pivoting: bool) -> list[ShapedArray]:
     check_matrix(name, x, "x", FACTORED)
     *stack, rows, columns = x.shape
-    places = [ShapedArray((*stack, columns), _I32)] if pivoting else []
+    places = [ShapedArray((*stack, columns), _I32, x.weak_type)] if pivoting else []
     taus = ShapedArray((*stack, min(rows, columns)), x.dtype, x.weak_type)
     return [ShapedArray(x.shape, x.dtype, x.weak_type), *places, taus]
 
@@ -265,7 +265,7 @@ def _shape(
     check_matrix("qr", x, "x", FACTORED)
     *stack, rows, columns = x.shape
     inner = rows if full_matrices else min(rows, columns)
-    places = [ShapedArray((*stack, columns), _I32)] if pivoting else []
+    places = [ShapedArray((*stack, columns), _I32, x.weak_type)] if pivoting else []
     q, r = ((*stack, rows, inner), (*stack, inner, columns))
     return [ShapedArray(q, x.dtype, x.weak_type), ShapedArray(r, x.dtype, x.weak_type), *places]
 

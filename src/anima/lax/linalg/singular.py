@@ -59,11 +59,11 @@ def _svd_shape(
     check_matrix("svd", x, "x", SPECTRAL)
     *stack, m, n = x.shape
     start, end = subset_by_index or (0, min(m, n))
-    values = ShapedArray((*stack, end - start), dtypes.to_real_dtype(x.dtype))
+    values = ShapedArray((*stack, end - start), dtypes.to_real_dtype(x.dtype), x.weak_type)
     if not compute_uv:
         return [values]
-    u = ShapedArray((*stack, m, m if full_matrices else end - start), x.dtype)
-    v = ShapedArray((*stack, n if full_matrices else end - start, n), x.dtype)
+    u = ShapedArray((*stack, m, m if full_matrices else end - start), x.dtype, x.weak_type)
+    v = ShapedArray((*stack, n if full_matrices else end - start, n), x.dtype, x.weak_type)
     return [values, u, v]
 
 

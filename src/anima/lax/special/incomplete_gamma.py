@@ -19,12 +19,14 @@ from typing import Any
 
 from anima.core.primitive import Primitive
 from anima.lax.arithmetic import abs, add, div, mul, neg, sub
+from anima.lax.convert import convert_element_type
 from anima.lax.declare import FLOAT, by_formula, elementwise, in_float32
 from anima.lax.error_functions import digamma, polygamma
 from anima.lax.exponential import exp, expm1, log
 from anima.lax.operands import constant, filled, operands
 from anima.lax.powers import pow, sqrt
 from anima.lax.rounding import floor
+from anima.lax.shape import dtype_of
 from anima.lax.special.parts import (
     LARGE,
     chebyshev,
@@ -365,4 +367,5 @@ def random_gamma_grad(a: Any, x: Any) -> Any:
     >>> print(lax.random_gamma_grad(1.0, 2.0).round(4))
     1.6317
     """
-    return random_gamma_grad_p.bind(*operands("random_gamma_grad", a, x))
+    slope = random_gamma_grad_p.bind(*operands("random_gamma_grad", a, x))
+    return convert_element_type(slope, dtype_of(slope))  # strongly typed, whatever the operands are
