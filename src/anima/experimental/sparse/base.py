@@ -127,6 +127,11 @@ for _name in OPERATORS:
     setattr(JAXSparse, _name, _refusing(_name))
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether a value is a sparse array."""
+    return isinstance(value, JAXSparse)
+
+
 def dtype_of(data: Any) -> Any:
     """The dtype of a buffer."""
     return data.dtype if hasattr(data, "dtype") else shaped(data).dtype

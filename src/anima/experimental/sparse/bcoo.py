@@ -80,8 +80,8 @@ class BCOO(JAXSparse):
         pairs = zip(self.data.shape[:n], self.indices.shape[:n])
         return tuple(b if a == 1 else a for a, b in pairs) + self._inner
 
-    dtype = property(lambda self: dtype_of(self.data))  # type: ignore[assignment]
-    nse = property(lambda self: self.indices.shape[-2])  # type: ignore[assignment]
+    dtype = property(lambda self: dtype_of(self.data))
+    nse = property(lambda self: self.indices.shape[-2])
     n_sparse = property(lambda self: self.indices.shape[-1])
     n_dense = property(lambda self: self.data.ndim - 1 - self.n_batch)
 

@@ -24,8 +24,8 @@ Numbers = tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[tuple[int, ...], 
 
 def _numbers(dimension_numbers: Any) -> Numbers:
     (lc, rc), (lb, rb) = dimension_numbers
-    ints = lambda axes: tuple(int(a) for a in axes)
-    return (ints(lc), ints(rc)), (ints(lb), ints(rb))
+    lc, rc, lb, rb = (tuple(int(a) for a in axes) for axes in (lc, rc, lb, rb))
+    return (lc, rc), (lb, rb)
 
 
 def check_numbers(lhs: Sequence[int], rhs: Sequence[int], numbers: Numbers) -> None:
@@ -134,7 +134,7 @@ def _product(mat: BCOO, dense: Any, numbers: Numbers, precision: Any, preferred:
         summed.insert(0, (0, 0))
     else:
         joint.insert(0, (0, 0))
-    inner = tuple(zip(*summed)) or ((), ()), tuple(zip(*joint)) or ((), ())
+    inner: Any = tuple(zip(*summed)) or ((), ()), tuple(zip(*joint)) or ((), ())
 
     def one(data: Any, indices: Any, block: Any) -> Any:
         block = block.transpose(*rows, *rest)
@@ -143,7 +143,13 @@ def _product(mat: BCOO, dense: Any, numbers: Numbers, precision: Any, preferred:
             met = block.at[at].get(mode="fill", fill_value=0)
         else:
             met = np.broadcast_to(block, (mat.nse, *block.shape))
-        out = dot_general(data, met, inner, precision, preferred)
+        if (
+            joint == [(0, 0)] and not summed and data.ndim == 1
+        ):  # XLA does this faster than a product of vectors
+            out = spread(data, met.ndim) * met
+            out = out if preferred is None else out.astype(preferred)
+        else:
+            out = dot_general(data, met, inner, precision, preferred)
         if sum_rows:
             return out
         shape = tuple(mat.sparse_shape[i] for i in kept)
@@ -152,18 +158,23 @@ def _product(mat: BCOO, dense: Any, numbers: Numbers, precision: Any, preferred:
 
     values = masked(mat) if not matched or not kept else mat.data
     out = over_batches(one, n, values, mat.indices, turned)
-    # What each dimension of `out` is: ("l", d) of the sparse array, ("r", d) of the dense one.
-    names = [("l", d) for d in range(n)] + [("l", n + i) for i in kept]
-    names += [("l", d) for d in blocks if d in lb]
-    names += [("l", d) for d in blocks if d not in lb and d not in lc]
+    blocks_left = [("l", d) for d in blocks if d in lb]
+    blocks_left += [("l", d) for d in blocks if d not in lb and d not in lc]
+    names = [("l", d) for d in range(n)] + [("l", n + i) for i in kept] + blocks_left
     names += [("r", others[d]) for d in rest if others[d] not in partner.values()]
-    gone = [i for i, (side, d) in enumerate(names) if side == "l" and d in lc]
     out = np.broadcast_to(out, (*mat.batch_shape, *out.shape[n:]))
+    return _in_order(out, names, mat.ndim, dense.ndim, numbers)
+
+
+def _in_order(out: Any, names: list[tuple[str, int]], left: int, right: int, numbers: Numbers) -> Any:
+    """The result of a contraction from one with other dimensions: `names` says of each its side and its place there."""
+    (lc, rc), (lb, rb) = numbers
+    gone = [i for i, (side, d) in enumerate(names) if side == "l" and d in lc]
     out = out.sum(gone, dtype=out.dtype) if gone else out
     names = [x for i, x in enumerate(names) if i not in gone]
     wanted = [("l", d) for d in lb]
-    wanted += [("l", d) for d in range(mat.ndim) if d not in lb and d not in lc]
-    wanted += [("r", d) for d in range(dense.ndim) if d not in rb and d not in rc]
+    wanted += [("l", d) for d in range(left) if d not in lb and d not in lc]
+    wanted += [("r", d) for d in range(right) if d not in rb and d not in rc]
     return out.transpose(*[names.index(x) for x in wanted])
 
 
@@ -179,7 +190,8 @@ def _sparse_product(lhs: BCOO, rhs: BCOO, numbers: Numbers) -> BCOO:
             raise NotImplementedError(
                 "bcoo_dot_general of two sparse arrays: contracting over batch dimensions, or n_dense > 0; use update_layout"
             )
-    return _pairs(lhs, rhs, numbers)
+    made: BCOO = _pairs(lhs, rhs, numbers)
+    return made
 
 
 @partial(jit, static_argnums=2)
@@ -189,11 +201,11 @@ def _pairs(lhs: BCOO, rhs: BCOO, numbers: Numbers) -> BCOO:
     parts, shapes = [], []
     for mat, batch in ((lhs, lb), (rhs, rb)):
         free = [i for i in range(mat.n_batch) if i not in batch]
-        parts.append((mat, [*batch, *free], len(free)))
+        parts.append((mat, [*batch, *free]))
         shapes.append([mat.shape[i] for i in free])
     common = [lhs.shape[i] for i in lb]
     lines = []
-    for side, (mat, order, free) in enumerate(parts):
+    for side, (mat, order) in enumerate(parts):
         own = [1] * (len(shapes[1]) if side == 0 else len(shapes[0]))
         for buffer in (masked(mat), mat.indices):
             buffer = buffer.transpose(*order, *range(mat.n_batch, buffer.ndim))
@@ -396,10 +408,9 @@ def bcoo_conv_general_dilated(
     >>> print(y.todense())
     [[[3. 2. 1. 0.]]]
     """
-    ones = lambda x: x is None or all(d == 1 for d in x)
-    if not ones(window_strides):
+    if not _ones(window_strides):
         raise NotImplementedError("bcoo convolution with non-unit window_strides.")
-    if not ones(lhs_dilation) or not ones(rhs_dilation):
+    if not _ones(lhs_dilation) or not _ones(rhs_dilation):
         raise NotImplementedError("bcoo convolution with dilations.")
     if feature_group_count != 1 or batch_group_count != 1 or out_sharding is not None:
         raise NotImplementedError("bcoo convolution with groups or out_sharding.")
@@ -424,6 +435,10 @@ def bcoo_conv_general_dilated(
     if preferred_element_type is not None:
         data = data.astype(preferred_element_type)
     return BCOO((data[None, None], places[None, None, :, None]), shape=(1, 1, out))
+
+
+def _ones(numbers: Any) -> bool:
+    return numbers is None or all(d == 1 for d in numbers)
 
 
 def _line(mat: Any) -> BCOO:

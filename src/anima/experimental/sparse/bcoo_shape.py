@@ -165,17 +165,7 @@ def bcoo_broadcast_in_dim(
     return BCOO((data, indices), shape=shape)
 
 
-def bcoo_concatenate(operands: Sequence[BCOO], *, dimension: int) -> BCOO:
-    """Arrays one after the other along a dimension.
-
-    Raises:
-      TypeError, ValueError: there is none, or shapes or layouts do not fit together.
-
-    >>> from anima.experimental import sparse
-    >>> sparse.bcoo_concatenate([sparse.eye(2), sparse.eye(2)], dimension=0)
-    BCOO(float32[4, 2], nse=4)
-    """
-    operands, axis = list(operands), operator.index(dimension)
+def _check_concatenation(operands: Sequence[BCOO], axis: int) -> None:
     if not operands:
         raise ValueError("bcoo_concatenate requires a non-empty sequence of arrays")
     if not all(isinstance(m, BCOO) for m in operands):
@@ -190,8 +180,9 @@ def bcoo_concatenate(operands: Sequence[BCOO], *, dimension: int) -> BCOO:
         raise TypeError(
             f"bcoo_concatenate: concatenate dimension out of bounds: dimension {axis} for shapes {shapes}."
         )
-    without = lambda m: m.shape[:axis] + m.shape[axis + 1 :]
-    if any(without(m) != without(first) for m in operands):
+    if any(
+        m.shape[:axis] + m.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :] for m in operands
+    ):
         raise TypeError(
             f"bcoo_concatenate: Cannot concatenate arrays with shapes that differ in dimensions other than the one being "
             f"concatenated: concatenating along dimension {axis} for shapes {shapes}."
@@ -200,6 +191,21 @@ def bcoo_concatenate(operands: Sequence[BCOO], *, dimension: int) -> BCOO:
         raise ValueError(
             "bcoo_concatenate requires operands with equal n_batch and n_dense; use update_layout"
         )
+
+
+def bcoo_concatenate(operands: Sequence[BCOO], *, dimension: int) -> BCOO:
+    """Arrays one after the other along a dimension.
+
+    Raises:
+      TypeError, ValueError: there is none, or shapes or layouts do not fit together.
+
+    >>> from anima.experimental import sparse
+    >>> sparse.bcoo_concatenate([sparse.eye(2), sparse.eye(2)], dimension=0)
+    BCOO(float32[4, 2], nse=4)
+    """
+    operands, axis = list(operands), operator.index(dimension)
+    _check_concatenation(operands, axis)
+    first = operands[0]
     size = sum(m.shape[axis] for m in operands)
     shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
     n = first.n_batch
@@ -411,12 +417,13 @@ def bcoo_slice(
         )
     n, s = mat.n_batch, mat.n_sparse
     cut = [slice(a, b, c) for a, b, c in zip(starts, limits, steps)]
-    own = lambda x: tuple(slice(None) if d == 1 else c for d, c in zip(x.shape, cut[:n]))
     data, indices = (
         (mat.data, mat.indices) if cut[:n] == [slice(0, d, 1) for d in mat.shape[:n]] else full_batches(mat)
     )
     if n:
-        data, indices = data[own(data)], indices[own(indices)]
+        data, indices = (
+            x[tuple(slice(None) if d == 1 else c for d, c in zip(x.shape, cut[:n]))] for x in (data, indices)
+        )
     data = data[(*[slice(None)] * (n + 1), *cut[n + s :])]
     sizes = [-(-(b - a) // c) for a, b, c in zip(starts, limits, steps)]
     middle = BCOO((data, indices), shape=(*sizes[:n], *mat.sparse_shape, *sizes[n + s :]))

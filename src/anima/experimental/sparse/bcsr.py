@@ -90,8 +90,8 @@ class BCSR(JAXSparse):
             + self._inner
         )
 
-    dtype = property(lambda self: dtype_of(self.data))  # type: ignore[assignment]
-    nse = property(lambda self: self.indices.shape[-1])  # type: ignore[assignment]
+    dtype = property(lambda self: dtype_of(self.data))
+    nse = property(lambda self: self.indices.shape[-1])
     n_batch = property(lambda self: self.indices.ndim - 1)
     n_sparse = property(lambda self: 2)
     n_dense = property(lambda self: self.data.ndim - self.indices.ndim)

@@ -10,12 +10,10 @@ from typing import Any
 
 from anima import numpy as np
 from anima._native import tree_flatten, tree_unflatten
-from anima.experimental.sparse.base import JAXSparse
+from anima.experimental.sparse.base import is_sparse
 from anima.experimental.sparse.bcoo import BCOO
 from anima.transforms import autodiff, jacobians
 from anima.transforms.arguments import check_callable, normalize_argnums, public
-
-is_sparse = lambda x: isinstance(x, JAXSparse)
 
 
 def _values(x: Any) -> Any:
@@ -59,7 +57,9 @@ def _flattened(
     def derived(*args: Any, **kwargs: Any) -> tuple[Any, Callable[[Any, Any], Any]]:
         numbers, single = normalize_argnums(argnums, f"{name} argnums"), hasattr(argnums, "__index__")
         if any(not -len(args) <= i < len(args) for i in numbers):
-            raise ValueError(f"{name}: argnums {argnums} is out of range for {len(args)} positional arguments")
+            raise ValueError(
+                f"{name}: argnums {argnums} is out of range for {len(args)} positional arguments"
+            )
         leaves, tree = tree_flatten([args[i] for i in numbers], is_sparse)
 
         def of_values(values: Any) -> Any:

@@ -143,13 +143,11 @@ def _on_host(ordering: str, transpose: bool, data: Any, indices: Any, indptr: An
     return found.astype(b.dtype)
 
 
-def _solve(ordering: str, transpose: bool, data: Any, indices: Any, indptr: Any, b: Any) -> Any:
+def _solve(ordering: str, transpose: bool, matrix: list[Any], b: Any) -> Any:
     return pure_callback(
         lambda *args: _on_host(ordering, transpose, *map(onp.asarray, args)),
         shaped(b),
-        data,
-        indices,
-        indptr,
+        *matrix,
         b,
         vmap_method="sequential",
     )
@@ -201,8 +199,10 @@ def spsolve(data: Any, indices: Any, indptr: Any, b: Any, tol: float = 1e-6, reo
         terms = data * vector.at[out_of].get(mode="fill", fill_value=0)
         return np.zeros(b.shape, terms.dtype).at[into].add(terms, mode="drop")
 
-    frozen = tuple(map(lax.stop_gradient, (data, indices, indptr)))
-    solver = lambda transpose: lambda _, rhs: _solve(ordering, transpose, *frozen, rhs)
+    fixed = [lax.stop_gradient(x) for x in (data, indices, indptr)]
     return lax.custom_linear_solve(
-        lambda x: times(x, False), b, solve=solver(False), transpose_solve=solver(True)
+        lambda x: times(x, False),
+        b,
+        solve=lambda _, rhs: _solve(ordering, False, fixed, rhs),
+        transpose_solve=lambda _, rhs: _solve(ordering, True, fixed, rhs),
     )

@@ -37,8 +37,8 @@ class Matrix(JAXSparse):
         if len(self.shape) != 2:
             raise ValueError(f"{type(self).__name__}: shape must have 2 dimensions, got {self.shape}")
 
-    dtype = property(lambda self: dtype_of(self.data))  # type: ignore[assignment]
-    nse = property(lambda self: self.data.size)  # type: ignore[assignment]
+    dtype = property(lambda self: dtype_of(self.data))
+    nse = property(lambda self: self.data.size)
 
     def to_bcoo(self) -> BCOO:
         """The same matrix as BCOO."""

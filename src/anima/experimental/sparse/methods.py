@@ -109,7 +109,7 @@ def _binary(fun: Callable[..., Any], name: str, reflected: bool) -> Callable[...
     return _named(method, name, fun)
 
 
-def _named(method: Any, name: str, fun: Any) -> Any:
+def _named(method: Callable[..., Any], name: str, fun: Any) -> Callable[..., Any]:
     method.__name__ = name
     method.__doc__ = f"As `{getattr(fun, '__name__', name)}` of dense arrays, under `sparsify`."
     return method
@@ -124,10 +124,10 @@ def _getitem(self: Any, index: Any) -> Any:
     return sparsify(lambda x: _get(x, index))(self)
 
 
-_OPERATORS = {
+_OPERATORS: dict[str, Callable[..., Any]] = {
     "mul": np.multiply, "matmul": np.matmul, "add": np.add, "sub": np.subtract, "truediv": np.true_divide, "pow": np.power,
 }  # fmt: skip
-_COMPARISONS = {
+_COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
 }  # fmt: skip
 

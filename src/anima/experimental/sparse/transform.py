@@ -16,7 +16,7 @@ from anima.core.aval import ShapedArray
 from anima.core.jaxpr import ClosedJaxpr, Literal
 from anima.core.primitive import primitives
 from anima.core.trace import Trace, Tracer, ambient, aval_of, get_trace
-from anima.experimental.sparse.base import JAXSparse
+from anima.experimental.sparse.base import is_sparse
 from anima.experimental.sparse.bcoo import BCOO
 from anima.experimental.sparse.bcoo_convert import bcoo_sum_duplicates
 from anima.experimental.sparse.bcoo_products import (
@@ -41,8 +41,6 @@ from anima.experimental.sparse.densify import dense_of, todense_p
 from anima.interpreters.stage import stage
 from anima.transforms.arguments import FlatFunction, check_callable, name_of
 from anima.transforms.jit import jit
-
-is_sparse = lambda x: isinstance(x, JAXSparse)
 
 
 def sparse_aval(value: Any) -> Any:
@@ -91,7 +89,10 @@ def _walk(closed: ClosedJaxpr, *args: Any) -> list[Any]:
     jaxpr = closed.jaxpr
     env: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts))
     env.update(zip(jaxpr.invars, args))
-    read = lambda a: a.val if type(a) is Literal else env[a]
+
+    def read(atom: Any) -> Any:
+        return atom.val if type(atom) is Literal else env[atom]
+
     for eqn in jaxpr.eqns:
         env.update(zip(eqn.outvars, _apply(eqn.primitive, [read(a) for a in eqn.invars], eqn.params)))
     return [read(a) for a in jaxpr.outvars]
@@ -154,8 +155,7 @@ class SparseTrace(Trace):
         self.parent = parent
 
     def process(self, primitive: Any, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        own = lambda x: isinstance(x, SparseTracer) and x._trace is self
-        values = [x.value if own(x) else x for x in args]
+        values = [x.value if isinstance(x, SparseTracer) and x._trace is self else x for x in args]
         with ambient(self.parent):
             outs = _apply(primitive, values, params)
         traced = [SparseTracer(self, spvalue=x) for x in outs]
@@ -337,7 +337,10 @@ def _conv(x: Any, y: Any, *, window_strides: Any, padding: Any, **params: Any) -
 
 def _program(closed: ClosedJaxpr) -> Callable[..., Any]:
     """A jitted form of a program, made once for it."""
-    return closed.jaxpr.memoized("sparsify", lambda: jit(functools.partial(_walk, closed)))
+    made: Callable[..., Any] = closed.jaxpr.memoized(
+        "sparsify", lambda: jit(functools.partial(_walk, closed))
+    )
+    return made
 
 
 def _call(name: str) -> Callable[..., Any]:
