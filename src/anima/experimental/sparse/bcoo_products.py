@@ -152,8 +152,7 @@ def _product(mat: BCOO, dense: Any, numbers: Numbers, precision: Any, preferred:
             out = dot_general(data, met, inner, precision, preferred)
         if sum_rows:
             return out
-        shape = tuple(mat.sparse_shape[i] for i in kept)
-        at = tuple(indices[:, i] for i in kept)
+        shape, at = zip(*[(mat.sparse_shape[i], indices[:, i]) for i in kept])
         return np.zeros(shape + out.shape[1:], out.dtype).at[at].add(out, mode="drop")
 
     values = masked(mat) if not matched or not kept else mat.data

@@ -193,7 +193,8 @@ def _on_values(name: str, linear: bool) -> Callable[..., Any]:
     def rule(x: BCOO, **params: Any) -> BCOO:
         if not linear and not x.unique_indices:
             x = bcoo_sum_duplicates(x, nse=x.nse)
-        return _with(x, primitives[name].bind(x.data, **params))
+        bind: Callable[..., Any] = primitives[name].bind
+        return _with(x, bind(x.data, **params))
 
     return rule
 
