@@ -224,7 +224,7 @@ def _add(x: Any, y: Any) -> Any:
                 "Addition between sparse arrays with different n_batch or n_dense; use update_layout."
             )
         if x.n_sparse:
-            return bcoo_concatenate_elements(x, y)
+            return _together(x, y)
         return _with(x, x.data.sum(x.n_batch, keepdims=True) + y.data.sum(y.n_batch, keepdims=True))
     x, y = (y, x) if is_sparse(y) else (x, y)
     if aval_of(y).shape != x.shape:  # type: ignore[attr-defined]
@@ -236,13 +236,13 @@ def _add(x: Any, y: Any) -> Any:
     return dense_of(x) + y
 
 
-def bcoo_concatenate_elements(x: BCOO, y: BCOO) -> BCOO:
+def _together(x: BCOO, y: BCOO) -> BCOO:
     """The sum of two arrays: the elements of both."""
     n = x.n_batch
     batch = np.broadcast_shapes(x.batch_shape, y.batch_shape)
-    whole = lambda b: np.broadcast_to(b, (*batch, *b.shape[n:]))
     data, indices = (
-        np.concatenate([whole(a), whole(b)], n) for a, b in ((x.data, y.data), (x.indices, y.indices))
+        np.concatenate([np.broadcast_to(b, (*batch, *b.shape[n:])) for b in pair], n)
+        for pair in ((x.data, y.data), (x.indices, y.indices))
     )
     return BCOO((data, indices), shape=x.shape)
 
