@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.experimental.ode
+import jax.experimental.sparse
 import numpy
 import pytest
 
 from anima import image
 from anima.example_libraries import optimizers, stax
-from anima.experimental import ode
+from anima.experimental import ode, sparse
 
 
 def shapes(run_python: Any, tmp_path: Any) -> None:
@@ -70,9 +71,50 @@ def optimizer_states(run_python: Any, tmp_path: Any) -> None:
     assert optimizers.sm3(0.1).init_fn(row).packed_state[0][-1].tolist() == [0, 0]
 
 
+MATRIX = numpy.array([[0, 1, 0], [2, 0, 3]], "float32")
+
+
+def same_places(run_python: Any, tmp_path: Any) -> None:
+    theirs, ours = (lib.BCOO.fromdense(MATRIX) for lib in (jax.experimental.sparse, sparse))
+    assert ((theirs * theirs).nse, (theirs + theirs).nse) == (9, 6)
+    assert ((ours * ours).nse, (ours + ours).nse) == (3, 3)
+
+
+def numpy_on_the_left(run_python: Any, tmp_path: Any) -> None:
+    theirs, ours = (lib.BCOO.fromdense(MATRIX) for lib in (jax.experimental.sparse, sparse))
+    assert (MATRIX * theirs).dtype == object
+    assert (MATRIX * ours).dtype == "float32"
+
+
+def dimensions(run_python: Any, tmp_path: Any) -> None:
+    def cases(lib: Any) -> list[Any]:
+        m, blocks, row = (
+            lib.BCOO.fromdense(MATRIX),
+            lib.BCOO.fromdense(MATRIX, n_dense=1),
+            lib.BCOO.fromdense(MATRIX[:1]),
+        )
+        v, rows = numpy.ones(3, "float32"), numpy.ones((2, 3), "float32")
+        return [
+            lambda: lib.bcoo_dot_general(blocks, v, dimension_numbers=(((1,), (0,)), ((), ()))),
+            lambda: lib.bcoo_dot_general(m, rows, dimension_numbers=(((1,), (1,)), ((0,), (0,)))),
+            lambda: lib.bcoo_broadcast_in_dim(row, shape=(2, 3), broadcast_dimensions=(0, 1)),
+            lambda: lib.bcoo_concatenate([blocks, blocks], dimension=1),
+        ]
+
+    for case in cases(jax.experimental.sparse):
+        with pytest.raises(NotImplementedError):
+            case()
+    expected = MATRIX.sum(1), MATRIX.sum(1), MATRIX[[0, 0]], numpy.concatenate([MATRIX, MATRIX], 1)
+    for case, value in zip(cases(sparse), expected):
+        numpy.testing.assert_array_equal(sparse.todense(case()), value)
+
+
 EXPERIMENTAL_CHECKS = {
     "image-shapes": shapes,
     "ode-unreached": unreached,
     "optimizer-checks": optimizer_states,
+    "sparse-dimensions": dimensions,
+    "sparse-numpy": numpy_on_the_left,
+    "sparse-same-places": same_places,
     "stax-checks": layers,
 }

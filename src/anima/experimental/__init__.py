@@ -17,6 +17,7 @@ if _TYPE_CHECKING:
         mesh_utils as mesh_utils,
         ode as ode,
         shard_map as shard_map,
+        sparse as sparse,
     )
 
 # Each module with the names that it gives, loaded when one of them is first asked for.
@@ -26,6 +27,7 @@ _ON_DEMAND = {
     "anima.experimental.mesh_utils": "mesh_utils",
     "anima.experimental.ode": "ode",
     "anima.experimental.shard_map": "shard_map",
+    "anima.experimental.sparse": "sparse",
 }
 
 __getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)
