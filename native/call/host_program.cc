@@ -109,6 +109,8 @@ void HostProgram::read_steps(PyObject* steps) {
       results.push_back(avals_[value]);
     }
     std::string_view text(name, static_cast<size_t>(length));
+    if (!name_.empty()) name_ += " ";
+    name_ += text;
     step.kernel = make_host_kernel(HostOperation{text, operands, results, item_of(parts, 3)});
   }
 }

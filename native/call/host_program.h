@@ -15,6 +15,7 @@ class HostProgram {
   // details) and `outputs` numbers. Throws if these make no program with so many leaves and these outputs.
   HostProgram(PyObject* description, size_t num_leaves, const std::vector<AvalRef>& outputs);
   const AvalRef& leaf(size_t i) const { return avals_[i]; }
+  const std::string& name() const { return name_; }  // those of its operations
   // False if a kernel refuses.
   bool run(const void* const* leaves, void* const* outputs) const;
 
@@ -36,6 +37,7 @@ class HostProgram {
   size_t read_number(PyObject* item) const;
   std::vector<size_t> read_numbers(PyObject* items) const;
 
+  std::string name_;
   size_t num_leaves_;
   std::vector<AvalRef> avals_;
   std::vector<Constant> constants_;

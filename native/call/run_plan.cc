@@ -341,7 +341,9 @@ bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
     results.push_back(Contents::make(output.aval->type, output.aval->dims));
     targets.push_back(results.back()->data());
   }
+  int64_t start = timeline::on() ? timeline::now() : 0;
   if (!plan->on_host->run(addresses.data(), targets.data())) return false;
+  if (start != 0) timeline::add(Moment::kLaunch, plan->on_host->name(), plan->devices[0], start, 0);
   plan->calls++;
   for (size_t i = 0; i < plan->outputs.size(); i++) {
     auto buffer = std::make_shared<Buffer>(plan->devices[0], std::move(results[i]));

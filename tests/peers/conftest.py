@@ -9,8 +9,8 @@ import pytest
 
 import anima
 
-# The table is imported by its package, and importing a module of it again, to look for examples, would fill it twice.
-collect_ignore_glob = ["lax_table/*.py"] if importlib.util.find_spec("jax") else ["*.py"]
+# The tables are imported by their packages, and importing a module again, to look for examples, would fill them twice.
+collect_ignore_glob = ["lax_table/*.py", "numpy_table/*.py"] if importlib.util.find_spec("jax") else ["*.py"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -80,6 +80,8 @@ def is_product(
     (left, right), batch = dimension_numbers
     if precision is not None or preferred_element_type is not None or any(map(len, batch)):
         return False
+    if x.dtype != y.dtype:
+        return False
     if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2 and x.size and y.size):
         return False
     if tuple(left) != (x.ndim - 1,) or tuple(right) != (0,):
