@@ -102,8 +102,8 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
 
     Args:
       x: square matrices.
-      symmetrize_input: factor the mean of `x` and its adjoint, which is one of floats if `x` has integers. Otherwise the upper triangle is not read, and the
-        derivative takes for granted that `x` is and stays Hermitian.
+      symmetrize_input: factor the mean of `x` and its adjoint, which is one of floats if `x` has integers. Otherwise the
+        upper triangle is not read, and the derivative takes for granted that `x` is and stays Hermitian.
     Returns:
       An array of the shape of `x`, with zeros above the diagonal, and NaN elsewhere where a matrix is not positive definite.
     Raises:
