@@ -144,13 +144,14 @@ allow_f16_reductions = _bool(
     traced=True,
 )
 auto_pcast = _bool(
-    "auto_pcast", True, "In shard_map, replicated values are cast to varying ones where needed.", traced=True
+    "auto_pcast",
+    True,
+    "For programs that set it: in shard_map, replicated values are always cast to varying ones where needed.",
 )
 remove_size_one_mesh_axis_from_type = _bool(
     "remove_size_one_mesh_axis_from_type",
     False,
-    "Mesh axes of size one do not show in the sharding of an array's type.",
-    traced=True,
+    "For programs that set it: types of arrays show no sharding here.",
 )
 embedded_constants_max_bytes = _int(
     "embedded_constants_max_bytes",
@@ -176,7 +177,7 @@ check_tracer_leaks = _bool(
     "check_tracer_leaks", False, "A tracer that outlives its trace raises when the trace ends.", traced=True
 )
 mutable_array_checks = _bool(
-    "mutable_array_checks", True, "Aliased or escaping mutable references raise.", traced=True
+    "mutable_array_checks", True, "For programs that set it: there are no mutable references here."
 )
 no_tracing = _bool("no_tracing", False, "Tracing a function raises: everything must have been traced.")
 no_execution = _bool("no_execution", False, "Running a program raises: only tracing may happen.", traced=True)
@@ -186,10 +187,16 @@ transfer_guard_host_to_device, transfer_guard_device_to_device, transfer_guard_d
 array_garbage_collection_guard = _optional_choice(
     "array_garbage_collection_guard",
     "allow log fatal",
-    "What happens when an array dies in a reference cycle.",
+    "For programs that set it: an array in a reference cycle dies like any other object.",
 )
-thread_guard = _bool("thread_guard", False, "In a multi-process job, programs run from one thread only.")
-log_checkpoint_residuals = _bool("log_checkpoint_residuals", False, "Logs what checkpoint saves.")
+thread_guard = _bool(
+    "thread_guard", False, "For programs that set it: jobs of several processes have no effect on threads."
+)
+log_checkpoint_residuals = _bool(
+    "log_checkpoint_residuals",
+    False,
+    "For programs that set it: ad_checkpoint.print_saved_residuals tells what is saved.",
+)
 traceback_filtering = _choice(
     "traceback_filtering",
     "auto",
