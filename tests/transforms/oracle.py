@@ -277,6 +277,7 @@ def associative_scan(fun: Any, x: Any, reverse: bool = False, axis: int = 0) -> 
 
 def updated(x: Any, index: Any, how: str, value: Any) -> Any:
     result = np.array(x)
+    value = np.asarray(value).astype(result.dtype)  # updates are cast before they are combined
     if how == "set":
         result[index] = value
     else:

@@ -335,6 +335,28 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
     ),
+    # An update of a weakly typed array was strongly typed where the index was known, and weakly typed where it was not.
+    "update of a weak array, seed 2712, chunk 13": from_text(
+        [Input("a", "f", (), "number"), Input("b", "i", (), "number")],
+        """
+        def f(a, b):
+            (f_, g,), (h,) = lax.scan(lambda c, r: ((-c[1], -c[1]), (-c[1],)), (a, a,), None, length=2)
+            s = updated(h, b % 2, 'set', 0.5)
+            return s
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
+    # The oracle's own: it combined before it cast what does not fit the array.
+    "minimum of truth values and a number, seed 2712, chunk 21": from_text(
+        [Input("a", "i", (2,), "array")],
+        """
+        def f(a):
+            m = a > 1
+            o = updated(m, a % 2, 'min', -1.3)
+            return o
+        """,
+        wide=True, mixed=True, forward=True, reverse=True, order=0, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

@@ -52,7 +52,7 @@ from anima.numpy.indexing import (
     read_compiled,
     split_advanced,
 )
-from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
+from anima.numpy.promotion import array_like, dtype_of, retyped, shape_of, stretch, weak_of
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "add": plain(arithmetic.add),
@@ -89,7 +89,11 @@ class _Update:
 
 
 def write(x: Any, key: Key, operands: Sequence[Any], values: Any, update: _Update) -> Any:
-    """`x` with `values` written at, or combined with, what an index taken apart selects."""
+    """`x` with `values` written at, or combined with, what an index taken apart selects; weakly typed if `x` is."""
+    return retyped(_written(x, key, operands, values, update), weak_of(x))
+
+
+def _written(x: Any, key: Key, operands: Sequence[Any], values: Any, update: _Update) -> Any:
     basic, rest, left = split_advanced(key, operands, moded=True)
     if not left.arrays:
         old_needed = update.operation != "set"
@@ -357,7 +361,7 @@ class IndexUpdate:
         if masked is not None:
             cast = _cast(values, x)
             new = cast if operation == "set" else _COMBINE[operation](x, cast)
-            return select(masked, stretch(new, shape_of(new), shape_of(x)), x)
+            return retyped(select(masked, stretch(new, shape_of(new), shape_of(x)), x), weak_of(x))
         chosen = GatherScatterMode.from_any(mode)
         clip = chosen is GatherScatterMode.CLIP
         key, operands = parse(x.shape, self.index, get_trace() is None, mode is None, wrap, clip)
@@ -455,7 +459,7 @@ class IndexUpdate:
         x = asarray(self.array)
         masked = _traced_mask(x, self.index, 0)
         if masked is not None:
-            return select(masked, convert_element_type(func(x), dtype_of(x)), x)
+            return retyped(select(masked, convert_element_type(func(x), dtype_of(x)), x), weak_of(x))
         chosen = GatherScatterMode.from_any(mode)
         clip = chosen is GatherScatterMode.CLIP
         key, operands = parse(x.shape, self.index, False, mode is None, wrap_negative_indices, clip)
