@@ -346,6 +346,19 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
     ),
+    # The checker's own: the same as "comparison of a number", stacked by a loop.
+    "comparison of a number in a scan, seed 2712, chunk 185": from_text(
+        [Input("a", "f", (), "number"), Input("b", "f", (2,), "array")],
+        """
+        def f(a, b):
+            def f4(carry, row):
+                z = a > 0.123
+                return (z,), (z,)
+            (aa,), (ab,) = lax.scan(f4, (b[0] > 0,), (b,))
+            return ab
+        """,
+        wide=True, mixed=False, forward=True, reverse=False, order=1, choice=0,
+    ),
     # The oracle's own: it combined before it cast what does not fit the array.
     "minimum of truth values and a number, seed 2712, chunk 21": from_text(
         [Input("a", "i", (2,), "array")],
