@@ -359,6 +359,24 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=False, order=1, choice=0,
     ),
+    # A rule under vmap got the whole cotangent of a sum over the axis, once for each example, and summed it again.
+    "sum over an axis in a rule, seed 1927, chunk 5": from_text(
+        [Input("a", "f", (2,), "array")],
+        """
+        def f(a):
+            def f2(h):
+                def f1(i):
+                    j = lax.psum(i, "axis0")
+                    return j
+                custom2 = custom_vjp(f1)
+                custom2.defvjp(lambda *args: (f1(*args), args), lambda args, cotangent: vjp(f1, *args)[1](cotangent))
+                k = custom2(h)
+                return k
+            l = vmap(f2, in_axes=(0,), out_axes=0, axis_name="axis0")(a)
+            return l
+        """,
+        wide=True, mixed=False, forward=False, reverse=True, order=3, choice=0,
+    ),
     # The oracle's own: it combined before it cast what does not fit the array.
     "minimum of truth values and a number, seed 2712, chunk 21": from_text(
         [Input("a", "i", (2,), "array")],

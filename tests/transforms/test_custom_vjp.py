@@ -280,6 +280,20 @@ def test_named_axes_are_bound_in_rules():
         onp.testing.assert_array_equal(grad(g)(weights), [3, 3, 3])
 
 
+def test_cotangents_of_sums_over_named_axes():
+    """A rule that sums over the axis sees each example's cotangent, also where the output is the same for all."""
+    plain = lambda i: lax.psum(i, "i")
+    f = custom_vjp(plain)
+    f.defvjp(lambda i: (plain(i), i), lambda i, g: anima.vjp(plain, i)[1](g))
+    cts = np.asarray([1.0, 10.0])
+    for h in (plain, f, jit(f)):
+        over = lambda x, h=h: vmap(h, axis_name="i")(x)
+        for pull in (lambda x, ct: anima.vjp(over, x)[1](ct), jit(lambda x, ct: anima.vjp(over, x)[1](ct))):
+            onp.testing.assert_array_equal(pull(cts, cts)[0], [11, 11])
+        total = lambda x, h=h: vmap(h, axis_name="i", out_axes=None)(x)
+        onp.testing.assert_array_equal(grad(total)(cts), [1, 1])
+
+
 def test_transposed_linear_programs_can_be_batched():
     """`custom_lin` under vmap: the pushforward of a jitted function, mapped, then transposed."""
     f = custom_vjp(lambda x, y: x * y)

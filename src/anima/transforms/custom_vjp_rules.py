@@ -19,9 +19,11 @@ from anima.core.primitive import Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis, without_axis
 from anima.interpreters.zeros import instantiate, zero_of
+from anima.lax.arithmetic import div, mul
 from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
 from anima.lax.convert import convert_element_type
+from anima.lax.create import full_like
 from anima.lax.reductions import reduce_sum
 from anima.records import Record
 from anima.transforms.arguments import check_outputs, flatten_for_program, is_float0
@@ -260,15 +262,26 @@ class BatchedBackward:
             returned[:] = self.rule(link.inner, vals[: len(residuals)], directions)
             return [ct for ct in returned if ct is not None]
 
-        given = [ct for ct, nz in zip(cts, nonzero) if nz]
-        dims = [*link.residuals, *[d for d, nz in zip(link.outs, nonzero) if nz]]
+        shares = [self._share(ct, d) for ct, d, nz in zip(cts, link.outs, nonzero) if nz]
+        given = [ct for ct, _ in shares]
+        dims = [*link.residuals, *[d for _, d in shares]]
         found = iter(zip(*batch_flat(run, self.axis, [*residuals, *given], dims)))
         return [None if ct is None else self._placed(*next(found), d) for ct, d in zip(returned, self.dims)]
+
+    def _share(self, ct: Any, dim: int | None) -> tuple[Any, int | None]:
+        """The cotangent as the rule gets it. Of an output that is the same along an axis with a name, each element has a share:
+        a rule that sums cotangents over the axis would count the whole once for each of them."""
+        if dim is not None or self.axis.name is None:
+            return ct, dim
+        size = self.axis.size
+        return to_axis(div(ct, full_like(ct, size)), None, 0, size), 0
 
     def _placed(self, ct: Any, found: int | None, wanted: int | None) -> Any:
         if wanted is not None:
             return to_axis(ct, found, wanted, self.axis.size)
-        return ct if found is None else reduce_sum(ct, (found,))
+        if found is not None:
+            return reduce_sum(ct, (found,))
+        return ct if self.axis.name is None else mul(ct, full_like(ct, self.axis.size))
 
     @property
     def users(self) -> Iterator[Any]:
