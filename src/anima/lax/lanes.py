@@ -35,9 +35,7 @@ Reduce = Callable[[Value, tuple[int, ...]], Value]
 LANES = 16  # elements; a vector of float32 on a processor with 512 bits, or two, or four
 STEPS = 16  # of a group at most; of more the compiler does not unroll all, and each waits for the one before
 SHORT = 64  # elements; rows that are shorter stay as they are
-APART = (
-    33  # groups of columns; of at most 32 the compiler makes one loop with what computes them, and no vectors
-)
+APART = 33  # groups of columns; at most 32 become one loop with what computes them, which has no vectors
 ENOUGH = 65_536  # elements; smaller arrays take about the same time either way
 
 _KEYS = {"bfloat16": np.int16, "float16": np.int16, "float32": np.int32, "float64": np.int64}

@@ -204,7 +204,7 @@ def from_scipy_sparse(mat: Any, *, index_dtype: Any = None, n_dense: int = 0, n_
     """
     if n_dense or n_batch:
         raise NotImplementedError(
-            "BCOO.from_scipy_sparse with nonzero n_dense or n_batch; use update_layout on the result"
+            "BCOO.from_scipy_sparse: n_batch and n_dense must be 0; use update_layout on the result"
         )
     mat = mat.tocoo()
     indices = onp.column_stack(mat.coords)
@@ -257,8 +257,8 @@ def bcoo_sum_duplicates(mat: BCOO, nse: int | None = None) -> BCOO:
         number = _different(mat)
         if isinstance(number, Tracer):
             raise ValueError(
-                "bcoo_sum_duplicates: nse must be specified when using the function within jit, vmap, and other "
-                "transformations requiring abstract evaluation."
+                "bcoo_sum_duplicates: nse must be specified where indices are traced, for how many differ is not "
+                "known then"
             )
         nse = int(number)
     data, indices = _summed(mat, int(nse))

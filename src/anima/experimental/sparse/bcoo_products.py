@@ -182,12 +182,12 @@ def _sparse_product(lhs: BCOO, rhs: BCOO, numbers: Numbers) -> BCOO:
     for mat, contract, batch in ((lhs, lc, lb), (rhs, rc, rb)):
         if any(a >= mat.n_batch for a in batch):
             raise NotImplementedError(
-                "bcoo_dot_general of two sparse arrays: batch dimensions must be among the batch dimensions in the sparse "
-                f"representation, got {batch} with n_batch={mat.n_batch}"
+                f"bcoo_dot_general: of two sparse arrays, dimensions {batch} cannot be a product's batch where n_batch is "
+                f"{mat.n_batch}; store them as batch dimensions with update_layout"
             )
         if mat.n_dense or any(a < mat.n_batch for a in contract):
             raise NotImplementedError(
-                "bcoo_dot_general of two sparse arrays: contracting over batch dimensions, or n_dense > 0; use update_layout"
+                "bcoo_dot_general: two sparse arrays are contracted over sparse dimensions only; use update_layout"
             )
     made: BCOO = _pairs(lhs, rhs, numbers)
     return made
@@ -344,7 +344,9 @@ def bcoo_multiply_sparse(lhs: BCOO, rhs: BCOO) -> BCOO:
      [0. 1.]]
     """
     if lhs.ndim != rhs.ndim:
-        raise NotImplementedError("bcoo_multiply_sparse: arrays with differing numbers of dimensions")
+        raise NotImplementedError(
+            f"bcoo_multiply_sparse: arrays must have as many dimensions, got shapes {lhs.shape} and {rhs.shape}"
+        )
     shape = np.broadcast_shapes(lhs.shape, rhs.shape)
     lhs, rhs = (
         m if m.shape == shape else bcoo_broadcast_in_dim(m, shape=shape, broadcast_dimensions=range(m.ndim))
@@ -352,7 +354,7 @@ def bcoo_multiply_sparse(lhs: BCOO, rhs: BCOO) -> BCOO:
     )
     if (lhs.n_batch, lhs.n_dense) != (rhs.n_batch, rhs.n_dense):
         raise NotImplementedError(
-            "bcoo_multiply_sparse: arrays with differing n_batch or n_dense; use update_layout"
+            "bcoo_multiply_sparse: arrays must have the same n_batch and n_dense; use update_layout"
         )
     data, indices = _common(lhs, rhs)
     return BCOO((data, indices), shape=shape)
@@ -408,11 +410,11 @@ def bcoo_conv_general_dilated(
     [[[3. 2. 1. 0.]]]
     """
     if not _ones(window_strides):
-        raise NotImplementedError("bcoo convolution with non-unit window_strides.")
+        raise NotImplementedError("bcoo_conv_general_dilated: window_strides must be 1")
     if not _ones(lhs_dilation) or not _ones(rhs_dilation):
-        raise NotImplementedError("bcoo convolution with dilations.")
+        raise NotImplementedError("bcoo_conv_general_dilated: dilations must be 1")
     if feature_group_count != 1 or batch_group_count != 1 or out_sharding is not None:
-        raise NotImplementedError("bcoo convolution with groups or out_sharding.")
+        raise NotImplementedError("bcoo_conv_general_dilated: there must be one group, and no out_sharding")
     conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     if (
         lhs.shape[:2] != (1, 1)
@@ -421,7 +423,7 @@ def bcoo_conv_general_dilated(
         or dimension_numbers is not None
     ):
         raise NotImplementedError(
-            "bcoo convolution is for arrays of shape (1, 1, size) with default dimension_numbers."
+            "bcoo_conv_general_dilated: arrays must have shapes (1, 1, size), and dimension_numbers be the default"
         )
     x, y = (_line(m) for m in (lhs, rhs))
     out, low = _conv_size(x.shape[0], y.shape[0], padding)
@@ -447,7 +449,9 @@ def _line(mat: Any) -> BCOO:
         places = np.arange(mat.shape[2], dtype=onp.int32)[:, None]
         return BCOO((mat.reshape(-1), places), shape=mat.shape[2:])
     if mat.n_dense or mat.n_batch not in (0, 2):
-        raise NotImplementedError("bcoo convolution with n_dense > 0 or n_batch=1")
+        raise NotImplementedError(
+            "bcoo_conv_general_dilated: arrays must have n_batch 0 or 2 and no dense dimensions; use update_layout"
+        )
     if mat.n_batch:
         return BCOO((mat.data[0, 0], mat.indices[0, 0]), shape=mat.shape[2:])
     indices = np.where(inside(mat)[:, None], mat.indices[:, 2:], mat.shape[2])

@@ -49,8 +49,8 @@ def bcoo_transpose(mat: BCOO, *, permutation: Sequence[int]) -> BCOO:
     batch, places, dense = axes[:n], [a - n for a in axes[n : n + s]], [a - n - s for a in axes[n + s :]]
     if sorted(batch) != list(range(n)) or sorted(places) != list(range(s)):
         raise NotImplementedError(
-            f"bcoo_transpose: transpose permutation cannot permute batch axes with non-batch axes, nor sparse with dense axes; "
-            f"got permutation {axes}, with n_batch={n}, n_dense={mat.n_dense}. Change them with update_layout first."
+            f"bcoo_transpose: the order {axes} would mix batch axes with non-batch ones, or sparse with dense ones, of an array "
+            f"with n_batch={n} and n_dense={mat.n_dense}; change its layout with update_layout first"
         )
     indices = mat.indices if list(places) == list(range(s)) else mat.indices[..., onp.array(places, int)]
     indices = indices.transpose(*batch, n, n + 1)
@@ -260,7 +260,7 @@ def _division(mat: BCOO, new: tuple[int, ...]) -> tuple[int, int]:
     text = f"got shape={mat.shape} new_shape={new} with"
     if first is None:
         raise ValueError(
-            f"bcoo_reshape: new shape cannot mix batch and sparse dimensions; {text} n_batch={mat.n_batch}"
+            f"bcoo_reshape: the sizes cannot mix batch and sparse dimensions: {text} n_batch={mat.n_batch}"
         )
     last = end(first, places, dense) if mat.n_dense else len(new)
     if last is None or total(new[first:last]) != places:
@@ -492,7 +492,9 @@ def bcoo_gather(
     """
     numbers = dimension_numbers
     if numbers.operand_batching_dims:
-        raise NotImplementedError("bcoo_gather with operand_batching_dims")
+        raise NotImplementedError(
+            "bcoo_gather: dimension_numbers must have no batching dimensions for sparse arrays"
+        )
     if fill_value is not None or (mode is not None and "fill" in str(mode).lower()):
         raise NotImplementedError(
             "bcoo_gather: mode 'fill' would store an element for every place; use mode='clip'"

@@ -132,7 +132,9 @@ class BCSR(JAXSparse):
     def from_bcoo(cls, arr: BCOO) -> BCSR:
         """A BCOO array with two sparse dimensions as BCSR."""
         if arr.n_sparse != 2:
-            raise NotImplementedError(f"BCSR.from_bcoo requires n_sparse=2; got n_sparse={arr.n_sparse}")
+            raise NotImplementedError(
+                f"BCSR.from_bcoo: the array must have 2 sparse dimensions, got {arr.n_sparse}; use update_layout"
+            )
         if not arr.indices_sorted:
             arr = bcoo_sort_indices(arr)
         size = arr.sparse_shape[0]

@@ -24,7 +24,7 @@ _FORMATS = {"bcsr": BCSR.from_bcoo, "bcoo": lambda m: m, "coo": coo_of, "csr": C
 def _in_format(mat: BCOO, sparse_format: str) -> Any:
     make: Any = _FORMATS.get(sparse_format)
     if make is None:
-        raise ValueError(f"{sparse_format=} not recognized; must be one of {list(_FORMATS)}")
+        raise ValueError(f"sparse_format must be one of {list(_FORMATS)}, got {sparse_format!r}")
     return make(mat)
 
 

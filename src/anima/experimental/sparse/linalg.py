@@ -186,7 +186,9 @@ def spsolve(data: Any, indices: Any, indptr: Any, b: Any, tol: float = 1e-6, reo
             f"spsolve: Invalid sizes. Got {data.shape=} {indices.shape=} {indptr.shape=} {b.shape=}"
         )
     if data.dtype != b.dtype:
-        raise ValueError(f"spsolve: data types do not match: {data.dtype=} {b.dtype=}")
+        raise ValueError(
+            f"spsolve: data and b must have one of the data types of floats, the same, got {data.dtype} and {b.dtype}"
+        )
     if not dtypes.is_inexact(data.dtype):
         raise ValueError(f"spsolve: data must have a floating-point or complex dtype, got {data.dtype}")
     if reorder not in _ORDERINGS:

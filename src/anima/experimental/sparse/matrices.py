@@ -57,11 +57,13 @@ class Matrix(JAXSparse):
     def __matmul__(self, other: Any) -> Any:
         if isinstance(other, JAXSparse):
             raise NotImplementedError(
-                f"{type(self).__name__}: matmul between two sparse objects; use BCOO for it"
+                f"{type(self).__name__}: a product with another sparse matrix needs BCOO for both"
             )
         other = np.asarray(other)
         if other.ndim not in (1, 2):
-            raise NotImplementedError(f"{type(self).__name__}: matmul with object of shape {other.shape}")
+            raise NotImplementedError(
+                f"{type(self).__name__}: the other factor of a product must have 1 or 2 dimensions, got shape {other.shape}"
+            )
         dtype = np.promote_types(self.dtype, other.dtype)
         return product(self, other.astype(dtype), dtype, False)
 

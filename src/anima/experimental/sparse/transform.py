@@ -107,11 +107,8 @@ def _apply(primitive: Any, operands: Sequence[Any], params: dict[str, Any]) -> l
     if rule is None:
         why = ""
         if primitive.name in _DENSE:
-            why = (
-                " because it would result in dense output. If this is your intent, use sparse.todense() to convert your "
-                "arguments to dense matrices"
-            )
-        raise NotImplementedError(f"sparse rule for {primitive.name} is not implemented{why}.")
+            why = ": its result would be dense. Where that is meant, make the operands dense with sparse.todense"
+        raise NotImplementedError(f"sparsify: {primitive.name} has no rule for sparse arrays{why}")
     if not any(isinstance(x, BCOO) for x in operands) or any(
         is_sparse(x) and not isinstance(x, BCOO) for x in operands
     ):
@@ -202,8 +199,7 @@ def _on_values(name: str, linear: bool) -> Callable[..., Any]:
 def _integer_pow(x: BCOO, *, y: int) -> BCOO:
     if y <= 0:
         raise NotImplementedError(
-            f"sparse rule for integer_pow with non-positive exponent {y} is not implemented because it would result in dense "
-            "output. If this is your intent, use sparse.todense() to convert your argument to a dense array."
+            f"sparsify: the power {y} of a sparse array would be dense. Where that is meant, make it dense with sparse.todense"
         )
     x = x if x.unique_indices else bcoo_sum_duplicates(x, nse=x.nse)
     return _with(x, lax.integer_pow(x.data, y))
@@ -218,10 +214,12 @@ def _add(x: Any, y: Any) -> Any:
         if _same_places(x, y):
             return _with(x, x.data + y.data)
         if x.shape != y.shape:
-            raise NotImplementedError(f"Addition between sparse arrays of shapes {x.shape} and {y.shape}.")
+            raise NotImplementedError(
+                f"sparsify: sparse arrays that are added must have one shape, got {x.shape} and {y.shape}"
+            )
         if (x.n_batch, x.n_dense) != (y.n_batch, y.n_dense):
             raise NotImplementedError(
-                "Addition between sparse arrays with different n_batch or n_dense; use update_layout."
+                "sparsify: sparse arrays that are added must have the same n_batch and n_dense; use update_layout"
             )
         if x.n_sparse:
             return _together(x, y)
@@ -229,9 +227,8 @@ def _add(x: Any, y: Any) -> Any:
     x, y = (y, x) if is_sparse(y) else (x, y)
     if aval_of(y).shape != x.shape:  # type: ignore[attr-defined]
         raise NotImplementedError(
-            "Addition between a sparse array X and a dense array Y is not implemented when the output shape is larger than "
-            "Y.shape. This is to prevent silent densification of a large sparse array. If this is your intent, you can "
-            "explicitly cast the sparse array to a dense matrix."
+            "sparsify: a sparse array is added only to a dense one that has the shape of the sum, which is dense. Where more is "
+            "meant, make the sparse array dense with sparse.todense"
         )
     return dense_of(x) + y
 
@@ -263,8 +260,7 @@ def _mul(x: Any, y: Any) -> Any:
 def _div(x: Any, y: Any) -> Any:
     if is_sparse(y):
         raise NotImplementedError(
-            "Division by a sparse array is not implemented because it would result in dense output. If this is your intent, use "
-            "sparse.todense() to convert your arguments to a dense array."
+            "sparsify: a quotient by a sparse array would be dense. Where that is meant, make it dense with sparse.todense"
         )
     if dtypes.is_int(x.dtype):
         return _with(x, lax.div(x.data, np.broadcast_to(_at(x, y), x.data.shape)))
@@ -290,7 +286,9 @@ def _plain(fun: Callable[..., Any], *names: str) -> Callable[..., Any]:
 
 def _concatenate(*operands: Any, dimension: int) -> BCOO:
     if not all(map(is_sparse, operands)):
-        raise NotImplementedError("Concatenation of dense and sparse arrays.")
+        raise NotImplementedError(
+            "sparsify: dense and sparse arrays cannot be concatenated; make all of one kind"
+        )
     return bcoo_concatenate(operands, dimension=dimension)
 
 
@@ -299,7 +297,7 @@ def _stack(*operands: Any, axis: int) -> BCOO:
     places = [d for d in range(ndim + 1) if d != axis]
     shape = (*operands[0].shape[:axis], 1, *operands[0].shape[axis:])
     if not all(map(is_sparse, operands)):
-        raise NotImplementedError("Stacking of dense and sparse arrays.")
+        raise NotImplementedError("sparsify: dense and sparse arrays cannot be stacked; make all of one kind")
     rows = [bcoo_broadcast_in_dim(x, shape=shape, broadcast_dimensions=places) for x in operands]
     return bcoo_concatenate(rows, dimension=axis)
 
@@ -381,7 +379,7 @@ def _scan(
     carry, xs = rest[:num_carry], rest[num_carry:]
     if any(is_sparse(x) and not x.n_batch for x in xs):
         raise NotImplementedError(
-            "sparse rule for scan with x values that have no batch dimension; use update_layout."
+            "sparsify: what a scan runs over must have a batch dimension; use update_layout"
         )
 
     def body(c: Any, x: Any) -> Any:
