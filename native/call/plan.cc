@@ -34,6 +34,7 @@ struct PlanArguments {
   PyObject* device = Py_None;
   PyObject* keepalive = Py_None;
   PyObject* host = Py_None;
+  PyObject* packing = Py_None;
 };
 
 PyRef tuple_from(PyObject* items, const char* parameter) {
@@ -153,8 +154,15 @@ void read_outputs(PlanObject* plan, const PlanArguments& args) {
                    i);
     }
   }
+}
+
+void check_num_results(const PlanObject* plan) {
   size_t given = plan->executable ? plan->executable->num_outputs() : plan->on_host ? plan->num_computed : 0;
-  if (plan->num_computed != given) {
+  if (plan->packing && plan->packing->num_result_pieces() != given) {
+    throw_python(PyExc_ValueError, "CallPlan: `packing` has %zu pieces of results, but the program has %zu",
+                 plan->packing->num_result_pieces(), given);
+  }
+  if (!plan->packing && plan->num_computed != given) {
     throw_python(PyExc_ValueError, "CallPlan: %zu outputs are not forwarded, but the program has %zu",
                  plan->num_computed, given);
   }
@@ -172,6 +180,20 @@ void read_host(PlanObject* plan, const PlanArguments& args) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(out_avals.get()); i++)
     outputs.push_back(aval_from(PyTuple_GET_ITEM(out_avals.get(), i)));
   plan->on_host = std::make_unique<const HostProgram>(args.host, plan->num_leaves, outputs);
+}
+
+void read_packing(PlanObject* plan, const PlanArguments& args) {
+  if (args.packing == Py_None) return;
+  if (!plan->executable || plan->devices.size() != 1 || !plan->devices[0]->client->keeps_contents())
+    throw_python(PyExc_ValueError, "CallPlan: `packing` needs a program on one device, of the host itself");
+  PyRef donated = args.donate == Py_None ? PyRef() : tuple_from(args.donate, "donate");
+  if (donated && PyTuple_GET_SIZE(donated.get()) > 0)
+    throw_python(PyExc_ValueError, "CallPlan: a program with `packing` takes no donations");
+  std::vector<AvalRef> computed;
+  for (const PlanOutput& output : plan->outputs) {
+    if (output.forward < 0) computed.push_back(output.aval);
+  }
+  plan->packing = std::make_unique<const Packing>(args.packing, plan->kept.size(), computed);
 }
 
 void read_structure(PlanObject* plan, const PlanArguments& args) {
@@ -229,20 +251,21 @@ PyRef allocate(PyTypeObject* type) {
   new (&plan->kept) std::vector<size_t>();
   new (&plan->consts) std::vector<BufferRef>();
   new (&plan->outputs) std::vector<PlanOutput>();
+  new (&plan->packing) PackingRef();
   new (&plan->donations) std::vector<PlanDonation>();
   return made;
 }
 
 PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
-  static const char* names[] = {"executable", "num_leaves", "kept",          "consts",    "out_avals",
-                                "out_tree",   "single",     "out_shardings", "committed", "donate",
-                                "forward",    "device",     "keepalive",     "host",      nullptr};
+  static const char* names[] = {"executable", "num_leaves",    "kept",      "consts", "out_avals", "out_tree",
+                                "single",     "out_shardings", "committed", "donate", "forward",   "device",
+                                "keepalive",  "host",          "packing",   nullptr};
   PlanArguments given;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nOOOOpOpOOOOO:CallPlan", const_cast<char**>(names),
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$nOOOOpOpOOOOOO:CallPlan", const_cast<char**>(names),
                                    &given.executable, &given.num_leaves, &given.kept, &given.consts,
                                    &given.out_avals, &given.out_tree, &given.single, &given.out_shardings,
                                    &given.committed, &given.donate, &given.forward, &given.device,
-                                   &given.keepalive, &given.host)) {
+                                   &given.keepalive, &given.host, &given.packing)) {
     return nullptr;
   }
   return guarded<>(static_cast<PyObject*>(nullptr), [&] {
@@ -265,6 +288,8 @@ PyObject* new_plan(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     read_consts(plan, given.consts);
     read_host(plan, given);
     read_outputs(plan, given);
+    read_packing(plan, given);
+    check_num_results(plan);
     read_structure(plan, given);
     read_donations(plan, given.donate);
     for (const PlanOutput& output : plan->outputs) {
@@ -299,6 +324,7 @@ void release(PyObject* object) {
   Py_CLEAR(plan->out_tree);
   Py_CLEAR(plan->keepalive);
   plan->donations.~vector();
+  plan->packing.~PackingRef();
   plan->outputs.~vector();
   plan->consts.~vector();
   plan->kept.~vector();
@@ -395,7 +421,7 @@ PyType_Slot slots[] = {
      const_cast<char*>(
          "CallPlan(executable, *, num_leaves, kept=None, consts=(), out_avals, out_tree=None, single=False, "
          "out_shardings=None, committed=False, donate=(), forward=(), device=None, keepalive=None, "
-         "host=None)\n--\n\n"
+         "host=None, packing=None)\n--\n\n"
          "What a call does once its signature is known: which leaves a program takes, and what its results "
          "are.")},
     {Py_tp_new, reinterpret_cast<void*>(new_plan)},

@@ -13,6 +13,7 @@
 
 #include "array/array.h"
 #include "call/host_program.h"
+#include "call/packing.h"
 #include "common/py.h"
 #include "common/small_vector.h"
 #include "pjrt/client.h"
@@ -44,6 +45,7 @@ struct PlanObject {
   size_t num_consts;
   std::vector<PlanOutput> outputs;
   size_t num_computed;                  // outputs that are not forwarded
+  PackingRef packing;                   // how the program takes and returns arrays in pieces, or null
   std::vector<PlanDonation> donations;  // by argument
   PyObject* out_tree;                   // PyTreeDef, or null
   PyObject* keepalive;

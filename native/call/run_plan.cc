@@ -201,10 +201,9 @@ void execute_recorded(const PlanObject* plan, Run& run, BufferRef* results, size
   int64_t start = timeline::now();
   plan->executable->execute(run.args.data(), count, run.non_donatable, results);
   timeline::add(Moment::kLaunch, name, plan->devices[0], start, 0);
-  if (plan->num_computed == 0) return;
-  for (size_t d = 0; d < plan->devices.size(); d++) {
-    timeline::add_run(name, *results[d * plan->num_computed], start);
-  }
+  size_t each = plan->executable->num_outputs();
+  if (each == 0) return;
+  for (size_t d = 0; d < plan->devices.size(); d++) timeline::add_run(name, *results[d * each], start);
 }
 
 void execute(const PlanObject* plan, Run& run, BufferRef* results) {
@@ -214,7 +213,8 @@ void execute(const PlanObject* plan, Run& run, BufferRef* results) {
     run.held[at] = run.held[at]->copy_to(plan->devices[0]);
     run.args[at] = run.held[at].get();
   }
-  size_t count = plan->kept.size() + plan->num_consts;
+  size_t kept = plan->packing ? plan->packing->num_argument_pieces() : plan->kept.size();
+  size_t count = kept + plan->num_consts;
   if (!plan->checked) plan->executable->check_arguments(run.args.data(), count);
   if (timeline::on()) return execute_recorded(plan, run, results, count);
   plan->executable->execute(run.args.data(), count, run.non_donatable, results);
@@ -280,7 +280,20 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
   return PyRef::steal(make_array(array->aval, shards, array->sharding, array->committed));
 }
 
+// The arguments of a program that takes them in pieces.
+bool gather_packed(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  SmallVector<BufferRef, 4> pieces;
+  if (!plan->packing->pack(leaves, plan->kept, plan->devices[0], pieces)) return false;
+  for (BufferRef& piece : pieces) {
+    run.args.push_back(piece.get());
+    run.held.push_back(std::move(piece));
+  }
+  for (const BufferRef& buffer : plan->consts) run.args.push_back(buffer.get());
+  return true;
+}
+
 bool gather(const PlanObject* plan, const PyRef* leaves, Run& run) {
+  if (plan->packing) return gather_packed(plan, leaves, run);
   return plan->devices.size() == 1 ? gather_single(plan, leaves, run) : gather_sharded(plan, leaves, run);
 }
 
@@ -352,6 +365,26 @@ bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   return true;
 }
 
+namespace {
+
+void run_program(PlanObject* plan, Run& run, BufferRef* results) {
+  execute(plan, run, results);
+  keep_until_ready(plan, results, plan->num_computed * plan->devices.size());
+  if (!plan->checked) check_outputs(plan, results);
+}
+
+// The same where arguments and results are in pieces. Its results are there when it returns.
+void run_packed(PlanObject* plan, Run& run, BufferRef* results) {
+  SmallVector<BufferRef, 4> pieces;
+  pieces.extend_to(plan->packing->num_result_pieces());
+  execute(plan, run, pieces.data());
+  if (!plan->checked) plan->packing->check_results(pieces.data());
+  plan->checked = true;
+  plan->packing->unpack(pieces.data(), plan->devices[0], results);
+}
+
+}  // namespace
+
 bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   if (plan->on_host) {
     if (run_on_host(plan, leaves, outputs)) return true;
@@ -362,10 +395,8 @@ bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
   if (!plan->donations.empty()) prepare_donations(plan, leaves, run);
   SmallVector<BufferRef, 16> results;
   results.extend_to(plan->num_computed * plan->devices.size());
-  execute(plan, run, results.data());
-  keep_until_ready(plan, results.data(), plan->num_computed * plan->devices.size());
+  plan->packing ? run_packed(plan, run, results.data()) : run_program(plan, run, results.data());
   plan->calls++;
-  if (!plan->checked) check_outputs(plan, results.data());
   outputs.reserve(plan->outputs.size());
   size_t next = 0;
   for (const PlanOutput& output : plan->outputs) {

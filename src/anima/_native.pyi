@@ -290,6 +290,7 @@ class CallPlan:
         device: Device | Sequence[Device] | None = None,
         keepalive: Any = None,
         host: tuple[Sequence[_OutAval], Sequence[Any], Sequence[Any], Sequence[int]] | None = None,
+        packing: tuple[Sequence[_OutAval], Sequence[Sequence[int]], Sequence[Sequence[int]]] | None = None,
     ) -> Self: ...
     def answer(self, leaves: Sequence[Any], /) -> Any: ...
     @property

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
+
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, CompiledCall
 from anima.config import debug_key_reuse, no_execution
@@ -24,6 +26,7 @@ from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.checks import Checks
 from anima.lowering.module import LoweredModule, lower_module
+from anima.lowering.pieces import Packing, packed_text, packing_for
 from anima.runtime import compiler, finite, host, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
@@ -132,8 +135,20 @@ class Program:
             0 if position is None else position.line,
         )
 
-    def compile(self, compiler_options: dict[str, Any] | None = None) -> Any:
-        """The executable, from a cache if it is there."""
+    def packing(self, operands: Sequence[Any]) -> Packing | None:
+        """How the program takes these arguments, and returns its results, in pieces; None if it does not.
+
+        It does not if it would have to wait for an argument: the call is not to wait for other programs.
+        """
+        if self.device.platform != "cpu" or self.donate or _native.transfers_guarded():
+            return None
+        packing = packing_for(self.lowered, self.closed.in_avals, self.closed.out_avals)
+        if packing is None or not all([_at_hand(operands[i], self.device) for i in self.kept]):
+            return None
+        return packing
+
+    def compile(self, compiler_options: dict[str, Any] | None = None, packing: Packing | None = None) -> Any:
+        """The executable, from a cache if it is there; with `packing` one that takes pieces."""
         avals = [*self.closed.in_avals, *self.closed.out_avals]
         tiny = all(isinstance(a, ShapedArray) and a.size <= TINY_ELEMENTS for a in avals)
         options = options_for(
@@ -144,9 +159,8 @@ class Program:
             device_ids=(self.device.id,),
             compiler_options=compiler_options,
         )
-        return compiler.compile_program(
-            self.lowered.text, client=self.device.client, options=options, name=self.name
-        )
+        text = self.lowered.text if packing is None else packed_text(self.lowered, packing)
+        return compiler.compile_program(text, client=self.device.client, options=options, name=self.name)
 
     def plan(
         self,
@@ -156,8 +170,12 @@ class Program:
         out_tree: Any = None,
         committed: bool = False,
         on_host: host.HostProgram | None = None,
+        packing: Packing | None = None,
     ) -> Any:
-        """The plan that runs `executable` on arguments of this program, or `on_host` on those that it takes."""
+        """The plan that runs `executable` on arguments of this program, or `on_host` on those that it takes.
+
+        `packing`: what `executable` was compiled with.
+        """
         return finite.make_plan(
             self.lowered,
             executable,
@@ -174,7 +192,15 @@ class Program:
             device=self.device,
             keepalive=self.lowered.held or None,
             host=None if on_host is None else on_host.native,
+            packing=None if packing is None else packing.native(),
         )
+
+
+def _at_hand(operand: Any, device: Any) -> bool:
+    """Whether the value of an argument can be read now, where the program runs."""
+    if type(operand) is ArrayImpl:
+        return operand.sharding.device_set == {device} and operand.is_ready()
+    return not isinstance(operand, np.ndarray)
 
 
 def _source(var: Any, position: dict[Any, int], donated: set[int]) -> int:

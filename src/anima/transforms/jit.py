@@ -360,8 +360,11 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         if traced.consts:
             on_host = None
     program, committed = _lower(call, parts, traced)
-    executable = program.compile(spec.compiler_options)
-    plan = program.plan(executable, out_tree=traced.out_tree, committed=committed, on_host=on_host)
+    packing = program.packing(parts.leaves)
+    executable = program.compile(spec.compiler_options, packing)
+    plan = program.plan(
+        executable, out_tree=traced.out_tree, committed=committed, on_host=on_host, packing=packing
+    )
     return plan.execute(parts.leaves), kept_by_caller(plan)
 
 

@@ -58,6 +58,24 @@ def _host(pool: Pool, leaves: int) -> Any:
     return tuple(parts)
 
 
+def _packing(pool: Pool, leaves: int) -> Any:
+    """Pieces of arguments and results: sound in parts."""
+    rng = pool.rng
+    avals = [
+        rng.choice([F3] * 9 + [SCALAR_AVAL, ((3,), np.bool_, False), ((2**62,), F32, False)])
+        for _ in range(leaves)
+    ]
+    numbers = list(range(leaves))
+    parts = [
+        avals,
+        rng.choice([[numbers]] * 6 + [[[i] for i in numbers], [[0, 0]], [[]], [[2**40]]]),
+        rng.choice([[[0]]] * 6 + [[[0, 1]], [], [[-1]]]),
+    ]
+    if rng.random() < 0.1:
+        parts[rng.randrange(3)] = pool.any()
+    return tuple(parts)
+
+
 def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
     rng = pool.rng
     index = lambda: rng.choice([*range(leaves), *range(leaves), -1, leaves, 2**40])
@@ -73,7 +91,7 @@ def _plan_options(pool: Pool, leaves: int) -> dict[str, Any]:
         "out_shardings": lambda: [rng.choice([None, Rows(*pool.client.devices), pool.any()])],
         "donate": lambda: [index() for _ in range(rng.randrange(3))], "forward": lambda: [rng.choice([-1, -1, index()])],
         "device": lambda: rng.choice([None, pool.device, list(pool.client.devices), pool.closed.devices[0]]),
-        "keepalive": pool.any, "host": lambda: _host(pool, leaves),
+        "keepalive": pool.any, "host": lambda: _host(pool, leaves), "packing": lambda: _packing(pool, leaves),
     }  # fmt: skip
     for name in rng.sample(list(extra), rng.randrange(5)):
         options[name] = extra[name]()
