@@ -22,7 +22,9 @@ from bench.case import OURS
 from bench.worker import load_program
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("dispatch", "eager", "eager_numpy", "trace_lower", "run_time", "kernels", "random", "startup")
+PROGRAMS = (
+    "dispatch", "eager", "eager_numpy", "trace_lower", "run_time", "large", "kernels", "random", "startup",
+)  # fmt: skip
 PEERS = ("jax", "torch", "numpy")
 
 

@@ -10,6 +10,8 @@
 #include "bindings.h"
 #include "common/py.h"
 #include "pjrt/client.h"
+#include "pjrt/interpose.h"
+#include "pjrt/large_blocks.h"
 #include "pjrt/timeline.h"
 
 namespace nb = nanobind;
@@ -125,6 +127,9 @@ void bind_plugin(nb::module_& m) {
       .def(
           "has_extension", [](const Plugin& p, int type) { return p.extension(type) != nullptr; },
           nb::arg("type"), "Whether the plugin offers the PJRT extension of this number.")
+      .def(
+          "use_large_blocks", [](const Plugin& p) { use_large_blocks(p.path()); },
+          "Let the plugin's large arrays be made of memory that is used again.")
       .def("create_client", &create_client, nb::arg("options"),
            "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")
       .def("__repr__", [](const Plugin& p) { return "Plugin('" + p.path() + "')"; });
@@ -343,6 +348,27 @@ void bind_timeline(nb::module_& m) {
         "there was no room for.");
 }
 
+void bind_large_blocks(nb::module_& m) {
+  m.def(
+      "keep_large_blocks", [](bool kept) { without_gil([&] { large_blocks::enable(kept); }); },
+      nb::arg("kept"), "Whether memory of large arrays on CPUs is kept when it is free, to be used again.");
+  m.def(
+      "release_large_blocks", [] { without_gil(large_blocks::release); },
+      "Return the memory that is kept to the system.");
+  m.def(
+      "large_blocks",
+      [] {
+        large_blocks::Counts counts = large_blocks::counts();
+        nb::dict told;
+        told["taken"] = counts.taken;
+        told["reused"] = counts.reused;
+        told["bytes_in_use"] = counts.bytes_in_use;
+        told["bytes_kept"] = counts.bytes_kept;
+        return told;
+      },
+      "How many blocks programs have taken, how many of these had been used before, and the bytes now.");
+}
+
 }  // namespace
 
 void bind_pjrt(nb::module_& m) {
@@ -353,6 +379,7 @@ void bind_pjrt(nb::module_& m) {
   bind_device(m);
   bind_executable(m);
   bind_timeline(m);
+  bind_large_blocks(m);
   m.def("compile_count", &compile_count, "How many programs this process has compiled.");
   m.def("deserialize_count", &deserialize_count, "How many serialised executables this process has loaded.");
   m.def(

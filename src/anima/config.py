@@ -250,6 +250,11 @@ eager_host_calls = _int(
     "0 leaves all of them to compiled programs, also those that native kernels would answer.",
     traced=True,
 )
+cpu_memory_reuse = _bool(
+    "cpu_memory_reuse",
+    True,
+    "Memory of large arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
+)
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
 compilation_cache_dir = _text(
     "compilation_cache_dir", None, "Where executables are kept; None is anima in the user's cache folder."

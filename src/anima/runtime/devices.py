@@ -12,8 +12,10 @@ import os
 import re
 import threading
 
+from anima import _native
 from anima._native import Client, Device
 from anima.config import (
+    cpu_memory_reuse,
     cuda_visible_devices,
     default_device as default_device_option,
     num_cpu_devices,
@@ -346,6 +348,7 @@ def _forget_default(_: object) -> None:
 
 def _watch_options() -> None:
     num_cpu_devices.on_set(_check_cpu_devices)
+    cpu_memory_reuse.on_set(_native.keep_large_blocks)
     platforms.on_set(_forget_default)
     platform_name.on_set(_forget_default)
 

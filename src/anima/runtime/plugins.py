@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from anima import _native, errors
-from anima.config import pjrt_plugin_path, platform_name, platforms
+from anima.config import cpu_memory_reuse, pjrt_plugin_path, platform_name, platforms
 from anima.runtime import logs
 
 __all__ = [
@@ -130,6 +130,9 @@ def load(spec: PluginSpec) -> _native.Plugin:
     if spec.platform == "cuda":
         _preload_nvidia_libraries(spec.path)
     plugin = _native.load_plugin(spec.path)
+    if spec.platform == "cpu":
+        _native.keep_large_blocks(cpu_memory_reuse.process_value)
+        plugin.use_large_blocks()
     if spec.platform == "cuda":
         _register_cuda_kernels(plugin)
     logs.debug("loaded the plugin %s, PJRT %s, from %s", spec.path, plugin.api_version, spec.source)

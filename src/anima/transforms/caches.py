@@ -11,6 +11,8 @@ from anima.transforms.jit import forget_programs
 def clear_caches() -> None:
     """Forget every traced and compiled program of this process; the disk cache stays.
 
+    Memory that is kept for large arrays to come goes back to the system, too.
+
     >>> import anima
     >>> anima.clear_caches()
     """
@@ -18,3 +20,4 @@ def clear_caches() -> None:
     forget_programs()
     forget_bodies()
     clear_memory_cache()
+    _native.release_large_blocks()

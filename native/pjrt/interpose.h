@@ -1,0 +1,12 @@
+// Functions of ours in place of those that a loaded library imports.
+#pragma once
+
+#include <string>
+
+namespace anima {
+
+// From now on the large blocks of memory that a loaded library takes are those of pjrt/large_blocks.h. Does
+// nothing where the library's imports cannot be told, and nothing more the second time.
+void use_large_blocks(const std::string& path) noexcept;
+
+}  // namespace anima
