@@ -37,6 +37,7 @@ const void* address_of(PyObject* leaf, const AvalInfo& aval, Device* device, Sca
   }
   ArrayObject* array = as_array(leaf);
   const AvalInfo& given = *array->aval;
+  if (array->shards.empty()) throw_deleted(array);
   if (array->shards.size() != 1 || given.type != aval.type || given.nbytes != aval.nbytes) return nullptr;
   const BufferRef& buffer = array->shards[0];
   return buffer->device() == device ? buffer->readable() : nullptr;
