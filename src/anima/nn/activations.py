@@ -12,6 +12,7 @@ from typing import Any
 import anima.numpy as np
 from anima import dtypes, lax
 from anima.custom_derivatives import custom_jvp
+from anima.lax.gelu import gelu as exact_gelu
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of, strong_inexact
 
@@ -314,7 +315,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     if approximate:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return x * (0.5 * (1.0 + np.tanh(inner)))
-    return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))
+    return exact_gelu(x)
 
 
 @function(static=("axis",))
