@@ -38,7 +38,7 @@ struct Problem {
 #ifdef ANIMA_PAIRS
 
 constexpr int kRows = 12, kLanes = 16, kPanel = 2 * kLanes;
-constexpr int64_t kPanels = 4;      // packed at a time
+constexpr int64_t kPacked = 1 << 16;  // words of the right matrix that are packed at a time, unless it is very deep
 constexpr int64_t kLongest = 256;   // pairs that are summed one after the other
 constexpr int64_t kWork = 1 << 18;  // products that are worth a thread
 
@@ -60,6 +60,13 @@ ANIMA_PAIRS_INLINE __m512bh words(__m512i x) { return reinterpret_cast<__m512bh>
 
 template <int kTileRows, int kVectors>
 ANIMA_PAIRS_INLINE void store_tile(const __m512 (&sums)[kTileRows][kVectors], const Tile& tile) {
+  if (kVectors == 2 && !tile.wide && tile.masks[1] == 0xffff) {
+    for (int i = 0; i < kTileRows; ++i) {
+      const __m512bh row = _mm512_cvtne2ps_pbh(sums[i][kVectors - 1], sums[i][0]);
+      _mm512_storeu_si512(static_cast<uint16_t*>(tile.out) + i * tile.stride, reinterpret_cast<__m512i>(row));
+    }
+    return;
+  }
   for (int i = 0; i < kTileRows; ++i) {
     for (int v = 0; v < kVectors; ++v) {
       const int64_t at = i * tile.stride + v * kLanes;
@@ -73,37 +80,46 @@ ANIMA_PAIRS_INLINE void store_tile(const __m512 (&sums)[kTileRows][kVectors], co
   }
 }
 
+// Adds the products of a range of pairs, and moves `bases` on: one for every third row, since the two after it are
+// addressed from there.
+template <int kTileRows, int kVectors>
+ANIMA_PAIRS_INLINE void add_products(const char* (&bases)[(kTileRows + 2) / 3], const Left& left, const uint32_t* panel,
+                                     int64_t pairs, __m512 (&sums)[kTileRows][kVectors]) {
+  for (int64_t p = 0; p < pairs; ++p, panel += kPanel) {
+    __m512bh right[kVectors];
+    for (int v = 0; v < kVectors; ++v) right[v] = words(_mm512_load_si512(panel + v * kLanes));
+    for (int i = 0; i < kTileRows; ++i) {
+      int32_t word;
+      std::memcpy(&word, bases[i / 3] + (i % 3) * left.stride, sizeof word);
+      const __m512bh both = words(_mm512_set1_epi32(word));
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], both, right[v]);
+    }
+    for (const char*& base : bases) base += left.step;
+  }
+}
+
 // A tile of the result from rows of the left matrix and a packed panel of the right.
 template <int kTileRows, int kVectors>
 ANIMA_PAIRS void multiply_tile(const Left& left, const uint32_t* panel, int64_t pairs, const Tile& tile) {
-  constexpr int kBases = (kTileRows + 2) / 3;  // a base serves three rows: strides 0, 1 and 2 are addresses
-  const char* bases[kBases];
-  for (int i = 0; i < kBases; ++i) bases[i] = left.start + 3 * i * left.stride;
-  __m512 total[kTileRows][kVectors] = {};
-  for (int64_t begin = 0; begin < pairs || begin == 0; begin += kLongest) {
-    __m512 sums[kTileRows][kVectors];
-    for (int i = 0; i < kTileRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = _mm512_setzero_ps();
-    }
-    for (int64_t p = begin; p < std::min(pairs, begin + kLongest); ++p) {
-      __m512bh right[kVectors];
-      for (int v = 0; v < kVectors; ++v) right[v] = words(_mm512_load_si512(panel + p * kPanel + v * kLanes));
-      for (int i = 0; i < kTileRows; ++i) {
-        int32_t word;
-        std::memcpy(&word, bases[i / 3] + (i % 3) * left.stride, sizeof word);
-        const __m512bh both = words(_mm512_set1_epi32(word));
-        for (int v = 0; v < kVectors; ++v) sums[i][v] = _mm512_dpbf16_ps(sums[i][v], both, right[v]);
-      }
-      for (int i = 0; i < kBases; ++i) bases[i] += left.step;
-    }
-    if (pairs <= kLongest) return store_tile<kTileRows, kVectors>(sums, tile);
+  const char* bases[(kTileRows + 2) / 3];
+  for (int i = 0; i < kTileRows; i += 3) bases[i / 3] = left.start + i * left.stride;
+  __m512 sums[kTileRows][kVectors] = {};
+  if (pairs <= kLongest) {
+    add_products<kTileRows, kVectors>(bases, left, panel, pairs, sums);
+    return store_tile<kTileRows, kVectors>(sums, tile);
+  }
+  alignas(64) float totals[kTileRows][kVectors][kLanes] = {};
+  for (int64_t begin = 0; begin < pairs; begin += kLongest) {
+    __m512 part[kTileRows][kVectors] = {};
+    add_products<kTileRows, kVectors>(bases, left, panel + begin * kPanel, std::min(kLongest, pairs - begin), part);
     for (int i = 0; i < kTileRows; ++i) {
       for (int v = 0; v < kVectors; ++v) {
-        total[i][v] = _mm512_add_ps(total[i][v], sums[i][v]);
+        sums[i][v] = _mm512_add_ps(_mm512_load_ps(totals[i][v]), part[i][v]);
+        _mm512_store_ps(totals[i][v], sums[i][v]);
       }
     }
   }
-  store_tile<kTileRows, kVectors>(total, tile);
+  store_tile<kTileRows, kVectors>(sums, tile);
 }
 
 using Multiply = void (*)(const Left&, const uint32_t*, int64_t, const Tile&);
@@ -118,15 +134,29 @@ Multiply multiply_for(int64_t rows) {
   return kBySize[rows - 1];
 }
 
-// to[p * width + j] = the words of from[2 p][j] and from[2 p + 1][j], for `count` <= 16 values of j; others are 0.
-ANIMA_PAIRS void pair_rows(const uint16_t* from, int64_t stride, int64_t depth, int64_t count, uint32_t* to,
-                           int64_t width) {
-  const __mmask16 mask = static_cast<__mmask16>((1u << count) - 1);
-  for (int64_t k = 0; k < depth; k += 2, to += width) {
-    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from + k * stride));
-    const __m256i next =
-        k + 1 < depth ? _mm256_maskz_loadu_epi16(mask, from + (k + 1) * stride) : _mm256_setzero_si256();
-    _mm512_store_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(next), 16)));
+// Groups of `kWidth` columns become panels: the words of from[2 p][j] and from[2 p + 1][j] go to row p of the
+// panel of column j, and zeros to the columns that the last panel lacks.
+template <int kWidth>
+ANIMA_PAIRS void pair_rows(const uint16_t* from, int64_t stride, int64_t depth, int64_t count, uint32_t* to) {
+  static_assert(kWidth == kLanes || kWidth == kPanel, "a panel is one vector or two");
+  alignas(64) uint16_t order[2][32];
+  for (int i = 0; i < 32; ++i) {
+    order[0][i] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
+    order[1][i] = static_cast<uint16_t>(16 + i / 2 + i % 2 * 32);
+  }
+  const __m512i first = _mm512_load_si512(order[0]), second = _mm512_load_si512(order[1]);
+  const int64_t pairs = (depth + 1) / 2;
+  for (int64_t p = 0; p < pairs; ++p, from += 2 * stride) {
+    const bool whole = 2 * p + 1 < depth;
+    for (int64_t j = 0; j < count; j += kWidth) {
+      const int64_t columns = std::min<int64_t>(count - j, kWidth);
+      const __mmask32 mask = columns == 32 ? ~__mmask32{0} : (__mmask32{1} << columns) - 1;
+      const __m512i a = _mm512_maskz_loadu_epi16(mask, from + j);
+      const __m512i b = _mm512_maskz_loadu_epi16(whole ? mask : 0, from + j + stride);
+      uint32_t* place = to + j * pairs + p * kWidth;
+      _mm512_store_si512(place, _mm512_permutex2var_epi16(a, first, b));
+      if (kWidth == kPanel) _mm512_store_si512(place + kLanes, _mm512_permutex2var_epi16(a, second, b));
+    }
   }
 }
 
@@ -134,11 +164,13 @@ ANIMA_PAIRS void pair_rows(const uint16_t* from, int64_t stride, int64_t depth, 
 template <int kApart>
 ANIMA_PAIRS_INLINE void trade(__m512i (&rows)[16]) {
   alignas(64) int32_t first[16], second[16];
+#pragma GCC unroll 16
   for (int j = 0; j < 16; ++j) {
     first[j] = j & kApart ? 16 + (j ^ kApart) : j;
     second[j] = j & kApart ? 16 + j : j ^ kApart;
   }
   const __m512i low = _mm512_load_si512(first), high = _mm512_load_si512(second);
+#pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
     if (i & kApart) continue;
     const __m512i a = rows[i], b = rows[i + kApart];
@@ -154,6 +186,7 @@ ANIMA_PAIRS void turn_rows(const uint16_t* from, int64_t stride, int64_t depth, 
     const int64_t left = std::min<int64_t>(depth - k, 2 * kLanes);
     const __mmask32 mask = left == 32 ? ~__mmask32{0} : (__mmask32{1} << left) - 1;
     __m512i rows[16];
+#pragma GCC unroll 16
     for (int j = 0; j < 16; ++j) {
       rows[j] = j < count ? _mm512_maskz_loadu_epi16(mask, from + j * stride + k) : _mm512_setzero_si512();
     }
@@ -177,14 +210,15 @@ Words new_words(int64_t count) {
 // Multiplies parts of the result, each a range of rows and a group of panels.
 class Worker {
  public:
-  explicit Worker(const Problem& problem)
+  Worker(const Problem& problem, int64_t width)
       : problem_(problem),
         pairs_((problem.depth + 1) / 2),
-        right_(new_words(pairs_ * kPanel * std::min(kPanels, (problem.columns + kPanel - 1) / kPanel))),
+        width_(width),
+        right_(new_words(pairs_ * width)),
         left_(packs_left() ? new_words(pairs_ * kLanes) : nullptr) {}
 
   void multiply(int64_t matrix, int64_t group, int64_t first, int64_t last) {
-    const int64_t start = group * kPanels * kPanel, end = std::min(problem_.columns, start + kPanels * kPanel);
+    const int64_t start = group * width_, end = std::min(problem_.columns, start + width_);
     if (matrix != matrix_ || group != group_) pack(matrix, start, end);
     matrix_ = matrix, group_ = group;
     for (int64_t row = first; row < last; row += kRows) {
@@ -207,14 +241,13 @@ class Worker {
 
   void pack(int64_t matrix, int64_t start, int64_t end) {
     const uint16_t* right = problem_.right + matrix * problem_.depth * problem_.columns;
+    if (!problem_.right_turned) {
+      return pair_rows<kPanel>(right + start, problem_.columns, problem_.depth, end - start, right_.get());
+    }
     for (int64_t column = start; column < end; column += kLanes) {
       uint32_t* to = right_.get() + (column - start) / kPanel * kPanel * pairs_ + (column - start) % kPanel;
       const int64_t count = std::min<int64_t>(kLanes, end - column);
-      if (problem_.right_turned) {
-        turn_rows(right + column * problem_.depth, problem_.depth, problem_.depth, count, to, kPanel);
-      } else {
-        pair_rows(right + column, problem_.columns, problem_.depth, count, to, kPanel);
-      }
+      turn_rows(right + column * problem_.depth, problem_.depth, problem_.depth, count, to, kPanel);
     }
   }
 
@@ -223,7 +256,7 @@ class Worker {
     const int64_t depth = problem_.depth;
     if (!left_) return {reinterpret_cast<const char*>(left + row * depth), depth * 2, 4};
     if (problem_.left_turned) {
-      pair_rows(left + row, problem_.rows, depth, rows, left_.get(), kLanes);
+      pair_rows<kLanes>(left + row, problem_.rows, depth, rows, left_.get());
     } else {
       turn_rows(left + row * depth, depth, depth, rows, left_.get(), kLanes);
     }
@@ -239,22 +272,28 @@ class Worker {
   }
 
   const Problem problem_;
-  const int64_t pairs_;
+  const int64_t pairs_, width_;
   int64_t matrix_ = -1, group_ = -1;
   Words right_, left_;
 };
 
 void multiply(const Call& call, const Problem& problem) {
-  const int64_t groups = (problem.columns + kPanels * kPanel - 1) / (kPanels * kPanel);
-  const int64_t parts = problem.batch * groups;
-  // Ranges of rows, so that there are enough parts for the threads, and few: each packs a part of the right matrix.
+  const int64_t pairs = (problem.depth + 1) / 2, panels = (problem.columns + kPanel - 1) / kPanel;
+  const int64_t wanted = 4 * threads_of(call.frame());
+  // As many panels as are packed at a time, or as leave enough groups for the threads; rows that are packed again for
+  // each group want few.
+  int64_t group = std::clamp<int64_t>(kPacked / (pairs * kPanel + 1), 4, 16);
+  if (!problem.left_turned) group = std::min(group, (panels * problem.batch + wanted - 1) / wanted);
+  group = std::min(group, panels);
+  const int64_t groups = (panels + group - 1) / group, parts = problem.batch * groups;
+  // Ranges of rows where the threads lack parts; each packs its part of the right matrix again.
   const int64_t tiles = (problem.rows + kRows - 1) / kRows;
-  const int64_t wanted = std::max<int64_t>(1, 8 * threads_of(call.frame()) / parts);
-  const int64_t height = std::max<int64_t>((tiles + wanted - 1) / wanted, std::min<int64_t>(tiles, 4));
+  const int64_t cuts = (wanted + parts - 1) / parts;
+  const int64_t height = std::max<int64_t>((tiles + cuts - 1) / cuts, std::min<int64_t>(tiles, 4));
   const int64_t ranges = (tiles + height - 1) / height;
-  const int64_t cost = height * kRows * std::min(problem.columns, kPanels * kPanel) * problem.depth;
+  const int64_t cost = height * kRows * group * kPanel * problem.depth;
   parallel_for(call.frame(), parts * ranges, kWork / (cost + 1) + 1, [&](int64_t begin, int64_t end) {
-    Worker worker(problem);
+    Worker worker(problem, group * kPanel);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t part = i / ranges, first = i % ranges * height * kRows;
       worker.multiply(part / groups, part % groups, first, std::min(problem.rows, first + height * kRows));
