@@ -1,7 +1,8 @@
 """Products of bfloat16 arrays by the kernel, for processors with instructions for them.
 
 Invariant: the kernel multiplies stacks of matrices `(batch, rows, depth)` and `(batch, depth, columns)`, either of them with its
-last two dimensions turned; what lies otherwise is transposed before, as XLA's own products would do.
+last two dimensions turned. An operand that is a transpose is taken from before it; what then lies otherwise is transposed, as
+XLA's own products do it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def _stacked(
     ctx: Context, x: Value, batch: Sequence[int], contract: Sequence[int], depth: int, first: bool
 ) -> tuple[Value, bool]:
     """The operand as a stack of matrices, and whether they lie turned; `first`: the dimension summed over is their first."""
-    free = [d for d in range(len(x.shape)) if d not in batch and d not in contract]
+    free: Sequence[int] = [d for d in range(len(x.shape)) if d not in batch and d not in contract]
+    if x.transposed is not None:
+        x, permutation = x.transposed
+        batch, contract, free = ([permutation[d] for d in dims] for dims in (batch, contract, free))
     turned, straight = (*batch, *free, *contract), (*batch, *contract, *free)
     if not first:
         turned, straight = straight, turned
