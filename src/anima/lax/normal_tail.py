@@ -94,7 +94,7 @@ def _ratio(tail: _Tail, above: Any, a: Any) -> Any:
 
 
 def erfc_float32(x: Any) -> Any:
-    """`erfc(x)`, to 3 units in the last place; 0 where the result would be less than the least normal number."""
+    """`erfc(x)`, to 6 units in the last place; 0 where the result would be less than the least normal number."""
     a = _within(_ERFC, x)
     tail = mul(_power(_ERFC, a), _ratio(_ERFC, _polynomial(_ERFC.above, a), a))
     return select(lt(x, constant(0, x)), sub(constant(2, x), tail), tail)
