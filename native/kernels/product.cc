@@ -1,9 +1,9 @@
 // Products of matrices of bfloat16 numbers, on processors that multiply pairs of these.
 //
-// An instruction adds to each of 16 sums two products of neighbours along the dimension that is summed over. So
-// columns of the right matrix are packed in panels: a word holds two rows' numbers of one column. Of the left
-// matrix a word is given to all sums of a row. A tile of 12 rows and 32 columns of the result keeps all its sums
-// in registers. Sums are of float32; long ones are sums of sums, which are more exact.
+// An instruction adds to each of 16 sums two products of neighbours along the dimension that is summed over.
+// So columns of the right matrix are packed in panels: a word holds two rows' numbers of one column. Of the
+// left matrix a word is given to all sums of a row. A tile of 12 rows and 32 columns of the result keeps all
+// its sums in registers. Sums are of float32; long ones are sums of sums, which are more exact.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -21,7 +21,8 @@
 #endif
 #include <immintrin.h>
 #define ANIMA_PAIRS __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-#define ANIMA_PAIRS_INLINE inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#define ANIMA_PAIRS_INLINE \
+  inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #endif
 
 namespace anima::kernels {
@@ -38,11 +39,13 @@ struct Problem {
 #ifdef ANIMA_PAIRS
 
 constexpr int kRows = 12, kLanes = 16, kPanel = 2 * kLanes;
-constexpr int64_t kPacked = 1 << 16;  // words of the right matrix that are packed at a time, unless it is very deep
+constexpr int64_t kPacked =
+    1 << 16;  // words of the right matrix that are packed at a time, unless it is very deep
 constexpr int64_t kLongest = 256;   // pairs that are summed one after the other
 constexpr int64_t kWork = 1 << 18;  // products that are worth a thread
 
-// Of the left matrix: the word of row i and pair p is `step` times p and `stride` times i bytes from the start.
+// Of the left matrix: the word of row i and pair p is `step` times p and `stride` times i bytes from the
+// start.
 struct Left {
   const char* start;
   int64_t stride, step;
@@ -80,11 +83,12 @@ ANIMA_PAIRS_INLINE void store_tile(const __m512 (&sums)[kTileRows][kVectors], co
   }
 }
 
-// Adds the products of a range of pairs, and moves `bases` on: one for every third row, since the two after it are
-// addressed from there.
+// Adds the products of a range of pairs, and moves `bases` on: one for every third row, since the two after
+// it are addressed from there.
 template <int kTileRows, int kVectors>
-ANIMA_PAIRS_INLINE void add_products(const char* (&bases)[(kTileRows + 2) / 3], const Left& left, const uint32_t* panel,
-                                     int64_t pairs, __m512 (&sums)[kTileRows][kVectors]) {
+ANIMA_PAIRS_INLINE void add_products(const char* (&bases)[(kTileRows + 2) / 3], const Left& left,
+                                     const uint32_t* panel, int64_t pairs,
+                                     __m512 (&sums)[kTileRows][kVectors]) {
   for (int64_t p = 0; p < pairs; ++p, panel += kPanel) {
     __m512bh right[kVectors];
     for (int v = 0; v < kVectors; ++v) right[v] = words(_mm512_load_si512(panel + v * kLanes));
@@ -111,7 +115,8 @@ ANIMA_PAIRS void multiply_tile(const Left& left, const uint32_t* panel, int64_t 
   alignas(64) float totals[kTileRows][kVectors][kLanes] = {};
   for (int64_t begin = 0; begin < pairs; begin += kLongest) {
     __m512 part[kTileRows][kVectors] = {};
-    add_products<kTileRows, kVectors>(bases, left, panel + begin * kPanel, std::min(kLongest, pairs - begin), part);
+    add_products<kTileRows, kVectors>(bases, left, panel + begin * kPanel, std::min(kLongest, pairs - begin),
+                                      part);
     for (int i = 0; i < kTileRows; ++i) {
       for (int v = 0; v < kVectors; ++v) {
         sums[i][v] = _mm512_add_ps(_mm512_load_ps(totals[i][v]), part[i][v]);
@@ -160,7 +165,8 @@ ANIMA_PAIRS void pair_rows(const uint16_t* from, int64_t stride, int64_t depth, 
   }
 }
 
-// Rows i and i + kApart of a matrix of 16 words squared trade the words whose columns have that bit for those that have not.
+// Rows i and i + kApart of a matrix of 16 words squared trade the words whose columns have that bit for those
+// that have not.
 template <int kApart>
 ANIMA_PAIRS_INLINE void trade(__m512i (&rows)[16]) {
   alignas(64) int32_t first[16], second[16];
@@ -179,7 +185,8 @@ ANIMA_PAIRS_INLINE void trade(__m512i (&rows)[16]) {
   }
 }
 
-// to[p * width + j] = the word of from[j][2 p] and from[j][2 p + 1], for `count` <= 16 values of j; others are 0.
+// to[p * width + j] = the word of from[j][2 p] and from[j][2 p + 1], for `count` <= 16 values of j; others
+// are 0.
 ANIMA_PAIRS void turn_rows(const uint16_t* from, int64_t stride, int64_t depth, int64_t count, uint32_t* to,
                            int64_t width) {
   for (int64_t k = 0; k < depth; k += 2 * kLanes) {
@@ -264,7 +271,9 @@ class Worker {
   }
 
   Tile tile_at(int64_t place, int64_t columns) const {
-    const auto mask = [](int64_t n) { return static_cast<__mmask16>((1u << std::clamp<int64_t>(n, 0, 16)) - 1); };
+    const auto mask = [](int64_t n) {
+      return static_cast<__mmask16>((1u << std::clamp<int64_t>(n, 0, 16)) - 1);
+    };
     return {static_cast<char*>(problem_.out) + place * (problem_.wide ? 4 : 2),
             problem_.columns,
             {mask(columns), mask(columns - kLanes)},
@@ -280,8 +289,8 @@ class Worker {
 void multiply(const Call& call, const Problem& problem) {
   const int64_t pairs = (problem.depth + 1) / 2, panels = (problem.columns + kPanel - 1) / kPanel;
   const int64_t wanted = 4 * threads_of(call.frame());
-  // As many panels as are packed at a time, or as leave enough groups for the threads; rows that are packed again for
-  // each group want few.
+  // As many panels as are packed at a time, or as leave enough groups for the threads; rows that are packed
+  // again for each group want few.
   int64_t group = std::clamp<int64_t>(kPacked / (pairs * kPanel + 1), 4, 16);
   if (!problem.left_turned) group = std::min(group, (panels * problem.batch + wanted - 1) / wanted);
   group = std::min(group, panels);
@@ -307,12 +316,13 @@ void multiply(const Call&, const Problem&) {}
 
 #endif
 
-// Operands: [batch, rows, depth] and [batch, depth, columns], or with their last two dimensions turned. Result:
-// [batch, rows, columns].
+// Operands: [batch, rows, depth] and [batch, depth, columns], or with their last two dimensions turned.
+// Result: [batch, rows, columns].
 void product(const Call& call) {
   call.expect(2, 1);
   const ffi::Buffer &x = call.operand(0), &y = call.operand(1), &z = call.result(0);
-  if (!has_bfloat16_products()) throw KernelError("the processor has no products of pairs of bfloat16 numbers");
+  if (!has_bfloat16_products())
+    throw KernelError("the processor has no products of pairs of bfloat16 numbers");
   Problem problem = {};
   if (x.rank != 3 || y.rank != 3 || z.rank != 3) throw KernelError("a product takes stacks of matrices");
   if (x.type != ffi::DataType::kBF16 || y.type != ffi::DataType::kBF16) {

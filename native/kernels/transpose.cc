@@ -1,10 +1,10 @@
 // The dimensions of an array in another order.
 //
 // Dimensions that stay together are taken as one, and those of size 1 are dropped. What is left is a copy of
-// blocks, if the last dimension stays the last, and otherwise many transposes of matrices: of the dimension that
-// lies together before and the one that does after. A tile of a matrix is read along its rows and written along
-// its columns through a buffer of its own: rows that lie a large power of two apart share a few places in the
-// caches, from which they would drive each other away.
+// blocks, if the last dimension stays the last, and otherwise many transposes of matrices: of the dimension
+// that lies together before and the one that does after. A tile of a matrix is read along its rows and
+// written along its columns through a buffer of its own: rows that lie a large power of two apart share a few
+// places in the caches, from which they would drive each other away.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -22,11 +22,11 @@
 namespace anima::kernels {
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;        // elements that are worth a thread
-constexpr int64_t kRows = 64;              // of a tile
-constexpr int64_t kTall = 512;             // rows of a part, which one thread turns
-constexpr int64_t kLines = 8;              // lines of the cache that a row of a part has
-constexpr int64_t kStreamed = 1 << 23;     // bytes from which on the result goes past the caches
+constexpr int64_t kGrain = 1 << 14;     // elements that are worth a thread
+constexpr int64_t kRows = 64;           // of a tile
+constexpr int64_t kTall = 512;          // rows of a part, which one thread turns
+constexpr int64_t kLines = 8;           // lines of the cache that a row of a part has
+constexpr int64_t kStreamed = 1 << 23;  // bytes from which on the result goes past the caches
 constexpr int64_t kMaxRank = 64;
 
 typedef uint8_t Bytes __attribute__((vector_size(16)));
@@ -42,7 +42,9 @@ struct alignas(8) Sixteen {
 // --- squares: to[j * to_stride + i] = from[i * stride + j] for `kSide` rows and columns ---
 
 template <typename T>
-constexpr int64_t kSide = sizeof(T) == 16 ? 1 : sizeof(T) == 8 ? 4 : 8;
+constexpr int64_t kSide = sizeof(T) == 16  ? 1
+                          : sizeof(T) == 8 ? 4
+                                           : 8;
 
 ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to, int64_t to_stride) {
   Words rows[8], pairs[8], fours[8];
@@ -110,8 +112,8 @@ ANIMA_INLINE void turn_square(const uint8_t* from, int64_t stride, uint8_t* to, 
   FourWords fours[4];
   for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, 8);
   for (int i = 0; i < 4; ++i) {
-    pairs[i] = reinterpret_cast<Halves>(__builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 16, 1, 17, 2, 18, 3,
-                                                                19, 4, 20, 5, 21, 6, 22, 7, 23));
+    pairs[i] = reinterpret_cast<Halves>(__builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 16, 1, 17, 2,
+                                                                18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
   }
   for (int i = 0; i < 2; ++i) {
     const Halves &a = pairs[2 * i], &b = pairs[2 * i + 1];
@@ -149,7 +151,8 @@ ANIMA_INLINE void stream(void* to, const void* from, int64_t bytes) {
 
 // A tile, of `rows` and `columns`.
 template <typename T>
-ANIMA_INLINE void turn_tile(const T* from, int64_t stride, T* to, int64_t to_stride, int64_t rows, int64_t columns) {
+ANIMA_INLINE void turn_tile(const T* from, int64_t stride, T* to, int64_t to_stride, int64_t rows,
+                            int64_t columns) {
   constexpr int64_t kSquare = kSide<T>;
   const int64_t square_rows = rows / kSquare * kSquare, square_columns = columns / kSquare * kSquare;
   for (int64_t i = 0; i < square_rows; i += kSquare) {
@@ -158,7 +161,8 @@ ANIMA_INLINE void turn_tile(const T* from, int64_t stride, T* to, int64_t to_str
     }
   }
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = i < square_rows ? square_columns : 0; j < columns; ++j) to[j * to_stride + i] = from[i * stride + j];
+    for (int64_t j = i < square_rows ? square_columns : 0; j < columns; ++j)
+      to[j * to_stride + i] = from[i * stride + j];
   }
 }
 
@@ -286,18 +290,21 @@ void copy_blocks(const Call& call, const Plan& plan) {
   const auto* x = static_cast<const char*>(call.operand(0).data);
   auto* y = static_cast<char*>(call.result(0).data);
   const size_t outer = plan.dims.size() - 1;
-  const int64_t block = plan.dims.back().size * plan.element, count = plan.dims.size() > 1 ? plan.dims[outer - 1].size : 1;
+  const int64_t block = plan.dims.back().size * plan.element,
+                count = plan.dims.size() > 1 ? plan.dims[outer - 1].size : 1;
   int64_t rows = 1;
   for (size_t d = 0; d < outer; ++d) rows *= plan.dims[d].size;
   const int64_t step = outer > 0 ? plan.dims[outer - 1].from * plan.element : 0;
-  parallel_for(call.frame(), rows / count, kGrain / (count * plan.dims.back().size) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const auto [from, to] = plan.start_of(n, outer > 0 ? outer - 1 : 0);
-      for (int64_t i = 0; i < count; ++i) {
-        std::memcpy(y + to * plan.element + i * block, x + from * plan.element + i * step, block);
-      }
-    }
-  });
+  parallel_for(call.frame(), rows / count, kGrain / (count * plan.dims.back().size) + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t n = begin; n < end; ++n) {
+                   const auto [from, to] = plan.start_of(n, outer > 0 ? outer - 1 : 0);
+                   for (int64_t i = 0; i < count; ++i) {
+                     std::memcpy(y + to * plan.element + i * block, x + from * plan.element + i * step,
+                                 block);
+                   }
+                 }
+               });
 }
 
 template <typename T>
@@ -306,7 +313,8 @@ void turn_elements(const Call& call, Plan plan) {
   auto* y = static_cast<T*>(call.result(0).data);
   // The dimension that lies together before goes beside the one that does after.
   for (size_t d = 0; d + 2 < plan.dims.size(); ++d) {
-    if (plan.dims[d].from == 1) std::rotate(plan.dims.begin() + d, plan.dims.begin() + d + 1, plan.dims.end() - 1);
+    if (plan.dims[d].from == 1)
+      std::rotate(plan.dims.begin() + d, plan.dims.begin() + d + 1, plan.dims.end() - 1);
   }
   const size_t outer = plan.dims.size() - 2;
   const Dimension columns = plan.dims[outer], rows = plan.dims[outer + 1];
@@ -321,7 +329,8 @@ void turn_elements(const Call& call, Plan plan) {
     for (int64_t n = begin; n < end; ++n) {
       const auto [from, to] = plan.start_of(n / (across * down), outer);
       const int64_t column = n / down % across * width, row = n % down * kTall;
-      const Matrix part{std::min(kTall, rows.size - row), std::min(width, columns.size - column), rows.from, columns.to};
+      const Matrix part{std::min(kTall, rows.size - row), std::min(width, columns.size - column), rows.from,
+                        columns.to};
       turn_matrix(x + from + row * rows.from + column, y + to + column * columns.to + row, part, streamed);
     }
 #if defined(__SSE2__)

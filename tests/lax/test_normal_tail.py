@@ -51,7 +51,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
         ("erfc", 1, 9.1, 6, 0),
     ],
 )
-def test_errors_in_units_in_the_last_place(name: str, low: float, high: float, ulps: float, unit: float) -> None:
+def test_errors_in_units_in_the_last_place(
+    name: str, low: float, high: float, ulps: float, unit: float
+) -> None:
     x = np.random.default_rng(2).uniform(low, high, 400).astype(F32)
     want = np.array([float(ORACLES[name](mpmath.mpf(float(v)))) for v in x])
     got = np.asarray(anima.jit(FUNCTIONS[name])(x)).astype(np.float64)
@@ -66,7 +68,9 @@ def test_the_ends_of_the_range() -> None:
     want = np.array([inf, 0, nan, 0, 0, 3e38, 0, 5e-31, -5e-31, 0, 0, 14, 0], F32)
     np.testing.assert_allclose(value, want, rtol=1e-6, atol=1e-37)
     slope = np.asarray(anima.jit(gelu_slope_p.bind)(x))
-    np.testing.assert_allclose(slope, [1, 0, nan, 0.5, 0.5, 1, 0, 0.5, 0.5, 0, 0, 1, 0], rtol=1e-6, atol=1e-37)
+    np.testing.assert_allclose(
+        slope, [1, 0, nan, 0.5, 0.5, 1, 0, 0.5, 0.5, 0, 0, 1, 0], rtol=1e-6, atol=1e-37
+    )
     tail = np.asarray(anima.jit(lax.erfc)(x))
     np.testing.assert_allclose(tail, [0, 2, nan, 1, 1, 0, 2, 1, 1, 2, 2, 0, 2], rtol=1e-6)
     # Where powers of two become denormal, nothing jumps.
@@ -82,7 +86,9 @@ def test_derivatives_through_loops_and_batches() -> None:
         np.testing.assert_allclose(second, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * (2 - x**2), rtol=1e-12)
         step = 1e-5
         slopes = anima.vmap(anima.grad(lambda x: nn.gelu(x, approximate=False)))(x)
-        np.testing.assert_allclose(slopes, (np.asarray(gelu(x + step)) - gelu(x - step)) / (2 * step), rtol=1e-8)
+        np.testing.assert_allclose(
+            slopes, (np.asarray(gelu(x + step)) - gelu(x - step)) / (2 * step), rtol=1e-8
+        )
     looped = anima.grad(lambda x: lax.fori_loop(0, 2, lambda i, y: nn.gelu(y, approximate=False), x))
     once = anima.grad(lambda x: nn.gelu(x, approximate=False))
     np.testing.assert_allclose(looped(1.5), once(1.5) * once(float(gelu(F32(1.5)))), rtol=1e-5)

@@ -21,7 +21,8 @@ from anima.runtime.kernels import call_kernel
 pytestmark = [
     pytest.mark.cpu,
     pytest.mark.skipif(
-        not _native.has_bfloat16_products(), reason="the processor has no instructions for products of bfloat16"
+        not _native.has_bfloat16_products(),
+        reason="the processor has no instructions for products of bfloat16",
     ),
 ]
 
@@ -111,7 +112,9 @@ def test_transposed_operands_are_taken_from_before() -> None:
     # One that is used otherwise, too, and one from outside of a loop.
     both = anima.jit(lambda x, y: (y.T + 0, x @ y.T))
     assert np.array_equal(both(x, y)[0], y.T)
-    looped = anima.jit(lambda x, y: lax.fori_loop(0, 3, lambda i, s, z=y.T: s + x @ z, anima.numpy.zeros((40, 50), BF16)))
+    looped = anima.jit(
+        lambda x, y: lax.fori_loop(0, 3, lambda i, s, z=y.T: s + x @ z, anima.numpy.zeros((40, 50), BF16))
+    )
     want = 3 * (x.astype(F32) @ y.T.astype(F32))
     np.testing.assert_allclose(looped(x, y).astype(F32), want, rtol=0.03, atol=0.3)
 
@@ -122,7 +125,9 @@ def test_derivatives_and_batches_take_the_kernel() -> None:
     slope = anima.grad(loss)
     assert "anima_product" in text(slope, ShapedArray(w.shape, BF16), ShapedArray(x.shape, BF16))
     want = np.broadcast_to(x.astype(np.float64).sum(0)[:, None], w.shape)
-    np.testing.assert_allclose(np.asarray(anima.jit(slope)(w, x)).astype(np.float64), want, rtol=2.0**-7, atol=0.1)
+    np.testing.assert_allclose(
+        np.asarray(anima.jit(slope)(w, x)).astype(np.float64), want, rtol=2.0**-7, atol=0.1
+    )
     stack = numbers(3, 64, 48)
     check(anima.jit(anima.vmap(lambda x: x @ w))(stack), stack, np.stack([w] * 3), 48)
 
