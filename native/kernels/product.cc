@@ -15,7 +15,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #if !defined(__clang__)
 // GCC's own header leaves variables uninitialised on purpose.
-#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
@@ -39,10 +38,9 @@ struct Problem {
 #ifdef ANIMA_PAIRS
 
 constexpr int kRows = 12, kLanes = 16, kPanel = 2 * kLanes;
-constexpr int64_t kPacked =
-    1 << 16;  // words of the right matrix that are packed at a time, unless it is very deep
-constexpr int64_t kLongest = 256;   // pairs that are summed one after the other
-constexpr int64_t kWork = 1 << 18;  // products that are worth a thread
+constexpr int64_t kPacked = 1 << 16;  // words that are packed at a time, unless the matrices are very deep
+constexpr int64_t kLongest = 256;     // pairs that are summed one after the other
+constexpr int64_t kWork = 1 << 18;    // products that are worth a thread
 
 // Of the left matrix: the word of row i and pair p is `step` times p and `stride` times i bytes from the
 // start.
