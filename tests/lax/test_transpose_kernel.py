@@ -52,6 +52,7 @@ def text(fun: Any, shape: tuple[int, ...], dtype: Any = F32, **how: Any) -> str:
 def test_every_order_of_dimensions(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turning, "_TRANSPOSE_BYTES", 1)
     monkeypatch.setattr(turning, "_LONG_BLOCK", 1)
+    monkeypatch.setattr(turning, "_MATRIX", 1)
     orders = [p for p in itertools.permutations(range(len(shape))) if p != tuple(range(len(shape)))]
     if len(orders) > 6:
         orders = [orders[i] for i in random.choice(len(orders), 6, replace=False)]
@@ -90,9 +91,22 @@ def test_only_large_transposes_alone_call_the_kernel() -> None:
     # Neither what moves nothing, nor short blocks that are no element's size.
     assert "anima_transpose" not in text(lambda x: lax.transpose(x, (1, 0)), (1, 1 << 16))
     blocks = lambda x: lax.transpose(x, (1, 0, 2))
+    # Nor many small matrices.
+    small = lambda x: lax.transpose(x, (0, 2, 1))
+    assert "anima_transpose" in text(small, (100, 32, 32))
+    assert "anima_transpose" not in text(small, (100, 31, 32))
     assert "anima_transpose" in text(blocks, (64, 256, 4))
     assert "anima_transpose" not in text(blocks, (64, 256, 5))
     assert "anima_transpose" in text(blocks, (64, 256, 40))
+
+
+def test_the_size_of_the_matrices_that_are_transposed() -> None:
+    assert turning._matrix((2, 3, 4), (2, 1, 0)) == 8
+    assert turning._matrix((2, 3, 4), (2, 0, 1)) == 24
+    assert turning._matrix((2, 3, 4), (0, 2, 1)) == 12
+    assert turning._matrix((2, 3, 4, 5), (2, 3, 1, 0)) == 40
+    assert turning._matrix((2, 3, 4, 5), (3, 1, 2, 0)) == 10
+    assert turning._matrix((2, 3, 4, 5), (1, 2, 3, 0)) == 120
 
 
 NONE = Missing("it is only run")
