@@ -547,6 +547,8 @@ def gelu_limits(run_python, tmp_path) -> None:
         want = float(far) * scipy.special.ndtr(float(far))
         assert (abs(float(lib.jit(gelu)(far)) - want) > 50 * numpy.spacing(numpy.float32(abs(want)))) == off
     assert anima.vmap(anima.grad(gelu))(ends).tolist() == [0, 1]
+    small = numpy.float32(-2).astype("float8_e5m2")
+    assert float(jax.nn.gelu(small)) == 0 and abs(float(anima.nn.gelu(small)) + 0.0454) < 0.002
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:
