@@ -6,6 +6,7 @@
 #include "common/py.h"
 #include "ffi/callback.h"
 #include "ffi/handler.h"
+#include "kernels/features.h"
 #include "kernels/kernel.h"
 
 namespace nb = nanobind;
@@ -138,6 +139,10 @@ void bind_ffi(nb::module_& m) {
       "Register the custom call of a kernel of this library. Raises KeyError if there is none of this name, "
       "PluginError "
       "unless the devices are CPUs.");
+  m.def("has_bfloat16_products", &kernels::has_bfloat16_products,
+        "Whether the processor multiplies pairs of bfloat16 numbers.");
+  m.def("has_wide_vectors", &kernels::has_wide_vectors,
+        "Whether the processor's vectors of 64 bytes are as good as those of 32.");
   bind_callbacks(m);
 }
 

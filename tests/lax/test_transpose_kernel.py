@@ -31,40 +31,49 @@ def text(fun: Any, shape: tuple[int, ...], dtype: Any = F32, **how: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("shape", "order"),
+    "shape",
     [
-        ((256, 64), (1, 0)),
-        ((65, 131), (1, 0)),
-        ((3, 1000), (1, 0)),
-        ((1000, 3), (1, 0)),
-        ((3, 40, 24), (0, 2, 1)),
-        ((2, 9, 7, 40), (0, 3, 1, 2)),
-        ((2, 40, 9, 7), (0, 2, 3, 1)),
-        ((2, 13, 11, 80), (0, 2, 1, 3)),
-        ((13, 1, 300), (2, 1, 0)),
+        (256, 64),
+        (65, 131),
+        (3, 1000),
+        (1000, 3),
+        (2, 700),
+        (700, 4),
+        (601, 17),
+        (3, 40, 24),
+        (2, 9, 7, 40),
+        (2, 13, 11, 80),
+        (5, 1, 300),
+        (4, 520, 2),
+        (70, 3, 5),
+        (2, 3, 4, 3, 2),
     ],
 )
-def test_groups_of_dimensions_change_places(
-    shape: tuple[int, ...], order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_order_of_dimensions(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turning, "_TRANSPOSE_BYTES", 1)
-    monkeypatch.setattr(turning, "_TRANSPOSE_APART", 1)
-    fun = lambda x: lax.transpose(x, order)
+    monkeypatch.setattr(turning, "_LONG_BLOCK", 1)
+    monkeypatch.setattr(turning, "_MATRIX", 1)
+    orders = [p for p in itertools.permutations(range(len(shape))) if p != tuple(range(len(shape)))]
+    if len(orders) > 6:
+        orders = [orders[i] for i in random.choice(len(orders), 6, replace=False)]
+    kinds = F32, np.float64, np.int8, ml_dtypes.bfloat16, np.complex128, bool, ml_dtypes.float8_e5m2
     with anima.enable_x64(True):
-        for dtype in (
-            F32,
-            np.float64,
-            np.int8,
-            ml_dtypes.bfloat16,
-            np.complex128,
-            bool,
-            ml_dtypes.float8_e5m2,
-        ):
-            x = random.randint(-9, 9, shape).astype(dtype)
-            if shape[-1] != 80 or np.dtype(dtype).itemsize >= 2:
+        for order, dtype in itertools.product(orders, kinds if len(orders) == 1 else kinds[:4]):
+            fun = lambda x, order=order: lax.transpose(x, order)
+            if [p for p in order if shape[p] != 1] != [d for d, n in enumerate(shape) if n != 1]:
                 assert "anima_transpose" in text(fun, shape, dtype)
+            x = random.randint(-9, 9, shape).astype(dtype)
             got = np.asarray(fun(x))
             assert got.dtype == x.dtype and np.array_equal(got, x.transpose(order))
+
+
+@pytest.mark.parametrize("shape", [(2048, 1024), (1024, 2048), (1025, 2048), (2, 1100, 1024)])
+def test_large_results_that_go_past_the_caches(shape: tuple[int, ...]) -> None:
+    order = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    for dtype in (F32, np.int64):
+        with anima.enable_x64(True):
+            x = random.randint(-99, 99, shape).astype(dtype)
+            assert np.array_equal(lax.transpose(x, order), x.transpose(order))
 
 
 def test_only_large_transposes_alone_call_the_kernel() -> None:
@@ -72,33 +81,32 @@ def test_only_large_transposes_alone_call_the_kernel() -> None:
     assert "anima_transpose" in text(turn, shape)
     assert "anima_transpose" not in text(turn, (255, 64))
     assert "anima_transpose" not in text(turn, (0, 64))
-    assert "anima_transpose" not in text(turn, (257, 129))
-    assert "anima_transpose" in text(turn, (129, 256))
+    assert "anima_transpose" in text(turn, (257, 129))
     assert "anima_transpose" not in text(lambda x: turn(x) + 1, shape)
     assert "anima_transpose" not in text(anima.jit(lambda x: turn(x) + 1), shape)
     for how in ({"exported": True}, {"partitions": 2}):
         assert "anima_transpose" not in text(turn, shape, **how)
     with host_kernels(False):
         assert "anima_transpose" not in text(turn, shape)
-    # Neither two swaps at once, nor single bytes between the groups.
-    for order in ((3, 2, 1, 0), (1, 0, 3, 2), (2, 1, 0, 3)):
-        assert "anima_transpose" not in text(lambda x, order=order: lax.transpose(x, order), (16, 16, 16, 16))
-    assert "anima_transpose" not in text(lambda x: lax.transpose(x, (1, 0, 2)), (64, 256, 4), np.int8)
+    # Neither what moves nothing, nor short blocks that are no element's size.
+    assert "anima_transpose" not in text(lambda x: lax.transpose(x, (1, 0)), (1, 1 << 16))
+    blocks = lambda x: lax.transpose(x, (1, 0, 2))
+    # Nor many small matrices.
+    small = lambda x: lax.transpose(x, (0, 2, 1))
+    assert "anima_transpose" in text(small, (100, 32, 32))
+    assert "anima_transpose" not in text(small, (100, 31, 32))
+    assert "anima_transpose" in text(blocks, (64, 256, 4))
+    assert "anima_transpose" not in text(blocks, (64, 256, 5))
+    assert "anima_transpose" in text(blocks, (64, 256, 40))
 
 
-def test_swapped_groups_are_found_where_they_are() -> None:
-    shape = (2, 3, 1, 5)
-    x = np.arange(30).reshape(shape)
-    for order in itertools.permutations(range(4)):
-        groups = turning._swapped_groups(shape, order)
-        if groups is not None:
-            outer, a, b, inner = groups
-            want = x.reshape(outer, a, b, inner).transpose(0, 2, 1, 3)
-            assert np.array_equal(want.ravel(), x.transpose(order).ravel())
-    assert turning._swapped_groups((2, 3, 4), (2, 0, 1)) == (1, 6, 4, 1)
-    assert turning._swapped_groups((2, 3, 4), (2, 1, 0)) is None
-    assert turning._swapped_groups((2, 3), (0, 1)) is None
-    assert turning._swapped_groups((2, 1, 3), (1, 0, 2)) is None  # nothing moves
+def test_the_size_of_the_matrices_that_are_transposed() -> None:
+    assert turning._matrix((2, 3, 4), (2, 1, 0)) == 8
+    assert turning._matrix((2, 3, 4), (2, 0, 1)) == 24
+    assert turning._matrix((2, 3, 4), (0, 2, 1)) == 12
+    assert turning._matrix((2, 3, 4, 5), (2, 3, 1, 0)) == 40
+    assert turning._matrix((2, 3, 4, 5), (3, 1, 2, 0)) == 10
+    assert turning._matrix((2, 3, 4, 5), (1, 2, 3, 0)) == 120
 
 
 NONE = Missing("it is only run")
@@ -116,16 +124,16 @@ def called(attributes: dict[str, int], out: Any, operands: int = 1) -> Primitive
 
 def test_malformed_calls_raise() -> None:
     x, f32 = np.ones((6, 4), F32), np.dtype(F32)
-    good = {"outer": 1, "a": 6, "b": 4, "inner": 1}
+    good = {"from0": 1, "from1": 0}
     for primitive in (
         called(good, ((4, 6), f32), 2),
         called(good, ((4, 5), f32)),
+        called(good, ((4, 6, 1), f32)),
+        called(good, ((24,), f32)),
         called(good, ((4, 6), np.dtype(np.int32))),
-        called({"outer": 1, "a": 6, "b": 4}, ((4, 6), f32)),
-        *(
-            called(good | {name: n}, ((4, 6), f32))
-            for name, n in (("a", 3), ("a", 12), ("b", 0), ("outer", -1), ("inner", 5), ("a", 2**62))
-        ),
+        called({"from0": 1}, ((4, 6), f32)),
+        *(called(good | {"from1": p}, ((4, 6), f32)) for p in (1, 2, -1, 2**62)),
+        called({"from0": 0, "from1": 1}, ((4, 6), f32)),
     ):
         with pytest.raises(errors.JaxRuntimeError, match=r"kernel|transpose"):
             np.asarray(primitive.bind(x, x))
@@ -133,3 +141,7 @@ def test_malformed_calls_raise() -> None:
     with pytest.raises(errors.JaxRuntimeError, match="element type"):
         np.asarray(called(good, ((4, 6), np.dtype(ml_dtypes.int4))).bind(four_bits, four_bits))
     assert np.array_equal(called(good, ((4, 6), f32)).bind(x, x), x.T)
+    empty = np.ones((6, 0), F32)
+    assert called(good, ((0, 6), f32)).bind(empty, empty).shape == (0, 6)
+    scalar = np.float32(3)
+    assert called({}, ((), f32)).bind(scalar, scalar) == 3

@@ -169,3 +169,10 @@ def test_derivatives_of_softmax(own_rule: bool, masked: bool) -> None:
         numpy.testing.assert_allclose(curvature, numeric, atol=1e-8)
         each = anima.vmap(lambda row, w: nn.softmax(row, where=w))(x, numpy.ones_like(x, bool))
         numpy.testing.assert_allclose(each, nn.softmax(x), atol=1e-15)
+
+
+def test_narrow_gelu_is_rounded_once() -> None:
+    x = numpy.linspace(-4, 4, 101).astype("bfloat16")
+    want = nn.gelu(x.astype("float32")).astype("bfloat16")
+    for f in (nn.gelu, anima.jit(nn.gelu)):
+        assert f(x).dtype == "bfloat16" and numpy.array_equal(f(x), want)

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy
 import pytest
+import scipy.special
 
 import anima
 from anima.config import threefry_partitionable
@@ -534,6 +535,20 @@ def custom_vmap_types(run_python, tmp_path) -> None:
     assert jax.vmap(mapped_sine(jax, rule))(x, x).shape == (2,)
     with pytest.raises(ValueError, match="must be float32"):
         anima.vmap(mapped_sine(anima, rule))(x, x)
+
+
+@difference("gelu-limits")
+def gelu_limits(run_python, tmp_path) -> None:
+    ends, far = numpy.float32([-numpy.inf, numpy.inf]), numpy.float32(-12.718365)
+    for lib, off in ((jax, True), (anima, False)):
+        gelu = lambda x, lib=lib: lib.nn.gelu(x, approximate=False)
+        assert numpy.isnan(gelu(ends)[0]) == off
+        assert numpy.isnan(lib.vmap(lib.grad(gelu))(ends)).tolist() == [off, off]
+        want = float(far) * scipy.special.ndtr(float(far))
+        assert (abs(float(lib.jit(gelu)(far)) - want) > 50 * numpy.spacing(numpy.float32(abs(want)))) == off
+    assert anima.vmap(anima.grad(gelu))(ends).tolist() == [0, 1]
+    small = numpy.float32(-2).astype("float8_e5m2")
+    assert float(jax.nn.gelu(small)) == 0 and abs(float(anima.nn.gelu(small)) + 0.0454) < 0.002
 
 
 def test_every_row_has_a_check_and_every_check_a_row() -> None:

@@ -26,13 +26,14 @@ OTHERS = [
     "dot_product_attention", "get_scaled_dot_general_config", "one_hot", "scaled_dot_general", "scaled_matmul", "standardize",
 ]  # fmt: skip
 POINTS = [0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 6.0, 0.6931472, 40.0, -100.0, numpy.inf, -numpy.inf]
-# What JAX refuses, or computes wrongly: see the difference "nn-integers".
+# What JAX refuses, or computes wrongly: see the difference "nn-integers", but where another is named.
 INTEGERS = ("bool", "uint8", "int8", "int32", "scalar")
 BETTER = {
     **dict.fromkeys(["glu", "sigmoid", "silu", "swish"], INTEGERS),
     **dict.fromkeys(["log1mexp", "log_sigmoid", "log_softmax", "softmax"], ("bool", "uint8")),
     "squareplus": ("uint8", "int8"),
     "hard_tanh": ("uint8",),
+    "gelu": ("float8",),  # computed in float32 and rounded once: see the difference "gelu-limits"
 }
 
 ARRAYS = {

@@ -5,6 +5,7 @@ import struct
 import pytest
 
 import anima
+from anima import _native
 from anima.config import disable_most_optimizations, optimization_level
 from anima.runtime.compile_options import CompileOptions, debug_options_of, options_for
 from anima.runtime.devices import client
@@ -85,23 +86,27 @@ def test_overrides_are_typed_and_sorted():
         options_for("program", platform="cpu", compiler_options={"a": []})
 
 
-def test_policy():
+@pytest.mark.parametrize("wide_vectors", [False, True])
+def test_policy(wide_vectors, monkeypatch):
+    monkeypatch.setattr(_native, "has_wide_vectors", lambda: wide_vectors)
+
     def names(*args, **kwargs):
         return {name.removeprefix("xla_") for name in _overrides(options_for(*args, **kwargs))}
 
     exact, fusion, level = "cpu_enable_fast_min_max", "cpu_use_fusion_emitters", "backend_optimization_level"
     threads = "cpu_multi_thread_eigen"
-    assert names("program", platform="cpu") == {exact}
+    wide = {"cpu_prefer_vector_width"} if wide_vectors else set()
+    assert names("program", platform="cpu") == {exact} | wide
     assert names("program", platform="cpu", tiny=True) == {exact, threads}
     assert names("single_op", platform="cuda", tiny=True) == set()
-    assert names("single_op", platform="cpu") == {exact, fusion}
+    assert names("single_op", platform="cpu") == {exact, fusion} | wide
     assert names("single_op", platform="cpu", tiny=True) == {exact, fusion, level, threads}
     chosen = {"xla_cpu_use_fusion_emitters": True}
     options = options_for("single_op", platform="cpu", compiler_options=chosen)
     assert _overrides(options)["xla_cpu_use_fusion_emitters"] == (2, 1)
-    assert dict(options.without({"xla_cpu_use_fusion_emitters"}).policy) == {
-        "xla_cpu_enable_fast_min_max": False
-    }
+    left = dict(options.without({"xla_cpu_use_fusion_emitters", "xla_cpu_prefer_vector_width"}).policy)
+    assert left == {"xla_cpu_enable_fast_min_max": False}
+    assert dict(options.policy).get("xla_cpu_prefer_vector_width", 256) == (512 if wide_vectors else 256)
 
 
 def reduction(dimensions: str, shape: str) -> str:

@@ -21,6 +21,7 @@ from anima.interpreters.zeros import add as add_zeros
 from anima.lax import on_host_tiny
 from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
+from anima.lax.pair_products import product_by_kernel
 from anima.lax.precision import (
     PrecisionLike,
     algorithm_of,
@@ -172,6 +173,10 @@ def _dot_lower(
     if algorithm is not None:
         entering, returned = algorithm.operand_dtype(entering), algorithm.result_dtype(returned)
     lhs, rhs = _cast(ctx, lhs, entering), _cast(ctx, rhs, entering)
+    if algorithm is None:
+        found = product_by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
+        if found is not None:
+            return _cast(ctx, found, out.dtype)
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
     fields = {
         "lhs_batching_dimensions": lhs_batch,

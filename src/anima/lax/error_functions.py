@@ -16,6 +16,7 @@ from anima.lax.arithmetic import abs, add, mul, neg, sub
 from anima.lax.compare import eq, is_finite, lt
 from anima.lax.declare import FLOAT, binary, by_formula, in_float32, operand, unary
 from anima.lax.exponential import exp, log
+from anima.lax.normal_tail import erfc_float32, where_float32
 from anima.lax.operands import constant, filled, operands
 from anima.lax.powers import sqrt, square
 from anima.lax.selection import select
@@ -64,7 +65,7 @@ def _erfc_correction(x: Any, y: Any) -> Any:
 
 erfc_p = unary(
     "erfc",
-    in_float32(by_formula(_erfc_correction, start="chlo.erfc")),
+    where_float32(erfc_float32, by_formula(_erfc_correction, start="chlo.erfc")),
     FLOAT,
     lambda t, ans, x: mul(t, neg(_gaussian(x))),
 )

@@ -385,7 +385,9 @@ def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) ->
         if turned is not None:
             return turned
     inner = range(len(permutation), len(permutation) + len(inner_shape(x)))
-    return ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
+    out = ctx.op("stablehlo.transpose", (x,), attrs=f"permutation = {i64_array((*permutation, *inner))}")
+    out.transposed = x, permutation
+    return out
 
 
 transpose_p: Primitive = structural(

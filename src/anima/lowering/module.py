@@ -43,14 +43,18 @@ TOKEN = ShapedArray((), np.dtype(np.uint8))
 
 
 class Value:
-    """An SSA value: its name in the text, its aval and its type."""
+    """An SSA value: its name in the text, its aval and its type.
 
-    __slots__ = ("aval", "name", "type")
+    Of a transpose, `transposed` is what it was made from, and the permutation: products take that instead.
+    """
+
+    __slots__ = ("aval", "name", "transposed", "type")
 
     def __init__(self, name: str, aval: AbstractValue) -> None:
         self.name = name
         self.aval = aval
         self.type = type_of(aval)
+        self.transposed: tuple[Value, tuple[int, ...]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

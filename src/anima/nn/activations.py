@@ -12,6 +12,7 @@ from typing import Any
 import anima.numpy as np
 from anima import dtypes, lax
 from anima.custom_derivatives import custom_jvp
+from anima.lax.gelu import gelu as exact_gelu
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of, strong_inexact
 
@@ -311,10 +312,15 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     0.8412 0.8413
     """
     x = strong_inexact("gelu", x)
-    if approximate:
-        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-        return x * (0.5 * (1.0 + np.tanh(inner)))
-    return 0.5 * x * lax.erfc(-x * math.sqrt(0.5))
+    if not approximate:
+        return exact_gelu(x)
+    dtype = dtype_of(x)
+    if (
+        dtypes.is_float(dtype) and dtypes.itemsize_bits(dtype) < 32
+    ):  # rounding each step costs accuracy and time
+        return lax.convert_element_type(gelu(lax.convert_element_type(x, np.float32)), dtype)
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return x * (0.5 * (1.0 + np.tanh(inner)))
 
 
 @function(static=("axis",))

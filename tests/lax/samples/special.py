@@ -10,6 +10,7 @@ import numpy as np
 import scipy.special
 
 from anima import lax
+from anima.lax import gelu
 from anima.lax.special import bessel, complex_functions, error_integrals, gamma, hypergeometric, integrals
 from tests.lax.samples import F32, F64, Sample, complexes, floats
 from tests.lax.samples.functions import mp
@@ -88,6 +89,8 @@ ERRORS = [
     *samples("dawsn", bound(error_integrals.dawsn_p), dawson, (SMOOTH,), (sized(-12, 1.5, signed=True),)),
     *samples("log_ndtr", bound(error_integrals.log_ndtr_p), lambda x: mpmath.log(normal(x)), (SMOOTH,), (floats((40,), -35, 5, F64),), ulps=64),
     *samples("ndtri", bound(error_integrals.ndtri_p), quantile, (floats((2, 3), 0.1, 0.9),), (floats((40,), 0, 1, F64),), (sized(-14, -1),)),
+    *samples("gelu", gelu.gelu, lambda x: x * normal(x), (SMOOTH,), (floats((40,), -13, 9),), (floats((24,), -3, 3, F64),), only=(*WIDTHS, "float16", "float32")),
+    *samples("gelu_slope", bound(gelu.gelu_slope_p), lambda x: normal(x) + x * mpmath.npdf(x), (SMOOTH,), (floats((40,), -13, 9),), (floats((24,), -3, 3, F64),), floor=0.1, only=(*WIDTHS, "float16", "float32")),
     *samples("owens_t", bound(error_integrals.owens_t_p), owen, (floats((2, 3), -1.5, 1.5), floats((2, 3), -2, 2) + F32(0.1)), (floats((12,), -4, 4, F64), floats((12,), 0.1, 8, F64)), ulps=32),
 ]  # fmt: skip
 
