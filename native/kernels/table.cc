@@ -9,6 +9,7 @@ namespace anima::kernels {
 
 // Each ends with an entry without a name.
 extern const Kernel kPoolKernels[];
+extern const Kernel kProductKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kShuffleKernels[];
 extern const Kernel kSortKernels[];
@@ -28,6 +29,7 @@ extern const Kernel kLuKernels[];
 namespace {
 
 constexpr const Kernel* kLists[] = {kPoolKernels,
+                                    kProductKernels,
                                     kScanKernels,
                                     kShuffleKernels,
                                     kSortKernels,
