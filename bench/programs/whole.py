@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from bench.case import Checked, Program
 from bench.fresh import everything_kept, printed_by
 
-program = Program("Whole programs", rounds=5, quick_rounds=1)
+program = Program("Whole programs", rounds=4, quick_rounds=1)
 
 # The libraries beside JAX know no disk cache, and are asked where the program needs neither derivatives of loops nor `vmap`.
 EAGER = ("jax", "torch", "numpy")
@@ -27,7 +27,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "transformer": ("training a transformer decoder", ("jax",)),
     "lstm": ("training an LSTM over 512 steps", ("jax",)),
     "kalman": ("Kalman filter and smoother, 500 steps", ("jax",)),
-    "bodies": ("128 bodies, 100 steps of leapfrog", EAGER),
+    "bodies": ("64 bodies, 100 steps of leapfrog", EAGER),
     "options": ("Black-Scholes to second order, 10,000 options", ("jax",)),
     "sampling": ("HMC, logistic regression", ("jax",)),
     "heat": ("heat equation, 256 by 256, 100 steps", EAGER),

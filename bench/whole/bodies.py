@@ -9,7 +9,7 @@ import numpy
 from bench.adapters import Adapter
 from bench.whole.parts import Run, again, numbers, on
 
-BODIES, STEPS, TIME = 128, 100, 1e-3
+BODIES, STEPS, TIME = 64, 100, 1e-3
 
 
 def build(lib: Adapter) -> Run:

@@ -1,7 +1,8 @@
 // Products of matrices of which both have the summed dimension last: each element is that of two rows.
 //
-// Rows lie together in memory, so nothing is copied: tiles of four by four sums are kept in registers while eight
-// rows are read side by side, and a few rows of the left matrix stay in the cache for all of the right one.
+// Rows lie together in memory, so nothing is copied: tiles of four by four sums are kept in registers while
+// eight rows are read side by side, and a few rows of the left matrix stay in the cache for all of the right
+// one.
 #include <algorithm>
 
 #include "kernels/clones.h"
@@ -11,8 +12,7 @@
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ANIMA_WIDE_CLONES \
-  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define ANIMA_WIDE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define ANIMA_WIDE_CLONES
 #endif
@@ -21,8 +21,8 @@ namespace anima::kernels {
 namespace {
 
 constexpr int64_t kTile = 4;
-constexpr int64_t kGrain = 1 << 17;       // products that are worth a thread
-constexpr int64_t kCached = 1 << 14;      // bytes of the left rows that stay in the cache
+constexpr int64_t kGrain = 1 << 17;   // products that are worth a thread
+constexpr int64_t kCached = 1 << 14;  // bytes of the left rows that stay in the cache
 
 template <typename T>
 struct Lanes {

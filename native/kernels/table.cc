@@ -28,23 +28,11 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kPoolKernels,
-                                    kProductKernels,
-                                    kScanKernels,
-                                    kShuffleKernels,
-                                    kSortKernels,
-                                    kTopKernels,
-                                    kTransposeKernels,
-                                    kUpdateKernels,
-                                    kCholeskyKernels,
-                                    kTriangularKernels,
-                                    kEigenKernels,
-                                    kSchurKernels,
-                                    kSvdKernels,
-                                    kMatrixFunctionKernels,
-                                    kTridiagonalSolveKernels,
-                                    kHouseholderKernels,
-                                    kLuKernels};
+constexpr const Kernel* kLists[] = {
+    kPoolKernels,        kProductKernels,   kScanKernels,   kShuffleKernels,        kSortKernels,
+    kTopKernels,         kTransposeKernels, kUpdateKernels, kCholeskyKernels,       kTriangularKernels,
+    kEigenKernels,       kSchurKernels,     kSvdKernels,    kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 
