@@ -1,7 +1,7 @@
 """One interface to the libraries that are compared, so that a program is written once.
 
-Invariant: an adapter adds no work of its own to what is timed: its attributes are the library's own functions, or the
-identity where a library has no counterpart (`jit` of a library that runs eagerly).
+Invariant: an adapter adds no work of its own to what is timed: its attributes are the library's own functions; where it has
+no counterpart, the identity (`jit` of a library that runs eagerly) or what its users write instead (a Python loop).
 
 A library is named by its adapter's function here, or by `FILE.py:FUNCTION` for one that a test brings along.
 """
