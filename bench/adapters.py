@@ -1,7 +1,7 @@
 """One interface to the libraries that are compared, so that a program is written once.
 
-Invariant: an adapter adds no work of its own to what is timed: its attributes are the library's own functions, or the
-identity where a library has no counterpart (`jit` of a library that runs eagerly).
+Invariant: an adapter adds no work of its own to what is timed: its attributes are the library's own functions; where it has
+no counterpart, the identity (`jit` of a library that runs eagerly) or what its users write instead (a Python loop).
 
 A library is named by its adapter's function here, or by `FILE.py:FUNCTION` for one that a test brings along.
 """
@@ -32,9 +32,18 @@ class Adapter:
     lax: Any = None
     nn: Any = None
     tree: Any = None
+    ops: Any = None
+    value_and_grad: Callable[..., Any] | None = None
 
 
 def _identity(value: Any, **_: Any) -> Any:
+    return value
+
+
+def _fori_loop(start: int, stop: int, body: Callable[[int, Any], Any], value: Any) -> Any:
+    """What a loop is where there is no compiler to give it to."""
+    for i in range(start, stop):
+        value = body(i, value)
     return value
 
 
@@ -54,6 +63,8 @@ def _jax_like(name: str) -> Adapter:
         module.lax,
         importlib.import_module(f"{name}.nn"),
         module.tree,
+        module.ops,
+        module.value_and_grad,
     )
 
 
@@ -70,7 +81,14 @@ def jax() -> Adapter:
 def numpy() -> Adapter:
     """NumPy, which runs eagerly and has no derivatives."""
     np = importlib.import_module("numpy")
-    return Adapter("numpy", np.__version__, np, _identity, _identity)
+
+    def segment_sum(values: Any, ids: Any, count: int) -> Any:
+        sums = np.zeros((count, *values.shape[1:]), values.dtype)
+        np.add.at(sums, ids, values)
+        return sums
+
+    lax, ops = SimpleNamespace(fori_loop=_fori_loop), SimpleNamespace(segment_sum=segment_sum)
+    return Adapter("numpy", np.__version__, np, _identity, _identity, lax=lax, ops=ops)
 
 
 def torch() -> Adapter:
@@ -80,11 +98,25 @@ def torch() -> Adapter:
         arange=module.arange, ones=module.ones, zeros=module.zeros, sin=module.sin, tanh=module.tanh, sort=module.sort,
         argsort=module.argsort, asarray=module.asarray, linspace=module.linspace, sum=module.sum, argmax=module.argmax,
         where=module.where, clip=module.clip, concatenate=module.concatenate, stack=module.stack, reshape=module.reshape,
+        roll=module.roll,
     )  # fmt: skip
     random = SimpleNamespace(PRNGKey=module.manual_seed, permutation=lambda key, n: module.randperm(n))
-    lax = SimpleNamespace(top_k=module.topk)
+
+    def segment_sum(values: Any, ids: Any, count: int) -> Any:
+        return values.new_zeros((count, *values.shape[1:])).index_add_(0, ids, values)
+
     return Adapter(
-        "torch", module.__version__, np, _identity, _identity, module.func.grad, random=random, lax=lax
+        "torch",
+        module.__version__,
+        np,
+        _identity,
+        _identity,
+        module.func.grad,
+        random=random,
+        lax=SimpleNamespace(top_k=module.topk, fori_loop=_fori_loop),
+        nn=module.nn.functional,
+        tree=SimpleNamespace(map=importlib.import_module("torch.utils._pytree").tree_map),
+        ops=SimpleNamespace(segment_sum=segment_sum),
     )
 
 

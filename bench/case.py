@@ -3,17 +3,32 @@
 Invariant: importing a program imports none of the libraries that it measures, so that a case may time the import.
 
 A *timed* case builds a thunk from a library adapter; the worker measures how long one call of the thunk takes. A
-*measured* case returns the number itself; the worker gives it the name of the library and a scratch folder.
+*measured* case returns the number itself; the worker gives it the name of the library and a scratch folder. A *mean* is
+computed from other cases' figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 OURS = "anima"
+
+Measure = TypeVar("Measure", bound="Callable[[str, Path], float | Checked]")
+
+
+class Checked(NamedTuple):
+    """A measured number, with what the library computed.
+
+    `results` are pairs of a number and the size that its error is relative to; those of two libraries may differ by
+    `tolerance` times that size.
+    """
+
+    value: float
+    results: Sequence[tuple[float, float]]
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -21,7 +36,8 @@ class Case:
     """One row of a table.
 
     `peers` are the libraries beside ours that the case has a meaning for. `limits` maps a peer to the ratio (ours to
-    theirs) that is wanted at most; `at_most` bounds our own value where there is nothing to compare with.
+    theirs) that is wanted at most; `at_most` bounds our own value where there is nothing to compare with. `mean_of` names
+    the cases whose geometric mean this one is.
     """
 
     name: str
@@ -30,15 +46,18 @@ class Case:
     limits: Mapping[str, float]
     at_most: float | None
     build: Callable[[Any], Callable[[], Any]] | None = None
-    measure: Callable[[str, Path], float] | None = None
+    measure: Callable[[str, Path], float | Checked] | None = None
+    mean_of: tuple[str, ...] = ()
 
 
 @dataclass
 class Program:
-    """The cases of one file, under a title."""
+    """The cases of one file, under a title; and over how many rounds they are measured, if nobody asks for a number."""
 
     title: str
     cases: list[Case] = field(default_factory=list)
+    rounds: int = 7
+    quick_rounds: int = 3
 
     def timed(
         self, name: str, *, peers: tuple[str, ...] = ("jax",), limits: Mapping[str, float] | None = None
@@ -59,11 +78,23 @@ class Program:
         peers: tuple[str, ...] = ("jax",),
         limits: Mapping[str, float] | None = None,
         at_most: float | None = None,
-    ) -> Callable[[Callable[[str, Path], float]], Callable[[str, Path], float]]:
+    ) -> Callable[[Measure], Measure]:
         """Declare a measured case: the function takes a library name and a scratch folder and returns the number."""
 
-        def declare(measure: Callable[[str, Path], float]) -> Callable[[str, Path], float]:
+        def declare(measure: Measure) -> Measure:
             self.cases.append(Case(name, unit, peers, limits or {}, at_most, measure=measure))
             return measure
 
         return declare
+
+    def mean(
+        self,
+        name: str,
+        *,
+        of: Sequence[str],
+        unit: str,
+        limits: Mapping[str, float],
+        peers: tuple[str, ...] = ("jax",),
+    ) -> None:
+        """Declare the geometric mean of other cases, which have figures of all of these peers."""
+        self.cases.append(Case(name, unit, peers, limits, None, mean_of=tuple(of)))

@@ -12,6 +12,35 @@ import sys
 from pathlib import Path
 
 
+def everything_kept(cache: Path) -> dict[str, str]:
+    """Variables with which JAX, too, keeps every compiled program in a folder."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def printed_by(source: str, cache: Path, **environment: str) -> str:
+    """What a program prints in a fresh process.
+
+    Args:
+      source: the program.
+      cache: the folder for caches.
+      environment: further variables.
+    Raises:
+      RuntimeError: the program failed; with the last line that it wrote.
+    """
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS", "ANIMA_COMP"))}
+    env |= {"XDG_CACHE_HOME": str(cache), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, env=env, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return done.stdout
+
+
 def number_from(source: str, lib: str, cache: Path, **environment: str) -> float:
     """The number `took` that a program computes in a fresh process.
 
@@ -22,12 +51,4 @@ def number_from(source: str, lib: str, cache: Path, **environment: str) -> float
     Raises:
       RuntimeError: the program failed; with the last line that it wrote.
     """
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMP", "JAX_PERS", "ANIMA_COMP"))}
-    env |= {"XDG_CACHE_HOME": str(cache), **environment}
-    program = source.format(lib=lib) + "print(took)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=env, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    return float(done.stdout)
+    return float(printed_by(source.format(lib=lib) + "print(took)\n", cache, **environment))

@@ -2,7 +2,8 @@
 
 Invariant: in every round each library runs the same cases once, one process after the other, and the order turns by
 one from round to round; a ratio is the median over the rounds of ours divided by theirs *in that round*. A machine that
-gets slower while the benchmark runs, or is shared, then moves both sides of a ratio alike.
+gets slower while the benchmark runs, or is shared, then moves both sides of a ratio alike. A library whose results differ
+from ours has an error in place of figures.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Row:
         values = self.values.get(name)
         return statistics.median(values) if values else None
 
+    def fail(self, name: str, error: str) -> None:
+        """Put an error in place of a library's values."""
+        self.errors[name] = error
+        self.values.pop(name, None)
+
     def ratios(self, peer: str, ours: str = OURS) -> list[float]:
         """Ours over theirs, for each round that has both."""
         return [a / b for a, b in zip(self.values.get(ours, []), self.values.get(peer, [])) if b]
@@ -84,9 +90,11 @@ def run_program(
     spec: str, peers: Sequence[Peer], settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> list[Row]:
     """Run a program (a module name or a file) for all peers, ours among them, and return a row for each case."""
-    rows = [Row(case) for case in load_program(spec).cases]
+    everything = [Row(case) for case in load_program(spec).cases]
+    rows = [row for row in everything if not row.case.mean_of]
     for number in range(settings.rounds):
         turn = number % len(peers)
+        results: dict[tuple[str, str], dict[str, Any]] = {}
         for peer in (*peers[turn:], *peers[:turn]):
             wanted = [r for r in rows if peer.name in (OURS, *r.case.peers) and peer.name not in r.errors]
             if not wanted:
@@ -97,10 +105,42 @@ def run_program(
                 found = answers.get(row.case.name, {"error": "no answer"})
                 if "value" in found:
                     row.values.setdefault(peer.name, []).append(float(found["value"]))
+                    results[row.case.name, peer.name] = found
                 else:
-                    row.errors[peer.name] = str(found["error"])
-                    row.values.pop(peer.name, None)
-    return rows
+                    row.fail(peer.name, str(found["error"]))
+        for row in rows:
+            for name in row.case.peers:
+                ours, theirs = (results.get((row.case.name, library)) for library in (OURS, name))
+                if ours and theirs and (difference := _difference(ours, theirs)):
+                    row.fail(name, difference)
+    for row in everything:
+        if row.case.mean_of:
+            _take_mean(row, {part.case.name: part for part in rows})
+    return everything
+
+
+def _difference(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """How the results differ that came with two figures; empty if they agree, or if there are none."""
+    pairs = ours.get("results", []), theirs.get("results", [])
+    if len(pairs[0]) != len(pairs[1]):
+        return f"{len(pairs[1])} results, ours are {len(pairs[0])}"
+    for number, ((value, size), (other, other_size)) in enumerate(zip(*pairs)):
+        bound = ours["tolerance"] * max(size, other_size)
+        if not abs(value - other) <= bound:  # also where one of them is no number
+            return f"result {number} is {other:.6g}, ours {value:.6g}: further apart than {bound:.2g}"
+    return ""
+
+
+def _take_mean(row: Row, parts: dict[str, Row]) -> None:
+    """Fill a row with the geometric means of others, round by round."""
+    for name in (OURS, *row.case.peers):
+        values = [parts[part].values.get(name, []) for part in row.case.mean_of]
+        if name == OURS or any(values):  # a peer without any is not there
+            missing = [part for part, found in zip(row.case.mean_of, values) if not found]
+            if missing:
+                row.fail(name, f"no figure of {missing[0]}")
+            else:
+                row.values[name] = [statistics.geometric_mean(round_) for round_ in zip(*values)]
 
 
 def _ask(spec: str, peer: Peer, cases: list[str], settings: Settings) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ from bench.worker import load_program
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = (
-    "dispatch", "eager", "eager_numpy", "trace_lower", "run_time", "large", "kernels", "random", "startup",
+    "dispatch", "eager", "eager_numpy", "trace_lower", "run_time", "large", "kernels", "random", "startup", "whole",
 )  # fmt: skip
 PEERS = ("jax", "torch", "numpy")
 
@@ -100,9 +100,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "programs", nargs="*", metavar="program", help=f"of {', '.join(PROGRAMS)}, soak; default: all"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="three short rounds, small soaks, no files written"
+        "--quick", action="store_true", help="few short rounds, small soaks, no files written"
     )
-    parser.add_argument("--rounds", type=int, help="rounds for each program (7; quick: 3)")
+    parser.add_argument("--rounds", type=int, help="rounds for each program (default: its own number)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a wanted figure is missed")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.programs) - {*PROGRAMS, "soak"}
@@ -114,15 +114,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run what the command line says; 1 if a case of ours fails (with --strict, also if a figure is missed)."""
     chosen = parse(arguments)
-    settings = harness.Settings(
-        rounds=chosen.rounds or (3 if chosen.quick else 7), budget=0.1 if chosen.quick else 0.35, cpus=cores()
-    )
     facts, tables, checks = machine(), {}, []
     for name in PROGRAMS:
         if not chosen.programs or name in chosen.programs:
             spec = f"bench.programs.{name}"
-            title = load_program(spec).title
-            tables[title] = harness.run_program(
+            program = load_program(spec)
+            settings = harness.Settings(
+                rounds=chosen.rounds or (program.quick_rounds if chosen.quick else program.rounds),
+                budget=0.1 if chosen.quick else 0.35,
+                cpus=cores(),
+            )
+            tables[program.title] = harness.run_program(
                 spec, peers(), settings, lambda text: print(text, file=sys.stderr)
             )
     if not chosen.programs or "soak" in chosen.programs:

@@ -2,7 +2,7 @@
 
 Invariant: one library a process, so no library's threads, allocator or imports touch another's figures. The request is
 JSON on the command line (see `harness.Request`); the answer is one line of JSON on standard output: case to
-`{"value": number}` or `{"error": text}`.
+`{"value": number}`, with `results` and their `tolerance` if they are to be compared, or `{"error": text}`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.case import Program
+from bench.case import Checked, Program
 
 BATCHES = 7
 
@@ -77,7 +77,8 @@ def answer(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
         try:
             if case.measure is not None:
                 with tempfile.TemporaryDirectory(prefix="anima-bench-") as scratch:
-                    found[case.name] = {"value": case.measure(request["adapter"], Path(scratch))}
+                    value = case.measure(request["adapter"], Path(scratch))
+                found[case.name] = value._asdict() if isinstance(value, Checked) else {"value": value}
             else:
                 assert case.build is not None
                 adapter = adapter or load(request["adapter"])

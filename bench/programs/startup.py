@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.case import Program
-from bench.fresh import number_from
+from bench.fresh import everything_kept, number_from
 
 program = Program("Starting a process")
 
@@ -48,12 +48,7 @@ took = _native.compile_count()
 
 def _run(source: str, lib: str, cache: Path, own_cache_settings: bool = True) -> float:
     """The number that a fresh process prints, with the library's disk cache in `cache`."""
-    settings = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    return number_from(source, lib, cache, **(settings if own_cache_settings else {}))
+    return number_from(source, lib, cache, **(everything_kept(cache) if own_cache_settings else {}))
 
 
 @program.measured("import and first jitted result, disk cache warm", unit="s", limits={"jax": 0.35})

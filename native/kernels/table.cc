@@ -10,6 +10,7 @@ namespace anima::kernels {
 // Each ends with an entry without a name.
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
+extern const Kernel kRowProductKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kShuffleKernels[];
 extern const Kernel kSortKernels[];
@@ -28,11 +29,24 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {
-    kPoolKernels,        kProductKernels,   kScanKernels,   kShuffleKernels,        kSortKernels,
-    kTopKernels,         kTransposeKernels, kUpdateKernels, kCholeskyKernels,       kTriangularKernels,
-    kEigenKernels,       kSchurKernels,     kSvdKernels,    kMatrixFunctionKernels, kTridiagonalSolveKernels,
-    kHouseholderKernels, kLuKernels};
+constexpr const Kernel* kLists[] = {kPoolKernels,
+                                    kProductKernels,
+                                    kRowProductKernels,
+                                    kScanKernels,
+                                    kShuffleKernels,
+                                    kSortKernels,
+                                    kTopKernels,
+                                    kTransposeKernels,
+                                    kUpdateKernels,
+                                    kCholeskyKernels,
+                                    kTriangularKernels,
+                                    kEigenKernels,
+                                    kSchurKernels,
+                                    kSvdKernels,
+                                    kMatrixFunctionKernels,
+                                    kTridiagonalSolveKernels,
+                                    kHouseholderKernels,
+                                    kLuKernels};
 
 }  // namespace
 

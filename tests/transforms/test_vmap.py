@@ -36,6 +36,47 @@ def test_mixed_axes_and_pytrees():
     onp.testing.assert_allclose(out["a"], 3.0)
 
 
+def test_examples_lie_side_by_side_in_what_is_stacked_of_them():
+    """The axis stays the last of arrays that are stacked, so each of them is moved as a whole."""
+
+    def stacked(x):
+        first, second = x
+        return np.stack([first - second, first * second, second]) * 2
+
+    xs = onp.arange(10, dtype=onp.float32).reshape(5, 2)
+    text = jit(vmap(stacked)).lower(xs).as_text()
+    assert (
+        "tensor<3x5xf32>" in text
+        and "tensor<1x5xf32>" in text
+        and "tensor<5x1x" not in text.split("concatenate")[1]
+    )
+    want = onp.stack([2 * (xs[:, 0] - xs[:, 1]), 2 * xs[:, 0] * xs[:, 1], 2 * xs[:, 1]], 1)
+    assert onp.array_equal(vmap(stacked)(xs), want)
+    assert onp.array_equal(vmap(stacked, out_axes=1)(xs), want.T)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (1, 1, 1), (0, 3, 2), (3, 0, 1)])
+def test_new_dimensions_and_stacks_beside_numpy(shape, axis):
+    x = onp.arange(onp.prod(shape), dtype=onp.float32).reshape(shape)
+    y = onp.float32(100) + x
+    example = lambda m, a, b: (
+        m.concatenate([m.expand_dims(a, 0), m.expand_dims(b, 0), m.expand_dims(a * b, 0)], 0) + a
+    )
+    last = lambda m, a, b: (
+        m.stack([a, b, a - b], -1) * m.expand_dims(b, -1) + m.expand_dims(m.expand_dims(a, 0), -1)
+    )
+    for fun in (example, last):
+        rows = [fun(onp, *pair) for pair in zip(onp.moveaxis(x, axis, 0), onp.moveaxis(y, axis, 0))]
+        found = vmap(lambda a, b, fun=fun: fun(np, a, b), axis)(x, y)
+        assert found.shape[0] == x.shape[axis]
+        if rows:
+            assert onp.array_equal(found, onp.stack(rows))
+        twice = vmap(lambda a, b, fun=fun: vmap(lambda c: fun(np, c, b))(np.stack([a, a + 1])), axis)(x, y)
+        if rows:
+            assert onp.array_equal(twice[:, 0], onp.stack(rows))
+
+
 def test_nested_and_with_other_transformations():
     f = lambda x, y: np.sum(x * y) ** 2
     a, b = onp.random.default_rng(0).normal(size=(2, 5, 3)).astype(onp.float32)

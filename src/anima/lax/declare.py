@@ -146,17 +146,18 @@ def batch_elementwise(
     primitive: Primitive, axis: Axis, args: Sequence[Any], dims: Sequence[int | None], **params: Any
 ) -> tuple[Any, Any]:
     """The `batch` rule of an operation on equally shaped operands, of which some may be constant scalars."""
-    first = next(d for d in dims if d is not None)
-    if any([d != first for d in dims]):
+    # Where places differ, the last is taken: values that it was carried to by stacking go on as they are.
+    place = max([d for d in dims if d is not None])
+    if any([d != place for d in dims]):
         args = [
-            a if d == first
-            else hooks.move_axis(a, d, first) if d is not None
+            a if d == place
+            else hooks.move_axis(a, d, place) if d is not None
             else a if is_scalar_constant(a)
-            else hooks.broadcast_batch(a, axis.size, first)
+            else hooks.broadcast_batch(a, axis.size, place)
             for a, d in zip(args, dims)
         ]  # fmt: skip
     out = primitive.bind(*args, **params)
-    return (out, [first] * len(out)) if primitive.multiple_results else (out, first)
+    return (out, [place] * len(out)) if primitive.multiple_results else (out, place)
 
 
 def is_scalar_constant(value: Any) -> bool:

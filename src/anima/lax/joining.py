@@ -86,8 +86,9 @@ def _concatenate_transpose(ct: Any, *xs: Any, dimension: int) -> list[Any]:
 
 
 def _concatenate_batch(axis: Axis, args: Any, dims: Any, *, dimension: int) -> tuple[Any, int]:
-    xs = [to_axis(x, d, 0, axis.size) for x, d in zip(args, dims)]
-    return concatenate_p.bind(*xs, dimension=dimension + 1), 0
+    place = next(d for d in dims if d is not None)
+    xs = [to_axis(x, d, place, axis.size) for x, d in zip(args, dims)]
+    return concatenate_p.bind(*xs, dimension=dimension + (place <= dimension)), place
 
 
 concatenate_p = declare(

@@ -165,9 +165,25 @@ def _broadcast_transpose(ct: Any, x: Any, *, shape: Any, broadcast_dimensions: A
 def _broadcast_batch(
     axis: Axis, args: Any, dims: Any, *, shape: Any, broadcast_dimensions: Any
 ) -> tuple[Any, int]:
-    x = hooks.move_axis(args[0], dims[0], 0)
-    mapped = (0, *(d + 1 for d in broadcast_dimensions))
-    return broadcast_in_dim_p.bind(x, shape=(axis.size, *shape), broadcast_dimensions=mapped), 0
+    x, d = args[0], dims[0]
+    inner = [n for i, n in enumerate(shape_of(x)) if i != d]
+    sizes = [shape[i] for i in sorted(broadcast_dimensions)]
+    rising = list(broadcast_dimensions) == sorted(broadcast_dimensions)
+    if (
+        rising
+        and inner == sizes
+        and all(n == 1 for i, n in enumerate(shape) if i not in broadcast_dimensions)
+    ):
+        # New dimensions of size 1. The axis stays with the dimension behind it: as the last one it stays the last, so
+        # that examples lie side by side in what is stacked of them.
+        place = broadcast_dimensions[d] if d < len(broadcast_dimensions) else len(shape)
+        before, behind = broadcast_dimensions[:d], broadcast_dimensions[d:]
+    else:
+        x = hooks.move_axis(x, d, 0)
+        place, before, behind = 0, (), broadcast_dimensions
+    mapped = (*before, place, *(i + 1 for i in behind))
+    shape = (*shape[:place], axis.size, *shape[place:])
+    return broadcast_in_dim_p.bind(x, shape=shape, broadcast_dimensions=mapped), place
 
 
 broadcast_in_dim_p = structural(

@@ -1,14 +1,18 @@
 """Calls of kernels that use LAPACK, whose functions SciPy hands out as C pointers.
 
 Invariant: such a kernel is named in a program only by `call_lapack`, which first gives the kernels their functions, so SciPy
-is imported (0.1 s) by the first program with linear algebra and by no other.
+is loaded by the first program with linear algebra and by no other.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 from anima import _native
 from anima.core.aval import AbstractValue
@@ -31,9 +35,26 @@ def call_lapack(
 @functools.cache
 def _bind_functions() -> None:
     """Give the kernels all functions that they call and SciPy has; a kernel that calls another raises when it runs."""
-    exported = {}
-    for module in ("cython_blas", "cython_lapack"):
-        exported.update(importlib.import_module(f"scipy.linalg.{module}").__pyx_capi__)
+    exported = {**_exported("cython_blas"), **_exported("cython_lapack")}
     for name in _native.lapack_names():
         if name in exported:
             _native.bind_lapack(name, exported[name])
+
+
+def _exported(module: str) -> Mapping[str, object]:
+    """The C functions of a module of `scipy.linalg`, by their names.
+
+    The module is loaded by itself, for `scipy.linalg` would import NumPy's tests and compilers of Fortran, 0.1 s; nobody
+    sees it loaded, and a later import of that package finds what it expects.
+    """
+    name = f"scipy.linalg.{module}"
+    if "scipy.linalg" not in sys.modules:
+        folder = Path(importlib.import_module("scipy").__path__[0], "linalg")
+        for path in filter(Path.exists, [folder / (module + suffix) for suffix in EXTENSION_SUFFIXES]):
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None
+            found = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(found)
+            sys.modules.pop(name, None)
+            return found.__pyx_capi__  # type: ignore[no-any-return]
+    return importlib.import_module(name).__pyx_capi__  # type: ignore[no-any-return]
