@@ -356,6 +356,7 @@ class Check:
             _same_kind("cotangent", pulled, ts)
         if program.forward and program.reverse:
             self.compare("linear_transpose of linearize against vjp", take(len(moving)), pulled, self.close)
+            self.compare("linear_transpose of vjp against jvp", take(len(kept)), pushed or [], self.close)
         self.pairing(pushed, pulled, ts, cts)
         if self.exact and pushed is not None:
             self.quotients(pushed, kept, jitted)
@@ -382,13 +383,10 @@ class Check:
                 found += [values[i] for i in kept] if fun is self.fun else []
                 found += [pulled[i] for i in moving]
         if self.program.forward and self.program.reverse:
-
-            def moved(*ts: Any) -> list[Any]:
-                given = iter(ts)
-                outs = linear(*[next(given) if i in moving else t for i, t in enumerate(tangents)])
-                return [outs[i] for i in kept]
-
-            found += anima.linear_transpose(moved, *ts)(cts)
+            pushing = _among(lambda *full: linear(*full), tangents, moving, kept)
+            pulling = _among(lambda *full: pull(list(full)), given, kept, moving)
+            found += anima.linear_transpose(pushing, *ts)(cts)
+            found += anima.linear_transpose(pulling, *cts)(ts)
         return found
 
     def pairing(self, pushed: Any, pulled: Any, ts: Sequence[Any], cts: Sequence[Any]) -> None:
@@ -469,6 +467,18 @@ class Check:
         mapped = anima.vmap(self.fun, tuple(axes), outs_at, axis_size=size)
         got = self._route(lambda xs: mapped(*xs), given)
         self.compare(f"vmap(f, {tuple(axes)}, {outs_at})", got, want, self.close, points=examples)
+
+
+def _among(
+    fun: Callable[..., Any], args: Sequence[Any], which: Sequence[int], kept: Sequence[int]
+) -> Callable[..., list[Any]]:
+    """`fun` as a function of some of its arguments, the others fixed, to some of its results."""
+
+    def among(*given: Any) -> list[Any]:
+        outs = fun(*[given[which.index(i)] if i in which else x for i, x in enumerate(args)])
+        return [outs[i] for i in kept]
+
+    return among
 
 
 def _leaves(args: Sequence[Any]) -> list[Any]:

@@ -228,6 +228,15 @@ def _transposed_derivative(m: Maker) -> None:
     _transposed(m, linear, args, _types(results))
 
 
+@structure(when=lambda m: m.order < 1)
+def _transposed_pullback(m: Maker) -> None:
+    args = _arguments(m, "fc", largest=4)
+    name, results = _returning(m, args, "fc", largest=4, reverse=True, order=2)
+    forward = m.bind(_types(results), f"{name}({_names(args)})", tuple_text(["{}"] * len(results)))
+    linear = f"lambda *c: vjp({name}, {_names(args)})[1](c{'[0]' if len(results) == 1 else ''})"
+    _transposed(m, linear, forward, _types(args), tuple_always)
+
+
 @structure()
 def _transposed_function(m: Maker) -> None:
     x = m.pick("fc", lambda v: v.size <= 9)
@@ -243,16 +252,20 @@ def _transposed_function(m: Maker) -> None:
 
 
 def _transposed(
-    m: Maker, linear: str, args: Sequence[Var], types: Sequence[tuple[str, tuple[int, ...]]]
+    m: Maker,
+    linear: str,
+    args: Sequence[Var],
+    types: Sequence[tuple[str, tuple[int, ...]]],
+    packed: Callable[[Sequence[str]], str] = tuple_text,
 ) -> None:
-    """Call a linear function with results of these types, and its transpose."""
+    """Call a linear function with results of these types, put together as `packed` says, and its transpose."""
     lin = f"lin{m.functions}"
     m.body.append(f"{lin} = {linear}")
-    pattern = tuple_text(["{}"] * len(types))
+    pattern = packed(["{}"] * len(types))
     values = m.bind(types, f"{lin}({', '.join(f'np.cos({v.name})' for v in args)})", pattern)
     transpose = f"linear_transpose({lin}, {_names(args)})"
     call = m.choose((transpose, f"jit({transpose})"))
-    cts = tuple_text([f"np.cos({v.name})" for v in values])
+    cts = packed([f"np.cos({v.name})" for v in values])
     m.bind(_types(args), f"{call}({cts})", tuple_always(["{}"] * len(args)))
 
 
