@@ -22,6 +22,8 @@ from tests.transforms.vocabulary import lines
 SIZES = (2, 3, 2, 1, 0)
 LARGEST = 36  # elements of a value
 DEEPEST = 4
+# What no variable is called: keywords, `np`, the program, and parameters of the lambdas that programs are drawn with.
+TAKEN = frozenset(["as", "if", "in", "is", "or", "np", "f", "c", "g", "i", "m", "r", "u", "v", "x", "y"])
 DTYPES = {"f": "Float", "i": "Int", "c": "Complex", "b": "bool"}
 
 UNARY = {kind: lines(text) for kind, text in vocabulary.UNARY.items()}
@@ -168,7 +170,7 @@ class Maker:
             if n < 0:
                 break
         self.count += 1
-        return Var(name + "_" if name in ("as", "if", "in", "is", "or", "np", "f") else name, kind, shape)
+        return Var(name + "_" if name in TAKEN else name, kind, shape)
 
     def let(self, text: str, *operands: Var) -> Var:
         """A statement for an expression of these operands; its type is what NumPy makes of it."""

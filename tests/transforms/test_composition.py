@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +18,9 @@ import pytest
 import anima
 from anima import lax
 from anima.core.primitive import primitives
-from tests.transforms import oracle
+from tests.transforms import oracle, structures, vocabulary
 from tests.transforms.checking import Check, Inconclusive, Mismatch, from_text
-from tests.transforms.programs import Input, Program
+from tests.transforms.programs import TAKEN, Input, Program
 from tests.transforms.strategy import Case, cases, phases
 
 pytestmark = pytest.mark.cpu  # compiled with options of the CPU plugin that make compilation cheap
@@ -57,6 +59,12 @@ def test_printed_programs_are_the_same_programs() -> None:
         assert dataclasses.replace(again, function=case.program.function) == case.program
 
     check()
+
+
+def test_no_variable_has_the_name_of_a_parameter() -> None:
+    text = "".join(inspect.getsource(module) for module in (structures, vocabulary))
+    names = {name.strip(" *") for found in re.findall(r"lambda ([^:]*):", text) for name in found.split(",")}
+    assert {name for name in names if name.isalpha() and len(name) < 3} <= TAKEN
 
 
 # ---- errors that are planted are found ---------------------------------------------------------------------------
