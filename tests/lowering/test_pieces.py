@@ -52,6 +52,16 @@ def test_every_dtype_and_shape(dtype: str) -> None:
     assert_same(lambda t: anima.tree.map(lambda x: x + x, t), tree(dtype))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_arrays_without_elements_first_or_alone_in_their_piece(first: bool) -> None:
+    def f(empty: Any, t: Any) -> Any:
+        others = anima.tree.map(lambda x: x + x, t)
+        alone = empty["b"] * 2, np.zeros((0, 2), "int8")
+        return (empty["a"] + 1, alone, others) if first else (others, alone, empty["a"] + 1)
+
+    assert_same(f, {"a": np.zeros((2, 0)), "b": np.zeros(0, "int32")}, tree())
+
+
 def test_dtypes_together_keys_and_python_numbers() -> None:
     def step(state: Any, n: Any, flag: bool) -> Any:
         key, *keys = random.split(state["key"], 4)

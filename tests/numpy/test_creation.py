@@ -53,6 +53,14 @@ def test_array_of_tracers() -> None:
         anima.jit(lambda x: np.array([[x], [x, x]]))(1.0)
 
 
+def test_copies_are_committed_as_their_array_is() -> None:
+    x = np.arange(3.0)
+    there = anima.device_put(x, anima.devices()[0])
+    for made in (np.array, np.copy, lambda x: x.copy(), lambda x: np.asarray(x, copy=True)):
+        assert not made(x).committed and made(there).committed
+        assert made(x) is not x and made(x).unsafe_buffer_pointer() != x.unsafe_buffer_pointer()
+
+
 def test_arrays_do_not_share_with_numpy() -> None:
     host = numpy.arange(3.0, dtype="float32")
     for make in (np.array, np.asarray):

@@ -416,6 +416,41 @@ assert (parts, ordered) == {1}, (parts, ordered)
     run_python(program.format("anima", ([whole] * 2, [whole])))
 
 
+@difference("donated-puts")
+def donated_puts(run_python, tmp_path) -> None:
+    program = """
+import {0} as lib, numpy
+lib.config.update("jax_num_cpu_devices", 2)
+mesh, back = (lib.sharding.Mesh(numpy.array(lib.devices()[::i]), "x") for i in (1, -1))
+one, split, turned = lib.devices()[0], lib.NamedSharding(mesh, lib.P("x")), lib.NamedSharding(back, lib.P("x"))
+def gone(a, b):
+    x = lib.numpy.negative(lib.device_put(numpy.arange(4.0), a))
+    y = lib.device_put(x, b, donate=True)
+    assert y.tolist() == [0.0, -1.0, -2.0, -3.0]
+    return x.is_deleted()
+found = [gone(one, one), gone(split, split), gone(split, turned), gone(one, split), gone(split, one)]
+assert found == {1}, found
+try:
+    slope = lib.grad(lambda x: lib.device_put(x, donate=True) ** 2)(3.0)
+except ValueError:
+    slope = None
+assert slope == {2}, slope
+"""
+    run_python(program.format("jax", [False, False, True, False, False], None))
+    run_python(program.format("anima", [False, False, True, True, True], 6.0))
+
+
+@difference("deleted-aliases")
+def deleted_aliases(run_python, tmp_path) -> None:
+    def left(lib):
+        x = lib.numpy.arange(3.0)
+        y = lib.device_put(x, lib.devices()[0])
+        x.delete()
+        return not y.is_deleted()
+
+    assert (left(jax), left(anima)) == (False, True)
+
+
 @difference("stage-texts")
 def stage_texts(run_python, tmp_path) -> None:
     ours, theirs = (lib.jit(lambda x: x + 1).trace(1.0) for lib in (anima, jax))

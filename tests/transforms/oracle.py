@@ -58,14 +58,20 @@ def stacked(trees: Sequence[Any], axes: Any = 0) -> Any:
     return rebuild(trees[0], [np.stack(c, axis=a) for c, a in zip(columns, where)])
 
 
+def plain(value: Any) -> np.ndarray:
+    """A value as an array of a dtype of NumPy's own: one of bfloat16 as float32."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
 def inexact(value: Any) -> bool:
     """Whether a value has tangents."""
-    return np.asarray(value).dtype.kind in "fc"
+    return plain(value).dtype.kind in "fc"
 
 
 def wide(value: Any) -> Any:
     """A value in extended precision."""
-    array = np.asarray(value)
+    array = plain(value)
     return array.astype({"f": FLOAT, "c": COMPLEX}.get(array.dtype.kind, array.dtype))
 
 
@@ -106,22 +112,20 @@ def pullback(fun: Callable[..., Any], args: Sequence[Any], which: Sequence[int])
     def slope(index: int, direction: Any) -> list[Any]:
         return flatten(along(fun, args, [direction if i == index else None for i in range(len(args))])[1])
 
-    def pull(cotangent: Any) -> list[Any]:
-        cts = flatten(cotangent)
-        found = []
-        for index in which:
-            shape = np.shape(args[index])
+    return fun(*args), lambda cotangent: [_pulled(slope, args, index, flatten(cotangent)) for index in which]
 
-            def total(direction: Any, index: int = index) -> Any:
-                return sum(np.sum(np.real(ct * s)) for ct, s in zip(cts, slope(index, direction)))
 
-            ct = np.array([total(e) for e in _basis(shape)], FLOAT).reshape(shape)
-            if np.asarray(args[index]).dtype.kind == "c":
-                ct = ct - 1j * np.array([total(1j * e) for e in _basis(shape)], FLOAT).reshape(shape)
-            found.append(ct)
-        return found
+def _pulled(slope: Callable[..., list[Any]], args: Sequence[Any], index: int, cts: Sequence[Any]) -> Any:
+    """The cotangent of an argument, by the slopes along each of its elements."""
+    shape = np.shape(args[index])
 
-    return fun(*args), pull
+    def total(direction: Any) -> Any:
+        return sum(np.sum(np.real(ct * s)) for ct, s in zip(cts, slope(index, direction)))
+
+    found = np.array([total(e) for e in _basis(shape)], FLOAT).reshape(shape)
+    if plain(args[index]).dtype.kind == "c":
+        found = found - 1j * np.array([total(1j * e) for e in _basis(shape)], FLOAT).reshape(shape)
+    return found
 
 
 def jvp(fun: Any, primals: Any, tangents: Any) -> Any:
@@ -135,6 +139,14 @@ def linearize(fun: Any, *primals: Any) -> Any:
 def vjp(fun: Any, *primals: Any) -> Any:
     value, pull = pullback(fun, primals, range(len(primals)))
     return value, lambda ct: tuple(pull(ct))
+
+
+def linear_transpose(fun: Any, *primals: Any) -> Any:
+    def slope(index: int, direction: Any) -> list[Any]:
+        zeros = [np.zeros(np.shape(p)) for p in primals]
+        return flatten(fun(*[direction if i == index else z for i, z in enumerate(zeros)]))
+
+    return lambda ct: tuple(_pulled(slope, primals, i, flatten(ct)) for i in range(len(primals)))
 
 
 def value_and_grad(fun: Any, argnums: Any = 0, has_aux: bool = False) -> Any:
@@ -395,7 +407,7 @@ class _Anything:
 NAMES: dict[str, Any] = dict(
     np=_NumPy(), lax=lax, Float=FLOAT, Int=INT, Complex=COMPLEX, Narrow=FLOAT, NarrowInt=INT, NarrowComplex=COMPLEX,
     updated=updated, jit=lambda f, **how: f, checkpoint=lambda f, **how: f, vmap=vmap, grad=grad,
-    value_and_grad=value_and_grad, jvp=jvp, vjp=vjp, linearize=linearize, jacfwd=jacobian, jacrev=jacobian,
+    value_and_grad=value_and_grad, jvp=jvp, vjp=vjp, linearize=linearize, linear_transpose=linear_transpose, jacfwd=jacobian, jacrev=jacobian,
     hessian=hessian, custom_jvp=_Custom, custom_vjp=_Custom, custom_vmap=_Custom, sequential_vmap=lambda f: f,
     custom_gradient=lambda f: lambda *args: f(*args)[0], closure_convert=lambda f, *args: (f, []),
     checkpoint_policies=_Anything(),

@@ -22,12 +22,15 @@ from tests.transforms.vocabulary import lines
 SIZES = (2, 3, 2, 1, 0)
 LARGEST = 36  # elements of a value
 DEEPEST = 4
+# What no variable is called: keywords, `np`, the program, and parameters of the lambdas that programs are drawn with.
+TAKEN = frozenset(["as", "if", "in", "is", "or", "np", "f", "c", "g", "i", "m", "r", "u", "v", "x", "y"])
 DTYPES = {"f": "Float", "i": "Int", "c": "Complex", "b": "bool"}
 
 UNARY = {kind: lines(text) for kind, text in vocabulary.UNARY.items()}
 BINARY = [(kinds, line) for kinds, text in vocabulary.BINARY.items() for line in lines(text)]
 AXES = [(kinds, line) for kinds, text in vocabulary.AXES.items() for line in lines(text)]
 PAIRS = [(kinds, line) for kinds, text in vocabulary.PAIRS.items() for line in lines(text)]
+LINEAR = [(kinds, line) for kinds, text in vocabulary.LINEAR.items() for line in lines(text)]
 PLACES, TABLES = lines(vocabulary.PLACES), lines(vocabulary.TABLES)
 CONSTANTS = lines(vocabulary.CONSTANTS)
 
@@ -66,7 +69,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of a program. `form`: a strongly typed array, one of half the width, or a Python number."""
+    """An argument of a program. `form`: a strongly typed array, a "narrow" one of half the width, or a Python number."""
 
     name: str
     kind: str
@@ -79,7 +82,7 @@ class Program:
     """A function `f` with everything that is needed to run and to check it.
 
     Attributes:
-      wide: runs in 64-bit mode. mixed: some values have half of the mode's width.
+      wide: runs in 64-bit mode. mixed: some values have half of the mode's width, bfloat16 among them in 32-bit mode.
       forward, reverse: whether it may be differentiated so.
       order: how many derivatives are inside each other; 3 also for programs that NumPy cannot follow.
       choice: a number from which values, axes and directions are derived.
@@ -135,8 +138,9 @@ class Maker:
         self.axes: tuple[tuple[str, int], ...] = ()  # names and sizes of mapped axes around here
         self.under_forward = self.under_reverse = False
         self.forward = self.reverse = True  # whether the whole program may be differentiated so
-        self.mixed = number(8) == 7
-        self.wide = self.mixed or number(4) < 3
+        self.mixed = self.maybe(6)
+        self.wide = number(2) < 1 if self.mixed else number(4) < 3
+        self.dtypes = {**DTYPES, "f": "Narrow"} if self.mixed and self.maybe(2) else DTYPES
 
     # --- choices ---
 
@@ -166,7 +170,7 @@ class Maker:
             if n < 0:
                 break
         self.count += 1
-        return Var(name + "_" if name in ("as", "if", "in", "is", "or", "np", "f") else name, kind, shape)
+        return Var(name + "_" if name in TAKEN else name, kind, shape)
 
     def let(self, text: str, *operands: Var) -> Var:
         """A statement for an expression of these operands; its type is what NumPy makes of it."""
@@ -238,6 +242,15 @@ class Maker:
         b = self.pick("i")
         self.let(self.filled(self.choose(TABLES if b.shape else PLACES), a, b), a, b)
 
+    def linear(self, a: Var) -> Var:
+        """An operation that is linear in `a`, with a real operand from outside the function if it needs one."""
+        text = self.choose([t for kinds, t in LINEAR if a.kind in kinds])
+        if "{b}" not in text:
+            return self.let(self.filled(text, a), a)
+        outside = set(self.scope[: self.start])
+        b = self.pick("f", lambda v: v in outside)
+        return self.let(self.filled(text, a, b), a, b)
+
     def constant(self) -> None:
         self.let(self.choose(CONSTANTS))
 
@@ -261,6 +274,7 @@ class Maker:
         params: Sequence[tuple[str, tuple[int, ...]]],
         result: Callable[[Sequence[Var]], str],
         head: Callable[[Sequence[str]], tuple[str, Sequence[str]]] | None = None,
+        statements: Callable[[Sequence[Var]], None] | None = None,
         **context: Any,
     ) -> str:
         """Draw an inner function and return its name.
@@ -269,6 +283,7 @@ class Maker:
           params: kinds and shapes of its parameters.
           result: called when its statements are there; gives the text of what it returns.
           head: from the parameters' names to the text of the parameter list and the first statements.
+          statements: draws the statements, if they are not to be any.
           context: `sealed`: it uses nothing from outside. `forward`, `reverse`: it is differentiated so. `order`: how many
             derivatives that are. `axis`: name and size of the axis over which it is mapped.
         """
@@ -278,8 +293,11 @@ class Maker:
             names = [v.name for v in variables]
             text, first = head(names) if head else (", ".join(names), ())
             self.body += first
-            for _ in range(1 + self.number(3)):
-                self.statement()
+            if statements:
+                statements(variables)
+            else:
+                for _ in range(1 + self.number(3)):
+                    self.statement()
             returned = result(variables)
             body = tuple(self.body)
         name = f"f{self.functions}"
@@ -353,7 +371,7 @@ class Maker:
     def typed(self, v: Var) -> str:
         """The text of a variable with a dtype that depends on its kind only."""
         if v.kind == "i" or self.mixed or self.maybe(2):  # some functions count with 32 bits
-            return f"np.asarray({v.name}, {DTYPES[v.kind]})"
+            return f"np.asarray({v.name}, {self.dtypes[v.kind]})"
         return v.name
 
     def bind(self, types: Sequence[tuple[str, tuple[int, ...]]], call: str, pattern: str = "") -> list[Var]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.transforms.programs import (
-    DTYPES,
     LARGEST,
     Maker,
     Rejected,
@@ -217,6 +216,59 @@ def _vjp(m: Maker) -> None:
     m.bind(_types(args), f"{pull}({cts})", tuple_always(["{}"] * len(args)))
 
 
+@structure(weight=2, when=lambda m: m.order < 2 and m.forward)
+def _transposed_derivative(m: Maker) -> None:
+    args = _arguments(m, "fc", largest=6)
+    name, results = _returning(m, args, "fc", forward=True, reverse=True, order=1)
+    if not m.forward:
+        raise Rejected
+    primals = tuple_always([v.name for v in args])
+    linearized = f"linearize({name}, {_names(args)})[1]"
+    linear = m.choose((linearized, f"jit({linearized})", f"lambda *v: jvp({name}, {primals}, v)[1]"))
+    _transposed(m, linear, args, _types(results))
+
+
+@structure(when=lambda m: m.order < 1)
+def _transposed_pullback(m: Maker) -> None:
+    args = _arguments(m, "fc", largest=4)
+    name, results = _returning(m, args, "fc", largest=4, reverse=True, order=2)
+    forward = m.bind(_types(results), f"{name}({_names(args)})", tuple_text(["{}"] * len(results)))
+    linear = f"lambda *c: vjp({name}, {_names(args)})[1](c{'[0]' if len(results) == 1 else ''})"
+    _transposed(m, linear, forward, _types(args), tuple_always)
+
+
+@structure()
+def _transposed_function(m: Maker) -> None:
+    x = m.pick("fc", lambda v: v.size <= 9)
+    found: list[Var] = []
+
+    def statements(variables: Sequence[Var]) -> None:
+        found.extend(variables)
+        for _ in range(1 + m.number(3)):
+            found.append(m.linear(found[-1]))
+
+    name = m.define(_types([x]), lambda _: found[-1].name, statements=statements, reverse=True)
+    _transposed(m, name, [x], _types(found[-1:]))
+
+
+def _transposed(
+    m: Maker,
+    linear: str,
+    args: Sequence[Var],
+    types: Sequence[tuple[str, tuple[int, ...]]],
+    packed: Callable[[Sequence[str]], str] = tuple_text,
+) -> None:
+    """Call a linear function with results of these types, put together as `packed` says, and its transpose."""
+    lin = f"lin{m.functions}"
+    m.body.append(f"{lin} = {linear}")
+    pattern = packed(["{}"] * len(types))
+    values = m.bind(types, f"{lin}({', '.join(f'np.cos({v.name})' for v in args)})", pattern)
+    transpose = f"linear_transpose({lin}, {_names(args)})"
+    call = m.choose((transpose, f"jit({transpose})"))
+    cts = packed([f"np.cos({v.name})" for v in values])
+    m.bind(_types(args), f"{call}({cts})", tuple_always(["{}"] * len(args)))
+
+
 @structure(when=lambda m: m.order < 2 and m.forward)
 def _jacobian(m: Maker) -> None:
     which = m.choose(("jacrev", "jacfwd", "hessian"))
@@ -293,11 +345,11 @@ def _cond(m: Maker) -> None:
 
     def first(_: Sequence[Var]) -> str:
         results.extend(m.results())
-        return tuple_text([f"np.asarray({v.name}, {DTYPES[v.kind]})" for v in results])
+        return tuple_text([f"np.asarray({v.name}, {m.dtypes[v.kind]})" for v in results])
 
     def other(_: Sequence[Var]) -> str:
         made = [m.exactly(v.kind, v.shape) for v in results]
-        return tuple_text([f"np.asarray({v.name}, {DTYPES[v.kind]})" for v in made])
+        return tuple_text([f"np.asarray({v.name}, {m.dtypes[v.kind]})" for v in made])
 
     names = [m.define(_types(args), first if i == 0 else other) for i in range(count)]
     if count == 2:

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -15,9 +18,9 @@ import pytest
 import anima
 from anima import lax
 from anima.core.primitive import primitives
-from tests.transforms import oracle
+from tests.transforms import oracle, structures, vocabulary
 from tests.transforms.checking import Check, Inconclusive, Mismatch, from_text
-from tests.transforms.programs import Input, Program
+from tests.transforms.programs import TAKEN, Input, Program
 from tests.transforms.strategy import Case, cases, phases
 
 pytestmark = pytest.mark.cpu  # compiled with options of the CPU plugin that make compilation cheap
@@ -58,6 +61,12 @@ def test_printed_programs_are_the_same_programs() -> None:
     check()
 
 
+def test_no_variable_has_the_name_of_a_parameter() -> None:
+    text = "".join(inspect.getsource(module) for module in (structures, vocabulary))
+    names = {name.strip(" *") for found in re.findall(r"lambda ([^:]*):", text) for name in found.split(",")}
+    assert {name for name in names if name.isalpha() and len(name) < 3} <= TAKEN
+
+
 # ---- errors that are planted are found ---------------------------------------------------------------------------
 
 PROGRAM = from_text(
@@ -73,6 +82,22 @@ PROGRAM = from_text(
         return (g, np.sum(h))
     """,
     wide=True, mixed=False, forward=True, reverse=True, order=0, choice=1,
+)  # fmt: skip
+
+
+COARSE = from_text(
+    [Input("a", "f", (3,), "narrow"), Input("b", "f", (), "number")],
+    """
+    def f(a, b):
+        def f0(d):
+            e = np.asarray(d, Narrow)
+            return np.tanh(e) * b
+        lin1 = linearize(f0, a)[1]
+        c = lin1(np.cos(a))
+        (g,) = linear_transpose(lin1, a)(np.cos(c))
+        return (g, b > 0.123)
+    """,
+    wide=False, mixed=True, forward=True, reverse=True, order=1, choice=1,
 )  # fmt: skip
 
 
@@ -100,6 +125,47 @@ def test_a_planted_error_is_found(what: str, monkeypatch: pytest.MonkeyPatch, fr
     monkeypatch.setattr(primitives[name], slot, wrong(getattr(primitives[name], slot)))
     with pytest.raises(Mismatch):
         Check(PROGRAM, "traced").run()
+
+
+COARSELY_PLANTED = {
+    "a derivative": ("tanh", "jvp", lambda rule: lambda p, t, **k: (rule(p, t)[0], lax.mul(t[0], lax.tanh(p[0])))),
+    "a value": ("tanh", "lower", lambda rule: lambda ctx, x: ctx.op("stablehlo.cosine", (x,))),
+    "a transpose": ("mul", "transpose", lambda rule: lambda ct, *a, **k: [None if c is None else lax.mul(c, 2.0) for c in rule(ct, *a, **k)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COARSELY_PLANTED)
+def test_a_planted_error_is_found_in_bfloat16(
+    what: str, monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    Check(COARSE, "traced").run()
+    anima.clear_caches()
+    name, slot, wrong = COARSELY_PLANTED[what]
+    monkeypatch.setattr(primitives[name], slot, wrong(getattr(primitives[name], slot)))
+    with pytest.raises(Mismatch):
+        Check(COARSE, "traced").run()
+
+
+def test_weak_types_of_comparisons_of_numbers_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = from_text(
+        [Input("a", "f", (), "number")],
+        """
+        def f(a):
+            b = a > 0.123
+            return (b, a * 2)
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=0, choice=1,
+    )  # fmt: skip
+    Check(program, "eager").run()
+    real = anima.eval_shape
+
+    def strong(fun: Any, *args: Any) -> Any:
+        flag, number = real(fun, *args)
+        return [anima.ShapeDtypeStruct(flag.shape, flag.dtype), number]
+
+    monkeypatch.setattr(anima, "eval_shape", strong)
+    with pytest.raises(Mismatch, match="but run eagerly ~bool"):
+        Check(program, "eager").run()
 
 
 def test_a_jump_at_the_point_is_no_failure() -> None:

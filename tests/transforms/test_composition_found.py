@@ -388,6 +388,28 @@ FOUND = {
         """,
         wide=True, mixed=True, forward=True, reverse=True, order=0, choice=0,
     ),
+    # A result without elements, the first of its dtype, had no place in the pieces of memory that a program returns.
+    "seed 4713, chunk 2": from_text(
+        [Input("a", "f", (2,), "array"), Input("b", "f", (2,), "array")],
+        """
+        def f(a, b):
+            c = np.asarray(np.floor(np.sum(b) * 1.3), Int) % 4
+            def f1(d):
+                e = -d
+                def f0(f_):
+                    g = -f_
+                    h = -g
+                    return h
+                lin1 = linearize(f0, e)[1]
+                i = lin1(np.cos(e))
+                (j,) = linear_transpose(lin1, e)(np.cos(i))
+                k = np.ones((0, 2))
+                return np.asarray(k, Float)
+            l = lax.switch(c, [f1], b)
+            return l
+        """,
+        wide=True, mixed=True, forward=True, reverse=True, order=1, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

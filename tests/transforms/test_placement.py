@@ -61,6 +61,109 @@ def test_inside_transformations():
     onp.testing.assert_allclose(vmap(f)(np.ones((2, 3))), [3, 3])
 
 
+def pointer(x):
+    return x.unsafe_buffer_pointer()
+
+
+def test_a_result_that_may_not_share_memory_is_a_copy():
+    device = anima.devices()[0]
+    for x in (np.arange(3.0), np.asarray(2.5), np.ones(2, np.bfloat16)):
+        for where in (None, device):
+            y = device_put(x, where, may_alias=False)
+            assert pointer(y) != pointer(x) and y.weak_type == x.weak_type
+            assert y.committed == (where is not None)
+            x_before = onp.asarray(x, float)
+            y.delete()
+            assert not x.is_deleted()
+            onp.testing.assert_array_equal(onp.asarray(x, float), x_before)
+        y = device_put(x, device, may_alias=False)
+        expected = onp.asarray(x, float)
+        x.delete()
+        onp.testing.assert_array_equal(onp.asarray(y, float), expected)
+    x = np.arange(3.0)
+    for may_alias in (None, True):
+        assert device_put(x, may_alias=may_alias) is x
+        assert pointer(device_put(x, device, may_alias=may_alias)) == pointer(x)
+    first, second = device_put((x, x), may_alias=(False, True))
+    assert first is not x and second is x
+    key = anima.random.key(3)
+    copied = device_put(key, may_alias=False)
+    key.delete()
+    assert copied.dtype == anima.random.key(3).dtype and anima.random.bits(copied).shape == ()
+    empty = np.zeros((0, 2))
+    assert device_put(empty, may_alias=False).shape == (0, 2)
+
+
+def test_a_donated_array_that_is_there_already_stays():
+    device = anima.devices()[0]
+    x = np.arange(3.0)
+    for how in ({}, {"may_alias": False}):
+        for where in (None, device):
+            y = device_put(x, where, donate=True, **how)
+            assert not x.is_deleted() and pointer(y) == pointer(x)
+    host = onp.arange(3.0)
+    y = device_put(host, donate=True)
+    host[0] = 7.0
+    onp.testing.assert_array_equal(y, [0, 1, 2])
+
+
+def test_hints_of_device_put_inside_transformations():
+    x = np.arange(1.0, 4.0)
+    for how in ({"donate": True}, {"may_alias": False}, {"may_alias": True}):
+        f = lambda v, how=how: device_put(v, **how) ** 2
+        onp.testing.assert_allclose(jit(f)(x), [1, 4, 9])
+        onp.testing.assert_allclose(vmap(f)(x), [1, 4, 9])
+        onp.testing.assert_allclose(grad(lambda v, f=f: f(v).sum())(x), [2, 4, 6])
+        onp.testing.assert_allclose(jit(lambda v, how=how: v + device_put(x, **how))(x), [2, 4, 6])
+        assert not x.is_deleted()
+
+
+def test_hints_of_device_put_that_do_not_fit():
+    with pytest.raises(ValueError, match="set only one of them"):
+        device_put(1.0, donate=True, may_alias=True)
+    with pytest.raises(ValueError, match="device_put donate must be a tree prefix"):
+        device_put((1.0, 2.0), donate=(True,))
+    with pytest.raises(ValueError, match="device_put may_alias must be a tree prefix"):
+        device_put((1.0, 2.0), may_alias=[True, False])
+
+
+MOVED = """
+import itertools, numpy as onp, anima, anima.numpy as np
+from anima.sharding import NamedSharding, PartitionSpec as P
+from anima import device_put
+first, second = anima.devices()
+mesh = anima.make_mesh((2,), ("x",))
+split, same = NamedSharding(mesh, P("x")), NamedSharding(mesh, P())
+stays = {(first, first), (first, same), (second, second), (same, first), (split, split), (same, same), (second, same)}
+pointers = lambda x: {s.unsafe_buffer_pointer() for s in x.addressable_shards_data}
+for a, b in itertools.product((first, second, split, same), repeat=2):
+    x = device_put(onp.arange(4.0), a)
+    y = device_put(x, b, donate=True)
+    assert x.is_deleted() == ((a, b) not in stays), (a, b)
+    onp.testing.assert_array_equal(y, onp.arange(4.0))
+    x = device_put(onp.arange(4.0), a)
+    y = device_put(x, b, may_alias=False)
+    assert not pointers(x) & pointers(y)
+    assert y.sharding == device_put(x, b).sharding
+    y.delete()
+    onp.testing.assert_array_equal(x, onp.arange(4.0))
+x = np.arange(4.0)
+twice = device_put((x, x), second, donate=True)
+assert x.is_deleted() and all(onp.array_equal(v, onp.arange(4.0)) for v in twice)
+x, z = np.arange(4.0), np.arange(2.0)
+device_put((x, z), second, donate=(True, False))
+assert x.is_deleted() and not z.is_deleted()
+x = device_put(onp.arange(4.0), split)
+y = np.array(x)
+assert y is not x and y.sharding == split and not pointers(x) & pointers(y)
+"""
+
+
+@pytest.mark.cpu
+def test_donated_arrays_that_move_are_deleted(run_python):
+    run_python(MOVED, env={"JAX_NUM_CPU_DEVICES": "2"})
+
+
 @pytest.mark.cpu
 def test_several_devices(run_python):
     run_python(SEVERAL, env={"JAX_NUM_CPU_DEVICES": "4"})

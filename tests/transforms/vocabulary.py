@@ -304,6 +304,72 @@ PAIRS = {
     """,
 }
 
+# Linear in the first operand; the second is real.
+LINEAR = {
+    "fc": """
+        -{a}
+        {a} * {k}
+        {a} * {b}
+        {a} / (1.5 + np.square({b}))
+        {a} * (0.5 - 0.3j)
+        np.where({b} > 0.123, {a}, 0)
+        np.where({b} > 0.123, 0.7 * {a}, -{a})
+        np.sum({a}, axis={axis})
+        np.mean({a}, axis={axis}, keepdims=True)
+        np.cumsum({a}, axis={axis})
+        lax.cumsum({a}, axis={axis}, reverse=True)
+        np.diff({a}, axis={axis})
+        np.transpose({a})
+        np.moveaxis({a}, {axis}, {other})
+        {a}[0]
+        {a}[::-1]
+        {a}[1:]
+        {a}[:, 0]
+        {a}[..., None]
+        {a}[np.array([1, 0, 1])]
+        np.take({a}, np.array([1, 0]), axis={axis})
+        lax.dynamic_slice_in_dim({a}, 1, 1, axis={axis})
+        updated({a}, 0, 'set', 0)
+        updated({a}, 0, 'add', {a}[-1])
+        updated({a}, np.array([1, 0, 1]), 'add', {a}[0])
+        lax.dynamic_update_slice(np.zeros_like({a}), {a}[1:], (0,) * np.ndim({a}))
+        np.reshape({a}, (2, -1))
+        np.broadcast_to({a}, (2, *np.shape({a})))
+        np.pad({a}, 1)
+        np.roll({a}, {n}, axis={axis})
+        np.tile({a}, 2)
+        np.repeat({a}, {n}, axis={axis})
+        np.split({a}, 2, axis={axis})[1]
+        np.stack([{a}, {a} * {k}], axis={axis})
+        np.concatenate([{a}, {a} * {k}], axis={axis})
+        np.triu({a})
+        np.trace({a})
+        np.outer({a}, {b})
+        {a} @ {b}
+        {b} @ {a}
+        np.tensordot({b}, {a}, axes=1)
+        np.einsum('i...,j...->ij', {a}, {b})
+        np.convolve(np.ravel({a}), np.array([0.3, -0.7, 0.2]))
+        jit(lambda v: v[::-1] + {k} * v)({a})
+        checkpoint(lambda v: v * {b} - v)({a})
+        vmap(lambda v: v * {k} - np.sum(v))({a})
+        vmap(lambda v: v[::-1], in_axes={axis}, out_axes={axis})({a})
+        lax.map(lambda v: {k} * v, {a})
+        lax.associative_scan(np.add, {a})
+        lax.scan(lambda c, v: (c * {k} + v, c - v), 0 * {a}[0], {a})[1]
+        lax.scan(lambda c, v: (v, None), {a}[0], {a})[0]
+        lax.fori_loop(0, 3, lambda i, v: v * {k} + {a}, {a})
+        lax.cond(np.sum({b}) > 0.123, lambda v: v * {k}, lambda v: -v, {a})
+        lax.custom_linear_solve(lambda v: 2.5 * v, {a}, lambda matvec, r: r / 2.5, symmetric=True)
+    """,
+    "c": """
+        np.conj({a})
+        np.real({a})
+        np.imag({a})
+        np.fft.fft({a})
+    """,
+}
+
 CONSTANTS = """
     0.7
     2

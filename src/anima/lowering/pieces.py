@@ -49,8 +49,8 @@ class Pieces:
         for number, aval in enumerate(avals):
             physical = physical_aval(aval)
             size = physical.size * physical.dtype.itemsize
-            members, used = open_pieces.get(physical.dtype, ([], PIECE_BYTES))
-            if used + size > PIECE_BYTES:
+            members, used = open_pieces.get(physical.dtype, ([], 0))
+            if not members or used + size > PIECE_BYTES:
                 members, used = [], 0
                 self.numbers.append(members)
             members.append(number)

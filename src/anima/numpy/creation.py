@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from copy import copy as copy_of
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def _as_array(name: str, value: Any, dtype: Any, copy: bool | None) -> Any:
         value = convert()
     if isinstance(value, (ArrayImpl, Tracer)):
         if wanted is None or (wanted == value.dtype and not value.weak_type):
-            return value if not copy or isinstance(value, Tracer) else _copied(value)
+            return value if not copy or isinstance(value, Tracer) else copy_of(value)
         if copy is False and wanted != value.dtype:
             raise ValueError(
                 f"{name}: a conversion from {value.dtype} to {wanted} needs a copy, and copy=False"
@@ -160,11 +161,6 @@ def _as_array(name: str, value: Any, dtype: Any, copy: bool | None) -> Any:
             f"{name}: None is not a valid array; write numpy.nan, or an empty list, if that was meant"
         )
     return _from_object(name, value, wanted, copy)
-
-
-def _copied(x: ArrayImpl) -> Any:
-    (device, *others) = x.devices()
-    return x if others else _native.copy_to_device(x, device)
 
 
 def _from_scalar(value: Any, wanted: Any) -> Any:

@@ -304,12 +304,9 @@ def _eager_miss(
         if on_host is not None:
             device, committed = device_of(operands, primitive.name)
             single = not primitive.multiple_results
-            plan = host.plan(on_host, device, single=single, committed=committed)
-            if plan is not None and (out := plan.answer(operands)) is not None:
-                return out, plan
-            found = host.answered(on_host, operands, device, committed)
-            if found is not None:
-                return found if primitive.multiple_results else found[0], None
+            answer = host.answered(on_host, operands, device, committed, single=single)
+            if answer is not None:
+                return answer
     closed = single_equation(primitive, avals, params)
     if key_reuse.watched(closed.jaxpr):
         followed = key_reuse.follow(closed, operands, primitive.name, internal=not subjaxprs(params))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from anima import _native
-from anima._native import ArrayImpl, CallPlan
+from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.config import eager_host_calls
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.host import WHOLE, HostRule, is_delicate
@@ -125,16 +125,32 @@ def wanted(device: _native.Device) -> bool:
 
 
 def answered(
-    program: HostProgram, operands: Sequence[Any], device: _native.Device, committed: bool
-) -> list[Any] | None:
-    """The results of a program's call if NumPy answers it; else None.
+    program: HostProgram,
+    operands: Sequence[Any],
+    device: _native.Device,
+    committed: bool,
+    *,
+    consts: Sequence[Any] = (),
+    out_tree: Any = None,
+    single: bool = False,
+) -> tuple[Any, CallPlan | None] | None:
+    """What a program's call returns, and the plan for the next one if native kernels run it; None if it must be compiled.
 
     Args:
       program: see `host_program`.
-      operands: the arguments.
+      operands, consts: the arguments, and what the program takes before them.
       device, committed: where the results are to be, and whether they stay there.
+      out_tree, single: how they are returned: as this structure, as the only one, or as a list.
     """
-    return program.answer(operands, device, committed) if program.calls < eager_host_calls.value else None
+    native = None if consts else plan(program, device, out_tree=out_tree, single=single, committed=committed)
+    if native is not None and (out := native.answer(operands)) is not None:
+        return out, native
+    if program.calls >= eager_host_calls.value:
+        return None
+    outs = program.answer([*consts, *operands], device, committed)
+    if outs is None:
+        return None
+    return (outs[0] if single else outs if out_tree is None else tree_unflatten(out_tree, outs)), None
 
 
 def plan(

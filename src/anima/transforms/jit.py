@@ -349,14 +349,10 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     on_host = _host_program(call, parts, traced) if spec.on_host else None
     if on_host is not None:
         device, committed = device_of(parts.leaves, name_of(call.fun))
-        plan = None
-        if not traced.consts:
-            plan = host.plan(on_host, device, out_tree=traced.out_tree, committed=committed)
-        if plan is not None and (out := plan.answer(parts.leaves)) is not None:
-            return out, plan
-        outs = host.answered(on_host, [*traced.consts, *parts.leaves], device, committed)
-        if outs is not None:
-            return tree_unflatten(traced.out_tree, outs), None
+        consts, out_tree = traced.consts, traced.out_tree
+        answer = host.answered(on_host, parts.leaves, device, committed, consts=consts, out_tree=out_tree)
+        if answer is not None:
+            return answer
         if traced.consts:
             on_host = None
     program, committed = _lower(call, parts, traced)

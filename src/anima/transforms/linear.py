@@ -81,8 +81,8 @@ def _aval(fun: Any, leaf: Any, primals: tuple[Any, ...]) -> Any:
 
 
 def _check_kinds(fun: Any, avals: list[Any], out_avals: list[Any]) -> None:
-    inexact = {dtypes.is_inexact(a.dtype) for a in (*avals, *out_avals)}
-    if len(inexact) > 1:
+    kinds = [a.dtype for a in (*avals, *out_avals)]
+    if not (all(map(dtypes.is_inexact, kinds)) or all(map(dtypes.is_int, kinds))):
         spelled = [", ".join(map(type_text, types)) for types in (avals, out_avals)]
         raise TypeError(
             "linear_transpose takes functions from floating-point or complex numbers to such, or from integers to integers, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,31 @@ def _put(value: Any, where: Any) -> Any:
     return put(value, where)
 
 
+def _share(first: ArrayImpl, second: ArrayImpl) -> bool:
+    """Whether some memory belongs to both arrays."""
+    pointers = {shard.unsafe_buffer_pointer() for shard in first.addressable_shards_data}
+    return any(shard.unsafe_buffer_pointer() in pointers for shard in second.addressable_shards_data)
+
+
+def _owned(value: Any, placed: Any, donate: Any, may_alias: Any) -> Any:
+    """`placed`, which `value` became, with memory of its own if it may not share that of `value`."""
+    if donate and may_alias:
+        raise ValueError(
+            "device_put: donate=True gives the memory of x away, and may_alias=True shares it: set only one of them"
+        )
+    own = not (donate or may_alias or may_alias is None)
+    arrays = type(value) is type(placed) is ArrayImpl
+    return copy.copy(placed) if own and arrays and _share(placed, value) else placed
+
+
+def _give_away(value: Any, placed: Any) -> None:
+    """Delete an array that was donated and has moved; it may have been given twice."""
+    if type(value) is type(placed) is ArrayImpl and not value.is_deleted() and not _share(placed, value):
+        value.delete()
+
+
 def device_put(
-    x: Any, device: Any = None, *, src: Any = None, donate: bool = False, may_alias: bool | None = None
+    x: Any, device: Any = None, *, src: Any = None, donate: Any = False, may_alias: Any = None
 ) -> Any:
     """`x`, an array or a pytree of them, on a device or laid out over several.
 
@@ -33,9 +57,15 @@ def device_put(
       x: arrays, NumPy arrays or numbers; NumPy data is copied before the call returns.
       device: a device, a sharding, or a pytree prefix of those; None puts host values on the default device and
         leaves arrays where they are.
-      src, donate, may_alias: hints that change nothing here.
+      src: a hint that changes nothing here.
+      donate: whether `x` may be given away, a boolean or a pytree prefix of them: arrays that have to move are deleted then.
+      may_alias: False for results with memory of their own, also of arrays that are there already; a boolean, None
+        or a pytree prefix of those.
     Returns:
-      The same structure of arrays, committed to where they were put.
+      The same structure of arrays, committed to where they were put. In functions that are transformed `donate` and
+      `may_alias` change nothing.
+    Raises:
+      ValueError: a prefix does not fit `x`, or an array is to be both donated and shared.
 
     >>> import anima
     >>> anima.device_put(1.0, anima.devices()[0]).committed
@@ -43,17 +73,25 @@ def device_put(
     """
     if transfers_guarded():
         with explicit():
-            return _put_all(x, device)
-    return _put_all(x, device)
+            return _put_all(x, device, donate, may_alias)
+    return _put_all(x, device, donate, may_alias)
 
 
-def _put_all(x: Any, device: Any) -> Any:
+def _put_all(x: Any, device: Any, donate: Any, may_alias: Any) -> Any:
     leaves, structure = tree_flatten(x)
     leaves = check_inputs(leaves, device_put, "device_put", (x,), {}) if device is None else leaves
     targets = (
         [device] * len(leaves) if device is None else flatten_axes("device_put device", structure, device)
     )
-    return tree_unflatten(structure, [_put(leaf, target) for leaf, target in zip(leaves, targets)])
+    placed = list(map(_put, leaves, targets))
+    if donate is not False or may_alias is not None:
+        given = flatten_axes("device_put donate", structure, donate)
+        shared = flatten_axes("device_put may_alias", structure, may_alias)
+        placed = list(map(_owned, leaves, placed, given, shared))
+        for leaf, moved, gone in zip(leaves, placed, given):
+            if gone:
+                _give_away(leaf, moved)
+    return tree_unflatten(structure, placed)
 
 
 def device_get(x: Any) -> Any:

@@ -24,48 +24,52 @@ from anima.transforms.convert.values import is_array, is_traced
 
 
 class Staged(abc.ABC):
-    """Items for a staged loop; `length` is None if it is known only when the program runs."""
+    """Items for a staged loop, as many as may be known only when the program runs."""
 
-    length: int | None = None
-
+    @abc.abstractmethod
     def count(self) -> Any:
-        return self.length
-
-    def zero(self) -> Any:
-        """The first position."""
-        return hooks.as_array(0)
+        """How many items there are."""
 
     @abc.abstractmethod
     def at(self, index: Any) -> Any:
         """The item at a position."""
 
-    # Where the length is unknown there are no rows, and no caller asks for them.
+    def zero(self) -> Any:
+        """The first position."""
+        return hooks.as_array(0)
 
+    def __iter__(self) -> Iterator[Any]:
+        raise ConversionError(
+            f"{here()}: the number of items depends on a traced value, and this place needs all of them",
+            advice="Only a for statement can go over them: write one, or make the number a static argument.",
+        )
+
+
+class Known(Staged):
+    """Items whose number, `length`, is known."""
+
+    length: int
+
+    def count(self) -> int:
+        return self.length
+
+    @abc.abstractmethod
     def rows(self) -> list[Any]:
         """The arrays to scan over."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def item(self, row: Sequence[Any]) -> Any:
         """An item from its rows."""
-        raise NotImplementedError
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Any]: ...
 
     def row_avals(self) -> list[Any]:
         avals = [array_aval(aval_of(rows)) for rows in self.rows()]
         return [ShapedArray(a.shape[1:], a.dtype, a.weak_type, varying=a.varying) for a in avals]
 
-    def items(self) -> Iterator[Any]:
-        raise NotImplementedError
 
-    def __iter__(self) -> Iterator[Any]:
-        if self.length is None:
-            raise ConversionError(
-                f"{here()}: the number of items depends on a traced value, and this place needs all of them",
-                advice="Only a for statement can go over them: write one, or make the number a static argument.",
-            )
-        return self.items()
-
-
-class Rows(Staged):
+class Rows(Known):
     """The rows of one array, or of several side by side as tuples."""
 
     def __init__(self, arrays: Sequence[Any], together: bool = False) -> None:
@@ -87,8 +91,7 @@ class Rows(Staged):
     def at(self, index: Any) -> Any:
         return self.item([dynamic_index_in_dim(a, index, 0, keepdims=False) for a in self._arrays])
 
-    def items(self) -> Iterator[Any]:
-        assert self.length is not None
+    def __iter__(self) -> Iterator[Any]:
         return (self.item([a[i] for a in self._arrays]) for i in range(self.length))
 
 
@@ -108,13 +111,22 @@ class Enumerated(Staged):
 
     def __init__(self, inner: Staged, start: Any) -> None:
         self._inner, self._start = inner, start
-        self.length = inner.length
 
     def count(self) -> Any:
         return self._inner.count()
 
+    def at(self, index: Any) -> Any:
+        return index + self._start, self._inner.at(index)
+
+
+class EnumeratedRows(Known):
+    """`enumerate(inner, start)` of items whose number is known."""
+
+    def __init__(self, inner: Known, start: Any) -> None:
+        self._inner, self._start = inner, start
+        self.length = inner.length
+
     def rows(self) -> list[Any]:
-        assert self.length is not None
         return [iota_of(self.length) + self._start, *self._inner.rows()]
 
     def item(self, row: Sequence[Any]) -> Any:
@@ -123,8 +135,8 @@ class Enumerated(Staged):
     def at(self, index: Any) -> Any:
         return index + self._start, self._inner.at(index)
 
-    def items(self) -> Iterator[Any]:
-        return ((i, item) for i, item in enumerate(self._inner.items(), self._start))
+    def __iter__(self) -> Iterator[Any]:
+        return enumerate(self._inner, self._start)
 
 
 class TracedRange(Staged):
@@ -187,7 +199,9 @@ def range_(*bounds: Any) -> Any:
 def enumerate_(iterable: Any, start: Any = 0) -> Any:
     """`enumerate`."""
     staged = staged_iterable(iterable)
-    return enumerate(iterable, start) if staged is None else Enumerated(staged, start)
+    if staged is None:
+        return enumerate(iterable, start)
+    return EnumeratedRows(staged, start) if isinstance(staged, Known) else Enumerated(staged, start)
 
 
 def zip_(*iterables: Any, **options: Any) -> Any:

@@ -19,7 +19,7 @@ from anima.lax.control.looping import while_loop
 from anima.lax.control.scanning import scan
 from anima.transforms.convert import names, places
 from anima.transforms.convert.branches import choose, if_, truth
-from anima.transforms.convert.iterables import Rows, Staged, staged_iterable
+from anima.transforms.convert.iterables import Known, Rows, Staged, staged_iterable
 from anima.transforms.convert.places import UNSET, Contents, Place, Poison, Slot, here, state
 from anima.transforms.convert.staging import Block, Final
 from anima.transforms.convert.values import Parts, as_type, is_array, is_traced, joined, same, text_of
@@ -78,7 +78,7 @@ def for_(iterable: Any, body: Any, stop: Any, variables: tuple[str, ...]) -> Non
     staged = staged_iterable(iterable)
     if staged is None:
         _python_for(iter(iterable), iterable, body, stop, variables)
-    elif staged.length is None:
+    elif not isinstance(staged, Known):
         _dynamic_for(staged, body, stop, variables)
     elif staged.length:
         try:
@@ -89,7 +89,7 @@ def for_(iterable: Any, body: Any, stop: Any, variables: tuple[str, ...]) -> Non
                     f"The loop at {here()} has {staged.length} iterations, too many to be unrolled."
                 )
                 raise
-            _python_for(staged.items(), None, body, stop, variables)
+            _python_for(iter(staged), None, body, stop, variables)
 
 
 def _python_for(items: Any, iterable: Any, body: Any, stop: Any, variables: tuple[str, ...]) -> None:
@@ -126,7 +126,7 @@ class _Applied:
         self._body(self._item)
 
 
-def _static_for(items: Staged, body: Any, stop: Any, variables: tuple[str, ...]) -> None:
+def _static_for(items: Known, body: Any, stop: Any, variables: tuple[str, ...]) -> None:
     loop = _Carry("for", places.cells(variables, body), once=True)
     if stop is not None:
         _counted(items, items.length, loop, body, stop, items.length)
