@@ -8,7 +8,7 @@
 #include "kernels/clones.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
-#include "kernels/vectors.h"
+#include "kernels/turn.h"
 
 namespace anima::kernels {
 namespace {
@@ -21,29 +21,6 @@ struct alignas(8) Sixteen {
   uint64_t low, high;
 };
 
-// to[j * kRows + i] = from[i * stride + j] for 8 rows and columns of 32-bit elements.
-ANIMA_INLINE void turn_eight(const uint32_t* from, int64_t stride, uint32_t* to) {
-  Words rows[8], pairs[8], fours[8];
-  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
-  for (int i = 0; i < 8; i += 2) {
-    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    for (int k = 0; k < 2; ++k) {
-      const Words &a = pairs[i + k], &b = pairs[i + k + 2];
-      fours[i + 2 * k] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-      fours[i + 2 * k + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  }
-  for (int i = 0; i < 4; ++i) {
-    const Words low = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    const Words high = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    std::memcpy(to + i * kRows, &low, sizeof low);
-    std::memcpy(to + (i + 4) * kRows, &high, sizeof high);
-  }
-}
-
 // y[j * a + i] = x[i * b + j] for `columns` values of j, as many as lie in a line of the cache.
 template <typename T>
 ANIMA_CLONES void turn_columns(const T* x, T* y, int64_t a, int64_t b, int64_t columns) {
@@ -55,8 +32,8 @@ ANIMA_CLONES void turn_columns(const T* x, T* y, int64_t a, int64_t b, int64_t c
     int64_t i = 0;
     if constexpr (sizeof(T) == 4) {
       for (; columns == kColumns && i + 8 <= rows; i += 8) {
-        turn_eight(from + i * b, b, tile + i);
-        turn_eight(from + i * b + 8, b, tile + 8 * kRows + i);
+        turn_eight(from + i * b, b, tile + i, kRows);
+        turn_eight(from + i * b + 8, b, tile + 8 * kRows + i, kRows);
       }
     }
     for (; i < rows; ++i) {

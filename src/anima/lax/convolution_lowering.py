@@ -26,6 +26,7 @@ from anima.lax.compare import ne
 from anima.lax.complex_parts import complex, imag, real
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
+from anima.lax.convolution_kernels import by_kernel, has_kernel
 from anima.lax.convolution_numbers import Geometry, placed
 from anima.lax.declare import comparison, lowered_by
 from anima.lax.joining import concatenate, pad
@@ -130,6 +131,8 @@ def _of_numbers(
         return _of_complex(ctx, lhs, rhs, out, g, precision)
     batch, features = (lhs.shape[d] for d in g.dimension_numbers.lhs_spec[:2])
     windows = math.prod([rhs.shape[d] for d in g.dimension_numbers.rhs_spec[2:]])
+    if has_kernel(ctx, lhs, rhs, out, g):
+        return by_kernel(ctx, lhs, rhs, out, g)
     if ctx.module.platform != "cpu":
         native = not dtypes.is_int(out.dtype)
     elif _is_product(lhs.shape, rhs.shape, g):

@@ -43,14 +43,18 @@ TOKEN = ShapedArray((), np.dtype(np.uint8))
 
 
 class Value:
-    """An SSA value: its name in the text, its aval and its type."""
+    """An SSA value: its name in the text, its aval and its type.
 
-    __slots__ = ("aval", "name", "type")
+    Where it is another value with some dimensions reversed, `reversal` says so: kernels can read that one instead.
+    """
+
+    __slots__ = ("aval", "name", "reversal", "type")
 
     def __init__(self, name: str, aval: AbstractValue) -> None:
         self.name = name
         self.aval = aval
         self.type = type_of(aval)
+        self.reversal: tuple[Value, tuple[int, ...]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
