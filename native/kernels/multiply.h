@@ -11,7 +11,7 @@ namespace anima::kernels {
 
 constexpr int64_t kMostRows = 8;  // of one small product
 constexpr int64_t kDotRows = 6, kDotColumns = 4;
-constexpr int kWidths = 3;        // of the right matrix: 1, 2 and 4 vectors
+constexpr int kWidths = 3;  // of the right matrix: 1, 2 and 4 vectors
 
 // Terms `a[i][k * a_step] * b[k * b_step + j]` of the element in row i and column j.
 template <typename T>
@@ -42,7 +42,8 @@ struct Multipliers {
   };
   Width widths[kWidths];  // the widest last; unused ones have no columns
 
-  // Products of kDotRows rows with few columns, by their number: their terms are `a[i][k] * b[j * b_step + k]`.
+  // Products of kDotRows rows with few columns, by their number: their terms are `a[i][k] * b[j * b_step +
+  // k]`.
   Multiply<T> dots[kDotColumns + 1];
 
   const Width& widest() const { return widths[2].columns != 0 ? widths[2] : widths[1]; }

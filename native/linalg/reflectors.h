@@ -1,8 +1,8 @@
-// Householder reflectors of real matrices, in blocks: Q = I - V T V^T for a panel of columns, found by halves, so
-// that nearly all work is products of matrices.
+// Householder reflectors of real matrices, in blocks: Q = I - V T V^T for a panel of columns, found by
+// halves, so that nearly all work is products of matrices.
 //
-// Invariant: matrices are row-major here. V has its ones and zeros written out, T is upper triangular, and both
-// follow from the reflectors below the diagonal and their factors tau, as LAPACK stores them.
+// Invariant: matrices are row-major here. V has its ones and zeros written out, T is upper triangular, and
+// both follow from the reflectors below the diagonal and their factors tau, as LAPACK stores them.
 #pragma once
 
 #include <algorithm>
@@ -15,13 +15,13 @@
 
 namespace anima::linalg {
 
-constexpr int kPanel = 96;   // columns of a panel: what lies to its right is updated by products of this depth
+constexpr int kPanel = 96;  // columns of a panel: what lies to its right is updated by products of this depth
 constexpr int kNarrow = 16;  // columns that are worked on one by one
 
 // c += alpha * a b for row-major matrices, a being m x k, or turned.
 template <typename T>
-void add_product(int m, int n, int k, T alpha, const T* a, int a_stride, bool turned, const T* b, int b_stride, T beta,
-                 T* c, int c_stride) {
+void add_product(int m, int n, int k, T alpha, const T* a, int a_stride, bool turned, const T* b,
+                 int b_stride, T beta, T* c, int c_stride) {
   if (m == 0 || n == 0) return;
   gemm<T>('N', turned ? 'T' : 'N', n, m, k, alpha, b, b_stride, a, a_stride, beta, c, c_stride);
 }
@@ -56,7 +56,8 @@ ANIMA_CLONES void add_multiple(T factor, const T* x, T* y, int n) {
 template <typename T>
 T norm(const T* x, int n) {
   const T square = dot(x, x, n);
-  if (square < std::numeric_limits<T>::max() && square > std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon())
+  if (square < std::numeric_limits<T>::max() &&
+      square > std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon())
     return std::sqrt(square);
   if (std::isnan(square)) return square;
   T largest = 0;
@@ -101,10 +102,10 @@ struct Panel {
     const int middle = first + left;
     add_product<T>(left, right, rows - middle, T(1), v + middle * v_stride + first, v_stride, true,
                    v + middle * v_stride + middle, v_stride, T(0), workspace, right);
-    add_product<T>(left, right, left, T(-1), t + first * t_stride + first, t_stride, false, workspace, right, T(0), more,
-                   right);
-    add_product<T>(left, right, right, T(1), more, right, false, t + middle * t_stride + middle, t_stride, T(0),
-                   t + first * t_stride + middle, t_stride);
+    add_product<T>(left, right, left, T(-1), t + first * t_stride + first, t_stride, false, workspace, right,
+                   T(0), more, right);
+    add_product<T>(left, right, right, T(1), more, right, false, t + middle * t_stride + middle, t_stride,
+                   T(0), t + first * t_stride + middle, t_stride);
   }
 
   // T of columns whose V is known.
@@ -133,10 +134,12 @@ struct Panel {
     const T* from = v + first * v_stride + first;
     std::vector<T> both(2 * static_cast<size_t>(count) * columns);
     T *product = both.data(), *scaled = product + static_cast<size_t>(count) * columns;
-    add_product<T>(count, columns, rows - first, T(1), from, v_stride, true, c, c_stride, T(0), product, columns);
-    add_product<T>(count, columns, count, T(1), t + first * t_stride + first, t_stride, turned, product, columns, T(0),
-                   scaled, columns);
-    add_product<T>(rows - first, columns, count, T(-1), from, v_stride, false, scaled, columns, T(1), c, c_stride);
+    add_product<T>(count, columns, rows - first, T(1), from, v_stride, true, c, c_stride, T(0), product,
+                   columns);
+    add_product<T>(count, columns, count, T(1), t + first * t_stride + first, t_stride, turned, product,
+                   columns, T(0), scaled, columns);
+    add_product<T>(rows - first, columns, count, T(-1), from, v_stride, false, scaled, columns, T(1), c,
+                   c_stride);
   }
 
   // Column by column, where each lies together.
@@ -145,7 +148,8 @@ struct Panel {
     std::vector<T> turned(static_cast<size_t>(n) * columns);
     const auto column = [&](int j) { return turned.data() + static_cast<size_t>(j) * n; };
     for (int i = 0; i < n; ++i) {
-      for (int j = 0; j < columns; ++j) column(j)[i] = a[static_cast<size_t>(first + i) * a_stride + first + j];
+      for (int j = 0; j < columns; ++j)
+        column(j)[i] = a[static_cast<size_t>(first + i) * a_stride + first + j];
     }
     std::vector<T> upper(kNarrow * kNarrow);  // r, whose places v takes
     for (int j = 0; j < columns; ++j) {
@@ -189,7 +193,15 @@ class Panels {
   Panel<T> at(T* a, int rows, int stride, T* taus, int columns) {
     std::fill(v_.begin(), v_.end(), T(0));
     std::fill(t_.begin(), t_.begin() + kPanel * kPanel, T(0));
-    return {a, rows, stride, taus, v_.data(), columns, t_.data(), columns, t_.data() + kPanel * kPanel,
+    return {a,
+            rows,
+            stride,
+            taus,
+            v_.data(),
+            columns,
+            t_.data(),
+            columns,
+            t_.data() + kPanel * kPanel,
             t_.data() + 2 * kPanel * kPanel};
   }
 

@@ -1,7 +1,7 @@
 """Convolutions by kernels of this library's own, on CPUs.
 
 Invariant: a kernel is called only where the program may call kernels; it computes the sums of `convolution_lowering`, in the
-dtype of the result, and adds nothing for padding and holes.
+dtype of the result. Padding and holes add zeros or nothing, which differs only where filters are not finite.
 
 The kernels want features last. Of filters whose input features lie last, as they do for the derivative by images, each matrix
 is turned on the way; reversed filters are read backwards.
