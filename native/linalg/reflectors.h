@@ -95,7 +95,7 @@ struct Panel {
   int v_stride;
   T* t;
   int t_stride;
-  T *workspace, *more;  // for kPanel rows and columns, and for kNarrow columns or kPanel rows
+  T *workspace, *more;  // of as many numbers as t has
 
   // T of the columns from that of both halves.
   void join(int first, int left, int right) const {
@@ -183,29 +183,26 @@ struct Panel {
   }
 };
 
-// What panels of a matrix with so many rows work with.
+// What panels of so many rows and columns, or fewer, work with.
 template <typename T>
 class Panels {
  public:
-  explicit Panels(int rows) : v_(static_cast<size_t>(rows) * kPanel), t_(3 * kPanel * kPanel) {}
+  Panels(int rows, int columns)
+      : columns_(columns),
+        v_(static_cast<size_t>(rows) * columns),
+        t_(3 * static_cast<size_t>(columns) * columns) {}
 
   // The panel of so many columns whose first element is `a`.
   Panel<T> at(T* a, int rows, int stride, T* taus, int columns) {
-    std::fill(v_.begin(), v_.end(), T(0));
-    std::fill(t_.begin(), t_.begin() + kPanel * kPanel, T(0));
-    return {a,
-            rows,
-            stride,
-            taus,
-            v_.data(),
-            columns,
-            t_.data(),
-            columns,
-            t_.data() + kPanel * kPanel,
-            t_.data() + 2 * kPanel * kPanel};
+    const size_t square = static_cast<size_t>(columns_) * columns_;
+    std::fill_n(v_.begin(), static_cast<size_t>(rows) * columns, T(0));
+    std::fill_n(t_.begin(), square, T(0));
+    T* const t = t_.data();
+    return {a, rows, stride, taus, v_.data(), columns, t, columns, t + square, t + 2 * square};
   }
 
  private:
+  const int columns_;
   std::vector<T> v_, t_;
 };
 
@@ -213,7 +210,7 @@ class Panels {
 template <typename T>
 void factor_by_panels(T* a, int rows, int columns, int stride, T* taus) {
   const int count = std::min(rows, columns);
-  Panels<T> panels(rows);
+  Panels<T> panels(rows, std::min(kPanel, count));
   for (int first = 0; first < count; first += kPanel) {
     const int width = std::min(kPanel, count - first);
     T* from = a + static_cast<size_t>(first) * (stride + 1);
@@ -230,7 +227,7 @@ void multiply_by_panels(T* a, int rows, int columns, int count, const T* taus) {
   std::vector<T> factors(taus, taus + count);
   std::fill(a, a + static_cast<size_t>(rows) * columns, T(0));
   for (int i = 0; i < std::min(rows, columns); ++i) a[static_cast<size_t>(i) * (columns + 1)] = 1;
-  Panels<T> panels(rows);
+  Panels<T> panels(rows, std::min(kPanel, count));
   for (int first = (count - 1) / kPanel * kPanel; first >= 0 && count > 0; first -= kPanel) {
     const int width = std::min(kPanel, count - first);
     T* to = a + static_cast<size_t>(first) * (columns + 1);
