@@ -11,6 +11,18 @@
 #define ANIMA_CLONES
 #endif
 
+// Before a function for registers of 64 bytes, which may be called where `has_wide()` says so.
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
+#define ANIMA_HAS_WIDE 1
+#define ANIMA_WIDE __attribute__((target("arch=x86-64-v4")))
+namespace anima::kernels {
+inline bool has_wide() {
+  static const bool supported = __builtin_cpu_supports("x86-64-v4");
+  return supported;
+}
+}  // namespace anima::kernels
+#endif
+
 #if defined(__GNUC__)
 #define ANIMA_INLINE inline __attribute__((always_inline))
 #define ANIMA_INLINE_LAMBDA __attribute__((always_inline))

@@ -8,6 +8,9 @@
 namespace anima::kernels {
 
 // Each ends with an entry without a name.
+extern const Kernel kConvolutionKernels[];
+extern const Kernel kDepthwiseKernels[];
+extern const Kernel kFilterKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
 extern const Kernel kRowProductKernels[];
@@ -29,7 +32,10 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kPoolKernels,
+constexpr const Kernel* kLists[] = {kConvolutionKernels,
+                                    kDepthwiseKernels,
+                                    kFilterKernels,
+                                    kPoolKernels,
                                     kProductKernels,
                                     kRowProductKernels,
                                     kScanKernels,

@@ -13,7 +13,7 @@
 #include "kernels/clones.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
-#include "kernels/vectors.h"
+#include "kernels/turn.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -45,28 +45,6 @@ template <typename T>
 constexpr int64_t kSide = sizeof(T) == 16  ? 1
                           : sizeof(T) == 8 ? 4
                                            : 8;
-
-ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to, int64_t to_stride) {
-  Words rows[8], pairs[8], fours[8];
-  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
-  for (int i = 0; i < 8; i += 2) {
-    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    for (int k = 0; k < 2; ++k) {
-      const Words &a = pairs[i + k], &b = pairs[i + k + 2];
-      fours[i + 2 * k] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-      fours[i + 2 * k + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-  }
-  for (int i = 0; i < 4; ++i) {
-    const Words low = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    const Words high = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    std::memcpy(to + i * to_stride, &low, sizeof low);
-    std::memcpy(to + (i + 4) * to_stride, &high, sizeof high);
-  }
-}
 
 ANIMA_INLINE void turn_square(const uint64_t* from, int64_t stride, uint64_t* to, int64_t to_stride) {
   FourLongs rows[4], pairs[4];

@@ -1,12 +1,12 @@
-"""How convolutions become StableHLO: as one operation where the compiler's is good, else by products of slices.
+"""How convolutions become StableHLO: by kernels on CPUs, else as one operation where that is good, or by products of slices.
 
 Invariant: all ways compute the same sums, in the dtype of the result or a wider one. Which one is chosen depends on shapes,
-dtypes and the platform alone.
+dtypes and the platform alone, and on whether the program may call kernels.
 
-XLA's convolutions on CPUs are fast for float32 without groups, and for what is computed in it. Others are scalar loops:
-measured on two cores of a Zen 4, 3x3 windows on (4, 64, 28, 28), depthwise takes 10 ms where a sum of nine fused products
-takes 0.2, the kernel's derivative in 4 groups 130 ms, float64 four times as long as products of matrices. On GPUs
-there are none of integers.
+Without kernels, XLA's convolutions on CPUs are fast for float32 without groups, and for what is computed in it. Others are
+scalar loops: measured on two cores of a Zen 4, 3x3 windows on (4, 64, 28, 28), depthwise takes 10 ms where a sum of nine
+fused products takes 0.2, the kernel's derivative in 4 groups 130 ms, float64 four times as long as products of matrices. On
+GPUs there are none of integers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from anima.lax.compare import ne
 from anima.lax.complex_parts import complex, imag, real
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
+from anima.lax.convolution_kernels import by_kernel, has_kernel
 from anima.lax.convolution_numbers import Geometry, placed
 from anima.lax.declare import comparison, lowered_by
 from anima.lax.joining import concatenate, pad
@@ -130,6 +131,8 @@ def _of_numbers(
         return _of_complex(ctx, lhs, rhs, out, g, precision)
     batch, features = (lhs.shape[d] for d in g.dimension_numbers.lhs_spec[:2])
     windows = math.prod([rhs.shape[d] for d in g.dimension_numbers.rhs_spec[2:]])
+    if has_kernel(ctx, lhs, rhs, out, g):
+        return by_kernel(ctx, lhs, rhs, out, g)
     if ctx.module.platform != "cpu":
         native = not dtypes.is_int(out.dtype)
     elif _is_product(lhs.shape, rhs.shape, g):

@@ -516,12 +516,16 @@ def _rev_shape(x: ShapedArray, *, dimensions: tuple[int, ...]) -> ShapedArray:
     return x
 
 
+def _lower_rev(ctx: Context, x: Value, *, dimensions: tuple[int, ...]) -> Value:
+    result = ctx.op("stablehlo.reverse", (x,), attrs=f"dimensions = {i64_array(dimensions)}")
+    result.reversal = x, dimensions
+    return result
+
+
 rev_p: Primitive = structural(
     "rev",
     shape=_rev_shape,
-    lower=lambda ctx, x, *, dimensions: ctx.op(
-        "stablehlo.reverse", (x,), attrs=f"dimensions = {i64_array(dimensions)}"
-    ),
+    lower=_lower_rev,
     transpose=lambda ct, x, *, dimensions: [rev_p.bind(ct, dimensions=dimensions)],
     batch=lambda axis, args, dims, *, dimensions: (
         rev_p.bind(args[0], dimensions=tuple(d + (d >= dims[0]) for d in dimensions)),

@@ -45,16 +45,18 @@ TOKEN = ShapedArray((), np.dtype(np.uint8))
 class Value:
     """An SSA value: its name in the text, its aval and its type.
 
-    Of a transpose, `transposed` is what it was made from, and the permutation: products take that instead.
+    What it was made from, for operations that can take that instead: of a transpose, `transposed` has the value and the
+    permutation; where dimensions were reversed, `reversal` has the value and these dimensions.
     """
 
-    __slots__ = ("aval", "name", "transposed", "type")
+    __slots__ = ("aval", "name", "reversal", "transposed", "type")
 
     def __init__(self, name: str, aval: AbstractValue) -> None:
         self.name = name
         self.aval = aval
         self.type = type_of(aval)
         self.transposed: tuple[Value, tuple[int, ...]] | None = None
+        self.reversal: tuple[Value, tuple[int, ...]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

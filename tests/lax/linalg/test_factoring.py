@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import anima
 from anima import lax
@@ -206,6 +207,63 @@ def test_no_elements(shape: tuple[int, ...]) -> None:
         assert linalg.triangular_solve(x, x).shape == shape
         assert linalg.cholesky_update(x, x[..., 0, :] if m else np.ones(shape[:-1])).shape == shape
     assert linalg.ormqr(np.ones((*stack, m, 0)), np.ones((*stack, 0)), x).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 17), (97, 97), (130, 260), (260, 130)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_reflectors_of_panels(shape: tuple[int, int], dtype: Any) -> None:
+    """Reflectors as LAPACK makes them, also beyond one panel, and matrices of the products of some of them."""
+    x = random(*shape).astype(dtype)
+    tolerance = 40 * float(np.finfo(dtype).eps)
+    packed, taus = (np.asarray(v) for v in geqrf(x))
+    (raw, wanted_taus), _ = scipy.linalg.qr(x, mode="raw")
+    assert packed.dtype == taus.dtype == dtype
+    close(taus, wanted_taus, tolerance)
+    close(packed / np.abs(raw).max(), raw / np.abs(raw).max(), tolerance)
+    for complete in (False, True):
+        q, r = (np.asarray(v) for v in lax.linalg.qr(x, full_matrices=complete))
+        wanted_q, wanted_r = np.linalg.qr(x, "complete" if complete else "reduced")
+        close(q, wanted_q, tolerance * 4)
+        close(r / np.abs(r).max(), wanted_r / np.abs(r).max(), tolerance)
+    count = min(shape) // 2
+    if count:
+        a = packed[:, : min(shape)]
+        some = np.asarray(lax.linalg.householder_product(a, taus[:count]))
+        whole = np.eye(shape[0])
+        for i, tau in enumerate(taus[:count].astype(np.float64)):
+            v = np.where(np.arange(shape[0]) < i, 0, a[:, i].astype(np.float64))
+            v[i] = 1
+            whole = whole - tau * np.outer(whole @ v, v)
+        close(some, whole[:, : a.shape[1]], tolerance)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.float32, 1e30), (np.float32, 1e-30), (np.float64, 1e290), (np.float64, 1e-300)],
+)
+def test_reflectors_of_extreme_numbers(dtype: Any, scale: float) -> None:
+    x = random(50, 20)
+    scaled = (x * scale).astype(dtype)
+    q, r = (np.asarray(v).astype(np.float64) for v in lax.linalg.qr(scaled, full_matrices=False))
+    assert np.all(np.isfinite(q)) and np.all(np.isfinite(r))
+    close(q.T @ q, np.eye(20), 1e-5)
+    close(q @ (r / scale), scaled.astype(np.float64) / scale, 1e-4)
+
+
+def test_reflectors_of_zeros_and_of_numbers_that_are_not_finite() -> None:
+    x = np.zeros((30, 20))
+    q, r = lax.linalg.qr(x, full_matrices=False)
+    assert np.array_equal(q, np.eye(30, 20)) and not np.any(r)
+    x = random(30, 20)
+    x[:, 3] = x[:, 2] = 0
+    q, r = (np.asarray(v) for v in lax.linalg.qr(x, full_matrices=False))
+    close(q @ r, x)
+    close(q.T @ q, np.eye(20))
+    for odd in (np.nan, np.inf):
+        x = random(30, 20)
+        x[5, 4] = odd
+        q, r = (np.asarray(v) for v in lax.linalg.qr(x, full_matrices=False))
+        assert np.all(np.isnan(q[:, 5:])) and np.all(np.isfinite(r[:3, :3]))
 
 
 def test_vectors_as_right_hand_sides() -> None:

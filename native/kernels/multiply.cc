@@ -1,0 +1,170 @@
+// Small products of matrices, for processors with registers of 64 bytes and for others.
+//
+// The result stands in registers: 6 rows of 4 vectors use 24 of 32 registers, and 10 loads come with 24
+// steps.
+#include "kernels/multiply.h"
+
+#include "kernels/clones.h"
+
+namespace anima::kernels {
+namespace {
+
+template <typename T, int kBytes>
+struct Lanes {
+  typedef T V __attribute__((vector_size(kBytes)));
+  static constexpr int kSize = kBytes / sizeof(T);
+};
+
+template <typename T, int kBytes, int kRows, int kVectors>
+ANIMA_INLINE void multiply(const Product<T>& p) {
+  using V = typename Lanes<T, kBytes>::V;
+  constexpr int kSize = Lanes<T, kBytes>::kSize;
+  const bool whole = p.width >= kVectors * kSize;
+  V sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      sums[i][v] = V{};
+      if (p.adds && whole) std::memcpy(&sums[i][v], p.rows[i] + v * kSize, sizeof(V));
+    }
+  }
+  for (int64_t s = 0; s < p.count; ++s) {
+    const Segment<T>& segment = p.segments[s];
+    const T* a[kRows];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) a[i] = segment.a[i];
+    const T* b = segment.b;
+    const int64_t end = segment.count * p.a_step;
+    for (int64_t k = 0; k < end; k += p.a_step, b += p.b_step) {
+      V right[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) std::memcpy(&right[v], b + v * kSize, sizeof(V));
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) {
+        const T left = a[i][k];
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sums[i][v] += left * right[v];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    if (whole) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) std::memcpy(p.rows[i] + v * kSize, &sums[i][v], sizeof(V));
+      continue;
+    }
+    T row[kVectors * kSize];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) std::memcpy(row + v * kSize, &sums[i][v], sizeof(V));
+    for (int64_t j = 0; j < p.width; ++j) p.rows[i][j] = p.adds ? p.rows[i][j] + row[j] : row[j];
+  }
+}
+
+// Few columns would leave most of a vector unused: vectors are of terms here.
+template <typename T, int kBytes, int kColumns>
+ANIMA_INLINE void dots(const Product<T>& p) {
+  using V = typename Lanes<T, kBytes>::V;
+  constexpr int kSize = Lanes<T, kBytes>::kSize;
+  V sums[kDotRows][kColumns] = {};
+  T rest[kDotRows][kColumns] = {};
+  for (int64_t s = 0; s < p.count; ++s) {
+    const Segment<T>& segment = p.segments[s];
+    int64_t k = 0;
+    for (; k + kSize <= segment.count; k += kSize) {
+      V right[kColumns];
+#pragma GCC unroll 4
+      for (int j = 0; j < kColumns; ++j) std::memcpy(&right[j], segment.b + j * p.b_step + k, sizeof(V));
+#pragma GCC unroll 8
+      for (int i = 0; i < kDotRows; ++i) {
+        V left;
+        std::memcpy(&left, segment.a[i] + k, sizeof(V));
+#pragma GCC unroll 4
+        for (int j = 0; j < kColumns; ++j) sums[i][j] += left * right[j];
+      }
+    }
+    for (; k < segment.count; ++k) {
+      for (int i = 0; i < kDotRows; ++i) {
+        for (int j = 0; j < kColumns; ++j) rest[i][j] += segment.a[i][k] * segment.b[j * p.b_step + k];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kDotRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) {
+      T lanes[kSize];
+      std::memcpy(lanes, &sums[i][j], sizeof lanes);
+      for (int step = kSize / 2; step > 0; step /= 2) {
+        for (int l = 0; l < step; ++l) lanes[l] += lanes[l + step];
+      }
+      p.rows[i][j] = lanes[0] + rest[i][j];
+    }
+  }
+}
+
+template <typename T, int kRows, int kVectors>
+ANIMA_CLONES void multiply_narrow(const Product<T>& p) {
+  multiply<T, 32, kRows, kVectors>(p);
+}
+
+template <typename T, int kColumns>
+ANIMA_CLONES void dots_narrow(const Product<T>& p) {
+  dots<T, 32, kColumns>(p);
+}
+
+template <typename T, int kVectors>
+constexpr typename Multipliers<T>::Width kNarrow = {
+    kVectors * Lanes<T, 32>::kSize,
+    6,
+    {nullptr, &multiply_narrow<T, 1, kVectors>, &multiply_narrow<T, 2, kVectors>,
+     &multiply_narrow<T, 3, kVectors>, &multiply_narrow<T, 4, kVectors>, &multiply_narrow<T, 5, kVectors>,
+     &multiply_narrow<T, 6, kVectors>}};
+
+template <typename T>
+constexpr Multipliers<T> kNarrowOnes = {
+    {kNarrow<T, 1>, kNarrow<T, 2>, {}},
+    {nullptr, &dots_narrow<T, 1>, &dots_narrow<T, 2>, &dots_narrow<T, 3>, &dots_narrow<T, 4>}};
+
+#ifdef ANIMA_HAS_WIDE
+
+template <typename T, int kRows, int kVectors>
+ANIMA_WIDE void multiply_wide(const Product<T>& p) {
+  multiply<T, 64, kRows, kVectors>(p);
+}
+
+template <typename T, int kColumns>
+ANIMA_WIDE void dots_wide(const Product<T>& p) {
+  dots<T, 64, kColumns>(p);
+}
+
+template <typename T, int kVectors>
+constexpr typename Multipliers<T>::Width kWide = {
+    kVectors * Lanes<T, 64>::kSize,
+    kVectors == 4 ? 6 : 8,
+    {nullptr, &multiply_wide<T, 1, kVectors>, &multiply_wide<T, 2, kVectors>, &multiply_wide<T, 3, kVectors>,
+     &multiply_wide<T, 4, kVectors>, &multiply_wide<T, 5, kVectors>, &multiply_wide<T, 6, kVectors>,
+     kVectors == 4 ? nullptr : &multiply_wide < T, 7, kVectors == 4 ? 1 : kVectors >,
+     kVectors == 4 ? nullptr : &multiply_wide < T, 8, kVectors == 4 ? 1 : kVectors > }};
+
+template <typename T>
+constexpr Multipliers<T> kWideOnes = {
+    {kWide<T, 1>, kWide<T, 2>, kWide<T, 4>},
+    {nullptr, &dots_wide<T, 1>, &dots_wide<T, 2>, &dots_wide<T, 3>, &dots_wide<T, 4>}};
+
+#endif
+
+}  // namespace
+
+template <typename T>
+const Multipliers<T>& multipliers() {
+#ifdef ANIMA_HAS_WIDE
+  if (has_wide()) return kWideOnes<T>;
+#endif
+  return kNarrowOnes<T>;
+}
+template const Multipliers<float>& multipliers<float>();
+template const Multipliers<double>& multipliers<double>();
+
+}  // namespace anima::kernels

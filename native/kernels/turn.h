@@ -1,0 +1,35 @@
+// Rows that become columns, in registers.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/clones.h"
+#include "kernels/vectors.h"
+
+namespace anima::kernels {
+
+// to[j * to_stride + i] = from[i * stride + j] for 8 rows and columns of 32-bit elements.
+ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to, int64_t to_stride) {
+  Words rows[8], pairs[8], fours[8];
+  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int k = 0; k < 2; ++k) {
+      const Words &a = pairs[i + k], &b = pairs[i + k + 2];
+      fours[i + 2 * k] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * k + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    const Words low = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    const Words high = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    std::memcpy(to + i * to_stride, &low, sizeof low);
+    std::memcpy(to + (i + 4) * to_stride, &high, sizeof high);
+  }
+}
+
+}  // namespace anima::kernels
