@@ -46,6 +46,8 @@ constexpr int64_t kSide = sizeof(T) == 16  ? 1
                           : sizeof(T) == 8 ? 4
                                            : 8;
 
+using kernels::turn_square;  // that of 32-bit elements
+
 ANIMA_INLINE void turn_square(const uint64_t* from, int64_t stride, uint64_t* to, int64_t to_stride) {
   FourLongs rows[4], pairs[4];
   for (int i = 0; i < 4; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
