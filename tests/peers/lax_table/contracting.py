@@ -75,7 +75,7 @@ def batch_matmul(s: Source) -> Any:
 
 
 def either(call: Any, ours: Any, theirs: Any) -> bool:
-    """Whether both refuse: JAX finds what is wrong in another order, so the classes of the errors differ."""
+    """The rows `conv-checks` and `first-mistake`: both refuse, with errors of different classes."""
     return isinstance(ours, (TypeError, ValueError)) and isinstance(theirs, (TypeError, ValueError))
 
 
@@ -93,7 +93,7 @@ def of_patches(call: Any, ours: Any, theirs: Any) -> bool:
 
 
 def of_one_rank(call: Any, ours: Any, theirs: Any) -> bool:
-    """JAX does not look at dimensions of the kernel after those that it needs."""
+    """The row `conv-checks`: JAX does not look at dimensions of the kernel after those that it needs."""
     return either(call, ours, theirs) or np.ndim(call.args[0]) != np.ndim(call.args[1])
 
 
