@@ -76,6 +76,7 @@ def numpy_errors(run_python, tmp_path) -> None:
         (lambda np: np.flip(square, (0, 0)), TypeError),
         (lambda np: np.linalg.qr(x), TypeError),
         (lambda np: np.tri(-1), TypeError),
+        (lambda np: np.permute_dims(square, (0, 5)), TypeError),
         (lambda np: np.polyadd(x[0], x), IndexError),
         (lambda np: np.linalg.matrix_power(x, 2), TypeError),
     ):

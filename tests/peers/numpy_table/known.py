@@ -93,7 +93,7 @@ KNOWN: list[tuple[str, str, Test]] = [
     (
         "numpy-errors",
         _names(
-            "apply_over_axes corrcoef cov cross diagonal flip histogram histogram2d histogramdd hstack mask_indices "
+            "apply_over_axes corrcoef cov cross diagonal flip histogram histogram2d histogramdd hstack mask_indices permute_dims "
             "polyadd polydiv polyint polymul polysub take_along_axis tri"
         )
         + r"|np\.linalg\.(lstsq|matrix_power|qr)\(|np\.fft\.\w+\(",
