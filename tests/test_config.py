@@ -1,5 +1,6 @@
 """Options: reading, setting, overriding, and the key that stands for the traced ones."""
 
+import os
 import threading
 
 import pytest
@@ -251,3 +252,9 @@ def test_environment_variables(run_python):
     assert run_python(code, env={"JAX_ENABLE_X64": "True", **names}).stdout.split() == ["True", "warn"]
     result = run_python(code, env={"JAX_ENABLE_X64": "perhaps"}, expect=1)
     assert "the environment variable JAX_ENABLE_X64 takes True or False, not 'perhaps'" in result.stderr
+
+
+def test_tests_have_checks_on_and_a_cache_of_their_own() -> None:
+    """Also in a process that runs tests itself, where files beside the tests import anima first."""
+    assert config.jax_enable_checks
+    assert os.environ["ANIMA_COMPILATION_CACHE_DIR"] == config.jax_compilation_cache_dir

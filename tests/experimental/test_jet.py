@@ -14,6 +14,7 @@ from anima import errors, lax
 from anima.experimental.jet import jet
 from tests.lax.derivatives import direction
 from tests.lax.test_operations import SAMPLES, _in_64_bits, differentiable
+from tests.transforms.composition import CHEAP
 
 ORDER = 7
 FLOAT0 = lambda *shape: onp.zeros(shape, anima.dtypes.float0)
@@ -108,7 +109,7 @@ def along(fun, points, series):
 def check_against_nested(fun, points, order=3, rtol=1e-9):
     series = [[direction(p, 10 * k + i) for k in range(order)] for i, p in enumerate(points)]
 
-    @anima.jit
+    @anima.jit(compiler_options=CHEAP)
     def both(*points):
         value, terms = jet(fun, points, series)
         return [value, *terms], nested(along(fun, points, series), order)(np.zeros(()))

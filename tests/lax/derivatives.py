@@ -1,7 +1,8 @@
 """Derivatives against finite differences, in float64.
 
 Invariant: derivatives are taken as the public functions give them: `jvp` against central differences of the function,
-`vjp` against `jvp`. The second order is the same check applied to the derivatives themselves.
+`vjp` against `jvp`. The second order is the same check applied to the derivatives themselves; its programs, the most by
+far, are compiled without optimisations.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 import anima
 from anima import dtypes
+from tests.transforms.composition import CHEAP
 
 Flat = Callable[..., list[Any]]  # arrays to arrays, inexact ones only
 
@@ -38,7 +40,7 @@ def check_derivatives(
         return [out for out, kept in zip(_outputs(fun(*full)), inexact) if kept]
 
     if any(inexact) and points:
-        _check(flat, points, order, "f")
+        _check(flat, anima.jit(flat), points, order, "f", {})
 
 
 def _outputs(out: Any) -> list[Any]:
@@ -55,7 +57,10 @@ def direction(like: Any, seed: int) -> np.ndarray:
     return np.asarray(value, dtype)
 
 
-def _check(fun: Flat, points: list[Any], order: int, name: str) -> None:
+def _check(
+    fun: Flat, values: Flat, points: list[Any], order: int, name: str, options: dict[str, Any]
+) -> None:
+    """Check the derivatives of a function, of which `values` is compiled; they are compiled with the options."""
     tangents = [direction(p, 10 * order + i) for i, p in enumerate(points)]
     count = len(points)
 
@@ -66,23 +71,22 @@ def _check(fun: Flat, points: list[Any], order: int, name: str) -> None:
         outs, pull = anima.vjp(fun, *points)
         return list(pull([c.astype(o.dtype) for c, o in zip(cotangents, outs)]))
 
-    values = anima.jit(fun)
     cotangents = [direction(out, 10 * order + 5 + i) for i, out in enumerate(values(*points))]
-    pushed = list(map(np.asarray, anima.jit(forward)(*points)))
-    pulled = list(map(np.asarray, anima.jit(backward)(*points)))
+    push, pull_back = (anima.jit(f, compiler_options=options) for f in (forward, backward))
+    pushed, pulled = (list(map(np.asarray, f(*points))) for f in (push, pull_back))
 
     def at(step: float) -> list[np.ndarray]:
         moved = [np.asarray(p + step * t, p.dtype) for p, t in zip(points, tangents)]
         return [np.asarray(v) for v in values(*moved)]
 
     near, far = [[p - m for p, m in zip(at(h), at(-h))] for h in (STEP, 2 * STEP)]
-    for index, (n, f, push) in enumerate(zip(near, far, pushed)):
+    for index, (n, f, got) in enumerate(zip(near, far, pushed)):
         want = (8 * n - f) / (12 * STEP)
         scale = np.maximum(1.0, np.abs(want))
-        assert push.dtype == want.dtype, f"jvp of {name} has dtype {push.dtype}, not {want.dtype}"
-        error = np.abs(push - want) / scale
+        assert got.dtype == want.dtype, f"jvp of {name} has dtype {got.dtype}, not {want.dtype}"
+        error = np.abs(got - want) / scale
         assert np.all(error < TOLERANCE), (
-            f"jvp of {name}, output {index}: {push}, finite differences give {want}"
+            f"jvp of {name}, output {index}: {got}, finite differences give {want}"
         )
     left = sum(float(np.sum(c * p).real) for c, p in zip(cotangents, pushed))
     right = sum(float(np.sum(p * t).real) for p, t in zip(pulled, tangents))
@@ -90,5 +94,5 @@ def _check(fun: Flat, points: list[Any], order: int, name: str) -> None:
     assert abs(left - right) < TOLERANCE * size, f"vjp of {name} gives {right}, jvp {left}"
     assert len(pulled) == count
     if order > 1:
-        _check(forward, points, order - 1, f"jvp of {name}")
-        _check(backward, points, order - 1, f"vjp of {name}")
+        _check(forward, push, points, order - 1, f"jvp of {name}", CHEAP)
+        _check(backward, pull_back, points, order - 1, f"vjp of {name}", CHEAP)

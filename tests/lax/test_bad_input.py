@@ -92,6 +92,8 @@ NO_DIMENSIONS: list[Case] = [
     (lambda: lax.collapse(X, 1, 0), ValueError, "start_dimension 1 stands behind stop_dimension 0"),
     (lambda: lax.stack([X, V]), ValueError, r"stack: operands must have equal shapes, got \(2, 3\), \(3,\)"),
     (lambda: lax.split(V, (-1, 4)), ValueError, r"split: sizes must not be negative, got \(-1, 4\)"),
+    (lambda: lax.pad(V, I32(1), []), ValueError, "padding_config must have one entry for each of the 1 dimensions"),
+    (lambda: lax.pad(V, I32(1), [(0, 0, 0)]), TypeError, "must have the same dtype, got float32 and int32"),
     (lambda: lax.pad(X, S, [(0, 0, 0), (-2, -2, 0)]), ValueError, r"\(-2, -2, 0\) of size 3 in dimension 1"),
     (lambda: lax.dot_general(X, X, (((1,), (0,)), ((), ()))), TypeError, r"got \(3,\) for dimensions \(1,\) of lhs and \(2,\) for dimensions \(0,\) of rhs"),
     (lambda: lax.dot_general(X, X, None), TypeError, r"dimension_numbers must be \(\(lhs_contracting, rhs_contracting\)"),

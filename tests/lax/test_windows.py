@@ -319,3 +319,26 @@ def test_an_initial_value_that_changes_nothing_may_have_another_dtype() -> None:
     ):
         with pytest.raises(TypeError, match="initial values must have the operands' dtypes"):
             call(np.int32(1))
+
+
+@pytest.mark.parametrize("operation", [lax.add, lax.max, lax.min, lax.mul])
+@pytest.mark.parametrize(
+    ("shape", "more", "places"),
+    [
+        ((2,), {"padding": [(-9, -9)]}, (0,)),
+        ((0, 3), {"padding": [(-1, 0), (1, 1)]}, (0, 5)),
+        ((2, 3), {"padding": [(-2, -2), (0, 0)], "base_dilation": (2, 1)}, (0, 3)),
+        ((2, 3), {"padding": [(-9, 9), (0, 0)]}, (2, 3)),
+    ],
+)
+def test_padding_that_takes_away_more_than_there_is(
+    operation: Any, shape: Any, more: Any, places: Any
+) -> None:
+    def windows(x: Any) -> Any:
+        return lax.reduce_window(x, np.float32(0), operation, (1,) * len(shape), **more)
+
+    x = np.ones(shape, np.float32)
+    for f in (windows, anima.jit(windows)):
+        assert f(x).shape == places
+    assert not np.any(windows(x))
+    assert anima.grad(lambda x: windows(x).sum())(x).tolist() == np.zeros(shape).tolist()

@@ -193,18 +193,24 @@ def test_a_dict_that_grows_while_its_keys_are_read() -> None:
         def __del__(self) -> None:
             tree.update({f"new {i}": i for i in range(1000)})
 
-    for _ in range(50):
-        tree.clear()
-        tree.update({f"key {i}": i for i in range(15)})
-        gc.collect()
-        Growing()
-        gc.set_threshold(1)  # making the tuple of the keys then collects garbage
-        try:
-            nt.tree_leaves(tree)
-        except RuntimeError as error:
-            assert "changed its size" in str(error)
-        finally:
-            gc.set_threshold(700)
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()  # what other tests have left need not be looked at each time
+    try:
+        for _ in range(50):
+            tree.clear()
+            tree.update({f"key {i}": i for i in range(15)})
+            gc.collect()
+            Growing()
+            gc.set_threshold(1)  # making the tuple of the keys then collects garbage
+            try:
+                nt.tree_leaves(tree)
+            except RuntimeError as error:
+                assert "changed its size" in str(error)
+            finally:
+                gc.set_threshold(*thresholds)
+    finally:
+        gc.unfreeze()
 
 
 class Spy:

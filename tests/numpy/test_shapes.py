@@ -163,6 +163,7 @@ def test_many_arrays() -> None:
         (lambda: np.reshape(M, (4, -1)), TypeError, "reshape"),
         (lambda: np.reshape(M, 1.5), TypeError, "shape must be integers"),
         (lambda: np.transpose(M, (0, 0)), TypeError, "unique"),
+        (lambda: np.transpose(M, (0, 5)), numpy.exceptions.AxisError, "axes 5 is out of bounds"),
         (lambda: np.transpose(M, (0,)), TypeError, "each of the 2 dimensions"),
         (lambda: np.swapaxes(M, 0, 2), ValueError, "axis2 2 is out of bounds"),
         (lambda: np.moveaxis(M, (0, 1), 0), ValueError, "as many"),

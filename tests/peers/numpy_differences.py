@@ -75,11 +75,23 @@ def numpy_errors(run_python, tmp_path) -> None:
         (lambda np: np.diagonal(square, axis1=0, axis2=0), TypeError),
         (lambda np: np.flip(square, (0, 0)), TypeError),
         (lambda np: np.linalg.qr(x), TypeError),
+        (lambda np: np.tri(-1), TypeError),
+        (lambda np: np.permute_dims(square, (0, 5)), TypeError),
+        (lambda np: np.polyadd(x[0], x), IndexError),
         (lambda np: np.linalg.matrix_power(x, 2), TypeError),
     ):
         with pytest.raises(theirs):
             call(jax.numpy)
         with pytest.raises(ValueError):
+            call(anima.numpy)
+    for call, theirs in (
+        (lambda np: np.delete(x, 1.0), ValueError),
+        (lambda np: np.array("text", dtype="float16"), ValueError),
+        (lambda np: np.take(x[:0], 1.0), IndexError),
+    ):
+        with pytest.raises(theirs):
+            call(jax.numpy)
+        with pytest.raises(TypeError):
             call(anima.numpy)
     for library, kinds in (
         (jax, [IndexError]),

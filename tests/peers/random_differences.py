@@ -91,6 +91,9 @@ def parameter_domains(run_python, tmp_path) -> None:
     assert jax.random.poisson(key, -1.0) == -1 and jax.numpy.isnan(jax.random.gamma(key, -1.0))
     assert jax.random.bernoulli(key, 1.5) and jax.random.uniform(key, minval=1.0, maxval=-1.0) == 1
     assert jax.random.permutation(key, -1).size == 0
+    assert jax.random.choice(key, 5, (3,), p=numpy.zeros(5, "float32")).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="choice: p must be 0 or more, and not 0 everywhere"):
+        anima.random.choice(anima.random.key(0), 5, (3,), p=numpy.zeros(5, "float32"))
     for name, given in {
         "poisson": {"lam": -1.0},
         "gamma": {"a": numpy.float32([1.0, -1.0])},

@@ -31,7 +31,7 @@ MODULES = (
 NO_BINDINGS = "there are no MLIR bindings: programs are text"
 OWN_SHARDING = "how a program is partitioned is said when it is lowered"
 OWN_PLUGINS = "platforms are plugins, found by setting or entry point"
-OWN_PARTIAL = "the rules of partial evaluation are the attributes `partial` and `dce` of a primitive"
+OWN_PARTIAL = "the rules of partial evaluation are the attribute `partial` of a primitive"
 ABSENT: dict[str, str] = {
     "extend.backend.get_compile_options": "compile options are `jit(compiler_options=)`",
     "extend.backend.register_backend_cache": OWN_PLUGINS,
@@ -57,9 +57,6 @@ ABSENT: dict[str, str] = {
     "interpreters.mlir.module_to_bytecode": NO_BINDINGS,
     "interpreters.mlir.register_constant_handler": NO_BINDINGS,
     "interpreters.partial_eval.custom_partial_eval_rules": OWN_PARTIAL,
-    "interpreters.partial_eval.dce_jaxpr_call_rule": OWN_PARTIAL,
-    "interpreters.partial_eval.dce_jaxpr_closed_call_rule": OWN_PARTIAL,
-    "interpreters.partial_eval.dce_rules": OWN_PARTIAL,
     "interpreters.partial_eval.partial_eval_jaxpr_custom_rules": OWN_PARTIAL,
     "interpreters.xla.canonicalize_dtype_handlers": "values are admitted by their `__jax_array__`",
 }

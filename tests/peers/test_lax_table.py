@@ -97,4 +97,4 @@ def test_the_same_dtypes_are_taken_and_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_random_calls(name: str) -> None:
-    check(name, traced=40, performed=6, seed=None)
+    check(name, traced=40, performed=6)

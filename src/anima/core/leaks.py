@@ -7,6 +7,7 @@ can still reach it: a global, an attribute, a closure, a default argument, a gen
 from __future__ import annotations
 
 import gc
+import sys
 from types import CellType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
@@ -64,30 +65,48 @@ def _origin(tracer: Tracer) -> str:
 
 def _leaked(trace: Trace) -> list[tuple[Tracer, str]]:
     """The tracers of a trace that can be reached, each with a description of who keeps it."""
-    found = []
-    for value in gc.get_referrers(trace):
-        if isinstance(value, Tracer) and value._trace is trace:
-            holder = _holder(value, set(), 0)
-            if holder:
-                found.append((value, holder))
+    alive = [v for v in gc.get_referrers(trace) if isinstance(v, Tracer) and v._trace is trace]
+    keepers = _keepers(alive)
+    named = [(tracer, _holder(tracer, keepers, set(), 0)) for tracer in alive]
+    return [(tracer, holder) for tracer, holder in named if holder]
+
+
+def _keepers(values: list[Any]) -> dict[int, list[Any]]:
+    """Who refers to the values, who to those, and so on: lists by `id`. The heap is searched once for each step."""
+    found: dict[int, list[Any]] = {}
+    step = values
+    for _ in range(_MAX_DEPTH + 2):  # the last one tells whose namespace a dictionary is
+        if not step:
+            break
+        here: dict[int, list[Any]] = {id(value): [] for value in step}
+        found.update(here)
+        mine = {id(step), *map(id, found.values())}
+        further = {}
+        for referrer in gc.get_referrers(*step):
+            if id(referrer) in mine or isinstance(referrer, FrameType):
+                continue
+            for value in gc.get_referents(referrer):
+                if id(value) in here:
+                    here[id(value)].append(referrer)
+            if id(referrer) not in found and _passes_on(referrer) and not _is_module(referrer):
+                further[id(referrer)] = referrer
+        step = [*further.values()]
     return found
 
 
-def _holder(value: Any, visited: set[int], depth: int) -> str:
+def _holder(value: Any, keepers: dict[int, list[Any]], visited: set[int], depth: int) -> str:
     """Who keeps a value, if it is the user's; empty if it is nobody that can be seen, or this package."""
     visited.add(id(value))
     if depth > _MAX_DEPTH:
         return ""
-    for referrer in gc.get_referrers(value):
-        if id(referrer) in visited or referrer is visited or isinstance(referrer, FrameType):
+    for referrer in keepers.get(id(value), ()):
+        if id(referrer) in visited:
             continue
-        name = _name(referrer, value)
-        if name is not None:
+        name = _name(referrer, value, keepers)
+        if name is None and id(referrer) in keepers:
+            name = _holder(referrer, keepers, visited, depth + 1)
+        if name:
             return name
-        if _passes_on(referrer):
-            name = _holder(referrer, visited, depth + 1)
-            if name:
-                return name
     return ""
 
 
@@ -96,10 +115,16 @@ def _passes_on(referrer: Any) -> bool:
     return isinstance(referrer, (list, tuple, dict, set, CellType, MethodType, Tracer))
 
 
-def _name(referrer: Any, value: Any) -> str | None:
+def _is_module(referrer: Any) -> bool:
+    """Whether an object is the namespace of a module: nobody's but the module's."""
+    name = referrer.get("__name__") if isinstance(referrer, dict) else None
+    return isinstance(name, str) and getattr(sys.modules.get(name), "__dict__", None) is referrer
+
+
+def _name(referrer: Any, value: Any, keepers: dict[int, list[Any]]) -> str | None:
     """The description of an object that keeps a value for itself; None for others."""
     if isinstance(referrer, dict):
-        return _name_of_namespace(referrer, value)
+        return _name_of_namespace(referrer, value, keepers)
     if isinstance(referrer, FunctionType):
         if _is_own(referrer.__module__):
             return None
@@ -120,12 +145,12 @@ def _attribute(owner: Any, namespace: Any, value: Any) -> str:
     return kind if key is None else f"the attribute {key} of {kind}"
 
 
-def _name_of_namespace(namespace: dict[Any, Any], value: Any) -> str | None:
+def _name_of_namespace(namespace: dict[Any, Any], value: Any, keepers: dict[int, list[Any]]) -> str | None:
     """A module's global or an object's attribute; None for an ordinary dict."""
     if "__name__" in namespace and "__builtins__" in namespace:
         key = next((k for k, v in list(namespace.items()) if v is value), None)
         return None if _is_own(namespace["__name__"]) else f"the global {key} of {namespace['__name__']}"
-    for owner in gc.get_referrers(namespace):
+    for owner in keepers.get(id(namespace), ()):
         if getattr(owner, "__dict__", None) is namespace and not _is_own(type(owner).__module__):
             return _attribute(owner, namespace, value)
     return None

@@ -146,10 +146,6 @@ PaddingConfig = tuple[tuple[int, int, int], ...]
 
 def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingConfig) -> ShapedArray:
     check_dtype("pad", x, ANY, "operand")
-    if value.dtype != x.dtype:
-        raise TypeError(
-            f"pad: operand and padding_value must have the same dtype, got {x.dtype} and {value.dtype}"
-        )
     if value.shape:
         raise ValueError(f"pad: padding_value must be a scalar, got one of shape {value.shape}")
     if len(padding_config) != x.ndim:
@@ -165,6 +161,10 @@ def _pad_shape(x: ShapedArray, value: ShapedArray, *, padding_config: PaddingCon
         raise ValueError(
             f"pad: padding_config {padding_config} takes more than there is: {padding_config[d]} of size {x.shape[d]} in "
             f"dimension {d} of shape {x.shape}"
+        )
+    if value.dtype != x.dtype:
+        raise TypeError(
+            f"pad: operand and padding_value must have the same dtype, got {x.dtype} and {value.dtype}"
         )
     return ShapedArray(shape, x.dtype, x.weak_type and value.weak_type)
 

@@ -23,10 +23,12 @@ SLICES = 16
 
 
 def spread(x: Any, fill: Any, windows: Windows) -> Any:
-    """The array with its padding, and with the holes of its dilation."""
-    return pad(
-        x, fill, [(lo, hi, step - 1) for (lo, hi), step in zip(windows.padding, windows.base_dilation)]
-    )
+    """The array with its padding, and with the holes of its dilation; empty where padding takes away more than there is."""
+    config = []
+    for n, (lo, hi), step in zip(shape_of(x), windows.padding, windows.base_dilation):
+        size = n + max(n - 1, 0) * (step - 1)
+        config.append((lo, hi, step - 1) if lo + size + hi >= 0 else (-size, 0, step - 1))
+    return pad(x, fill, config)
 
 
 def windows_along(x: Any, axis: int, target: int, size: int, count: int, stride: int, step: int) -> Any:

@@ -214,6 +214,8 @@ def _transposed(name: str, a: Any, axes: Any) -> Any:
         return permuted(a, range(rank)[::-1])
     try:
         order = check_axes(name, axes, rank, "axes", negative=True)
+    except IndexError:  # an axis that is out of bounds
+        raise
     except ValueError as error:
         raise TypeError(str(error)) from None  # as JAX
     if len(order) != rank:
@@ -229,7 +231,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
       a: an array.
       axes: for each dimension of the result the one of `a` that it is.
     Raises:
-      TypeError: the axes are not all dimensions of `a`.
+      TypeError: the axes are not all dimensions of `a`. AxisError: one is out of bounds.
 
     >>> import anima.numpy as np
     >>> np.transpose(np.zeros((2, 3, 4)), (1, 0, 2)).shape

@@ -5,13 +5,9 @@ Invariant: an entry in one of the modules is all that a function needs to be com
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import hypothesis
-import hypothesis.strategies as st
-
+from tests.peers.draws import Choose, differences
 from tests.peers.lax_table import contracting, elementwise, indexing, linear, reducing, shaping, transforming
-from tests.peers.lax_table.entry import TABLE, Entry, finding, in_mode
+from tests.peers.lax_table.entry import TABLE, finding, in_mode
 from tests.peers.lax_table.source import Drawn
 
 MODULES = (contracting, elementwise, indexing, linear, reducing, shaping, transforming)
@@ -39,40 +35,25 @@ ELSEWHERE: dict[str, str] = {
 }  # fmt: skip
 
 
-def check(name: str, traced: int, performed: int, seed: int | None) -> None:
+def check(name: str, traced: int, performed: int, seed: int = 0) -> None:
     """Compare random calls of a function.
 
     Args:
       traced: of how many to compare the types of the results.
       performed: of how many to compare the numbers, too.
-      seed: of the calls; None: always the same ones.
+      seed: of the calls.
     Raises:
-      AssertionError: the libraries differ in one; it is as small as could be found.
+      AssertionError: the libraries differ in some.
     """
+    entry = TABLE[name]
     for examples, run in ((traced, False), (performed, True)):
-        settings = hypothesis.settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            derandomize=seed is None,
-            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-            suppress_health_check=list(hypothesis.HealthCheck),
-            print_blob=False,
-        )
-        compare = settings(hypothesis.given(st.data())(comparison(TABLE[name], run)))
-        if seed is not None:
-            compare = hypothesis.seed(f"{seed} {run}")(compare)
-        compare()
 
+        def compare(choose: Choose, run: bool = run) -> str | None:
+            source = Drawn(choose, entry.usual)
+            with in_mode(source.x64):
+                call = entry.call(source)
+                found = finding(entry, call, run)
+            return found and f"{call}\nin {64 if source.x64 else 32}-bit mode: {found}"
 
-def comparison(entry: Entry, run: bool) -> Callable[[st.DataObject], None]:
-    """The test of one random call of a function."""
-
-    def compare(data: st.DataObject) -> None:
-        source = Drawn(lambda options: data.draw(st.sampled_from(options)), entry.usual)
-        with in_mode(source.x64):
-            call = entry.call(source)
-            found = finding(entry, call, run)
-        assert found is None, f"{call}\nin {64 if source.x64 else 32}-bit mode: {found}"
-
-    return compare
+        found = differences(compare, examples, f"{name} {run} {seed}")
+        assert not found, "\n\n".join(found)

@@ -39,6 +39,7 @@ class Entry:
       determined: what is compared of a call's results, where libraries may choose among several.
       compared: whether numbers are compared at all.
       traced: whether it can be traced: not if its result is no array.
+      fatal: whether XLA, as JAX calls it, may end the process when it compiles a call: such ones are only traced.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Entry:
     determined: Callable[[Call, list[np.ndarray]], list[np.ndarray]] = lambda call, results: results
     compared: bool = True
     traced: bool = True
+    fatal: Callable[[Call], bool] = lambda call: False
 
     def call(self, source: Source) -> Call:
         """A call with arguments from a source."""
@@ -134,7 +136,7 @@ def concretely(lib: Any, call: Call) -> Any:
 PROPER = (TypeError, ValueError, IndexError, OverflowError)
 # Errors of the code that is given something wrong, not of one that checks it.
 ACCIDENTS = re.compile(
-    "safe_zip|safe_map|list assignment|tuple index out|Non-hashable|unhashable|Invalid argument to dtype|is not iterable"
+    "safe_zip|safe_map|list assignment|list index out|tuple index out|Non-hashable|unhashable|Invalid argument to dtype|is not iterable"
     "|division or modulo by zero|could not be broadcast together|out of bounds for axis|unpack|not subscriptable"
     "|has no attribute|Cannot cast data|expected number, got|non-empty sequences|unsupported operand|verifier errors|not supported between|has no len|PyTreeDef|converted to"
 )
@@ -166,11 +168,11 @@ def finding(entry: Entry, call: Call, run: bool) -> str | None:
         ours, theirs = abstractly(anima, call), abstractly(jax, call)
         found = disagreement(ours, theirs)
         if found is not None:
-            late = isinstance(ours, Exception) and not isinstance(theirs, Exception)
+            late = isinstance(ours, Exception) and not isinstance(theirs, Exception) and not entry.fatal(call)
             if entry.different(call, ours, theirs) or (late and isinstance(concretely(jax, call), Exception)):
                 return None  # JAX refuses it, too, but only when it compiles
             return found
-        if isinstance(theirs, Exception) or isinstance(ours, Exception) or not run:
+        if isinstance(theirs, Exception) or isinstance(ours, Exception) or not run or entry.fatal(call):
             return None
     ours, theirs = concretely(anima, call), concretely(jax, call)
     found = disagreement(*(v if isinstance(v, Exception) else v[0] for v in (ours, theirs)))

@@ -69,16 +69,9 @@ def negative(s: Source, rank: int) -> dict[str, Any]:
 
 
 def mixed(call: Any, ours: Any, theirs: Any) -> bool:
-    """The row `mixed-indices`: JAX wants indices of one dtype."""
+    """The rows `mixed-indices`, for JAX wants indices of one dtype, and `first-mistake`."""
     other_order = isinstance(ours, TypeError) and isinstance(theirs, ValueError)
     return other_order or (isinstance(theirs, TypeError) and "integers of the same type" in str(theirs))
-
-
-def weak_indices(call: Any, ours: Any, theirs: Any) -> bool:
-    """JAX's result is weakly typed if the operands are and the index is, too: ours has no weak indices."""
-    strong = lambda found: [(dtype, shape) for dtype, shape, _ in found]
-    values = isinstance(ours, list) and isinstance(theirs, list)
-    return mixed(call, ours, theirs) or (values and strong(ours) == strong(theirs) and theirs[0][2])
 
 
 @entry("dynamic_slice", usual=USUAL, different=mixed)
@@ -91,7 +84,7 @@ def dynamic_slice(s: Source) -> Any:
     return (s.tensor(shape), places(s, len(shape)), sizes), negative(s, len(shape))
 
 
-@entry("dynamic_update_slice", usual=USUAL, different=weak_indices)
+@entry("dynamic_update_slice", usual=USUAL, different=mixed)
 def dynamic_update_slice(s: Source) -> Any:
     shape = s.shape()
     sizes = tuple(min(n, s.pick(1, 2, 0)) for n in shape)
@@ -118,7 +111,7 @@ def dynamic_index_in_dim(s: Source) -> Any:
     return (s.tensor(shape), place(s), s.axis(len(shape)), s.pick(True, False)), one_negative(s)
 
 
-@entry("dynamic_update_slice_in_dim", usual=USUAL, different=weak_indices)
+@entry("dynamic_update_slice_in_dim", usual=USUAL, different=mixed)
 def dynamic_update_slice_in_dim(s: Source) -> Any:
     shape = s.shape(1)
     axis = s.axis(len(shape))
@@ -127,7 +120,7 @@ def dynamic_update_slice_in_dim(s: Source) -> Any:
     return (s.tensor(shape), s.tensor(s.near(update), s.other()), place(s), axis), one_negative(s)
 
 
-@entry("dynamic_update_index_in_dim", usual=USUAL, different=weak_indices)
+@entry("dynamic_update_index_in_dim", usual=USUAL, different=mixed)
 def dynamic_update_index_in_dim(s: Source) -> Any:
     shape = s.shape(1)
     axis = s.axis(len(shape))

@@ -27,7 +27,7 @@ def plain(a: Matrices) -> np.ndarray:
 
 
 def unknown(call: Call, ours: Any, theirs: Any) -> bool:
-    """JAX takes narrow floats while it traces, which LAPACK does not know; two bits have no number to halve integers with."""
+    """The row `late-dtypes`: JAX takes narrow floats while it traces, and no integers of two bits."""
     names = {a.dtype.name for a in call.args if isinstance(a, np.ndarray)}
     if isinstance(ours, TypeError):
         return bool(names & {*FLOAT8, "float4_e2m1fn"})
@@ -35,7 +35,7 @@ def unknown(call: Call, ours: Any, theirs: Any) -> bool:
 
 
 def inexact_only(call: Call, ours: Any, theirs: Any) -> bool:
-    """JAX looks at other things before it looks at the dtype, and then raises ValueError."""
+    """The rows `late-dtypes` and `first-mistake`: JAX looks at the dtype last."""
     late = isinstance(ours, TypeError) and isinstance(theirs, ValueError)
     return unknown(call, ours, theirs) or (late and not is_inexact(call.args[0].dtype))
 

@@ -24,7 +24,7 @@ def reduction(s: Source) -> Arguments:
 
 
 def no_order(call: Any, ours: Any, theirs: Any) -> bool:
-    """JAX refuses complex numbers, but only when it compiles."""
+    """The rows `late-dtypes` and `first-mistake`."""
     return "does not accept dtype complex" in str(ours) or (
         isinstance(ours, TypeError) and "non-empty" in str(theirs)
     )
@@ -42,10 +42,9 @@ def reducer(s: Source) -> Any:
 
 
 def initial(call: Any, ours: Any, theirs: Any) -> bool:
-    """The row `lax-scalars`: a number as the initial value takes the dtype of the arrays."""
+    """The rows `lax-scalars`, of initial values that are numbers, `first-mistake` and `reduce-nothing`."""
     number = isinstance(call.args[1], (int, float)) and isinstance(theirs, TypeError)
     other_order = all(isinstance(found, (TypeError, ValueError)) for found in (ours, theirs))
-    # Over no dimensions XLA leaves the initial value out.
     nothing = not (call.args[3] and np.ndim(call.args[0])) and isinstance(ours, tuple)
     return number or other_order or nothing
 
@@ -64,7 +63,7 @@ def reduce(s: Source) -> Arguments:
 
 
 def without_infinities(call: Any, ours: Any, theirs: Any) -> bool:
-    """JAX gives NaNs in dtypes without infinities, and takes integers until it compiles."""
+    """The rows `small-float-sums` and `late-dtypes`."""
     values = isinstance(ours, tuple) and isinstance(theirs, tuple)
     return "does not accept dtype" in str(ours) or (values and ours[0][0][0] in FLOAT8)
 

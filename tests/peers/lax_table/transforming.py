@@ -39,7 +39,7 @@ def ragged_dot(s: Source) -> Arguments:
 
 
 def of_dtype(call: Call, ours: Any, theirs: Any) -> bool:
-    """A dtype that is not taken is a TypeError here, as with all other functions."""
+    """The row `late-dtypes`: a dtype that is not taken is a TypeError here, as with all other functions."""
     return isinstance(ours, TypeError) and "floating type" in str(theirs)
 
 
@@ -91,7 +91,7 @@ def pads(s: Source, rank: int) -> Any:
 
 
 def equal(call: Call, ours: Any, theirs: Any) -> bool:
-    """Some of JAX's numbers are NumPy's; ours are Python's."""
+    """The row `conv-shape-numbers`: some of JAX's are NumPy's; ours are Python's."""
     if isinstance(ours, Exception) or isinstance(theirs, Exception):
         return False
     return [*map(int, ours[1])] == [*map(int, theirs[1])]

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import jax
 
 import anima
+from tests.peers.draws import Choose, differences
 from tests.peers.numpy_table import elementwise, products, reducing, shaping
 from tests.peers.numpy_table.entry import TABLE, abstractly, agree, performed
 from tests.peers.numpy_table.known import KNOWN as KNOWN, explained
@@ -30,39 +29,22 @@ def finding(call: str, run: bool) -> tuple[Any, Any] | None:
     return ours, theirs
 
 
-def check(name: str, traced: int, run: int, seed: int | None) -> None:
+def check(name: str, traced: int, run: int, seed: int = 0) -> None:
     """Compare random calls of a function.
 
     Args:
       traced: of how many to compare the types of the results, and the errors.
       run: of how many to compare the numbers, too.
-      seed: of the calls; None: always the same ones.
+      seed: of the calls.
     Raises:
-      AssertionError: the libraries differ in one; it is as small as could be found.
+      AssertionError: the libraries differ in some.
     """
     for examples, performing in ((traced, False), (run, True)):
-        settings = hypothesis.settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            derandomize=seed is None,
-            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-            suppress_health_check=list(hypothesis.HealthCheck),
-            print_blob=False,
-        )
-        compare = settings(hypothesis.given(st.data())(_comparison(name, performing)))
-        if seed is not None:
-            compare = hypothesis.seed(f"{seed} {performing}")(compare)
-        if examples:
-            compare()
 
+        def compare(choose: Choose, performing: bool = performing) -> str | None:
+            call = TABLE[name](Source(choose), name)
+            found = finding(call, performing)
+            return found and f"{call}\nours   {found[0]}\ntheirs {found[1]}"
 
-def _comparison(name: str, run: bool) -> Callable[[st.DataObject], None]:
-    """The test of one random call of a function."""
-
-    def compare(data: st.DataObject) -> None:
-        call = TABLE[name](Source(lambda options: data.draw(st.sampled_from(options))), name)
-        found = finding(call, run)
-        assert found is None, f"{call}\nours   {found[0]}\ntheirs {found[1]}"  # type: ignore[index]
-
-    return compare
+        found = differences(compare, examples, f"{name} {performing} {seed}")
+        assert not found, "\n\n".join(found)

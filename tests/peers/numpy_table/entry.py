@@ -14,6 +14,7 @@ import jax
 import jax.numpy
 import ml_dtypes  # noqa: F401  its dtypes are known by name from here on
 import numpy
+from jaxlib.mlir.ir import MLIRError
 
 import anima
 import anima.numpy
@@ -62,6 +63,8 @@ def performed(call: str, library: Any) -> Any:
         warnings.simplefilter("ignore")
         try:
             return _plain(eval(call, dict(NAMES[library])))
+        except MLIRError as error:  # an accident: JAX notices nothing until it writes the program down
+            return _refused(RuntimeError(str(error)))
         except RAISED as error:
             return _refused(error)
 

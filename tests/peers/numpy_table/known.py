@@ -34,6 +34,13 @@ def computed(ours: Any, theirs: Any) -> bool:
     return not refused(ours) and not refused(theirs)
 
 
+def raising(kind: str, *others: str) -> Test:
+    """We raise an error of a kind, JAX one of another."""
+    return lambda ours, theirs: (
+        refused(ours) and refused(theirs) and kind in ours.split() and bool({*others} & {*theirs.split()})
+    )
+
+
 def _names(names: str) -> str:
     return rf"np\.({'|'.join(names.split())})\("
 
@@ -83,7 +90,22 @@ KNOWN: list[tuple[str, str, Test]] = [
         declined,
     ),
     ("numpy-refusals", r"np\.fft\.r?fftfreq\(|np\.linalg\.multi_dot\(", declined),
-    ("numpy-errors", r"np\.", lambda ours, theirs: refused(ours) and refused(theirs)),
+    (
+        "numpy-errors",
+        _names(
+            "apply_over_axes corrcoef cov cross diagonal flip histogram histogram2d histogramdd hstack mask_indices permute_dims "
+            "polyadd polydiv polyint polymul polysub take_along_axis tri"
+        )
+        + r"|np\.linalg\.(lstsq|matrix_power|qr)\(|np\.fft\.\w+\(",
+        raising("ValueError", "TypeError", "IndexError"),
+    ),
+    (
+        "numpy-errors",
+        _names("array asarray delete diff full ravel_multi_index reshape take"),
+        raising("TypeError", "ValueError", "IndexError"),
+    ),
+    # Another dtype and something else is wrong.
+    ("numpy-errors", _names("mean nanmean nanstd std nanvar var"), raising("TypeError", "ValueError")),
     ("numpy-dtypes", _names("cumulative_prod promote_types pow power angle"), computed),
     (
         "numpy-dtypes",

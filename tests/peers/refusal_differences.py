@@ -1,0 +1,121 @@
+"""The rows of `docs/differences.md` about what is looked at, when, and in which order."""
+
+from __future__ import annotations
+
+import jax
+import ml_dtypes
+import numpy
+import pytest
+
+import anima
+
+F8, INT2 = (numpy.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.int2))
+
+
+def traced(lib, fun, *dtypes: object) -> object:
+    """The result's type for 2x2 matrices, or vectors, of the dtypes."""
+    return lib.eval_shape(fun, *[lib.ShapeDtypeStruct((2, 2), dtype) for dtype in dtypes])
+
+
+def conv_checks(run_python, tmp_path) -> None:
+    x, kernel = numpy.ones((1, 1, 4), "float32"), numpy.ones((1, 1, 2), "float32")
+
+    def conv(lib, strides: tuple[int, ...], **more: object) -> object:
+        return lib.lax.conv_general_dilated(x, kernel, strides, "VALID", **more)
+
+    for strides, more in (((-1,), {}), ((1,), {"rhs_dilation": (1, 1)})):
+        jax.eval_shape(lambda strides=strides, more=more: conv(jax, strides, **more))
+        with pytest.raises(ValueError, match="verifier"):
+            conv(jax, strides, **more)
+        with pytest.raises(TypeError, match="window_strides|rhs_dilation"):
+            anima.eval_shape(lambda strides=strides, more=more: conv(anima, strides, **more))
+    with pytest.raises(ValueError, match="window_strides"):
+        conv(jax, (1, 1))
+    with pytest.raises(TypeError, match="window_strides must have 1 entries"):
+        conv(anima, (1, 1))
+    more = numpy.ones((1, 2, 3, 2), "float32")
+    assert jax.lax.conv_general_dilated_local(x, more, (1,), "VALID", (2,)).ndim == 4
+    with pytest.raises(TypeError, match="equally many dimensions"):
+        anima.lax.conv_general_dilated_local(x, more, (1,), "VALID", (2,))
+
+
+def conv_shape_numbers(run_python, tmp_path) -> None:
+    shapes = [lib.lax.conv_shape_tuple((1, 1, 4), (1, 1, 2), (2,), "SAME") for lib in (jax, anima)]
+    assert shapes[0] == shapes[1] == (1, 1, 2)
+    assert [{type(n) for n in shape} for shape in shapes] == [{int, numpy.int64}, {int}]
+
+
+def late_dtypes(run_python, tmp_path) -> None:
+    for name, dtype, error in (
+        ("cholesky", F8, NotImplementedError),
+        ("argmax", numpy.complex64, TypeError),
+        ("cumlogsumexp", numpy.int32, OverflowError),
+    ):
+
+        def call(lib, x: object, name: str = name) -> object:
+            if name == "argmax":
+                return lib.lax.argmax(x, 0, numpy.int32)
+            return getattr(lib.lax.linalg if name == "cholesky" else lib.lax, name)(x)
+
+        traced(jax, lambda x, call=call: call(jax, x), dtype)
+        with pytest.raises(error):
+            call(jax, numpy.eye(2).astype(dtype))
+        with pytest.raises(TypeError, match=f"{name} does not accept dtype"):
+            traced(anima, lambda x, call=call: call(anima, x), dtype)
+    with pytest.raises(TypeError, match="int2"):
+        traced(jax, jax.lax.linalg.cholesky, INT2)
+    types = traced(anima, anima.lax.linalg.cholesky, INT2), traced(jax, jax.lax.linalg.cholesky, "int8")
+    assert [t.dtype for t in types] == ["float32", "float32"]
+    for lib, error in ((jax, ValueError), (anima, TypeError)):
+        with pytest.raises(error, match="floating"):
+            lib.lax.approx_max_k(numpy.arange(4), 2)
+
+
+def first_mistake(run_python, tmp_path) -> None:
+    nothing, x = numpy.ones((0,), "float32"), numpy.ones(3, "float32")
+    for lib, error, says, about in (
+        (jax, ValueError, "non-empty", "non-scalar initial value"),
+        (anima, TypeError, "index_dtype must be an integer dtype", "dimensions 5 is out of bounds"),
+    ):
+        with pytest.raises(error, match=says):
+            lib.lax.argmax(nothing, 0, numpy.float32)
+        with pytest.raises(ValueError, match=about):
+            lib.lax.reduce(x, numpy.ones(2, "float32"), lib.lax.add, (5,))
+
+
+def reduce_nothing(run_python, tmp_path) -> None:
+    x, five = numpy.ones((), "float32"), numpy.float32(5)
+    for lib, sum_ in ((jax, 1), (anima, 6)):
+        assert lib.lax.reduce(x, five, lib.lax.add, ()) == sum_
+        assert lib.lax.reduce_window(x, five, lib.lax.add, ()) == sum_
+
+
+def small_float_sums(run_python, tmp_path) -> None:
+    x = numpy.ones(2).astype(F8)
+    assert numpy.isnan(numpy.asarray(jax.lax.cumlogsumexp(x), "float32")).all()
+    assert numpy.asarray(anima.lax.cumlogsumexp(x), "float32").tolist() == [1, 1.75]
+
+
+def truncated_normal_tails(run_python, tmp_path) -> None:
+    def ends(lib, low: float, high: float) -> list[float]:
+        bounds = numpy.float32([low, high])
+        found = numpy.asarray(lib.random.truncated_normal(lib.random.key(0), *bounds, (4000,)))
+        return [float(found.min()), float(found.max())]
+
+    largest = float(numpy.finfo(numpy.float32).max)
+    for low, high, theirs, ours in ((6, 9, 9, 6), (-9, -6, -9, -6), (6, numpy.inf, largest, 6)):
+        assert ends(jax, low, high) == pytest.approx([theirs] * 2, rel=1e-6)
+        assert ends(anima, low, high) == pytest.approx([ours] * 2, rel=1e-6)
+    assert ends(jax, 4, numpy.inf)[1] == largest
+    assert 4 < ends(anima, 4, numpy.inf)[1] < 5.3
+
+
+REFUSAL_CHECKS = {
+    "conv-checks": conv_checks,
+    "conv-shape-numbers": conv_shape_numbers,
+    "late-dtypes": late_dtypes,
+    "first-mistake": first_mistake,
+    "reduce-nothing": reduce_nothing,
+    "small-float-sums": small_float_sums,
+    "truncated-normal-tails": truncated_normal_tails,
+}
