@@ -86,6 +86,16 @@ def test_what_is_kept_never_exceeds_what_was_needed() -> None:
     assert counts()["bytes_kept"] == 0
 
 
+def test_what_is_kept_leaves_before_a_larger_block_is_made() -> None:
+    fill = anima.jit(lambda size: np.full((size,), 1.0), static_argnums=0)
+    first = max(20 * N, counts()["most_in_use"] // 4 + N)  # elements: more than tests before have used
+    for size in [first, first * 5 // 4, first * 3 // 2]:
+        y = fill(size).block_until_ready()
+        now = counts()
+        assert now["bytes_in_use"] + now["bytes_kept"] <= now["most_in_use"]
+        del y
+
+
 def test_memory_goes_back_to_the_system() -> None:
     arrays = [add_one(np.zeros(8 * N)) for _ in range(4)]
     for array in arrays:
