@@ -59,7 +59,8 @@ struct Pool {
     kept.erase(at);
     return memory;
   }
-  // What has not been used since `limit` leaves, and what is too much beside `more` bytes, where `most` may be.
+  // What has not been used since `limit` leaves, and what is too much beside `more` bytes, where `most` may
+  // be.
   void drop(Clock::time_point limit, size_t more, size_t most, Leaving& leaving) {
     while (!by_age.empty()) {
       Place oldest = by_age.begin()->second;
