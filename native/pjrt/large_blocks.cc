@@ -1,5 +1,6 @@
 #include "pjrt/large_blocks.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -101,6 +102,10 @@ Pool& pool() {
   static auto* made = new Pool;
   return *made;
 }
+
+// A thread that holds the lock while another forks is not there in the child, to give it back.
+[[maybe_unused]] const int at_fork =
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
 
 void* map_block(size_t bytes) {
   void* mapped = mmap(nullptr, bytes + kLeast, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
