@@ -218,3 +218,8 @@ def test_nans_keep_their_bits(dtype: str) -> None:
     assert_same(lambda t: [x[::-1] for x in t], parts)
     for found, part in zip(anima.jit(lambda t: [x[::-1] for x in t])(parts), parts):
         assert onp.asarray(found)[::-1].tobytes() == onp.asarray(part).tobytes()
+
+
+def test_programs_of_empty_arrays() -> None:
+    out = anima.jit(lambda t: [x + 1 for x in t])([np.zeros((0, 3))] * 6)
+    assert [x.shape for x in out] == [(0, 3)] * 6

@@ -105,6 +105,8 @@ def packing_for(
     if len(arguments) + _GAIN * len(results) < _WORTH or not pieces_allowed.value:
         return None
     avals = [a for a in (*arguments, *results) if isinstance(a, ShapedArray) and _is_small(a)]
+    if not any(a.size for a in avals):
+        return None  # nothing to carry
     if len(avals) < len(arguments) + len(results):
         return None
     if lowered.held or lowered.signals or lowered.checks is not None or not _is_quick(lowered.text):
