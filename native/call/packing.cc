@@ -29,6 +29,26 @@ AvalRef read_aval(PyObject* item) {
   return intern_aval(PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1), weak == 1);
 }
 
+// The type of the pieces for arrays of `type`. XLA joins floats of few bits as wider ones, in which a NaN
+// loses its bits: they travel as integers.
+PJRT_Buffer_Type type_of_piece(PJRT_Buffer_Type type) {
+  switch (type) {
+    case PJRT_Buffer_Type_BF16:
+      return PJRT_Buffer_Type_U16;
+    case PJRT_Buffer_Type_F8E3M4:
+    case PJRT_Buffer_Type_F8E4M3:
+    case PJRT_Buffer_Type_F8E4M3B11FNUZ:
+    case PJRT_Buffer_Type_F8E4M3FN:
+    case PJRT_Buffer_Type_F8E4M3FNUZ:
+    case PJRT_Buffer_Type_F8E5M2:
+    case PJRT_Buffer_Type_F8E5M2FNUZ:
+    case PJRT_Buffer_Type_F8E8M0FNU:
+      return PJRT_Buffer_Type_U8;
+    default:
+      return type;
+  }
+}
+
 // Where the bytes of an argument are, which may be `scalar`; null if they cannot be read now.
 const void* address_of(PyObject* leaf, const AvalInfo& aval, Device* device, Scalar& scalar) {
   if (!is_array(leaf)) {
@@ -61,8 +81,8 @@ Packing::Side Packing::read_side(PyObject* pieces, const std::vector<AvalRef>& a
       const AvalRef& aval = avals[number];
       if (!Contents::suits(aval->type, aval->physical_dims))
         refuse("an array is large, or of elements that share bytes");
-      if (i == 0) piece.type = aval->type;
-      if (aval->type != piece.type) refuse("arrays of a piece differ in type");
+      if (i == 0) piece.type = type_of_piece(aval->type);
+      if (type_of_piece(aval->type) != piece.type) refuse("arrays of a piece differ in type");
       side.places[number] = {side.pieces.size(), bytes, aval};
       bytes += aval->nbytes;
       if (bytes > Contents::kMostBytes) refuse("a piece is too large");

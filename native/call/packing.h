@@ -36,7 +36,7 @@ class Packing {
 
  private:
   struct Piece {
-    PJRT_Buffer_Type type;
+    PJRT_Buffer_Type type;      // that keeps the bits of its arrays
     std::vector<int64_t> dims;  // one
   };
   struct Place {

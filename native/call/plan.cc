@@ -375,7 +375,7 @@ PyObject* method_execute(PyObject* object, PyObject* leaves) {
     Leaves owned;
     read_leaves(plan, leaves, "execute", owned);
     Outputs outputs;
-    if (!run_plan(plan, owned.data(), outputs)) {
+    if (!run_plan(plan, owned.data(), outputs, true)) {
       throw_python(PyExc_ValueError,
                    "execute(): a leaf is not on the devices of the program, or not sharded over them");
     }

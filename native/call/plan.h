@@ -66,7 +66,8 @@ using Outputs = SmallVector<PyRef, 16>;
 // Computes the outputs, on the host or by the program, from leaves, each an array or a host value. Returns
 // false, with nothing done, if there is no program, or an argument is not where it can take it. The caller
 // holds a reference to the plan.
-bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs);
+// Nor does it run, unless it `may_wait`, if the plan's results are waited for and other programs come first.
+bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs, bool may_wait = false);
 // The same on the host or not at all: false, with nothing done, if the plan does not say how, a kernel
 // refuses these leaves, or they are not at hand.
 bool run_on_host(PlanObject* plan, const PyRef* leaves, Outputs& outputs);

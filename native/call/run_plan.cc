@@ -2,6 +2,7 @@
 //
 // Invariant: the GIL is released exactly while buffers move and the program is launched. Each buffer is
 // owned here meanwhile, since another thread may delete or donate its array.
+#include <chrono>
 #include <string>
 
 #include "array/array_type.h"
@@ -9,6 +10,7 @@
 #include "array/transfers.h"
 #include "call/plan.h"
 #include "common/deferred.h"
+#include "pjrt/launches.h"
 #include "pjrt/timeline.h"
 
 namespace anima {
@@ -280,6 +282,13 @@ PyRef forward_leaf(const PlanObject* plan, const PyRef& leaf, const PlanOutput& 
   return PyRef::steal(make_array(array->aval, shards, array->sharding, array->committed));
 }
 
+// Whether a program would run now. What a callback runs does: see nested.cc.
+bool would_start(Device* device) {
+  if (CallbackScope::active() || launches::idle(device, std::chrono::microseconds(0))) return true;
+  NoGil nogil;
+  return launches::idle(device, launches::kPatience);
+}
+
 // The arguments of a program that takes them in pieces.
 bool gather_packed(const PlanObject* plan, const PyRef* leaves, Run& run) {
   SmallVector<BufferRef, 4> pieces;
@@ -385,11 +394,12 @@ void run_packed(PlanObject* plan, Run& run, BufferRef* results) {
 
 }  // namespace
 
-bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs) {
+bool run_plan(PlanObject* plan, const PyRef* leaves, Outputs& outputs, bool may_wait) {
   if (plan->on_host) {
     if (run_on_host(plan, leaves, outputs)) return true;
     if (!plan->executable) return false;
   }
+  if (plan->packing && !may_wait && !would_start(plan->devices[0])) return false;
   Run run;
   if (!gather(plan, leaves, run) || !can_forward(plan, leaves)) return false;
   if (!plan->donations.empty()) prepare_donations(plan, leaves, run);

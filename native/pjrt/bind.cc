@@ -12,6 +12,7 @@
 #include "pjrt/client.h"
 #include "pjrt/interpose.h"
 #include "pjrt/large_blocks.h"
+#include "pjrt/launches.h"
 #include "pjrt/timeline.h"
 
 namespace nb = nanobind;
@@ -191,6 +192,12 @@ void bind_device(nb::module_& m) {
       .def(
           "memory_stats", [](const Device& d) { return write_map(d.memory_stats()); },
           "Bytes in use, their limit and so on; an empty dict if the plugin does not say.")
+      .def(
+          "is_idle",
+          [](const Device& d) {
+            return without_gil([&] { return launches::idle(&d, launches::kPatience); });
+          },
+          "Whether the programs that were started on it have ended, as far as is known.")
       .def("__repr__", &Device::describe);
 }
 
@@ -364,9 +371,11 @@ void bind_large_blocks(nb::module_& m) {
         told["reused"] = counts.reused;
         told["bytes_in_use"] = counts.bytes_in_use;
         told["bytes_kept"] = counts.bytes_kept;
+        told["most_in_use"] = counts.most_in_use;
         return told;
       },
-      "How many blocks programs have taken, how many of these had been used before, and the bytes now.");
+      "How many blocks programs have taken, how many of these had been used before, and the bytes now and at "
+      "most.");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // Invariant: execute() allocates nothing on the heap for up to kInline arguments except the handles of
 // its results, and asks for no event: errors of the computation itself surface in Buffer::await_ready.
 #include "pjrt/internal.h"
+#include "pjrt/launches.h"
 #include "pjrt/protobuf.h"
 
 namespace anima {
@@ -116,6 +117,7 @@ void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<
     for (size_t o = 0; o < num_outputs_; ++o, ++i) {
       outs[i] = std::make_shared<Buffer>(devices_[d], results.data()[i]);
     }
+    if (num_outputs_ > 0 && owner_->keeps_contents()) launches::note(devices_[d], outs[i - 1]);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "pjrt/large_blocks.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -59,26 +60,33 @@ struct Pool {
     kept.erase(at);
     return memory;
   }
-  // What has not been used since `limit` leaves, and what is too much beside `more` bytes.
-  void drop(Clock::time_point limit, size_t more, Leaving& leaving) {
+  // What has not been used since `limit` leaves, and what is too much beside `more` bytes, where `most` may
+  // be.
+  void drop(Clock::time_point limit, size_t more, size_t most, Leaving& leaving) {
     while (!by_age.empty()) {
       Place oldest = by_age.begin()->second;
-      if (oldest->second.since >= limit && bytes_in_use + bytes_kept + more <= most_in_use) return;
+      if (oldest->second.since >= limit && bytes_in_use + bytes_kept + more <= most) return;
       leaving.add(oldest->second.memory, oldest->first);
       take_out(oldest);
     }
   }
   void keep(void* memory, size_t bytes, Clock::time_point now) {
-    Place at = kept.emplace(bytes, Kept{memory, now, serials});
-    by_age.emplace(serials++, at);
+    auto aged = by_age.emplace_hint(by_age.end(), serials, Place());
+    try {
+      aged->second = kept.emplace(bytes, Kept{memory, now, serials});
+    } catch (const std::exception&) {  // no memory for the books
+      by_age.erase(aged);
+      throw;
+    }
+    serials++;
     bytes_kept += bytes;
   }
   void* find(size_t bytes) {
     auto at = kept.lower_bound(bytes);
     if (at == kept.end() || at->first > bytes + bytes / 8) return nullptr;
     at = std::prev(kept.upper_bound(at->first));  // the latest of its size: caches still have it
-    reused++;
     note(at->second.memory, at->first);
+    reused++;
     return take_out(at);
   }
   void note(void* memory, size_t bytes) {
@@ -94,6 +102,10 @@ Pool& pool() {
   static auto* made = new Pool;
   return *made;
 }
+
+// A thread that holds the lock while another forks is not there in the child, to give it back.
+[[maybe_unused]] const int at_fork =
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
 
 void* map_block(size_t bytes) {
   void* mapped = mmap(nullptr, bytes + kLeast, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -121,7 +133,9 @@ void* take(size_t alignment, size_t bytes) noexcept {
       std::lock_guard<std::mutex> lock(all.mutex);
       if (!all.enabled) return nullptr;
       void* found = all.find(bytes);
-      all.drop(Clock::now() - kLongest, 0, leaving);
+      // Before more is mapped: memory may be short.
+      size_t more = found == nullptr ? bytes : 0;
+      all.drop(Clock::now() - kLongest, more, std::max(all.most_in_use, all.bytes_in_use + more), leaving);
       if (found != nullptr) return found;
     }
     void* made = map_block(bytes);
@@ -151,7 +165,7 @@ bool give_back(void* memory) noexcept {
     all.in_use.erase(at);
     all.bytes_in_use -= bytes;
     Clock::time_point now = Clock::now();
-    all.drop(now - kLongest, bytes, leaving);
+    all.drop(now - kLongest, bytes, all.most_in_use, leaving);
     if (all.enabled) return all.keep(memory, bytes, now), true;
   } catch (const std::exception&) {  // no memory for the books
   }
@@ -190,7 +204,7 @@ void enable(bool enabled) noexcept {
 Counts counts() noexcept {
   Pool& all = pool();
   std::lock_guard<std::mutex> lock(all.mutex);
-  return {all.taken, all.reused, all.bytes_in_use, all.bytes_kept};
+  return {all.taken, all.reused, all.bytes_in_use, all.bytes_kept, all.most_in_use};
 }
 
 }  // namespace anima::large_blocks

@@ -17,6 +17,7 @@ constexpr size_t kLeast = size_t{1} << 21;  // bytes of a block, and how it is a
 struct Counts {
   uint64_t taken, reused;           // blocks, so far
   size_t bytes_in_use, bytes_kept;  // now
+  size_t most_in_use;               // at any moment so far
 };
 
 // Null if there is no memory, or no block is to be had that is aligned so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as onp
@@ -158,3 +159,86 @@ def test_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def late_value(held: threading.Event, error: bool = False, shape: tuple[int, ...] = ()) -> Any:
+    """An array that is computed once `held` is set, if not in vain."""
+
+    def slow(x: Any) -> Any:
+        held.wait(20)
+        if error:
+            raise ValueError("in vain")
+        return x
+
+    def late(x: Any, big: Any) -> Any:  # large enough for XLA to run it beside the caller
+        return anima.pure_callback(slow, x, x) + 0 * (big @ big @ big).sum()
+
+    return anima.jit(late)(np.full(shape, 2, "float32"), np.ones((300, 300)))
+
+
+def test_captured_arrays_that_are_being_computed_are_not_waited_for() -> None:
+    held = threading.Event()
+    x = late_value(held, shape=(1000,))
+    try:
+        out = anima.jit(lambda t: anima.tree.map(lambda y: y + x[1], t))(tree())
+        assert not out["x2"].is_ready()
+    finally:
+        held.set()
+    assert out["x2"].tolist() == [2, 3, 4]
+
+
+def test_other_programs_are_not_waited_for() -> None:
+    f = anima.jit(lambda t: anima.tree.map(lambda y: y + 1, t))
+    t = tree()
+    f(t)
+    held = threading.Event()
+    x = late_value(held)
+    try:
+        out = f(t)
+        assert not x.is_ready() and not out["x2"].is_ready()
+        first = anima.jit(lambda t: anima.tree.map(lambda y: y + 2, t))(t)
+        assert not x.is_ready() and not first["x2"].is_ready()
+    finally:
+        held.set()
+    assert out["x2"].tolist() == [1, 2, 3] and first["x2"].tolist() == [2, 3, 4]
+
+
+def test_arguments_whose_computation_failed_raise_its_error() -> None:
+    f = anima.jit(lambda x, t: anima.tree.map(lambda y: y + x, t))
+    t = tree()
+    for _ in range(2):  # the first call is one that compiles
+        held = threading.Event()
+        x = late_value(held, error=True)
+        held.set()
+        while not x.is_ready():
+            time.sleep(0.001)
+        with pytest.raises(anima.errors.JaxRuntimeError, match="in vain"):
+            anima.block_until_ready(f(x, t))
+        anima.clear_caches()
+        f(np.float32(1), t)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", "float16", "float8_e3m4", "float8_e4m3", "float8_e5m2", "float8_e8m0fnu"]
+)
+def test_nans_keep_their_bits(dtype: str) -> None:
+    dtype = anima.numpy.dtype(dtype)
+    bits = onp.arange(256**dtype.itemsize, dtype=f"uint{8 * dtype.itemsize}")
+    parts = [np.asarray(part.view(dtype)) for part in bits[-1024:].reshape(8, -1)]
+    assert_same(lambda t: [x[::-1] for x in t], parts)
+    for found, part in zip(anima.jit(lambda t: [x[::-1] for x in t])(parts), parts):
+        assert onp.asarray(found)[::-1].tobytes() == onp.asarray(part).tobytes()
+
+
+def test_programs_of_empty_arrays() -> None:
+    out = anima.jit(lambda t: [x + 1 for x in t])([np.zeros((0, 3))] * 6)
+    assert [x.shape for x in out] == [(0, 3)] * 6
+
+
+def test_dtypes_of_which_all_arrays_are_empty() -> None:
+    def f(t: Any, *empty: Any) -> Any:
+        return {k: x + 1 for k, x in t.items()}, [e + 1 for e in empty]
+
+    for count in (1, 3):
+        out = anima.jit(f)(tree(), *[np.zeros((0, 2), np.int32) for _ in range(count)])
+        assert out[0]["x2"].tolist() == [1, 2, 3] and [e.shape for e in out[1]] == [(0, 2)] * count

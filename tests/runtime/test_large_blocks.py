@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -86,6 +88,16 @@ def test_what_is_kept_never_exceeds_what_was_needed() -> None:
     assert counts()["bytes_kept"] == 0
 
 
+def test_what_is_kept_leaves_before_a_larger_block_is_made() -> None:
+    fill = anima.jit(lambda size: np.full((size,), 1.0), static_argnums=0)
+    first = max(20 * N, counts()["most_in_use"] // 4 + N)  # elements: more than tests before have used
+    for size in [first, first * 5 // 4, first * 3 // 2]:
+        y = fill(size).block_until_ready()
+        now = counts()
+        assert now["bytes_in_use"] + now["bytes_kept"] <= now["most_in_use"]
+        del y
+
+
 def test_memory_goes_back_to_the_system() -> None:
     arrays = [add_one(np.zeros(8 * N)) for _ in range(4)]
     for array in arrays:
@@ -159,3 +171,28 @@ def test_arrays_from_the_host_and_failures_leave_the_books_right() -> None:
     del x
     gc.collect()
     assert counts()["bytes_in_use"] <= before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+def test_a_child_process_finds_no_lock_that_nobody_gives_back() -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            _native.release_large_blocks()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(5)
+                _native.release_large_blocks()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

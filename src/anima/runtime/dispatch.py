@@ -22,6 +22,7 @@ from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
 from anima.core.primitive import Primitive
 from anima.core.spans import program_name, span
 from anima.core.trace import Tracer, aval_of, leak_error
+from anima.errors import JaxRuntimeError
 from anima.interpreters import key_reuse
 from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.checks import Checks
@@ -138,14 +139,16 @@ class Program:
     def packing(self, operands: Sequence[Any]) -> Packing | None:
         """How the program takes these arguments, and returns its results, in pieces; None if it does not.
 
-        It does not if it would have to wait for an argument: the call is not to wait for other programs.
+        It does not if it would have to wait for an argument, a constant or another program that runs there.
         """
         if self.device.platform != "cpu" or self.donate or _native.transfers_guarded():
             return None
         packing = packing_for(self.lowered, self.closed.in_avals, self.closed.out_avals)
-        if packing is None or not all([_at_hand(operands[i], self.device) for i in self.kept]):
+        if packing is None or not self.device.is_idle():
             return None
-        return packing
+        captured = [c for c, _ in self.lowered.constants if type(c) is ArrayImpl]
+        given = [operands[i] for i in self.kept]
+        return packing if all([_at_hand(x, self.device) for x in (*given, *captured)]) else None
 
     def compile(self, compiler_options: dict[str, Any] | None = None, packing: Packing | None = None) -> Any:
         """The executable, from a cache if it is there; with `packing` one that takes pieces."""
@@ -199,7 +202,13 @@ class Program:
 def _at_hand(operand: Any, device: Any) -> bool:
     """Whether the value of an argument can be read now, where the program runs."""
     if type(operand) is ArrayImpl:
-        return operand.sharding.device_set == {device} and operand.is_ready()
+        if operand.sharding.device_set != {device} or not operand.is_ready():
+            return False
+        try:
+            operand.block_until_ready()
+        except JaxRuntimeError:  # what should have computed it has failed
+            return False
+        return True
     return not isinstance(operand, np.ndarray)
 
 
