@@ -220,3 +220,10 @@ def test_small_floats_are_rounded_once(name: str) -> None:
         lambda x: anima.numpy.asarray(x).astype(kind),
     ):
         assert np.array_equal(np.asarray(convert(x)).view("uint8"), x.astype(kind).view("uint8"))
+
+
+@pytest.mark.parametrize("mantissa_bits", [0, 1])
+def test_nan_stays_when_the_precision_is_reduced(mantissa_bits: int) -> None:
+    x = np.array([NAN, -INF, 1.0], np.float32)
+    for f in (lax.reduce_precision, anima.jit(lax.reduce_precision, static_argnums=(1, 2))):
+        np.testing.assert_array_equal(f(x, 8, mantissa_bits), [NAN, -INF, 1])

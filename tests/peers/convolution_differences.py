@@ -73,8 +73,22 @@ def derivatives_of_windows(run_python, tmp_path) -> None:
         assert numpy.array_equal(program(anima), want)
 
 
+def padding_beside_infinite_filters(run_python, tmp_path) -> None:
+    x = numpy.ones((1, 24, 24, 8), numpy.float32)
+    k = numpy.ones((3, 3, 8, 32), numpy.float32)
+    k[0, 0] = numpy.inf
+    layout = ("NHWC", "HWIO", "NHWC")
+    theirs, ours = (
+        numpy.asarray(lib.lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=layout))
+        for lib in (jax, anima)
+    )
+    assert numpy.isnan(theirs[0, 0]).all() and not numpy.isnan(ours[0, 0]).any()
+    assert numpy.array_equal(ours[0, 1:, 1:], theirs[0, 1:, 1:])
+
+
 CONVOLUTION_CHECKS: dict[str, Callable[..., None]] = {
     "conv-compiler": errors_of_xla_in_convolutions,
+    "conv-infinities": padding_beside_infinite_filters,
     "conv-numbers": permutations_as_dimension_numbers,
     "conv-patches": patches_beside_infinities,
     "window-derivatives": derivatives_of_windows,

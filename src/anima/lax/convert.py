@@ -209,7 +209,13 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
 
 def _reduce_precision_lower(ctx: Context, x: Value, *, exponent_bits: int, mantissa_bits: int) -> Value:
     attrs = f"exponent_bits = {exponent_bits} : i32, mantissa_bits = {mantissa_bits} : i32"
-    return ctx.op("stablehlo.reduce_precision", (x,), attrs=attrs)
+    reduced = ctx.op("stablehlo.reduce_precision", (x,), attrs=attrs)
+    if mantissa_bits:
+        return reduced
+    # Without bits to tell them from infinities, NaNs become these in programs that XLA compiles without its emitters.
+    order = "comparison_direction = #stablehlo<comparison_direction NE>, compare_type = #stablehlo<comparison_type FLOAT>"
+    is_nan = ctx.op("stablehlo.compare", (x, x), ShapedArray(x.shape, np.dtype(bool)), order)
+    return ctx.op("stablehlo.select", (is_nan, x, reduced))
 
 
 # Tangents and cotangents lose the same bits as values do, for their range and precision are what is being modelled.
