@@ -97,7 +97,9 @@ def operations_in(sample: Sample) -> frozenset[str]:
 
 def test_every_operation_has_samples() -> None:
     importlib.import_module("anima.experimental.checkify")  # it has an operation
-    missing = set(primitives) - set(SAMPLES) - set(ELSEWHERE)
+    # Tests of kernels declare operations that call them wrongly.
+    declared = {name for name in primitives if not name.startswith("malformed_")}
+    missing = declared - set(SAMPLES) - set(ELSEWHERE)
     assert not missing, f"operations without samples: {sorted(missing)}"
     tests = Path(__file__).parents[1]
     for name, path in ELSEWHERE.items():

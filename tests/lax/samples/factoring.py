@@ -136,8 +136,8 @@ def qr_sample(x: np.ndarray, full_matrices: bool, pivoting: bool = False) -> Sam
         out = scipy.linalg.qr(change(x), mode="full" if full_matrices else "economic", pivoting=pivoting)
         return without_signs((*out[:2], out[2].astype(I32)) if pivoting else out)
 
-    # Which zeros of q are negative depends on the order of operations.
-    without_signs = lambda out: (out[0] + 0, *out[1:])
+    # Which zeros of q are negative depends on the order of operations. Compilers leave out the sum with a constant zero.
+    without_signs = lambda out: (out[0] + out[0].real.sum() ** 2 * 0, *out[1:])
     return Sample(
         primitive="qr",
         call=lambda x: without_signs(
