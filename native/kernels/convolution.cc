@@ -102,16 +102,7 @@ class Convolution {
     Along& across = along_[1];
     const int64_t line = std::max((across.places - 1) * across.stride + across.size, across.low + across.n);
     if (line > 2 * across.n + 64) return;
-    padded_.reset(new T[batch_ * along_[0].n * line * pixel_]);
-    const int64_t before = across.low * pixel_, here = across.n * pixel_, whole = line * pixel_;
-    parallel_for(frame, batch_ * along_[0].n, (1 << 14) / whole + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        T* to = padded_.get() + i * whole;
-        std::fill(to, to + before, T(0));
-        std::copy(x_ + i * here, x_ + (i + 1) * here, to + before);
-        std::fill(to + before + here, to + whole, T(0));
-      }
-    });
+    padded_ = padded_rows(frame, x_, batch_ * along_[0].n, across.n, across.low, line, pixel_);
     x_ = padded_.get();
     line_ = across.n = line;
     summed_ = pixel_ * across.size;

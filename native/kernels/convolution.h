@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/kernel.h"
+#include "kernels/parallel.h"
 
 namespace anima::kernels {
 
@@ -36,6 +38,23 @@ inline void expect_shape(const ffi::Buffer& buffer, int64_t a, int64_t b, int64_
   for (int64_t i = 0; i < 4; ++i) {
     if (dimension(buffer, i) != sizes[i]) throw KernelError("a convolution was called with other shapes");
   }
+}
+
+// `rows` rows of `n` pixels, with zeros around them: `low` pixels before and as many behind as make `line`.
+template <typename T>
+std::unique_ptr<T[]> padded_rows(ffi::CallFrame& frame, const T* x, int64_t rows, int64_t n, int64_t low,
+                                 int64_t line, int64_t pixel) {
+  std::unique_ptr<T[]> padded(new T[rows * line * pixel]);
+  const int64_t before = low * pixel, here = n * pixel, whole = line * pixel;
+  parallel_for(frame, rows, (1 << 14) / whole + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      T* to = padded.get() + i * whole;
+      std::fill(to, to + before, T(0));
+      std::copy(x + i * here, x + (i + 1) * here, to + before);
+      std::fill(to + before + here, to + whole, T(0));
+    }
+  });
+  return padded;
 }
 
 // Places along a dimension, a period apart, and the elements of the window that they meet.
