@@ -15,12 +15,6 @@ constexpr size_t kAlign = alignof(Contents);
   throw_python(PyExc_ValueError, "CallPlan: `host` is no program: %s", why);
 }
 
-PyRef tuple_of(PyObject* items) {
-  PyRef tuple = PyRef::steal(PySequence_Tuple(items));
-  if (!tuple) throw PythonError();
-  return tuple;
-}
-
 PyObject* item_of(const PyRef& tuple, Py_ssize_t i) { return PyTuple_GET_ITEM(tuple.get(), i); }
 
 // The items of something that has so many.

@@ -15,12 +15,6 @@ namespace {
   throw_python(PyExc_ValueError, "CallPlan: `packing` is none: %s", why);
 }
 
-PyRef tuple_of(PyObject* items) {
-  PyRef tuple = PyRef::steal(PySequence_Tuple(items));
-  if (!tuple) throw PythonError();
-  return tuple;
-}
-
 AvalRef read_aval(PyObject* item) {
   if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 3)
     refuse("an argument is not (shape, dtype, weak_type)");

@@ -85,6 +85,13 @@ auto take_gil(Fn&& fn) noexcept {
   }
 }
 
+// The items of any sequence, or of another iterable, as a tuple.
+inline PyRef tuple_of(PyObject* items) {
+  PyRef tuple = PyRef::steal(PySequence_Tuple(items));
+  if (!tuple) throw PythonError();
+  return tuple;
+}
+
 // Releases the GIL for a scope.
 class NoGil {
  public:

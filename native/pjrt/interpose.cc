@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace anima {
@@ -160,6 +161,10 @@ void use_large_blocks(const std::string& path) noexcept {
     if (tables.data != nullptr) {
       find_places(tables, tables.data + tables.num_relative, tables.num_data - tables.num_relative, places);
     }
+    bool frees = std::any_of(places.begin(), places.end(), [](const Place& place) {
+      return place.ours == reinterpret_cast<void*>(our_free);
+    });
+    if (!frees) return;  // what ours took would never come back to ours
     ReadOnly read_only(tables.base);
     if (!read_only.protect(PROT_READ | PROT_WRITE)) return;
     for (const Place& place : places) *place.slot = place.ours;
