@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy
 import pytest
+import scipy.integrate
+import scipy.special
 
 from bench import adapters, harness
 from bench.case import Case, Checked
@@ -98,12 +100,11 @@ def test_numpy_computes_the_same(name) -> None:
 
 
 def test_lorenz_by_scipy() -> None:
-    integrate = pytest.importorskip("scipy.integrate")
     from bench.whole import lorenz
 
     path = numpy.asarray(lorenz.build(adapters.load("anima")).step())
     start = 1.0 + numbers(lorenz.MEMBERS, 3, seed=1)[7]
-    exact = integrate.solve_ivp(
+    exact = scipy.integrate.solve_ivp(
         lambda _, s: [10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]],
         (0, lorenz.STEPS * lorenz.TIME),
         start,
@@ -114,13 +115,14 @@ def test_lorenz_by_scipy() -> None:
 
 
 def test_greeks_by_differences_of_prices() -> None:
-    special = pytest.importorskip("scipy.special")
     from bench.whole import options
 
     def price(spot, spread, strike, rate, time):
         width = spread * numpy.sqrt(time)
         upper = (numpy.log(spot / strike) + (rate + spread**2 / 2) * time) / width
-        return spot * special.ndtr(upper) - strike * numpy.exp(-rate * time) * special.ndtr(upper - width)
+        return spot * scipy.special.ndtr(upper) - strike * numpy.exp(-rate * time) * scipy.special.ndtr(
+            upper - width
+        )
 
     def moved(up, wider):
         return price(spot + up * 1e-2, spread + wider * 1e-4, *rest)

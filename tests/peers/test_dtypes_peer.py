@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import pytest
 
 from anima import dtypes
 from anima.config import enable_x64, numpy_dtype_promotion
 from anima.dtypes.declared import BY_NAME
 
-jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.peers
 
 WIDE = ("int64", "uint64", "float64", "complex128")

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy
 import pytest
 
@@ -13,7 +14,6 @@ import anima
 from anima import nn
 from tests.peers.outcomes import outcome, same, signature
 
-jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.peers
 
 # Functions of one array alone.

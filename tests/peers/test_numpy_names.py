@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 import pytest
 
 from tests.peers.outcomes import signature
 
-jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.peers
 
 TESTS = Path(__file__).resolve().parents[1]

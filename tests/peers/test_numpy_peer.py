@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import jax
 import numpy
 import pytest
 
@@ -13,7 +14,6 @@ from tests.peers import outcomes
 from tests.peers.numpy_cases import BINARY, OTHERS, REDUCTIONS, UNARY, cases
 from tests.peers.numpy_more_cases import EXPRESSIONS
 
-jax = pytest.importorskip("jax")
 pytestmark = pytest.mark.peers
 
 TOLERANCE = {"bfloat16": 1e-2, "float16": 2e-3}

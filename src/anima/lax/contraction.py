@@ -197,7 +197,7 @@ def _dot_lower(
     return _cast(ctx, product, out.dtype)
 
 
-# Times of products of float32 of which both operands have the summed dimension last, in us (2 cores of a Zen 5): XLA copies
+# Times of products of float32 of which both operands have the summed dimension last, in us (2 cores of a Zen 4): XLA copies
 # the right operand into the order that its code takes, which pays for many rows only.
 #
 #   rows, summed, columns     8, 256, 64   16, 512, 512   32, 256, 1024   64, 2048, 64   128, 256, 512   2048, 64, 64
