@@ -8,7 +8,8 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as onp
@@ -42,6 +43,14 @@ def resident() -> int:
         return int(file.read().split()[1]) * 4096
 
 
+def soon(holds: Callable[[], bool]) -> bool:
+    """Whether it holds within ten seconds: a thread of the plugin may let go of a block a little after its array is gone."""
+    limit = time.monotonic() + 10
+    while not holds() and time.monotonic() < limit:
+        time.sleep(0.001)
+    return holds()
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
     gc.collect()
@@ -54,14 +63,14 @@ def test_the_next_result_has_the_memory_of_one_that_is_gone() -> None:
     x = np.zeros(N)
     y = add_one(x).block_until_ready()
     before, place = counts(), y.unsafe_buffer_pointer()
-    del y
-    assert counts()["bytes_kept"] >= 4 * N
-    for _ in range(5):
-        y = add_one(x).block_until_ready()
-        assert y.unsafe_buffer_pointer() == place and (y == 1).all()
+    for turn in range(5):
         del y
+        assert soon(lambda: counts()["bytes_in_use"] < before["bytes_in_use"])
+        assert counts()["bytes_kept"] >= 4 * N
+        y = add_one(x).block_until_ready()
+        assert y.unsafe_buffer_pointer() == place and (y == 1).all(), turn
     after = counts()
-    assert after["reused"] - before["reused"] >= 5 and after["taken"] - before["taken"] == 5
+    assert after["reused"] - before["reused"] == after["taken"] - before["taken"] == 5
 
 
 def test_what_is_still_looked_at_is_not_used_again() -> None:
@@ -104,9 +113,11 @@ def test_memory_goes_back_to_the_system() -> None:
     arrays = [add_one(np.zeros(8 * N)) for _ in range(4)]
     for array in arrays:
         array.block_until_ready()
-    high = resident()
+    high, held = resident(), counts()["bytes_in_use"]
+    del array
     arrays.clear()
     gc.collect()
+    assert soon(lambda: counts()["bytes_in_use"] <= held - 4 * 4 * 8 * N)
     anima.clear_caches()
     assert high - resident() > 100 * MB
 
@@ -172,7 +183,7 @@ def test_arrays_from_the_host_and_failures_leave_the_books_right() -> None:
         )().block_until_ready()
     del x
     gc.collect()
-    assert counts()["bytes_in_use"] <= before
+    assert soon(lambda: counts()["bytes_in_use"] <= before)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")

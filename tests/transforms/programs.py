@@ -285,7 +285,8 @@ class Maker:
           head: from the parameters' names to the text of the parameter list and the first statements.
           statements: draws the statements, if they are not to be any.
           context: `sealed`: it uses nothing from outside. `forward`, `reverse`: it is differentiated so. `order`: how many
-            derivatives that are. `axis`: name and size of the axis over which it is mapped.
+            derivatives that are. `axis`: name and size of the axis over which it is mapped. `unnamed`: it is mapped by a
+            rule, without the names of axes around here.
         """
         with self.inside(**context):
             variables = [self.fresh(*p) for p in params]
@@ -313,6 +314,7 @@ class Maker:
         reverse: bool = False,
         order: int = 0,
         axis: tuple[str, int] | None = None,
+        unnamed: bool = False,
     ) -> Iterator[None]:
         names = ("scope", "body", "start", "depth", "order", "under_forward", "under_reverse", "axes")
         saved = {name: getattr(self, name) for name in names}
@@ -323,7 +325,7 @@ class Maker:
         self.highest = max(self.highest, self.order)
         self.under_forward |= forward
         self.under_reverse |= reverse
-        self.axes += (axis,) if axis else ()
+        self.axes = () if unnamed else self.axes + ((axis,) if axis else ())
         try:
             yield
         finally:

@@ -474,7 +474,7 @@ def _custom_gradient(m: Maker) -> None:
 @structure("custom_vmap")
 def _custom_vmap(m: Maker) -> None:
     args = _arguments(m, "fc")
-    name, results = _returning(m, args, sealed=True)
+    name, results = _returning(m, args, sealed=True, unnamed=True)
     if m.maybe(2):
         m.bind(_types(results), f"sequential_vmap({name})({_names(args)})")
         return

@@ -410,6 +410,71 @@ FOUND = {
         """,
         wide=True, mixed=True, forward=True, reverse=True, order=1, choice=0,
     ),
+    # Loops of derivatives carry known values beside tangents; they were taken for linear.
+    "seed 2811, chunk 108": from_text(
+        [Input("a", "f", (2,), "array")],
+        """
+        def f(a):
+            def f5(b):
+                c_ = np.sum(b) > 0.123
+                def f0(d):
+                    e = 0.7
+                    return np.asarray(e, Float)
+                def f4(f_):
+                    def f1(g_):
+                        h = -g_
+                        i_ = -h
+                        j = -i_
+                        return j
+                    k, l = jvp(f1, (f_,), (np.cos(f_),))
+                    def f3(m_):
+                        def f2(carry):
+                            (n, o, p,) = carry
+                            q = 0.7
+                            r_ = -q
+                            return (n + 1, np.asarray(p, Float), np.asarray(p, Float),)
+                        (s, t, u_,) = lax.while_loop(lambda state: state[0] < 2, f2, (0, np.asarray(m_, Float), np.asarray(m_, Float),), max_steps=4)
+                        v_ = np.fmax(t, u_)
+                        w = -v_
+                        return w
+                    x_, y_ = jvp(f3, (l,), (np.cos(l),))
+                    z = -y_
+                    aa = np.sum(z) * 0.4
+                    return np.asarray(aa, Float)
+                ab = lax.cond(c_, f0, f4, b)
+                return ab
+            lin6 = lambda *v: jvp(f5, (a,), v)[1]
+            ac = lin6(np.cos(a))
+            (ad,) = linear_transpose(lin6, a)(np.cos(ac))
+            return ad
+        """,
+        wide=True, mixed=True, forward=True, reverse=True, order=2, choice=0,
+    ),
+    "seed 2811, chunk 186": from_text(
+        [Input("a", "f", (2,), "array")],
+        """
+        def f(a):
+            def f2(b):
+                def f1(carry):
+                    (c_, d, e,) = carry
+                    def f0(f_):
+                        g_ = -f_
+                        h = -g_
+                        return h
+                    i_ = jit(f0)(e)
+                    j = -i_
+                    return (c_ + 1, j, j,)
+                (k, l, m_,) = lax.while_loop(lambda state: state[0] < 2, f1, (0, b, b,), max_steps=4)
+                n = np.sin(m_)
+                o = -n
+                return o
+            lin3 = lambda *v: jvp(f2, (a,), v)[1]
+            p = lin3(np.cos(a))
+            (q,) = linear_transpose(lin3, a)(np.cos(p))
+            return q
+        """,
+        wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

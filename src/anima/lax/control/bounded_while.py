@@ -26,6 +26,7 @@ from anima.core.primitive import Linear, Primitive, Zero
 from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.linearize import linearize_jaxpr
+from anima.interpreters.partial import Division
 from anima.lax.control.checkpoints import slot_count
 from anima.lax.control.cond_primitive import cond_p
 from anima.lax.control.key_uses import while_keys
@@ -42,7 +43,17 @@ from anima.lax.control.programs import (
     without_dead,
 )
 from anima.lax.control.series import cond_series, while_series
-from anima.lax.control.walks import COUNT, Pull, Push, Step, Walk, saving_program, walk_program
+from anima.lax.control.walks import (
+    COUNT,
+    Pull,
+    Push,
+    ShorterWalk,
+    Step,
+    Walk,
+    saving_program,
+    unknown_results,
+    walk_program,
+)
 from anima.lax.control.while_primitive import (
     Params,
     Parts,
@@ -50,8 +61,10 @@ from anima.lax.control.while_primitive import (
     pushed_forward,
     reduced_loop,
     refuse_effects_when_masked,
+    unknown_carry,
     while_p,
     with_batches,
+    with_known_half,
     with_tangents,
 )
 from anima.lowering.module import Context, Value
@@ -136,6 +149,12 @@ def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], 
     return batched_loop(bounded_while_p.bind, axis, args, dims, params)
 
 
+def _partial(unknown: Flags, **params: Any) -> Division | None:
+    assert while_p.partial is not None
+    division: Division | None = while_p.partial(unknown, **params)
+    return division
+
+
 def _dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
     reduced = reduced_loop(used, params)
     return reduced.inputs, reduced.outputs, params | reduced.params
@@ -151,6 +170,7 @@ bounded_while_p = Primitive(
     batch=_batch,
     effects=_effects,
     taylor=_taylor,
+    partial=_partial,
     dce=_dce,
     keys=while_keys,
     multiple_results=True,
@@ -246,6 +266,15 @@ def _saving_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list
     return outs, [*[0 if f else None for f in flags], 0 if separate else None, *slot_dims]
 
 
+def _saving_partial(unknown: Flags, **params: Any) -> Division | None:
+    carried = unknown_carry(unknown, params)
+    if carried is None:
+        return None
+    out_unknowns = (*carried, False, *chosen(carried, params["saved"]))
+    inputs, outputs, known = _saving_dce(tuple([not u for u in out_unknowns]), **params)
+    return with_known_half(unknown, out_unknowns, inputs, outputs, known, params)
+
+
 def _saving_dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
     saved = params["saved"]
     num_carry = len(saved)
@@ -268,6 +297,7 @@ saving_while_p = Primitive(
     batch=_saving_batch,
     effects=_effects,
     taylor=_saving_taylor,
+    partial=_saving_partial,
     dce=_saving_dce,
     keys=while_keys,
     multiple_results=True,
@@ -336,10 +366,10 @@ def _replay_taylor(primals: Any, series: Any, order: int, **params: Any) -> tupl
 
 
 def _replay_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
-    if params["reverse"]:
-        return transposed_by_linearizing(replay_p, cts, args, params)
     advance, step, num_state = (params[k] for k in ("advance", "step", "num_state"))
     walk, ct_flags = Walk(args, advance, num_state), nonzeros(cts)
+    if params["reverse"] or any([type(x) is Linear for x in (*walk.consts, *walk.carry)]):
+        return transposed_by_linearizing(replay_p, cts, args, params)
     pull = memoized_together(
         (step, advance), ("pull", ct_flags), lambda: Pull(advance, step, len(walk.extras), ct_flags)
     )
@@ -364,6 +394,26 @@ def _replay_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
         *[None] * fixed,
         *[ct if type(a) is Linear else None for a, ct in zip(args[fixed:], found)],
     ]
+
+
+def _replay_partial(unknown: Flags, **params: Any) -> Division | None:
+    advance, step = params["advance"], params["step"]
+    if unknown[0] or not any(unknown) or happens(advance.effects | step.effects):
+        return None
+    out_unknowns = unknown_results(advance, step, unknown, params["num_state"])
+    if all(out_unknowns):
+        return None
+    inputs, outputs, known = _replay_dce(tuple([not u for u in out_unknowns]), **params)
+    return with_known_half(unknown, out_unknowns, inputs, outputs, known, params)
+
+
+def _replay_dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
+    advance, step, num_state = (params[k] for k in ("advance", "step", "num_state"))
+    shorter = memoized_together(
+        (step, advance), ("dce", used, num_state), lambda: ShorterWalk(advance, step, used, num_state)
+    )
+    left = {"advance": shorter.advance, "step": shorter.step, "num_state": shorter.num_state}
+    return shorter.inputs, shorter.outputs, params | left
 
 
 def _replay_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
@@ -414,6 +464,8 @@ replay_p = Primitive(
     batch=_replay_batch,
     effects=_replay_effects,
     taylor=_replay_taylor,
+    partial=_replay_partial,
+    dce=_replay_dce,
     multiple_results=True,
     varying=variance.as_given,
 )

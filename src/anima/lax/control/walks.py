@@ -18,6 +18,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import shaped
 from anima.interpreters.jvp import jvp_jaxpr
 from anima.interpreters.linearize import linearize_jaxpr
+from anima.interpreters.partial import unknown_outputs
 from anima.interpreters.transpose import transpose_jaxpr
 from anima.interpreters.zeros import add as add_cotangents
 from anima.lax.arithmetic import add, max as maximum, min as minimum, sub
@@ -196,6 +197,47 @@ class Push:
         self.step = reordered(derived, _behind(*roles), outs)
         self.num_state = num_state + sum(flags.state)
         self.order = sorted(range(len(outs)), key=outs.__getitem__)
+
+
+class ShorterWalk:
+    """The walk without what the results where `used` is True do not depend on.
+
+    Attributes:
+      inputs, outputs: which operands and results of the whole it has.
+      advance, step: its programs. num_state: how much of the state there is then.
+    """
+
+    __slots__ = ("advance", "inputs", "num_state", "outputs", "step")
+
+    def __init__(self, advance: ClosedJaxpr, step: ClosedJaxpr, used: Flags, num_state: int) -> None:
+        num_fixed, num_ins = len(advance.in_avals), len(step.in_avals)
+        first = num_ins - num_state
+        self.outputs = list(used)
+        while True:
+            needed = needed_inputs(step, self.outputs)
+            state = [a or b for a, b in zip(self.outputs, needed[first:])]
+            if state == self.outputs[:num_state]:
+                break
+            self.outputs[:num_state] = state
+        self.num_state = sum(state)
+        program = without_dead(reordered(step, range(num_ins), places(self.outputs)))
+        consts, carry, self.advance, program = _only_needed(advance, program)
+        rest = [*needed[num_fixed:first], *state]
+        self.inputs = [True, *consts, *carry, *rest]
+        fixed = sum(consts) + sum(carry)
+        self.step = reordered(program, [*range(fixed), *[fixed + i for i in places(rest)]])
+
+
+def unknown_results(advance: ClosedJaxpr, step: ClosedJaxpr, unknown: Flags, num_state: int) -> Flags:
+    """Which results of a walk depend on the operands where `unknown` is True."""
+    flags = Walk(unknown, advance, num_state)
+    while True:  # parts that become unknown later are so from the beginning
+        carry = union(flags.carry, unknown_outputs(advance, flags.consts + flags.carry))
+        outs = unknown_outputs(step, flags.consts + flags.carry + flags.extras + flags.state)
+        state = union(flags.state, outs[:num_state])
+        if (carry, state) == (flags.carry, flags.state):
+            return state + outs[num_state:]
+        flags.carry, flags.state = carry, state
 
 
 def _behind(*roles: Flags) -> list[int]:

@@ -8,7 +8,7 @@ iterations while tracing: where the condition depends on known values only, that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from anima._native import set_trace
 from anima.core.aval import Axes, ShapedArray, array_aval
 from anima.core.effects import Effects, happens, not_under_masks
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.primitive import Primitive
+from anima.core.primitive import Linear, Primitive
 from anima.core.trace import shaped
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
+from anima.interpreters.partial import INPUT, Division, Halves, unknown_outputs
 from anima.lax.arithmetic import add
 from anima.lax.control.cond_primitive import perform
 from anima.lax.control.key_uses import while_keys
@@ -37,6 +38,7 @@ from anima.lax.control.programs import (
     reordered,
     spread,
     staged,
+    transposed_by_linearizing,
     without_dead,
 )
 from anima.lax.control.scan_primitive import scan_p
@@ -184,9 +186,11 @@ def _taylor(primals: Any, series: Any, order: int, **params: Any) -> tuple[list[
 def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
     count = _known_count(primals, **params)
     if count is None:
-        outs = while_p.bind(*primals, **params)
         # The tangents' loop computes the values again: only the tangents leave it, and it cannot run backwards.
-        return outs, pushed_forward(while_p.bind, primals, tangents, params)[1]
+        outs, out_tangents = pushed_forward(while_p.bind, primals, tangents, params)
+        if happens(params["cond_jaxpr"].effects | params["body_jaxpr"].effects):  # it does not divide
+            outs = while_p.bind(*primals, **params)
+        return outs, out_tangents
     skipped = params["cond_nconsts"]
     assert scan_p.linearize is not None
     return scan_p.linearize(
@@ -218,7 +222,7 @@ def _known_count(
         lambda: _Counter(cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts),
     )
     known = [concrete_of(v) for v in chosen(operands, counter.inputs)]
-    if any(v is None for v in known) or counter.cond.effects or counter.body.effects:
+    if any(v is None or type(v) is Linear for v in known) or counter.cond.effects or counter.body.effects:
         return None  # or the count depends on a named axis
     previous = set_trace(None)
     try:
@@ -276,7 +280,9 @@ class _Counter(Reduced):
         self.body = staged(step, [*reduced_body.in_avals, count], "count")
 
 
-def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
+def _transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
+    if _known_count(args, **params) is not None:
+        return transposed_by_linearizing(while_p, cts, args, params)
     raise ValueError(
         "reverse-mode differentiation (grad, vjp) of a while_loop, or of a fori_loop with traced bounds, needs to know "
         "while tracing how often the loop runs, as it stores values of each iteration. Give max_steps, a bound on the "
@@ -285,6 +291,65 @@ def _transpose(cts: Any, *args: Any, **params: Any) -> NoReturn:
         "differentiate without jit around it, where the values that the condition depends on are known; or use "
         "forward mode (jvp, jacfwd)."
     )
+
+
+# --- partial evaluation -----------------------------------------------------------------------
+
+
+def _partial(unknown: Flags, **params: Any) -> Division | None:
+    carried = unknown_carry(unknown, params)
+    if carried is None or all(carried):
+        return None
+    known = reduced_loop(tuple([not u for u in carried]), params)
+    return with_known_half(unknown, carried, known.inputs, known.outputs, params | known.params, params)
+
+
+def unknown_carry(unknown: Flags, params: Params) -> Flags | None:
+    """Which parts of a loop's carry are not known if the operands where `unknown` is True are not.
+
+    None if the loop stays whole: all is known, or its condition is not, or it does something, which must not happen twice.
+    """
+    cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+    parts = Parts(unknown, params["cond_nconsts"], params["body_nconsts"])
+    carry = tuple(parts.carry)
+    if not any(carry + tuple(parts.body_consts)) or happens(cond.effects | body.effects):
+        return None
+    while True:
+        outs = unknown_outputs(body, (*parts.body_consts, *carry))
+        wider = tuple([a or b for a, b in zip(carry, outs)])
+        if wider == carry:
+            break
+        carry = wider
+    return None if any(unknown_outputs(cond, (*parts.cond_consts, *carry))) else carry
+
+
+def with_known_half(
+    unknown: Flags,
+    out_unknowns: Flags,
+    inputs: Sequence[bool],
+    outputs: Sequence[bool],
+    known: Params,
+    whole: Params,
+) -> Division | None:
+    """The division of a loop into one of its known parts and the whole, which computes those again.
+
+    Args:
+      inputs, outputs: which operands and results the known loop has; known: its parameters.
+    """
+    if any([i and u for i, u in zip(inputs, unknown)]) or any(
+        [o and u for o, u in zip(outputs, out_unknowns)]
+    ):
+        return None  # an equation inside gives both kinds of results and does not divide
+    halves = Halves(
+        known=known,
+        known_inputs=places(inputs),
+        known_outputs=places(outputs),
+        residuals=(),
+        unknown=whole,
+        operands=[(INPUT, i) for i in range(len(unknown))],
+        unknown_outputs=range(len(out_unknowns)),
+    )
+    return Division(out_unknowns, lambda needed, policy: halves)
 
 
 # --- batching ---------------------------------------------------------------------------------
@@ -414,6 +479,7 @@ while_p = Primitive(
     batch=_batch,
     effects=_effects,
     taylor=_taylor,
+    partial=_partial,
     dce=_dce,
     keys=while_keys,
     multiple_results=True,
