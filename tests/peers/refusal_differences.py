@@ -94,6 +94,16 @@ def small_float_sums(run_python, tmp_path) -> None:
     x = numpy.ones(2).astype(F8)
     assert numpy.isnan(numpy.asarray(jax.lax.cumlogsumexp(x), "float32")).all()
     assert numpy.asarray(anima.lax.cumlogsumexp(x), "float32").tolist() == [1, 1.75]
+    a, x = numpy.asarray([2.625, 3.625]).astype("float8_e3m4")
+    assert numpy.isnan(float(jax.lax.igammac(a, x)))
+    assert float(anima.lax.igammac(a, x)) == pytest.approx(0.2109, abs=1 / 64)
+
+
+def surplus_taus(run_python, tmp_path) -> None:
+    a, taus, c = numpy.ones((3, 1), "f"), numpy.ones(3, "f"), numpy.ones((3, 2), "f")
+    assert jax.lax.linalg.ormqr(a, taus, c).shape == (3, 2)
+    with pytest.raises(ValueError, match="taus must not have more elements"):
+        anima.lax.linalg.ormqr(a, taus, c)
 
 
 def truncated_normal_tails(run_python, tmp_path) -> None:
@@ -117,5 +127,6 @@ REFUSAL_CHECKS = {
     "first-mistake": first_mistake,
     "reduce-nothing": reduce_nothing,
     "small-float-sums": small_float_sums,
+    "surplus-taus": surplus_taus,
     "truncated-normal-tails": truncated_normal_tails,
 }

@@ -531,3 +531,8 @@ def test_what_is_large_or_has_two_roundings_is_compiled() -> None:
     ]:  # fmt: skip
         closed = anima.make_jaxpr(fun)(vector)
         assert (host.host_program(closed.jaxpr) is not None) == able
+
+
+def test_an_operation_without_results_gives_none() -> None:
+    for _ in range(3):
+        assert lax.unstack(np.zeros((0, 2))) == () == lax.unstack(np.zeros((2, 0), np.uint16), -1)

@@ -39,7 +39,7 @@ from anima.lax.declare import (
 )
 from anima.lax.gathering import GatherDimensionNumbers, GatherScatterMode, gather_p
 from anima.lax.selection import select
-from anima.lax.shape import check_axis, check_shape, dtype_of, expand_dims, reshape, shape_of
+from anima.lax.shape import check_axis, dtype_of, expand_dims, reshape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
 from anima.runtime.kernels import call_kernel
@@ -213,8 +213,8 @@ def _top_shape(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
     if dtypes.is_complex(x.dtype):
         raise ValueError(f"top_k: complex numbers have no order, got operand of dtype {x.dtype}")
     check_dtype("top_k", x, _REAL)
-    if k > x.shape[axis]:
-        raise ValueError(f"top_k: k must be at most {x.shape[axis]}, the size of dimension {axis}, got {k}")
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"top_k: k must be from 0 to {x.shape[axis]}, the size of dimension {axis}, got {k}")
     shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
     return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32), x.weak_type)]
 
@@ -286,5 +286,5 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> list[Any]:
     """
     x = as_operand(operand)
     d = check_axis("top_k", axis, len(shape_of(x)))
-    (count,) = check_shape("top_k", (k,), "k")
+    (count,) = check_integers("top_k", (k,), "k")
     return list(top_k_p.bind(x, k=count, axis=d))

@@ -251,7 +251,7 @@ def _details(
 ) -> Any:
     """What the native kernel has to know beside the avals, or None if it does not compute this."""
     names = {a.dtype.name for a in (*operands, *outs)}
-    if not rule.kernel or not all(map(_is_small, (*operands, *outs))) or "bfloat16" in names:
+    if not rule.kernel or not outs or not all(map(_is_small, (*operands, *outs))) or "bfloat16" in names:
         return None
     if rule.kernel == "move":
         return _pieces(rule, operands, params)
