@@ -475,6 +475,33 @@ FOUND = {
         """,
         wide=True, mixed=False, forward=True, reverse=True, order=1, choice=0,
     ),
+    # A loop whose body does not divide gave primal results that were on the tape.
+    "seed 2911, chunk 13": from_text(
+        [Input("a", "f", (2,), "array"), Input("b", "f", (2,), "array")],
+        """
+        def f(a, b):
+            def f3(c_):
+                d = -c_
+                e = np.asarray(np.floor(np.sum(d) * 1.3), Int) % 4
+                def f2(f_, carry):
+                    (g_,) = carry
+                    def f1(h):
+                        def f0(i_):
+                            j = -i_
+                            return j
+                        custom1 = custom_vmap(f0)
+                        custom1.def_vmap(lambda size, mapped, *args: (vmap(f0, tuple(0 if m else None for m in mapped))(*args), True))
+                        k = custom1(h)
+                        return k
+                    l, m_ = jvp(f1, (g_,), (np.cos(g_),))
+                    return (np.asarray(m_, Float),)
+                (n,) = lax.fori_loop(0, np.abs(e) % 4, f2, (np.asarray(d, Float),))
+                return n
+            o = jit(f3)(b)
+            return o
+        """,
+        wide=True, mixed=True, forward=True, reverse=False, order=1, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

@@ -142,6 +142,14 @@ class TapeTrace(Trace):
         return "LinearTrace"
 
 
+def record_whole(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """The results of an operation of a `linearize` rule that goes on the tape as it is, though parts of it are not linear."""
+    trace = get_trace()
+    if isinstance(trace, TapeTrace) and any(type(a) is TapeTracer and a._trace is trace for a in args):
+        return trace.record(primitive, args, params)
+    return primitive.bind(*args, **params)
+
+
 class LinearizeTracer(Tracer):
     """A primal value with its tangent on the tape."""
 

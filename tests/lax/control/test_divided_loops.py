@@ -11,6 +11,7 @@ import pytest
 import anima
 import anima.numpy as np
 from anima import checkpoint, debug, grad, jit, jvp, lax, linear_transpose, linearize, make_jaxpr
+from anima.custom_batching import custom_vmap
 
 Fun = Callable[[Any], Any]
 
@@ -54,6 +55,22 @@ def test_derivatives_transpose(loop: str, form: str) -> None:
         onp.testing.assert_allclose(back, slope, rtol=1e-6)
         (again,) = linear_transpose(linearize(f, x)[1], x)(1.0)
         onp.testing.assert_allclose(again, slope, rtol=1e-6)
+
+
+def test_a_rule_for_batches_in_the_body_divides_too() -> None:
+    """Its derivative is one call for values and tangents."""
+    negated = custom_vmap(lambda x: -x)
+    negated.def_vmap(lambda size, mapped, x: (-x, True))
+
+    def f(x: Any, n: Any, **bound: int) -> Any:
+        step = lambda s: (s[0] + 1, jvp(negated, (s[1],), (np.sin(s[1]),))[1] * s[1])
+        return lax.while_loop(lambda s: s[0] < n, step, (0, x), **bound)[1]
+
+    expected = grad(lambda x: -np.sin(-np.sin(x) * x) * (-np.sin(x) * x))(0.7)
+    (back,) = linear_transpose(lambda v: jvp(lambda x: f(x, 2, max_steps=3), (0.7,), (v,))[1], 0.7)(1.0)
+    onp.testing.assert_allclose(back, expected, rtol=1e-5)
+    slope = jit(lambda n: linearize(lambda x: f(x, n), 0.7)[1](1.0))(2)
+    onp.testing.assert_allclose(slope, expected, rtol=1e-5)
 
 
 def test_a_known_number_of_steps_transposes() -> None:

@@ -45,26 +45,26 @@ from anima.lax.control.programs import (
 from anima.lax.control.series import cond_series, while_series
 from anima.lax.control.walks import (
     COUNT,
+    KnownWalk,
     Pull,
     Push,
-    ShorterWalk,
     Step,
     Walk,
     saving_program,
-    unknown_results,
     walk_program,
 )
 from anima.lax.control.while_primitive import (
     Params,
     Parts,
     batched_loop,
+    beside_the_whole,
+    known_loop,
     pushed_forward,
     reduced_loop,
     refuse_effects_when_masked,
-    unknown_carry,
+    unknown_parts,
     while_p,
     with_batches,
-    with_known_half,
     with_tangents,
 )
 from anima.lowering.module import Context, Value
@@ -267,12 +267,12 @@ def _saving_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list
 
 
 def _saving_partial(unknown: Flags, **params: Any) -> Division | None:
-    carried = unknown_carry(unknown, params)
-    if carried is None:
+    flags = unknown_parts(unknown, params)
+    if flags is None:
         return None
-    out_unknowns = (*carried, False, *chosen(carried, params["saved"]))
-    inputs, outputs, known = _saving_dce(tuple([not u for u in out_unknowns]), **params)
-    return with_known_half(unknown, out_unknowns, inputs, outputs, known, params)
+    saved, carried = params["saved"], tuple(flags.carry)
+    known = known_loop(flags, params) | {"saved": tuple(chosen(saved, [not u for u in carried]))}
+    return beside_the_whole(flags.together, (*carried, False, *chosen(carried, saved)), known, params)
 
 
 def _saving_dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
@@ -397,23 +397,16 @@ def _replay_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
 
 
 def _replay_partial(unknown: Flags, **params: Any) -> Division | None:
-    advance, step = params["advance"], params["step"]
+    advance, step, num_state = (params[k] for k in ("advance", "step", "num_state"))
     if unknown[0] or not any(unknown) or happens(advance.effects | step.effects):
         return None
-    out_unknowns = unknown_results(advance, step, unknown, params["num_state"])
-    if all(out_unknowns):
-        return None
-    inputs, outputs, known = _replay_dce(tuple([not u for u in out_unknowns]), **params)
-    return with_known_half(unknown, out_unknowns, inputs, outputs, known, params)
-
-
-def _replay_dce(used: Flags, **params: Any) -> tuple[list[bool], list[bool], Params]:
-    advance, step, num_state = (params[k] for k in ("advance", "step", "num_state"))
-    shorter = memoized_together(
-        (step, advance), ("dce", used, num_state), lambda: ShorterWalk(advance, step, used, num_state)
+    known = memoized_together(
+        (step, advance), ("known", unknown, num_state), lambda: KnownWalk(advance, step, unknown, num_state)
     )
-    left = {"advance": shorter.advance, "step": shorter.step, "num_state": shorter.num_state}
-    return shorter.inputs, shorter.outputs, params | left
+    if all(known.out_unknowns):
+        return None
+    half = {"advance": known.advance, "step": known.step, "num_state": known.num_state}
+    return beside_the_whole(known.unknown, known.out_unknowns, params | half, params)
 
 
 def _replay_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
@@ -465,7 +458,6 @@ replay_p = Primitive(
     effects=_replay_effects,
     taylor=_replay_taylor,
     partial=_replay_partial,
-    dce=_replay_dce,
     multiple_results=True,
     varying=variance.as_given,
 )

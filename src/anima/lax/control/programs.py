@@ -19,6 +19,7 @@ from anima.core.trace import aval_of
 from anima.interpreters.dce import dce_jaxpr, without_dead as without_dead
 from anima.interpreters.jvp import eval_derived, stage_closed
 from anima.interpreters.linearize import linearize_flat
+from anima.interpreters.partial import split_jaxpr
 from anima.interpreters.stage import StageTrace
 from anima.interpreters.transpose import backward
 from anima.interpreters.zeros import instantiate
@@ -101,6 +102,12 @@ def apart(linear: ClosedJaxpr) -> ClosedJaxpr:
         )
 
     return linear.jaxpr.memoized("apart", build)
+
+
+def known_program(closed: ClosedJaxpr, unknown: Flags, out_unknowns: Flags) -> ClosedJaxpr:
+    """The part of a program that computes the results that are known, from the arguments that are."""
+    nothing = (False,) * len(out_unknowns)
+    return split_jaxpr(closed, unknown, outputs=nothing, out_unknowns=out_unknowns).known
 
 
 def needed_inputs(closed: ClosedJaxpr, outputs: Sequence[bool]) -> list[bool]:

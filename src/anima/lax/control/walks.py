@@ -38,6 +38,7 @@ from anima.lax.control.programs import (
     carry_closure,
     chosen,
     interleaved,
+    known_program,
     made_real,
     needed_inputs,
     places,
@@ -199,45 +200,32 @@ class Push:
         self.order = sorted(range(len(outs)), key=outs.__getitem__)
 
 
-class ShorterWalk:
-    """The walk without what the results where `used` is True do not depend on.
+class KnownWalk:
+    """The walk without what depends on the operands where `unknown` is True.
 
     Attributes:
-      inputs, outputs: which operands and results of the whole it has.
-      advance, step: its programs. num_state: how much of the state there is then.
+      unknown: which operands are left out: also those that become unknown on the way.
+      out_unknowns: which results are.
+      advance, step: the programs with no others. num_state: how much of the state there is then.
     """
 
-    __slots__ = ("advance", "inputs", "num_state", "outputs", "step")
+    __slots__ = ("advance", "num_state", "out_unknowns", "step", "unknown")
 
-    def __init__(self, advance: ClosedJaxpr, step: ClosedJaxpr, used: Flags, num_state: int) -> None:
-        num_fixed, num_ins = len(advance.in_avals), len(step.in_avals)
-        first = num_ins - num_state
-        self.outputs = list(used)
+    def __init__(self, advance: ClosedJaxpr, step: ClosedJaxpr, unknown: Flags, num_state: int) -> None:
+        flags = Walk(unknown, advance, num_state)
         while True:
-            needed = needed_inputs(step, self.outputs)
-            state = [a or b for a, b in zip(self.outputs, needed[first:])]
-            if state == self.outputs[:num_state]:
+            fixed = flags.consts + flags.carry
+            carry = union(flags.carry, unknown_outputs(advance, fixed))
+            outs = unknown_outputs(step, fixed + flags.extras + flags.state)
+            state = union(flags.state, outs[:num_state])
+            if (carry, state) == (flags.carry, flags.state):
                 break
-            self.outputs[:num_state] = state
-        self.num_state = sum(state)
-        program = without_dead(reordered(step, range(num_ins), places(self.outputs)))
-        consts, carry, self.advance, program = _only_needed(advance, program)
-        rest = [*needed[num_fixed:first], *state]
-        self.inputs = [True, *consts, *carry, *rest]
-        fixed = sum(consts) + sum(carry)
-        self.step = reordered(program, [*range(fixed), *[fixed + i for i in places(rest)]])
-
-
-def unknown_results(advance: ClosedJaxpr, step: ClosedJaxpr, unknown: Flags, num_state: int) -> Flags:
-    """Which results of a walk depend on the operands where `unknown` is True."""
-    flags = Walk(unknown, advance, num_state)
-    while True:  # parts that become unknown later are so from the beginning
-        carry = union(flags.carry, unknown_outputs(advance, flags.consts + flags.carry))
-        outs = unknown_outputs(step, flags.consts + flags.carry + flags.extras + flags.state)
-        state = union(flags.state, outs[:num_state])
-        if (carry, state) == (flags.carry, flags.state):
-            return state + outs[num_state:]
-        flags.carry, flags.state = carry, state
+            flags.carry, flags.state = carry, state
+        self.unknown = (flags.count, *fixed, *flags.extras, *state)
+        self.out_unknowns = state + outs[num_state:]
+        self.advance = known_program(advance, fixed, carry)
+        self.step = known_program(step, fixed + flags.extras + state, self.out_unknowns)
+        self.num_state = num_state - sum(state)
 
 
 def _behind(*roles: Flags) -> list[int]:

@@ -7,6 +7,7 @@ iterations while tracing: where the condition depends on known values only, that
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from anima.core.trace import shaped
 from anima.core.validate import same_type
 from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
+from anima.interpreters.linearize import record_whole
 from anima.interpreters.partial import INPUT, Division, Halves, unknown_outputs
 from anima.lax.arithmetic import add
 from anima.lax.control.cond_primitive import perform
@@ -30,6 +32,7 @@ from anima.lax.control.programs import (
     Run,
     carry_closure,
     chosen,
+    known_program,
     made_real,
     memoized_together,
     needed_inputs,
@@ -62,6 +65,10 @@ class Parts:
         self.cond_consts = list(values[:cond_nconsts])
         self.body_consts = list(values[cond_nconsts:first])
         self.carry = list(values[first:])
+
+    @property
+    def together(self) -> tuple[Any, ...]:
+        return (*self.cond_consts, *self.body_consts, *self.carry)
 
 
 def _shape(
@@ -186,11 +193,10 @@ def _taylor(primals: Any, series: Any, order: int, **params: Any) -> tuple[list[
 def _linearize(primals: Any, tangents: Any, **params: Any) -> tuple[list[Any], list[Any]]:
     count = _known_count(primals, **params)
     if count is None:
+        outs = while_p.bind(*primals, **params)
         # The tangents' loop computes the values again: only the tangents leave it, and it cannot run backwards.
-        outs, out_tangents = pushed_forward(while_p.bind, primals, tangents, params)
-        if happens(params["cond_jaxpr"].effects | params["body_jaxpr"].effects):  # it does not divide
-            outs = while_p.bind(*primals, **params)
-        return outs, out_tangents
+        whole = functools.partial(record_whole, while_p)
+        return outs, pushed_forward(whole, primals, tangents, params)[1]
     skipped = params["cond_nconsts"]
     assert scan_p.linearize is not None
     return scan_p.linearize(
@@ -297,53 +303,50 @@ def _transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
 
 
 def _partial(unknown: Flags, **params: Any) -> Division | None:
-    carried = unknown_carry(unknown, params)
-    if carried is None or all(carried):
+    flags = unknown_parts(unknown, params)
+    if flags is None or all(flags.carry):
         return None
-    known = reduced_loop(tuple([not u for u in carried]), params)
-    return with_known_half(unknown, carried, known.inputs, known.outputs, params | known.params, params)
+    return beside_the_whole(flags.together, tuple(flags.carry), known_loop(flags, params), params)
 
 
-def unknown_carry(unknown: Flags, params: Params) -> Flags | None:
-    """Which parts of a loop's carry are not known if the operands where `unknown` is True are not.
+def unknown_parts(unknown: Flags, params: Params) -> Parts | None:
+    """Which parts of a loop are not known if the operands where `unknown` is True are not.
 
     None if the loop stays whole: all is known, or its condition is not, or it does something, which must not happen twice.
     """
     cond, body = params["cond_jaxpr"], params["body_jaxpr"]
-    parts = Parts(unknown, params["cond_nconsts"], params["body_nconsts"])
-    carry = tuple(parts.carry)
-    if not any(carry + tuple(parts.body_consts)) or happens(cond.effects | body.effects):
+    flags = Parts(unknown, params["cond_nconsts"], params["body_nconsts"])
+    if not any(unknown) or happens(cond.effects | body.effects):
         return None
-    while True:
-        outs = unknown_outputs(body, (*parts.body_consts, *carry))
-        wider = tuple([a or b for a, b in zip(carry, outs)])
-        if wider == carry:
+    while True:  # parts of the carry that become unknown later are so from the beginning
+        outs = unknown_outputs(body, (*flags.body_consts, *flags.carry))
+        wider = [a or b for a, b in zip(flags.carry, outs)]
+        if wider == flags.carry:
             break
-        carry = wider
-    return None if any(unknown_outputs(cond, (*parts.cond_consts, *carry))) else carry
+        flags.carry = wider
+    return None if any(unknown_outputs(cond, (*flags.cond_consts, *flags.carry))) else flags
 
 
-def with_known_half(
-    unknown: Flags,
-    out_unknowns: Flags,
-    inputs: Sequence[bool],
-    outputs: Sequence[bool],
-    known: Params,
-    whole: Params,
-) -> Division | None:
+def known_loop(flags: Parts, params: Params) -> Params:
+    """The parameters of the loop without the parts whose flags are True."""
+    carried = tuple(flags.carry)
+    cond = known_program(params["cond_jaxpr"], (*flags.cond_consts, *carried), (False,))
+    body = known_program(params["body_jaxpr"], (*flags.body_consts, *carried), carried)
+    counts = [len(f) - sum(f) for f in (flags.cond_consts, flags.body_consts)]
+    programs = {"cond_jaxpr": cond, "body_jaxpr": body}
+    return params | programs | {"cond_nconsts": counts[0], "body_nconsts": counts[1]}
+
+
+def beside_the_whole(unknown: Flags, out_unknowns: Flags, known: Params, whole: Params) -> Division:
     """The division of a loop into one of its known parts and the whole, which computes those again.
 
     Args:
-      inputs, outputs: which operands and results the known loop has; known: its parameters.
+      unknown, out_unknowns: which operands and results the known loop does not have; known: its parameters.
     """
-    if any([i and u for i, u in zip(inputs, unknown)]) or any(
-        [o and u for o, u in zip(outputs, out_unknowns)]
-    ):
-        return None  # an equation inside gives both kinds of results and does not divide
     halves = Halves(
         known=known,
-        known_inputs=places(inputs),
-        known_outputs=places(outputs),
+        known_inputs=places([not u for u in unknown]),
+        known_outputs=places([not u for u in out_unknowns]),
         residuals=(),
         unknown=whole,
         operands=[(INPUT, i) for i in range(len(unknown))],
