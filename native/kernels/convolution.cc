@@ -23,28 +23,6 @@ constexpr int64_t kScattered =
 constexpr int64_t kFewTiles = 32;
 constexpr int64_t kFewFeatures = 16;
 
-// to[j * to_stride + i] = from[i * from_stride + j]
-template <typename T>
-ANIMA_CLONES void turn(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows,
-                       int64_t columns) {
-  int64_t i = 0;
-  if constexpr (sizeof(T) == 4) {
-    const auto* source = reinterpret_cast<const uint32_t*>(from);
-    auto* target = reinterpret_cast<uint32_t*>(to);
-    for (; i + 8 <= rows; i += 8) {
-      int64_t j = 0;
-      for (; j + 8 <= columns; j += 8)
-        turn_square(source + i * from_stride + j, from_stride, target + j * to_stride + i, to_stride);
-      for (; j < columns; ++j) {
-        for (int64_t k = i; k < i + 8; ++k) to[j * to_stride + k] = from[k * from_stride + j];
-      }
-    }
-  }
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
-  }
-}
-
 template <typename T>
 class Convolution {
  public:

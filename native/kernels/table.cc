@@ -11,6 +11,7 @@ namespace anima::kernels {
 extern const Kernel kConvolutionKernels[];
 extern const Kernel kDepthwiseKernels[];
 extern const Kernel kFilterKernels[];
+extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
 extern const Kernel kRowProductKernels[];
@@ -35,6 +36,7 @@ namespace {
 constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kDepthwiseKernels,
                                     kFilterKernels,
+                                    kMatrixProductKernels,
                                     kPoolKernels,
                                     kProductKernels,
                                     kRowProductKernels,

@@ -32,4 +32,8 @@ ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to
   }
 }
 
+// to[j * to_stride + i] = from[i * from_stride + j]
+template <typename T>
+void turn(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows, int64_t columns);
+
 }  // namespace anima::kernels

@@ -19,7 +19,7 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
-from anima.lax import on_host_tiny
+from anima.lax import matrix_products, on_host_tiny
 from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.pair_products import product_by_kernel
@@ -177,6 +177,10 @@ def _dot_lower(
     lhs, rhs = _cast(ctx, lhs, entering), _cast(ctx, rhs, entering)
     if algorithm is None:
         found = product_by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
+        if found is not None:
+            return _cast(ctx, found, out.dtype)
+    if algorithm is None:
+        found = matrix_products.product_by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
         if found is not None:
             return _cast(ctx, found, out.dtype)
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers

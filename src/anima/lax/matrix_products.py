@@ -1,0 +1,83 @@
+"""Products of float32 and float64 arrays by the kernel that is blocked for the caches.
+
+Invariant: the kernel reads matrices by strides, so an operand is taken as it lies, before a transpose of it, and nothing is
+moved; where several dimensions cannot be walked along with one stride, XLA computes the product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from anima.core.aval import ShapedArray
+from anima.lowering.module import Context, Value
+from anima.runtime.kernels import call_kernel
+
+_Dimensions = list[tuple[int, ...]]  # of each its size, and its stride in one operand or in both
+
+_MOST_BATCHES = 8
+_FEW_ROWS, _FEW_COLUMNS, _ENOUGH = 2, 4, 1 << 12
+
+
+def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: ShapedArray) -> Value | None:
+    """The product, or None where XLA computes it."""
+    if not ctx.module.kernels_allowed or lhs.dtype.name not in ("float32", "float64"):
+        return None
+    if rhs.dtype != lhs.dtype or out.dtype != lhs.dtype:
+        return None
+    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers
+    (left, left_strides), (right, right_strides) = _lying(lhs), _lying(rhs)
+    pairs = [(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_contract, rhs_contract)]
+    depth = _merged(sorted(pairs, key=lambda pair: -pair[1]))
+    stack = _merged(
+        [(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_batch, rhs_batch)]
+    )
+    rows = _merged(_free(lhs, left_strides, lhs_contract, lhs_batch))
+    columns = _merged(_free(rhs, right_strides, rhs_contract, rhs_batch))
+    if max(len(depth), len(rows), len(columns)) > 1 or len(stack) > _MOST_BATCHES:
+        return None
+    [(summed, left_column, right_row)] = depth or [(1, 1, 1)]
+    [(height, left_row)] = rows or [(1, summed)]
+    [(width, right_column)] = columns or [(1, 1)]
+    if 1 not in (left_row, left_column) or 1 not in (right_row, right_column):
+        return None
+    if height < _FEW_ROWS or width < _FEW_COLUMNS or math.prod(out.shape) * summed < _ENOUGH:
+        return None
+    attributes = {
+        "rows": height,
+        "columns": width,
+        "depth": summed,
+        "left_row": left_row,
+        "left_column": left_column,
+        "right_row": right_row,
+        "right_column": right_column,
+        "batches": len(stack),
+    }
+    for i, (size, left_stride, right_stride) in enumerate(stack):
+        attributes |= {f"size{i}": size, f"left{i}": left_stride, f"right{i}": right_stride}
+    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes)[0]
+
+
+def _lying(x: Value) -> tuple[Value, list[int]]:
+    """The value of which this one is a transpose, or itself, and the strides of its dimensions there."""
+    base, permutation = x.transposed or (x, tuple(range(len(x.shape))))
+    strides = [math.prod(base.shape[d + 1 :]) for d in range(len(base.shape))]
+    return base, [strides[p] for p in permutation]
+
+
+def _free(x: Value, strides: Sequence[int], contract: Sequence[int], batch: Sequence[int]) -> _Dimensions:
+    return [(n, strides[d]) for d, n in enumerate(x.shape) if d not in contract and d not in batch]
+
+
+def _merged(dims: _Dimensions) -> _Dimensions:
+    """The dimensions without those of size 1, and as one where they are walked along with one stride."""
+    found: _Dimensions = []
+    for size, *strides in dims:
+        if size == 1:
+            continue
+        if found and all(outer == size * inner for outer, inner in zip(found[-1][1:], strides)):
+            found[-1] = (found[-1][0] * size, *strides)
+        else:
+            found.append((size, *strides))
+    return found
