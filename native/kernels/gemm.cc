@@ -1,11 +1,12 @@
 // Products of matrices of float32 and float64, blocked for the caches.
 //
-// The result is made in tiles that stay in registers, of terms that lie in the nearest caches: some columns of
-// the right matrix are laid out as panels, a part of the depth at a time, and serve all rows. Matrices may lie
-// anyhow: each has a stride along its rows and one along its columns, and one for each dimension of a stack.
+// The result is made in tiles that stay in registers, of terms that lie in the nearest caches: some columns
+// of the right matrix are laid out as panels, a part of the depth at a time, and serve all rows. Matrices may
+// lie anyhow: each has a stride along its rows and one along its columns, and one for each dimension of a
+// stack.
 //
-// Invariant: what an element is a sum of, and in which order, depends on the shapes alone: terms are added up in
-// parts of the depth, and these parts in order, whichever thread does it.
+// Invariant: what an element is a sum of, and in which order, depends on the shapes alone: terms are added up
+// in parts of the depth, and these parts in order, whichever thread does it.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -22,15 +23,15 @@ namespace {
 
 constexpr int64_t kDepth = 256;       // terms that are added up in registers, at most
 constexpr int64_t kPanels = 1 << 18;  // bytes of panels in use, a part of the nearest cache but one
-constexpr int64_t kTiles = 8;         // tiles of a turned left matrix that are laid out at a time
 constexpr int64_t kWork = 1 << 18;    // products that are worth a thread
 constexpr int64_t kFewTiles = 4;      // that are not worth laying out a panel
-constexpr int64_t kNearRows = 256;    // columns up to which rows lie near enough to be read where they are
+constexpr int64_t kNear = 4096;       // bytes between rows that are as well read where they lie
 constexpr int64_t kLongSum = 1 << 13, kSlice = 1 << 12;  // terms for which a sum is divided, and of a part
 constexpr int64_t kMostBatches = 8;
 
-// Costs of laying out an element, of the right matrix as it lies and turned, and of the left one turned.
-constexpr int64_t kCopyCost = 1, kTurnCost = 4, kTileCost = 1;
+// Costs of an element, in steps of a vector: read from the left matrix, and laid out from the right one as it
+// lies and turned.
+constexpr double kReadCost = 0.05, kCopyCost = 0.3, kTurnCost = 0.8;
 
 template <typename T>
 struct View {
@@ -50,13 +51,15 @@ struct Part {
   int64_t panel, panel_end, tile, tile_end;
 };
 
-// Memory that a thread keeps for panels and tiles: taken anew for each product, it would be pages to be cleared.
+// Memory that a thread keeps for panels: taken anew for each product, it would be pages to be
+// cleared.
 class Scratch {
  public:
   template <typename T>
   T* take(int64_t count) {
     const size_t bytes = count * sizeof(T);
     if (bytes > size_) {
+      size_ = 0;
       memory_.reset();
       memory_.reset(static_cast<char*>(::operator new(bytes, kAlignment)));
       size_ = bytes;
@@ -73,7 +76,7 @@ class Scratch {
   size_t size_ = 0;
 };
 
-thread_local Scratch panel_scratch, tile_scratch;
+thread_local Scratch scratch;
 
 int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -90,14 +93,19 @@ struct Plan {
   int64_t panels, tiles, pieces;
   int64_t groups = 1, ranges = 1;  // of panels and of tiles
 
-  // At least `wanted` parts, so divided that the least is laid out more than once.
-  void divide(int64_t wanted, int64_t left_cost, int64_t right_cost) {
-    int64_t least = -1;
-    for (int64_t g = 1; g <= std::min(panels, wanted); ++g) {
-      const int64_t r = std::min(quotient_up(wanted, g), tiles);
-      const int64_t cost = g * left_cost + r * right_cost;
-      if (g * r < std::min(wanted, panels * tiles) || (least >= 0 && cost >= least)) continue;
-      least = cost, groups = g, ranges = r;
+  // At most `most` parts of each of a stack of products, so that threads are done soonest: parts that are
+  // laid out more than once cost more, and for half of a part the threads wait for the last of them.
+  void divide(int64_t stack, int64_t most, int64_t threads, double right_cost) {
+    double least = 0;
+    for (int64_t g = 1; g <= std::min(panels, most); ++g) {
+      for (int64_t r = 1; r <= std::min(tiles, most / g); ++r) {
+        const double columns = quotient_up(panels, g) * widest.columns,
+                     rows = quotient_up(tiles, r) * widest.rows;
+        const double part = rows * columns * (sizeof(T) / 64.0) + kReadCost * rows + right_cost * columns;
+        const double cost = part * (quotient_up(stack * g * r, threads) + 0.5);
+        if (least > 0 && cost >= least) continue;
+        least = cost, groups = g, ranges = r;
+      }
     }
   }
 
@@ -112,9 +120,7 @@ struct Plan {
 template <typename T>
 class Multiplication {
  public:
-  Multiplication(const Matrices<T>& m, const Plan<T>& plan) : m_(m), plan_(plan) {
-    tile_.left_packed = m.left.column != 1 && m.left.row == 1;
-  }
+  Multiplication(const Matrices<T>& m, const Plan<T>& plan) : m_(m), plan_(plan) {}
 
   void run(const Part& part) {
     const int64_t deepest = quotient_up(m_.depth, plan_.pieces), wide = plan_.widest.columns;
@@ -122,8 +128,7 @@ class Multiplication {
     panel_size_ = deepest * wide;
     const int64_t wanted = part.panel_end - part.panel;
     const int64_t steps = quotient_up(wanted, fitting);
-    panels_ = panel_scratch.take<T>(quotient_up(wanted, steps) * panel_size_);
-    if (tile_.left_packed) tiles_ = tile_scratch.take<T>(kTiles * deepest * kMostRows);
+    panels_ = scratch.take<T>(quotient_up(wanted, steps) * panel_size_);
     for (int64_t s = 0; s < steps; ++s) {
       const Part some = {part.panel + wanted * s / steps, part.panel + wanted * (s + 1) / steps, part.tile,
                          part.tile_end};
@@ -146,30 +151,26 @@ class Multiplication {
     for (int64_t p = part.panel; p < part.panel_end; ++p) {
       ready_.push_back(panel(p, panels_ + (p - part.panel) * panel_size_, part.tile_end - part.tile));
     }
-    for (int64_t tile = part.tile; tile < part.tile_end; tile += kTiles) {
-      const int64_t end = std::min(tile + kTiles, part.tile_end);
-      for (int64_t t = tile; t < end && tile_.left_packed; ++t) lay_out(t, packed_tile(t - tile));
-      for (int64_t t = tile; t < end; ++t) multiply(t, packed_tile(t - tile));
-    }
+    for (int64_t t = part.tile; t < part.tile_end; ++t) multiply(t);
   }
 
   int64_t first_row(int64_t tile) const { return m_.rows * tile / plan_.tiles; }
-  T* packed_tile(int64_t i) const { return tiles_ + i * count_ * kMostRows; }
 
-  void multiply(int64_t tile, const T* packed) const {
+  void multiply(int64_t tile) const {
     const int64_t from = first_row(tile), rows = first_row(tile + 1) - from;
     Segment<T> segment;
     segment.count = count_;
     for (int64_t i = 0; i < rows; ++i) {
-      segment.a[i] = tile_.left_packed ? packed + i
-                                       : m_.left.start + (from + i) * m_.left.row + first_ * m_.left.column;
+      segment.a[i] = m_.left.start + (from + i) * m_.left.row + first_ * m_.left.column;
     }
     for (const Panel& panel : ready_) {
       T* out[kMostRows];
-      for (int64_t i = 0; i < rows; ++i) out[i] = m_.out + (from + i) * m_.columns + panel.column;
+      for (int64_t i = 0; i < rows; ++i) {
+        out[i] = m_.out + (from + i) * m_.columns + panel.column;
+        for (int64_t j = 0; j < panel.width; j += 64 / sizeof(T)) __builtin_prefetch(out[i] + j, 1, 3);
+      }
       segment.b = panel.start;
-      const int64_t a_step = tile_.left_packed ? kMostRows : m_.left.column;
-      panel.kind->multiply[rows]({&segment, 1, a_step, panel.step, out, panel.width, adds_});
+      panel.kind->multiply[rows]({&segment, 1, m_.left.column, panel.step, out, panel.width, adds_});
     }
   }
 
@@ -181,11 +182,13 @@ class Multiplication {
     const View<T>& right = m_.right;
     const T* from = right.start + first_ * right.row + column * right.column;
     const bool straight = right.column == 1;
-    if (straight && width == kind.columns && (tiles <= kFewTiles || right.row <= kNearRows)) {
+    if (straight && width == kind.columns &&
+        (tiles <= kFewTiles || right.row * int64_t{sizeof(T)} <= kNear)) {
       return {&kind, from, right.row, column, width};
     }
     if (straight) {
-      for (int64_t k = 0; k < count_; ++k) copy_row(from + k * right.row, width, to + k * kind.columns, kind.columns);
+      for (int64_t k = 0; k < count_; ++k)
+        copy_row(from + k * right.row, width, to + k * kind.columns, kind.columns);
     } else if (right.row == 1) {
       turn(from, right.column, to, kind.columns, width, count_);
       for (int64_t k = 0; k < count_ && width < kind.columns; ++k)
@@ -208,25 +211,9 @@ class Multiplication {
     }
   }
 
-  // Rows of a turned left matrix: the terms of a tile come to lie side by side.
-  void lay_out(int64_t tile, T* to) const {
-    const int64_t from = first_row(tile), rows = first_row(tile + 1) - from;
-    const T* source = m_.left.start + first_ * m_.left.column + from;
-    if (from + kMostRows <= m_.rows) {
-      for (int64_t k = 0; k < count_; ++k)
-        std::memcpy(to + k * kMostRows, source + k * m_.left.column, kMostRows * sizeof(T));
-    } else {
-      for (int64_t k = 0; k < count_; ++k)
-        std::copy(source + k * m_.left.column, source + k * m_.left.column + rows, to + k * kMostRows);
-    }
-  }
-
   const Matrices<T> m_;
   const Plan<T>& plan_;
-  struct {
-    bool left_packed;
-  } tile_;
-  T *panels_ = nullptr, *tiles_ = nullptr;
+  T* panels_ = nullptr;
   int64_t panel_size_ = 0, first_ = 0, count_ = 0;
   bool adds_ = false;
   std::vector<Panel> ready_;
@@ -262,11 +249,9 @@ void multiply(ffi::CallFrame& frame, const Stack<T>& stack) {
   const Matrices<T>& first = stack.first;
   Plan<T> plan(first.rows, first.columns, first.depth);
   const int64_t products = first.rows * first.columns * first.depth, count = stack.count();
-  const int64_t most = 4 * threads_of(frame), worth = products * count / kWork + 1;
-  const int64_t wanted = quotient_up(std::min(most, worth), count);
-  const int64_t left_cost = first.left.row == 1 ? kTileCost : 0;
-  plan.divide(wanted, left_cost * first.rows,
-              (first.right.column == 1 ? kCopyCost : kTurnCost) * first.columns);
+  const int64_t worth = products * count / kWork + 1, threads = worth < 2 ? 1 : threads_of(frame);
+  plan.divide(count, quotient_up(std::min(4 * threads, worth), count), threads,
+              first.right.column == 1 ? kCopyCost : kTurnCost);
   const int64_t parts = plan.groups * plan.ranges;
   parallel_for(frame, count * parts, kWork / (products / parts + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -302,7 +287,8 @@ void multiply_slices(ffi::CallFrame& frame, const Matrices<T>& m) {
 
 // Throws where so many steps lead out of a buffer, and adds them to `reach`, the furthest element so far.
 void extend(int64_t& reach, int64_t count, int64_t step, int64_t size) {
-  if (step < 0 || (step > 0 && count - 1 > (size - 1 - reach) / step)) {
+  if (count == 1) return;
+  if (step < 1 || count - 1 > (size - 1 - reach) / step) {
     throw KernelError("a product of matrices was called with strides that lead out of an operand");
   }
   reach += (count - 1) * step;
@@ -330,7 +316,8 @@ void read_and_multiply(const Call& call) {
   int64_t size = size_of(call.result(0));
   if (size == 0) return;
   const auto divide = [&size](int64_t n) {
-    if (n < 1 || size % n != 0) throw KernelError("a product of matrices was called for a result of another size");
+    if (n < 1 || size % n != 0)
+      throw KernelError("a product of matrices was called for a result of another size");
     size /= n;
   };
   divide(m.rows), divide(m.columns);
@@ -343,7 +330,8 @@ void read_and_multiply(const Call& call) {
   }
   const int64_t left_size = size_of(call.operand(0)), right_size = size_of(call.operand(1));
   int64_t left = 0, right = 0;
-  if (left_size == 0 || right_size == 0) throw KernelError("a product of matrices was called without operands");
+  if (left_size == 0 || right_size == 0)
+    throw KernelError("a product of matrices was called without operands");
   extend(left, m.rows, m.left.row, left_size), extend(left, m.depth, m.left.column, left_size);
   extend(right, m.depth, m.right.row, right_size), extend(right, m.columns, m.right.column, right_size);
   for (int64_t i = 0; i < stack.rank; ++i) {

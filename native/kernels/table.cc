@@ -14,7 +14,6 @@ extern const Kernel kFilterKernels[];
 extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
-extern const Kernel kRowProductKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kShuffleKernels[];
 extern const Kernel kSortKernels[];
@@ -39,7 +38,6 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kMatrixProductKernels,
                                     kPoolKernels,
                                     kProductKernels,
-                                    kRowProductKernels,
                                     kScanKernels,
                                     kShuffleKernels,
                                     kSortKernels,
