@@ -18,32 +18,8 @@ namespace {
 
 constexpr int64_t kDepth = 256;  // terms that are added up in registers, at most
 constexpr int64_t kBlock = 512;  // places for which a part of the kernel is laid out
-constexpr int64_t kScattered =
-    256;  // features from which on rows of the kernel lie so far apart that laying out pays
-constexpr int64_t kFewTiles = 32;
+constexpr int64_t kNear = 4096;  // bytes between rows of the kernel that are as well read where they lie
 constexpr int64_t kFewFeatures = 16;
-
-// to[j * to_stride + i] = from[i * from_stride + j]
-template <typename T>
-ANIMA_CLONES void turn(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows,
-                       int64_t columns) {
-  int64_t i = 0;
-  if constexpr (sizeof(T) == 4) {
-    const auto* source = reinterpret_cast<const uint32_t*>(from);
-    auto* target = reinterpret_cast<uint32_t*>(to);
-    for (; i + 8 <= rows; i += 8) {
-      int64_t j = 0;
-      for (; j + 8 <= columns; j += 8)
-        turn_square(source + i * from_stride + j, from_stride, target + j * to_stride + i, to_stride);
-      for (; j < columns; ++j) {
-        for (int64_t k = i; k < i + 8; ++k) to[j * to_stride + k] = from[k * from_stride + j];
-      }
-    }
-  }
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
-  }
-}
 
 template <typename T>
 class Convolution {
@@ -118,7 +94,8 @@ class Convolution {
     // As many parts for each thread, none too small to be worth the laying out.
     const int64_t threads = threads_of(frame), most = std::max<int64_t>(places / 48, 1);
     const int64_t wanted = std::max((places - 1) / kBlock + 1, (4 * threads - 1) / panels + 1);
-    const int64_t blocks = std::min((wanted + threads - 1) / threads * threads, most);
+    const int64_t even = panels % threads == 0 ? wanted : (wanted + threads - 1) / threads * threads;
+    const int64_t blocks = std::min(even, most);
     parallel_for(frame, panels * blocks, 1, [&](int64_t begin, int64_t end) {
       std::vector<Place> found;
       for (int64_t i = begin; i < end; ++i) {
@@ -196,13 +173,12 @@ class Convolution {
   void multiply_panel(const std::vector<Part>& parts, const std::vector<Place>& places, int64_t column,
                       int64_t width) const {
     const auto& kind = multipliers<T>().for_columns(width);
-    const bool direct = width == kind.columns && !turned_ && features_ <= kScattered;
+    const bool direct = width == kind.columns && !turned_ && features_ * int64_t{sizeof(T)} <= kNear;
     const int64_t count = places.size(), tiles = (count + kind.rows - 1) / kind.rows;
     std::vector<T> kernel;
     std::vector<Segment<T>> laid_out, segments;
     const Part *begin = parts.data(), *last = begin + parts.size(), *end = group(begin, last);
     for (bool first = true; first || begin < last; first = false) {
-      const Part* next = group(end, last);
       laid_out.resize(end - begin), segments.resize(end - begin);
       if (direct) {
         for (size_t s = 0; s < laid_out.size(); ++s) {
@@ -222,14 +198,11 @@ class Convolution {
           segment.b = laid_out[s].b, segment.count = laid_out[s].count;
           used += find_elements(&places[from], rows, begin[s], segment);
         }
-        // Where the kernel is not used for long, what the next parts need comes from far away meanwhile.
-        for (const Part* part = end; part < next && tiles < kFewTiles; ++part)
-          fetch(*part, column, width, t, tiles);
         if (used == 0 && !first) continue;
         kind.multiply[rows](
             {segments.data(), used, 1, direct ? features_ : kind.columns, out, width, !first});
       }
-      begin = end, end = next;
+      begin = end, end = group(end, last);
     }
   }
 
@@ -240,18 +213,6 @@ class Convolution {
       depth += part->count;
     }
     return part;
-  }
-
-  // The processor fetches piece `t` of `tiles` of some columns of the kernel.
-  void fetch(const Part& part, int64_t column, int64_t width, int64_t t, int64_t tiles) const {
-    constexpr int64_t kLine = 64 / sizeof(T);
-    const T* from = w_ + part.tap * summed_ * features_;
-    const int64_t rows = turned_ ? width : part.count, length = turned_ ? part.count : width;
-    for (int64_t i = rows * t / tiles; i < rows * (t + 1) / tiles; ++i) {
-      const T* row =
-          turned_ ? from + (column + i) * summed_ + part.first : from + (part.first + i) * features_ + column;
-      for (int64_t j = 0; j < length; j += kLine) __builtin_prefetch(row + j, 0, 2);
-    }
   }
 
   // What the places meet at one place of the window. Whether that is more than padding.

@@ -19,16 +19,7 @@ template <typename T, int kBytes, int kRows, int kVectors>
 ANIMA_INLINE void multiply(const Product<T>& p) {
   using V = typename Lanes<T, kBytes>::V;
   constexpr int kSize = Lanes<T, kBytes>::kSize;
-  const bool whole = p.width >= kVectors * kSize;
-  V sums[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      sums[i][v] = V{};
-      if (p.adds && whole) std::memcpy(&sums[i][v], p.rows[i] + v * kSize, sizeof(V));
-    }
-  }
+  V sums[kRows][kVectors] = {};
   for (int64_t s = 0; s < p.count; ++s) {
     const Segment<T>& segment = p.segments[s];
     const T* a[kRows];
@@ -50,9 +41,14 @@ ANIMA_INLINE void multiply(const Product<T>& p) {
   }
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
-    if (whole) {
+    if (p.width >= kVectors * kSize) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) std::memcpy(p.rows[i] + v * kSize, &sums[i][v], sizeof(V));
+      for (int v = 0; v < kVectors; ++v) {
+        V before = {};
+        if (p.adds) std::memcpy(&before, p.rows[i] + v * kSize, sizeof(V));
+        sums[i][v] += before;
+        std::memcpy(p.rows[i] + v * kSize, &sums[i][v], sizeof(V));
+      }
       continue;
     }
     T row[kVectors * kSize];

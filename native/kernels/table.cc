@@ -11,9 +11,9 @@ namespace anima::kernels {
 extern const Kernel kConvolutionKernels[];
 extern const Kernel kDepthwiseKernels[];
 extern const Kernel kFilterKernels[];
+extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
-extern const Kernel kRowProductKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kShuffleKernels[];
 extern const Kernel kSortKernels[];
@@ -35,9 +35,9 @@ namespace {
 constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kDepthwiseKernels,
                                     kFilterKernels,
+                                    kMatrixProductKernels,
                                     kPoolKernels,
                                     kProductKernels,
-                                    kRowProductKernels,
                                     kScanKernels,
                                     kShuffleKernels,
                                     kSortKernels,

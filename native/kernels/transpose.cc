@@ -32,7 +32,6 @@ constexpr int64_t kMaxRank = 64;
 typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef uint32_t FourWords __attribute__((vector_size(16)));
 typedef uint64_t TwoLongs __attribute__((vector_size(16)));
-typedef uint64_t FourLongs __attribute__((vector_size(32)));
 
 // Elements of this many bytes, of whatever type.
 struct alignas(8) Sixteen {
@@ -46,22 +45,7 @@ constexpr int64_t kSide = sizeof(T) == 16  ? 1
                           : sizeof(T) == 8 ? 4
                                            : 8;
 
-using kernels::turn_square;  // that of 32-bit elements
-
-ANIMA_INLINE void turn_square(const uint64_t* from, int64_t stride, uint64_t* to, int64_t to_stride) {
-  FourLongs rows[4], pairs[4];
-  for (int i = 0; i < 4; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
-  for (int i = 0; i < 4; i += 2) {
-    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 4, 2, 6);
-    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 1, 5, 3, 7);
-  }
-  for (int i = 0; i < 2; ++i) {
-    const FourLongs low = __builtin_shufflevector(pairs[i], pairs[i + 2], 0, 1, 4, 5);
-    const FourLongs high = __builtin_shufflevector(pairs[i], pairs[i + 2], 2, 3, 6, 7);
-    std::memcpy(to + i * to_stride, &low, sizeof low);
-    std::memcpy(to + (i + 2) * to_stride, &high, sizeof high);
-  }
-}
+using kernels::turn_square;  // those of 32-bit and 64-bit elements
 
 ANIMA_INLINE void turn_square(const uint16_t* from, int64_t stride, uint16_t* to, int64_t to_stride) {
   Halves rows[8];

@@ -9,6 +9,8 @@
 
 namespace anima::kernels {
 
+typedef uint64_t Longs __attribute__((vector_size(32)));
+
 // to[j * to_stride + i] = from[i * stride + j] for 8 rows and columns of 32-bit elements.
 ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to, int64_t to_stride) {
   Words rows[8], pairs[8], fours[8];
@@ -31,5 +33,25 @@ ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to
     std::memcpy(to + (i + 4) * to_stride, &high, sizeof high);
   }
 }
+
+// The same for 4 rows and columns of 64-bit elements.
+ANIMA_INLINE void turn_square(const uint64_t* from, int64_t stride, uint64_t* to, int64_t to_stride) {
+  Longs rows[4], pairs[4];
+  for (int i = 0; i < 4; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
+  for (int i = 0; i < 4; i += 2) {
+    pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 4, 2, 6);
+    pairs[i + 1] = __builtin_shufflevector(rows[i], rows[i + 1], 1, 5, 3, 7);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const Longs low = __builtin_shufflevector(pairs[i], pairs[i + 2], 0, 1, 4, 5);
+    const Longs high = __builtin_shufflevector(pairs[i], pairs[i + 2], 2, 3, 6, 7);
+    std::memcpy(to + i * to_stride, &low, sizeof low);
+    std::memcpy(to + (i + 2) * to_stride, &high, sizeof high);
+  }
+}
+
+// to[j * to_stride + i] = from[i * from_stride + j]
+template <typename T>
+void turn(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t rows, int64_t columns);
 
 }  // namespace anima::kernels

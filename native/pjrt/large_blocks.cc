@@ -20,7 +20,7 @@ constexpr size_t kPage = 4096;
 
 // Blocks are aligned as huge pages are, which hardly any other memory is.
 bool may_be_block(const void* memory) {
-  return memory != nullptr && (reinterpret_cast<size_t>(memory) & (kLeast - 1)) == 0;
+  return memory != nullptr && (reinterpret_cast<size_t>(memory) & (kAligned - 1)) == 0;
 }
 
 struct Kept {
@@ -108,15 +108,15 @@ Pool& pool() {
     pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
 
 void* map_block(size_t bytes) {
-  void* mapped = mmap(nullptr, bytes + kLeast, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* mapped = mmap(nullptr, bytes + kAligned, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   char* start = static_cast<char*>(mapped);
-  size_t before = (0 - reinterpret_cast<size_t>(start)) & (kLeast - 1);
+  size_t before = (0 - reinterpret_cast<size_t>(start)) & (kAligned - 1);
   if (before > 0) munmap(start, before);
   start += before;
-  if (before < kLeast) munmap(start + bytes, kLeast - before);
+  if (before < kAligned) munmap(start + bytes, kAligned - before);
 #ifdef MADV_HUGEPAGE
-  madvise(start, bytes / kLeast * kLeast, MADV_HUGEPAGE);  // where the system has none, small ones do
+  madvise(start, bytes / kAligned * kAligned, MADV_HUGEPAGE);  // where the system has none, small ones do
 #endif
   return start;
 }
@@ -124,7 +124,7 @@ void* map_block(size_t bytes) {
 }  // namespace
 
 void* take(size_t alignment, size_t bytes) noexcept {
-  if (bytes < kLeast || bytes > SIZE_MAX / 2 || alignment > kLeast) return nullptr;
+  if (bytes < kLeast || bytes > SIZE_MAX / 2 || alignment > kAligned) return nullptr;
   bytes = (bytes + kPage - 1) / kPage * kPage;
   Pool& all = pool();
   try {

@@ -12,7 +12,10 @@
 
 namespace anima::large_blocks {
 
-constexpr size_t kLeast = size_t{1} << 21;  // bytes of a block, and how it is aligned: a huge page
+constexpr size_t kAligned = size_t{1} << 21;  // a huge page
+// Bytes of a block. The system's allocator keeps what is smaller, as long as little is free at the end of its
+// memory: results of one and a half megabytes were already made of fresh pages at every step of a training.
+constexpr size_t kLeast = size_t{1} << 20;
 
 struct Counts {
   uint64_t taken, reused;           // blocks, so far

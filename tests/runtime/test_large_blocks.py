@@ -68,9 +68,18 @@ def test_the_next_result_has_the_memory_of_one_that_is_gone() -> None:
         assert soon(lambda: counts()["bytes_in_use"] < before["bytes_in_use"])
         assert counts()["bytes_kept"] >= 4 * N
         y = add_one(x).block_until_ready()
-        assert y.unsafe_buffer_pointer() == place and (y == 1).all(), turn
+        assert y.unsafe_buffer_pointer() == place and (onp.asarray(y) == 1).all(), turn
     after = counts()
     assert after["reused"] - before["reused"] == after["taken"] - before["taken"] == 5
+
+
+def test_blocks_are_of_a_megabyte_or_more() -> None:
+    for bytes_, block in ((MB, True), (MB + MB // 2, True), (MB // 2, False)):
+        x = np.zeros(bytes_ // 4)
+        before = counts()["taken"]
+        for _ in range(3):
+            assert (add_one(x).block_until_ready() == 1).all()
+        assert (counts()["taken"] - before >= 3) == block
 
 
 def test_what_is_still_looked_at_is_not_used_again() -> None:

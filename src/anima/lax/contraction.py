@@ -5,7 +5,6 @@ Invariant: the result has the batch dimensions first, then the free ones of the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +18,9 @@ from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
-from anima.lax import on_host_tiny
+from anima.lax import matrix_products, on_host_tiny, pair_products
 from anima.lax.arguments import check_integers
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
-from anima.lax.pair_products import product_by_kernel
 from anima.lax.precision import (
     PrecisionLike,
     algorithm_of,
@@ -33,7 +31,6 @@ from anima.lax.precision import (
 from anima.lax.shape import dtype_of, refuse_out_sharding, shape_of, transpose
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_list
-from anima.runtime.kernels import call_kernel
 
 # ((contracting dimensions of the left, of the right), (batch dimensions of the left, of the right))
 DotDimensionNumbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
@@ -176,15 +173,11 @@ def _dot_lower(
         entering, returned = algorithm.operand_dtype(entering), algorithm.result_dtype(returned)
     lhs, rhs = _cast(ctx, lhs, entering), _cast(ctx, rhs, entering)
     if algorithm is None:
-        found = product_by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
-        if found is not None:
-            return _cast(ctx, found, out.dtype)
+        for by_kernel in (pair_products.product_by_kernel, matrix_products.product_by_kernel):
+            found = by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
+            if found is not None:
+                return _cast(ctx, found, out.dtype)
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
-    if not lhs_batch and entering == returned and _suit_kernel(ctx, lhs, rhs, lhs_contract, rhs_contract):
-        summed = math.prod(lhs.shape[d] for d in lhs_contract)
-        results = (ShapedArray(out.shape, returned),)
-        [product] = call_kernel(ctx, "anima_product_of_rows", (lhs, rhs), results, {"summed": summed})
-        return _cast(ctx, product, out.dtype)
     fields = {
         "lhs_batching_dimensions": lhs_batch,
         "rhs_batching_dimensions": rhs_batch,
@@ -195,31 +188,6 @@ def _dot_lower(
     attrs = f"dot_dimension_numbers = #stablehlo.dot<{numbers}>{precision_attributes(precision)}"
     product = ctx.op("stablehlo.dot_general", (lhs, rhs), ShapedArray(out.shape, returned), attrs)
     return _cast(ctx, product, out.dtype)
-
-
-# Times of products of float32 of which both operands have the summed dimension last, in us (2 cores of a Zen 4): XLA copies
-# the right operand into the order that its code takes, which pays for many rows only.
-#
-#   rows, summed, columns     8, 256, 64   16, 512, 512   32, 256, 1024   64, 2048, 64   128, 256, 512   2048, 64, 64
-#   XLA                            38           792             633            580            385             381
-#   the kernel                     13           203             403            227            590            1729
-_FEW_ROWS, _LONG_ROWS, _ENOUGH_PRODUCTS = 64, 128, 1 << 15
-
-
-def _suit_kernel(
-    ctx: Context, lhs: Value, rhs: Value, lhs_contract: Sequence[int], rhs_contract: Sequence[int]
-) -> bool:
-    """Whether a product is one for the kernel that multiplies few rows by rows."""
-    if not ctx.module.kernels_allowed or lhs.dtype.name not in ("float32", "float64"):
-        return False
-    ends = tuple([tuple(range(x.ndim - len(lhs_contract), x.ndim)) for x in (lhs, rhs)])
-    if (tuple(lhs_contract), tuple(rhs_contract)) != ends:
-        return False
-    summed = math.prod(lhs.shape[d] for d in lhs_contract)
-    if summed < _LONG_ROWS:
-        return False
-    rows, columns = (math.prod(x.shape) // summed for x in (lhs, rhs))
-    return 4 <= rows <= _FEW_ROWS and columns >= 4 and rows * columns * summed >= _ENOUGH_PRODUCTS
 
 
 # --- derivatives and batching -----------------------------------------------------------------
@@ -294,19 +262,20 @@ def _cotangent(
 ) -> Any:
     """The cotangent of operand `x`: that of the product, contracted with `other` over its free dimensions."""
     batch = tuple(range(len(x_batch)))
-    other_free = _free(len(shape_of(other)), other_contract, other_batch)
+    other_free = tuple(_free(len(shape_of(other)), other_contract, other_batch))
     start = len(batch) + (left_free if left else 0)
     contract = tuple(range(start, start + len(other_free)))
-    found = dot_general_p.bind(
-        ct,
-        other,
-        dimension_numbers=((contract, tuple(other_free)), (batch, tuple(other_batch))),
-        precision=precision,
-        preferred_element_type=x.dtype,
-    )
-    # Its dimensions are those of x in this order; the contracted ones come as they stand in `other`.
+    typed = {"preferred_element_type": x.dtype}
+    # The contracted dimensions come as they stand in `other`, before or behind the free ones: so that nothing is to be
+    # moved, if possible.
     in_other = sorted(range(len(x_contract)), key=lambda i: other_contract[i])
-    order = [*x_batch, *_free(x.ndim, x_contract, x_batch), *(x_contract[i] for i in in_other)]
+    free, contracted = _free(x.ndim, x_contract, x_batch), [x_contract[i] for i in in_other]
+    if [*x_batch, *contracted, *free] == list(range(x.ndim)):
+        numbers = ((other_free, contract), (tuple(other_batch), batch))
+        return dot_general_p.bind(other, ct, dimension_numbers=numbers, precision=swapped(precision), **typed)
+    numbers = ((contract, other_free), (batch, tuple(other_batch)))
+    found = dot_general_p.bind(ct, other, dimension_numbers=numbers, precision=precision, **typed)
+    order = [*x_batch, *free, *contracted]
     return transpose(found, sorted(range(len(order)), key=order.__getitem__))
 
 

@@ -14,6 +14,8 @@ from anima.lowering.module import Context, Value
 from anima.lowering.types import operand_aliases, row_major
 from anima.runtime.devices import client
 
+KERNEL_CALL = 'call_target_name = "anima_'  # in the text of programs that call any
+
 
 def call_kernel(
     ctx: Context,

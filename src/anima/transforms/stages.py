@@ -16,11 +16,13 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
 from anima.errors import JAXTypeError
 from anima.interpreters.flat import flatten_for_program
+from anima.lowering.module import host_kernels
 from anima.records import Record
 from anima.runtime import finite
 from anima.runtime.dispatch import Program, check_operand
 from anima.runtime.effects import Plan
 from anima.runtime.hlo_text import hlo_text
+from anima.runtime.kernels import KERNEL_CALL
 from anima.runtime.sharded import ShardedProgram
 from anima.sharding import Sharding, make_single_device_sharding
 from anima.sharding.formats import Format, Layout
@@ -287,6 +289,13 @@ class Lowered(Stage):
         return self.compile().cost_analysis()
 
 
+def _without_kernels(program: Program) -> Program:
+    plain = copy.copy(program)
+    with host_kernels(False):
+        plain.lowered = plain.lower()
+    return plain
+
+
 def _check_dialect(function: str, dialect: str | None) -> None:
     if dialect not in (None, "stablehlo"):
         raise ValueError(
@@ -402,8 +411,14 @@ class Compiled(Stage):
         return hlo_text(self._executable.optimized_program())
 
     def cost_analysis(self) -> dict[str, float] | None:
-        """XLA's estimate of the program's cost, by name; None if the plugin makes none."""
-        return dict(self._executable.cost_analysis()) or None
+        """XLA's estimate of the program's cost, by name; None if the plugin makes none.
+
+        XLA knows nothing of what kernels of this library do: a program that calls any is compiled once more without them.
+        """
+        executable = self._executable
+        if isinstance(self._program, Program) and KERNEL_CALL in self._program.lowered.text:
+            executable = _without_kernels(self._program).compile(None)
+        return dict(executable.cost_analysis()) or None
 
     def memory_analysis(self) -> CompiledMemoryStats | None:
         """The bytes that the program needs, by kind; None if the plugin does not tell."""

@@ -1,0 +1,100 @@
+"""Products of float32 and float64 arrays by the kernel that is blocked for the caches.
+
+Invariant: the kernel reads matrices by strides, so an operand is taken as it lies, before a transpose of it, and nothing is
+moved; where several dimensions cannot be walked along with one stride, XLA computes the product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from anima.core.aval import ShapedArray
+from anima.lowering.module import Context, Value
+from anima.runtime.kernels import call_kernel
+
+_Dimensions = list[tuple[int, ...]]  # of each its size, and its stride in one operand or in both
+
+_MOST_BATCHES = 8  # dimensions of a stack that the kernel knows
+
+# Times in us of products of float32 (2 cores of a Zen 4), by the kernel and by XLA. What is summed over is in the middle; of a
+# turned operand it is the other dimension than in memory. Small ones: XLA's are plain code, and in a short loop one function
+# with all else. One column is a sum for each row, one row a sum of rows, one term an outer product, all of which XLA computes
+# as it fuses them; it unrolls products of 3 by 3. Few columns of long sums are a matter of the memory.
+#
+#   8, 8, 8   16, 16, 16   32, 32, 32   256, 256, 256    1000 of 4, 4, 4   10000 of 3, 3, 3   4, 65536, 4   64 of 64, 64, 1
+#   2.8, 5.2   3.2, 3.9     3.8, 11       190, 206           100, 550           715, 260        304, 194        119, 95
+_ENOUGH, _SMALLEST = 1 << 15, 64  # multiplications, of all matrices and of one
+_FEW_ROWS, _FEW_COLUMNS, _FEW_TERMS = 2, 4, 2
+_LONG_SUM, _FEW_COLUMNS_OF_LONG = 1 << 13, 16
+
+
+def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: ShapedArray) -> Value | None:
+    """The product, or None where XLA computes it."""
+    if not ctx.module.kernels_allowed or lhs.dtype.name not in ("float32", "float64"):
+        return None
+    if rhs.dtype != lhs.dtype or out.dtype != lhs.dtype:
+        return None
+    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers
+    (left, left_strides), (right, right_strides) = _lying(lhs), _lying(rhs)
+    pairs = [(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_contract, rhs_contract)]
+    depth = _merged(sorted(pairs, key=lambda pair: -pair[1]))
+    stack = _merged([(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_batch, rhs_batch)])
+    rows = _merged(_free(lhs, left_strides, lhs_contract, lhs_batch))
+    columns = _merged(_free(rhs, right_strides, rhs_contract, rhs_batch))
+    if max(len(depth), len(rows), len(columns)) > 1 or len(stack) > _MOST_BATCHES:
+        return None
+    [(summed, left_column, right_row)] = depth or [(1, 1, 1)]
+    [(height, left_row)] = rows or [(1, summed)]
+    [(width, right_column)] = columns or [(1, 1)]
+    if 1 not in (left_row, left_column) or 1 not in (right_row, right_column):
+        return None
+    if not _worth(height, width, summed, math.prod(out.shape)):
+        return None
+    attributes = {
+        "rows": height,
+        "columns": width,
+        "depth": summed,
+        "left_row": left_row,
+        "left_column": left_column,
+        "right_row": right_row,
+        "right_column": right_column,
+        "batches": len(stack),
+    }
+    for i, (size, left_stride, right_stride) in enumerate(stack):
+        attributes |= {f"size{i}": size, f"left{i}": left_stride, f"right{i}": right_stride}
+    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes)[0]
+
+
+def _worth(rows: int, columns: int, summed: int, size: int) -> bool:
+    """Whether the kernel is quicker than XLA for matrices of these sizes, with results of `size` elements in all."""
+    if rows < _FEW_ROWS or columns < _FEW_COLUMNS or summed < _FEW_TERMS:
+        return False
+    if summed >= _LONG_SUM and columns < _FEW_COLUMNS_OF_LONG:
+        return False
+    return rows * columns * summed >= _SMALLEST and size * summed >= _ENOUGH
+
+
+def _lying(x: Value) -> tuple[Value, list[int]]:
+    """The value of which this one is a transpose, or itself, and the strides of its dimensions there."""
+    base, permutation = x.transposed or (x, tuple(range(len(x.shape))))
+    strides = [math.prod(base.shape[d + 1 :]) for d in range(len(base.shape))]
+    return base, [strides[p] for p in permutation]
+
+
+def _free(x: Value, strides: Sequence[int], contract: Sequence[int], batch: Sequence[int]) -> _Dimensions:
+    return [(n, strides[d]) for d, n in enumerate(x.shape) if d not in contract and d not in batch]
+
+
+def _merged(dims: _Dimensions) -> _Dimensions:
+    """The dimensions without those of size 1, and as one where they are walked along with one stride."""
+    found: _Dimensions = []
+    for size, *strides in dims:
+        if size == 1:
+            continue
+        if found and all(outer == size * inner for outer, inner in zip(found[-1][1:], strides)):
+            found[-1] = (found[-1][0] * size, *strides)
+        else:
+            found.append((size, *strides))
+    return found
