@@ -16,7 +16,9 @@ extern const Kernel kProductKernels[];
 extern const Kernel kRowProductKernels[];
 extern const Kernel kScanKernels[];
 extern const Kernel kShuffleKernels[];
+extern const Kernel kSoftmaxKernels[];
 extern const Kernel kSortKernels[];
+extern const Kernel kSumKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kTransposeKernels[];
 extern const Kernel kUpdateKernels[];
@@ -40,7 +42,9 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kRowProductKernels,
                                     kScanKernels,
                                     kShuffleKernels,
+                                    kSoftmaxKernels,
                                     kSortKernels,
+                                    kSumKernels,
                                     kTopKernels,
                                     kTransposeKernels,
                                     kUpdateKernels,
