@@ -15,6 +15,7 @@ extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
 extern const Kernel kRowProductKernels[];
 extern const Kernel kScanKernels[];
+extern const Kernel kScatterKernels[];
 extern const Kernel kShuffleKernels[];
 extern const Kernel kSoftmaxKernels[];
 extern const Kernel kSortKernels[];
@@ -41,6 +42,7 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kProductKernels,
                                     kRowProductKernels,
                                     kScanKernels,
+                                    kScatterKernels,
                                     kShuffleKernels,
                                     kSoftmaxKernels,
                                     kSortKernels,
