@@ -26,6 +26,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel is called also where a loop would be as good."""
     monkeypatch.setattr(row_updates, "_ENOUGH", 1)
     monkeypatch.setattr(row_updates, "_ROW_BYTES", 1)
+    monkeypatch.setattr(row_updates, "_LARGE", 1)
 
 
 def calls_kernel(fun: Any, *xs: Any, **how: Any) -> bool:
@@ -140,30 +141,33 @@ def test_odd_numbers_as_without_the_kernel() -> None:
 
 def test_large_updates_on_several_threads() -> None:
     for width in (64, 100, 1031):
-        x, updates = numbers((500, width), F32), numbers((3000, width), F32)
-        at = random.randint(-500, 500, 3000).astype(np.int32)
+        x, updates = numbers((5000, width), F32), numbers((3000, width), F32)
+        at = random.randint(-5000, 5000, 3000).astype(np.int32) // 7
         got = anima.jit(lambda x, at, u: x.at[at].add(u))(x, at, updates)
         assert np.array_equal(got, one_by_one(x, at[:, None], updates))
 
 
 def test_which_programs_call_the_kernel() -> None:
-    x, at, updates = anp.zeros((100, 64)), anp.zeros((2000, 1), "int32"), anp.ones((2000, 64))
+    x, at, updates = anp.zeros((5000, 64)), anp.zeros((2000, 1), "int32"), anp.ones((2000, 64))
     add = lambda x, at, u: lax.scatter_add(x, at, u, NUMBERS)
     assert calls_kernel(add, x, at, updates)
     assert not calls_kernel(lambda *xs: lax.scatter_max(*xs, NUMBERS), x, at, updates)
     assert not calls_kernel(add, x, at[:1000], updates[:1000])
-    assert not calls_kernel(add, x[:, :32], anp.zeros((9000, 1), "int32"), anp.ones((9000, 32)))
+    narrow = anp.zeros((9000, 1), "int32"), anp.ones((9000, 32))
+    assert not calls_kernel(add, anp.zeros((10_000, 32)), *narrow)
+    assert not calls_kernel(add, x[:4000], at, updates)
     assert not calls_kernel(add, x.astype("bfloat16"), at, updates.astype("bfloat16"))
     windows = lax.ScatterDimensionNumbers((1, 2), (), (0,))
     assert not calls_kernel(lambda *xs: lax.scatter_add(*xs, windows), x, at, updates[:, None])
     part = lax.ScatterDimensionNumbers((1,), (0,), (0,))
-    assert not calls_kernel(lambda *xs: lax.scatter_add(*xs, part), anp.zeros((100, 70)), at, updates)
+    assert not calls_kernel(lambda *xs: lax.scatter_add(*xs, part), anp.zeros((5000, 70)), at, updates)
     with host_kernels(False):
         assert not calls_kernel(add, x, at, updates)
     exported = anima.jit(add).trace(x, at, updates).lower(lowering_platforms=("cuda",))
     assert "custom_call" not in exported.as_text()
 
 
+@pytest.mark.usefixtures("always")
 def test_memory_is_written_in_place_where_it_may_be() -> None:
     x, at, updates = anp.zeros((100, 64)), anp.zeros((2000,), "int32"), anp.ones((2000, 64))
     add = lambda x, at, u: x.at[at].add(u)

@@ -17,8 +17,9 @@ from anima.lowering.module import Context, Value
 from anima.runtime.kernels import call_kernel
 
 _ADDED = ("float32", "float64", "complex64", "complex128", "int32", "int64", "uint32", "uint64")
-# Elements of the updates, and bytes of a row, from which on several threads share them; XLA's loop is as good for others.
-_ENOUGH, _ROW_BYTES = 1 << 16, 256
+# Elements of the updates, bytes of a row, and of the array, from which on several threads share them. XLA's loop is as good for
+# others, and better where the array stays in the cache.
+_ENOUGH, _ROW_BYTES, _LARGE = 1 << 16, 256, 1 << 20
 _MOST = 1 << 31  # rows
 
 
@@ -43,6 +44,7 @@ def rows_added(ctx: Context, x: Value, indices: Value, updates: Value, **params:
         or window_sizes(updates.shape, numbers, x.shape)[depth:] != x.shape[depth:]
         or math.prod(updates.shape) < _ENOUGH
         or math.prod(x.shape[depth:]) * x.dtype.itemsize < _ROW_BYTES
+        or math.prod(x.shape) * x.dtype.itemsize < _LARGE
         or not depth
         or max(rows, count) >= _MOST
     ):
