@@ -110,6 +110,7 @@ def test_dimensions_in_any_place() -> None:
         powers = np.exp(x.astype(F64))
         want = powers / powers.sum(axes, keepdims=True)
         np.testing.assert_allclose(nn.softmax(x, axis), want, rtol=1e-6)
+    assert not nn.softmax(anp.full((3,), 1.0), 0).weak_type
     with pytest.raises(ValueError, match="softmax"):
         nn.softmax(x, 3)
     with pytest.raises(TypeError, match="softmax"):

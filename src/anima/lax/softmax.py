@@ -40,7 +40,7 @@ def _formula(x: Any, axes: tuple[int, ...]) -> Any:
 
 def _shape(x: ShapedArray, *, axes: tuple[int, ...]) -> ShapedArray:
     check_dtype("softmax", x, _ACCEPTED)
-    return ShapedArray(x.shape, x.dtype, x.weak_type)
+    return ShapedArray(x.shape, x.dtype)
 
 
 def _rows(ctx: Context, x: Value, axes: tuple[int, ...]) -> tuple[int, int] | None:
@@ -60,7 +60,7 @@ def _lower(ctx: Context, x: Value, *, axes: tuple[int, ...]) -> Value:
         return lowered_by(lambda v: _formula(v, axes))(ctx, x)
     flat = ShapedArray(shape, x.dtype)
     (out,) = call_kernel(ctx, "anima_softmax", [ctx.op("stablehlo.reshape", (x,), flat)], [flat])
-    return ctx.op("stablehlo.reshape", (out,), x.aval)
+    return ctx.op("stablehlo.reshape", (out,))
 
 
 def _jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> tuple[Any, Any]:
