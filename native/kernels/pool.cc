@@ -18,10 +18,13 @@ namespace anima::kernels {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
+constexpr int64_t kTogether = 8;     // rows that are combined before their elements are
 
-// Equal zeros of different signs count as 0 and -0 do: 0 is greater. A NaN beats all.
-template <typename T, bool kMost>
+// Equal zeros of different signs count as 0 and -0 do: 0 is greater. A NaN beats all; where it is known that
+// there are none, half of the instructions do.
+template <typename T, bool kMost, bool kNans = true>
 struct ExtremumOf {
+  using Quick = ExtremumOf<T, kMost, false>;
   using C = T;
   using V = typename VectorOf<T>::V;
   using Single = Extremum<T, kMost>;
@@ -32,11 +35,11 @@ struct ExtremumOf {
     // Each choice is one instruction; they differ where the two numbers are equal, or one is a NaN.
     const V second = kMost ? (a > b ? a : b) : (a < b ? a : b);
     const V first = kMost ? (b > a ? b : a) : (b < a ? b : a);
-    const typename VectorOf<T>::Mask unordered = (a != a) | (b != b);
     typename VectorOf<T>::Mask x, y;
     std::memcpy(&x, &first, sizeof x);
     std::memcpy(&y, &second, sizeof y);
-    x = (kMost ? x & y : x | y) | unordered;
+    x = kMost ? x & y : x | y;
+    if (kNans) x |= (a != a) | (b != b);
     std::memcpy(&a, &x, sizeof x);
   }
   // Under flags that take subnormal numbers for 0, they become it here.
@@ -45,6 +48,7 @@ struct ExtremumOf {
 
 template <typename T>
 struct SumOf {
+  using Quick = SumOf;
   using C = T;
   using V = typename VectorOf<T>::V;
   struct Single {
@@ -58,68 +62,102 @@ struct SumOf {
 };
 
 // The combination of p[k][at] over `count` pointers.
-template <typename Op, typename In, typename Out>
-ANIMA_INLINE void fold_single(Out* out, const In* const* p, int64_t at, int64_t count) {
+template <typename Op, typename In>
+ANIMA_INLINE typename Op::C fold_single(const In* const* p, int64_t at, int64_t count) {
   typename Op::Single total;
   for (int64_t k = 0; k < count; ++k) {
     typename Op::C x;
     load(&x, p[k] + at);
     total.add(x);
   }
-  store(out, total.value());
+  return total.value();
 }
 
-// out[i] = the combination of p[k][i * kStride] over `kCount` (0: `count`) pointers, for the next elements.
-template <typename Op, int kStride, int kCount, int kVectors, typename In, typename Out>
-ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t count, int64_t i, typename Op::C zero) {
+typedef int64_t FourParts __attribute__((vector_size(32)));
+
+// How a row is folded: `kOp` combines, and where it `kWatches`, sums show whether a NaN was among the
+// elements (or two infinities that cancel).
+template <typename Kind, int kEvery, int kMany, bool kWatching>
+struct How {
+  using Op = Kind;
+  static constexpr int kStride = kEvery, kCount = kMany;  // 0: any number of pointers
+  static constexpr bool kWatches = kWatching;
+};
+
+// out[i] = the combination of p[k][i * kStride] over the pointers, for the next elements of some vectors.
+template <typename How, int kVectors, typename In, typename Out>
+ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t count, int64_t i,
+                               typename How::Op::C zero, typename VectorOf<typename How::Op::C>::Mask& odd) {
+  using Op = typename How::Op;
   using Of = VectorOf<typename Op::C>;
-  constexpr int64_t kStep = Of::kSize * kStride;
-  const int64_t from = i * kStride;
-  typename Of::V a, b, next;
-  load<kStride>(a, p[0] + from);
-  if (kVectors == 2) load<kStride>(b, p[0] + from + kStep);
-  for (int64_t k = 1; k < (kCount != 0 ? kCount : count); ++k) {
-    load<kStride>(next, p[k] + from);
-    Op::combine(a, next);
-    if (kVectors == 2) {
-      load<kStride>(next, p[k] + from + kStep);
-      Op::combine(b, next);
+  constexpr int64_t kStep = Of::kSize * How::kStride;
+  const int64_t from = i * How::kStride;
+  typename Of::V total[kVectors], sums[kVectors], next;
+  for (int v = 0; v < kVectors; ++v) {
+    load<How::kStride>(total[v], p[0] + from + v * kStep);
+    sums[v] = total[v];
+  }
+  for (int64_t k = 1; k < (How::kCount != 0 ? How::kCount : count); ++k) {
+    for (int v = 0; v < kVectors; ++v) {
+      load<How::kStride>(next, p[k] + from + v * kStep);
+      Op::combine(total[v], next);
+      if (How::kWatches) sums[v] += next;
     }
   }
-  Op::finish(a, zero);
-  store(out + i, a);
-  if (kVectors == 2) {
-    Op::finish(b, zero);
-    store(out + i + Of::kSize, b);
+  for (int v = 0; v < kVectors; ++v) {
+    if (How::kWatches) odd |= sums[v] != sums[v];
+    Op::finish(total[v], zero);
+    settle<How::kStride>(total[v]);
+    store(out + i + v * Of::kSize, total[v]);
   }
 }
 
 // The last vector overlaps the one before, since single elements would take longer than all the rest of a
-// short row.
-template <typename Op, int kStride, int kCount, typename In, typename Out>
-ANIMA_CLONES void fold_counted(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero) {
-  constexpr int64_t kSize = VectorOf<typename Op::C>::kSize;
+// short row. Returns whether there was nothing odd, if that was watched for.
+template <typename How, typename In, typename Out>
+ANIMA_CLONES bool fold_row(Out* out, const In* const* p, int64_t count, int64_t n, typename How::Op::C zero) {
+  using Of = VectorOf<typename How::Op::C>;
+  constexpr int64_t kSize = Of::kSize;
+  typename Of::Mask odd{};
   int64_t i = 0;
-  for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<Op, kStride, kCount, 2>(out, p, count, i, zero);
+  for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<How, 2>(out, p, count, i, zero, odd);
   if (n >= kSize) {
-    for (; i < n; i += kSize) {
-      fold_vectors<Op, kStride, kCount, 1>(out, p, count, std::min(i, n - kSize), zero);
-    }
-    return;
+    for (; i < n; i += kSize) fold_vectors<How, 1>(out, p, count, std::min(i, n - kSize), zero, odd);
+    if (!How::kWatches) return true;
+    const auto parts = reinterpret_cast<FourParts>(odd);
+    return ((parts[0] | parts[1]) | (parts[2] | parts[3])) == 0;
   }
-  for (; i < n; ++i) fold_single<Op>(out + i, p, i * kStride, count);
+  bool clean = true;
+  for (; i < n; ++i) {
+    const typename How::Op::C x = fold_single<typename How::Op>(p, i * How::kStride, count);
+    clean = clean && x == x;
+    store(out + i, x);
+  }
+  return clean;
 }
 
-template <typename Op, int kStride, typename In, typename Out>
-void fold(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero) {
+template <typename Op, int kStride, bool kWatches, typename In, typename Out>
+bool fold_counted(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero) {
   switch (count) {
     case 2:
-      return fold_counted<Op, kStride, 2>(out, p, count, n, zero);
+      return fold_row<How<Op, kStride, 2, kWatches>>(out, p, count, n, zero);
     case 3:
-      return fold_counted<Op, kStride, 3>(out, p, count, n, zero);
+      return fold_row<How<Op, kStride, 3, kWatches>>(out, p, count, n, zero);
     default:
-      return fold_counted<Op, kStride, 0>(out, p, count, n, zero);
+      return fold_row<How<Op, kStride, 0, kWatches>>(out, p, count, n, zero);
   }
+}
+
+// A row, of which it may be known that it is `clean`, without NaNs. Returns whether the results are.
+template <typename Op, int kStride, typename In, typename Out>
+bool fold(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero, bool clean = false) {
+  using Quick = typename Op::Quick;
+  if (clean || std::is_same_v<Op, Quick>) {
+    return fold_counted<Quick, kStride, false>(out, p, count, n, zero);
+  }
+  if (fold_counted<Quick, kStride, true>(out, p, count, n, zero)) return true;
+  fold_counted<Op, kStride, false>(out, p, count, n, zero);
+  return false;
 }
 
 template <typename Op, typename Stored>
@@ -147,20 +185,20 @@ class Pool {
     for (int64_t d = windows_.first; d < windows_.last; ++d) {
       if (!windows_[d].plain) scratch += windows_[d].in_stride;
     }
-    if (margins_) scratch += wide_.n * wide_.in_stride;
+    if (margins_) scratch += kTogether * wide_.n * wide_.in_stride;
     parallel_for(frame, windows_.outer() * places, kGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {
       std::vector<C> rows(scratch, Op::kNeutral);  // its margins stay so
-      int64_t place = begin % places;
-      const Stored* from = x + begin / places * first.n * first.in_stride;
-      Stored* to = y + begin / places * first.count * first.out_stride;
-      for (int64_t i = begin; i < end; ++i) {
+      while (begin < end) {
+        const int64_t array = begin / places, place = begin % places;
+        const int64_t count = std::min(end - begin, places - place);
+        const Stored* from = x + array * first.n * first.in_stride;
+        Stored* to = y + array * first.count * first.out_stride;
         if (whole_rows) {
           last(from, to, windows_[windows_.last]);
         } else {
-          combine(windows_.first, place, from, to, rows.data());
+          combine_all(windows_.first, place, place + count, from, to, rows.data());
         }
-        if (++place < places) continue;
-        place = 0, from += first.n * first.in_stride, to += first.count * first.out_stride;
+        begin += count;
       }
     });
   }
@@ -171,11 +209,39 @@ class Pool {
   void from(int64_t d, const In* x, Stored* y, C* scratch) const {
     if (d == windows_.last) return last(x, y, windows_[windows_.last]);
     const Window& window = windows_[d];
+    if (!window.plain) return combine_all(d, 0, window.count, x, y, scratch);
     for (int64_t place = 0; place < window.count; ++place) {
-      if (window.plain) {
-        from(d + 1, x + place * window.in_stride, y + place * window.out_stride, scratch);
-      } else {
-        combine(d, place, x, y, scratch);
+      from(d + 1, x + place * window.in_stride, y + place * window.out_stride, scratch);
+    }
+  }
+
+  // The results of some places along dimension `d`. Those along the last two dimensions are made in two steps
+  // for several places: a row that has just been written cannot be read at once from other bounds.
+  template <typename In>
+  void combine_all(int64_t d, int64_t begin, int64_t end, const In* x, Stored* y, C* scratch) const {
+    if (!margins_ || d + 1 != windows_.last) {
+      for (int64_t place = begin; place < end; ++place) combine(d, place, x, y, scratch);
+      return;
+    }
+    const Window &window = windows_[d], &across = windows_[d + 1];
+    const int64_t margin = across.low * across.in_stride, length = wide_.n * wide_.in_stride;
+    const In* rows[kMostTaps];
+    int64_t counts[kTogether];
+    bool clean[kTogether];
+    for (; begin < end; begin += kTogether) {
+      const int64_t together = std::min(kTogether, end - begin);
+      for (int64_t k = 0; k < together; ++k) {
+        counts[k] = window.taps(begin + k, x, rows);
+        if (counts[k] == 0) continue;
+        clean[k] = fold<Op, 1>(scratch + k * length + margin, rows, counts[k], window.in_stride, zero_);
+      }
+      for (int64_t k = 0; k < together; ++k) {
+        Stored* to = y + (begin + k) * window.out_stride;
+        if (counts[k] > 0) {
+          last(static_cast<const C*>(scratch + k * length), to, wide_, clean[k]);
+        } else {
+          nothing(to, window.out_stride);
+        }
       }
     }
   }
@@ -188,11 +254,6 @@ class Pool {
     const int64_t count = window.taps(place, x, rows);
     y += place * window.out_stride;
     if (count == 0) return nothing(y, window.out_stride);
-    if (margins_ && d + 1 == windows_.last) {
-      fold<Op, 1>(scratch + windows_[d + 1].low * windows_[d + 1].in_stride, rows, count, window.in_stride,
-                  zero_);
-      return last(static_cast<const C*>(scratch), y, wide_);
-    }
     C* further = scratch + window.in_stride;  // each dimension has its own, or margins would not last
     if (count == 1) return from(d + 1, rows[0], y, further);
     fold<Op, 1>(scratch, rows, count, window.in_stride, zero_);
@@ -201,7 +262,7 @@ class Pool {
 
   // All results of the last dimension.
   template <typename In>
-  void last(const In* x, Stored* y, const Window& window) const {
+  void last(const In* x, Stored* y, const Window& window, bool clean = false) const {
     const int64_t inner = window.in_stride;
     const In* found[kMostTaps];
     // Places that have all their elements are folded together, where these lie so that vectors can be loaded.
@@ -212,9 +273,9 @@ class Pool {
       for (int64_t k = 0; k < window.size; ++k) found[k] = from + k * window.step * inner;
       const int64_t n = (outside - inside) * inner;
       if (window.stride == 1) {
-        fold<Op, 1>(y + inside * inner, found, window.size, n, zero_);
+        fold<Op, 1>(y + inside * inner, found, window.size, n, zero_, clean);
       } else {
-        fold<Op, 2>(y + inside * inner, found, window.size, n, zero_);
+        fold<Op, 2>(y + inside * inner, found, window.size, n, zero_, clean);
       }
     }
     for (int64_t place = 0; place < window.count; ++place) {
@@ -228,8 +289,11 @@ class Pool {
   template <typename In>
   void single(const In* const* found, int64_t taps, int64_t inner, Stored* y) const {
     if (taps == 0) return nothing(y, inner);
-    if (inner > 1) return fold<Op, 1>(y, found, taps, inner, zero_);
-    fold_single<Op>(y, found, 0, taps);
+    if (inner > 1) {
+      fold<Op, 1>(y, found, taps, inner, zero_);
+    } else {
+      store(y, fold_single<Op>(found, 0, taps));
+    }
   }
 
   static void nothing(Stored* y, int64_t n) {

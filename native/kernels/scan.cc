@@ -1,5 +1,6 @@
 // Running reductions and recurrences along one dimension.
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -157,6 +158,62 @@ ANIMA_CLONES void run_skipping(const typename Op::T* __restrict x, typename Op::
   *state = op;
 }
 
+// The products of eight numbers so far, and those times `before`, which becomes the last of them. No product
+// of eight single-precision numbers is too large or too small for double precision, so that it does not
+// matter in which order they are multiplied.
+typedef double FourDoubles __attribute__((vector_size(32)));
+typedef float FourFloats __attribute__((vector_size(16)));
+
+ANIMA_INLINE void multiply_up(FourDoubles& x) {
+  const FourDoubles ones = {1, 1, 1, 1};
+  x *= __builtin_shufflevector(x, ones, 4, 0, 4, 2);
+  x *= __builtin_shufflevector(x, ones, 4, 4, 1, 1);
+}
+
+template <bool kBackwards>
+ANIMA_INLINE void multiply_eight(const float* x, float* y, FourDoubles& before) {
+  FourFloats floats[2];
+  std::memcpy(floats, x, sizeof floats);
+  FourDoubles first = __builtin_convertvector(floats[kBackwards ? 1 : 0], FourDoubles);
+  FourDoubles second = __builtin_convertvector(floats[kBackwards ? 0 : 1], FourDoubles);
+  if (kBackwards) {
+    first = __builtin_shufflevector(first, first, 3, 2, 1, 0);
+    second = __builtin_shufflevector(second, second, 3, 2, 1, 0);
+  }
+  multiply_up(first), multiply_up(second);
+  second *= __builtin_shufflevector(first, first, 3, 3, 3, 3);
+  first *= before;
+  const FourDoubles results = second * before;
+  before *= __builtin_shufflevector(second, second, 3, 3, 3, 3);
+  second = results;
+  if (kBackwards) {
+    first = __builtin_shufflevector(first, first, 3, 2, 1, 0);
+    second = __builtin_shufflevector(second, second, 3, 2, 1, 0);
+  }
+  floats[kBackwards ? 1 : 0] = __builtin_convertvector(first, FourFloats);
+  floats[kBackwards ? 0 : 1] = __builtin_convertvector(second, FourFloats);
+  std::memcpy(y, floats, sizeof floats);
+}
+
+// A sequence of products, of which one would wait for the other.
+template <bool kBackwards>
+ANIMA_CLONES void run_products(const float* __restrict x, float* __restrict y, int64_t length,
+                               Product<float>* state) {
+  constexpr int64_t kStep = kBackwards ? -1 : 1, kLow = kBackwards ? -7 : 0;
+  const double start = state->product;
+  FourDoubles before = {start, start, start, start};
+  int64_t i = 0;
+  for (; i + 8 <= length; i += 8) {
+    multiply_eight<kBackwards>(x + i * kStep + kLow, y + i * kStep + kLow, before);
+  }
+  Product<float> rest{before[0]};
+  for (; i < length; ++i) {
+    rest.add(x[i * kStep]);
+    y[i * kStep] = rest.value();
+  }
+  *state = rest;
+}
+
 // A few columns that lie together, in which loops over columns would be too short to be vectors.
 template <typename Op, bool kWrite>
 void run_few_columns(const typename Op::T* x, typename Op::T* y, int64_t length, int64_t step,
@@ -211,6 +268,8 @@ void run_chunks(ffi::CallFrame& frame, const typename Op::T* x, typename Op::T* 
         const int64_t from = at + j * apart;
         if constexpr (Op::kSkips) {
           run_skipping<Op, kWrite>(x + from, y + from, length(j), cuts.step(), state + j);
+        } else if constexpr (std::is_same_v<Op, Product<float>>) {
+          (cuts.reverse ? run_products<true> : run_products<false>)(x + from, y + from, length(j), state + j);
         } else {
           run_one<Op, kWrite>(x + from, y + from, length(j), cuts.step(), state + j);
         }

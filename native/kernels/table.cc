@@ -15,8 +15,11 @@ extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
 extern const Kernel kScanKernels[];
+extern const Kernel kScatterKernels[];
 extern const Kernel kShuffleKernels[];
+extern const Kernel kSoftmaxKernels[];
 extern const Kernel kSortKernels[];
+extern const Kernel kSumKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kTransposeKernels[];
 extern const Kernel kUpdateKernels[];
@@ -39,8 +42,11 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kPoolKernels,
                                     kProductKernels,
                                     kScanKernels,
+                                    kScatterKernels,
                                     kShuffleKernels,
+                                    kSoftmaxKernels,
                                     kSortKernels,
+                                    kSumKernels,
                                     kTopKernels,
                                     kTransposeKernels,
                                     kUpdateKernels,

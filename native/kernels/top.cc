@@ -1,10 +1,12 @@
 // The largest elements along one dimension, and their places.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <vector>
 
+#include "kernels/clones.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
 #include "kernels/radix.h"
@@ -24,7 +26,7 @@ struct TopOrder {
   using Key = typename Order::Key;
   using Rank = std::make_signed_t<Key>;
   Order order;
-  Rank operator()(Key x) const {
+  ANIMA_INLINE Rank operator()(Key x) const {
     if constexpr (std::is_same_v<Order, FloatOrder<Key>>) {
       const auto bits = static_cast<Rank>(x);
       return static_cast<Rank>(bits ^ ((bits >> (8 * sizeof(Key) - 1)) & ~static_cast<Rank>(kSign<Key>)));
@@ -42,25 +44,41 @@ struct Descending {
   Key operator()(Key x) const { return static_cast<Key>(~(static_cast<Key>(order(x)) ^ kSign<Key>)); }
 };
 
-// Calls `visit(rank, place)` for the elements of a row for which `wanted(rank)` may hold; it is asked for
-// many elements together, which the processor does in few steps.
-template <typename Order, typename Wanted, typename Visit>
-void scan(const TopOrder<Order>& order, const typename Order::Key* row, int64_t begin, int64_t end,
-          const Wanted& wanted, const Visit& visit) {
-  constexpr int64_t many = 128, few = 16;
-  const auto any = [&](int64_t from, int64_t to) {
+constexpr int64_t kTogether = 64;  // elements that are looked at in few steps
+
+// Where the first `kTogether` elements begin of which one has this rank or more, and which of them have; the
+// last elements, which may be fewer, are not looked at.
+template <typename Order>
+ANIMA_CLONES int64_t find_together(const TopOrder<Order>& order, const typename Order::Key* row, int64_t at,
+                                   int64_t end, typename TopOrder<Order>::Rank least, uint8_t* have) {
+  for (; at + kTogether <= end; at += kTogether) {
     int found = 0;
-    for (int64_t i = from; i < to; ++i) found |= wanted(order(row[i]));
-    return found != 0;
-  };
-  for (int64_t at = begin; at < end; at += many) {
-    const int64_t stop = std::min(end, at + many);
-    if (!any(at, stop)) continue;
-    for (int64_t from = at; from < stop; from += few) {
-      const int64_t to = std::min(stop, from + few);
-      if (!any(from, to)) continue;
-      for (int64_t i = from; i < to; ++i) visit(order(row[i]), static_cast<int32_t>(i));
+    for (int64_t i = 0; i < kTogether; ++i) found |= order(row[at + i]) >= least;
+    if (found == 0) continue;
+    for (int64_t i = 0; i < kTogether; ++i) have[i] = order(row[at + i]) >= least;
+    break;
+  }
+  return at;
+}
+
+// Calls `visit(rank, place)` for the elements of a row whose rank is `least()` or more, which may grow.
+template <typename Order, typename Least, typename Visit>
+void scan(const TopOrder<Order>& order, const typename Order::Key* row, int64_t begin, int64_t end,
+          const Least& least, const Visit& visit) {
+  uint8_t have[kTogether];
+  int64_t at = begin;
+  for (; at = find_together(order, row, at, end, least(), have), at + kTogether <= end; at += kTogether) {
+    for (int64_t from = 0; from < kTogether; from += 8) {
+      uint64_t any;
+      std::memcpy(&any, have + from, sizeof any);
+      if (any == 0) continue;
+      for (int64_t i = at + from; i < at + from + 8; ++i) {
+        if (have[i - at]) visit(order(row[i]), static_cast<int32_t>(i));
+      }
     }
+  }
+  for (; at < end; ++at) {
+    if (order(row[at]) >= least()) visit(order(row[at]), static_cast<int32_t>(at));
   }
 }
 
@@ -74,7 +92,7 @@ class Leaders {
   int64_t count() const { return count_; }
   Rank rank(int64_t i) const { return ranks_[i]; }
   int32_t place(int64_t i) const { return places_[i]; }
-  bool wants(Rank rank) const { return rank >= least_; }
+  Rank least() const { return least_; }
 
   // Of equal ones those that are added first come first.
   void add(Rank rank, int32_t place) {
@@ -153,9 +171,9 @@ class RowTop {
     in_parts([&](int64_t i, int64_t begin, int64_t end) {
       Leaders<Rank> own = best;  // in memory of this thread
       const auto add = [&](Rank rank, int32_t place) {
-        if (own.wants(rank)) own.add(rank, place);
+        if (rank >= own.least()) own.add(rank, place);
       };
-      scan(order_, row, begin, end, [&](Rank rank) { return own.wants(rank); }, add);
+      scan(order_, row, begin, end, [&] { return own.least(); }, add);
       leaders[i] = own;
     });
     for (const Leaders<Rank>& part : leaders) {
@@ -194,7 +212,7 @@ class RowTop {
         own.keys.push_back(row[place]);
         own.places.push_back(place);
       };
-      scan(order_, row, begin, end, [least](Rank rank) { return rank >= least; }, visit);
+      scan(order_, row, begin, end, [least] { return least; }, visit);
     });
     Found& all = found[0];
     for (int64_t i = 1; i < parts_; ++i) {

@@ -60,6 +60,9 @@ ANIMA_INLINE void store(Bfloat16* p, float x) {
 }
 
 // --- vectors of elements that lie `kStride` apart ---
+//
+// Those two apart come in an order that takes one instruction to make: the first, the one in the middle, the
+// second, ...; `settle` puts them in their own.
 
 template <typename V, int kStride, typename T>
 ANIMA_INLINE void load_lanes(V& x, const T* p) {
@@ -69,9 +72,9 @@ ANIMA_INLINE void load_lanes(V& x, const T* p) {
     V rest;  // not from the element behind the first half on: the one behind the last may not be ours
     std::memcpy(&rest, p + sizeof x / sizeof *p - 1, sizeof rest);
     if constexpr (sizeof x / sizeof *p == 8) {
-      x = __builtin_shufflevector(x, rest, 0, 2, 4, 6, 9, 11, 13, 15);
+      x = __builtin_shufflevector(x, rest, 0, 9, 2, 11, 4, 13, 6, 15);
     } else {
-      x = __builtin_shufflevector(x, rest, 0, 2, 5, 7);
+      x = __builtin_shufflevector(x, rest, 0, 5, 2, 7);
     }
   }
 }
@@ -86,6 +89,15 @@ ANIMA_INLINE void load(VectorOf<float>::V& x, const Bfloat16* p) {
   load_lanes<Halves, kStride>(halves, p);
   const Words words = __builtin_convertvector(halves, Words) << 16;
   std::memcpy(&x, &words, sizeof words);
+}
+
+template <int kStride>
+ANIMA_INLINE void settle(VectorOf<float>::V& x) {
+  if (kStride == 2) x = __builtin_shufflevector(x, x, 0, 2, 4, 6, 1, 3, 5, 7);
+}
+template <int kStride>
+ANIMA_INLINE void settle(VectorOf<double>::V& x) {
+  if (kStride == 2) x = __builtin_shufflevector(x, x, 0, 2, 1, 3);
 }
 
 template <typename T>

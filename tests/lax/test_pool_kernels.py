@@ -122,6 +122,31 @@ def test_zeros_infinities_and_nans_as_without_kernels(name: str, dtype: Any) -> 
                 assert not np.any(np.signbit(got[zeros]))
 
 
+@pytest.mark.parametrize("dtype", [F32, F64, BF16])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_a_few_nans_and_infinities_among_numbers(name: str, dtype: Any) -> None:
+    """Rows without NaNs are folded in fewer steps, each row for itself."""
+    x = random.randn(2, 40, 50)
+    x[0, 9, 11], x[0, 23, 49], x[1, 0, 0] = np.nan, -np.nan, np.nan
+    x[0, 30:32, 5], x[0, 32, 5], x[1, 20, 3:5], x[1, 20, 5] = np.inf, -np.inf, -np.inf, np.inf
+    x[1, 30:34, 20:30] = np.where(random.rand(4, 10) < 0.5, 0.0, -0.0)
+    v = x.astype(dtype)
+    with anima.enable_x64(True):
+        for where in (
+            lie((1, 3, 3), (1, 2, 2), ((0, 0), (1, 1), (1, 1))),
+            lie((1, 2, 3)),
+            lie((1, 1, 3), (1, 1, 2)),
+            lie((1, 5, 1)),
+            lie((2, 3, 3)),
+        ):
+            run = anima.jit(reduced(name, where))
+            with host_kernels(False):
+                without = np.asarray(run(v)).astype(F64)
+            got = np.asarray(run(v)).astype(F64)
+            assert np.isnan(got).any() and np.array_equal(got, without, equal_nan=True)
+            assert np.array_equal(np.signbit(got[got == 0]), np.signbit(without[got == 0]))
+
+
 def test_which_programs_call_kernels() -> None:
     pool, shape = reduced("max", lie((3, 3), (2, 2))), (40, 40)
     assert calls_kernel(pool, shape, F32)

@@ -251,6 +251,30 @@ def test_products_of_many_factors() -> None:
             assert np.all(np.abs(got - want) <= np.finfo(dtype).eps * np.abs(want) + np.finfo(dtype).tiny)
 
 
+@pytest.mark.parametrize("length", [7, 8, 40, 4001])
+def test_products_of_eight_factors_at_a_time(length: int) -> None:
+    """As one after the other in double precision, from huge and tiny factors to NaNs, in both directions."""
+    sizes = random.choice([1e38, 1e-37, 3.0, -0.7], (3, length)).astype(F32)
+    x = np.ones((3, length), F32)
+    for row, factors in zip(x, sizes):
+        total = 1.0
+        for i, factor in enumerate(factors):  # within double precision, beyond single
+            row[i] = factor if 1e-250 < abs(total * float(factor)) < 1e250 else 1 / F32(np.sign(total) * 2.0)
+            total *= float(row[i])
+    x[1, length // 2] = 0
+    x[2, length // 3], x[2, length // 2] = np.inf, -0.0
+    for v in x:
+        with np.errstate(over="ignore", invalid="ignore"):
+            want = np.cumprod(v.astype(F64))
+            narrow = want.astype(F32)
+        clear = ~(np.abs(want) < np.finfo(F32).tiny * 2)  # what is subnormal may become zero
+        for reverse in (False, True):
+            got = np.asarray(lax.cumprod(v[::-1].copy() if reverse else v, 0, reverse))
+            got = got[::-1] if reverse else got
+            np.testing.assert_allclose(got[clear], narrow[clear], rtol=1.2e-7)
+            assert np.all(np.abs(got[~clear]) < 1e-37)
+
+
 # ---- malformed calls ------------------------------------------------------------------------------------------------
 
 

@@ -155,7 +155,8 @@ def test_derivatives_of_softmax(own_rule: bool, masked: bool) -> None:
         where = x > -0.5 if masked else None
         f = lambda x: nn.softmax(x, where=where)
         y = numpy.asarray(f(x))
-        assert ("custom_jvp" in str(anima.make_jaxpr(f)(x))) == own_rule
+        rule = "custom_jvp" if masked else "softmax["
+        assert (rule in str(anima.make_jaxpr(f)(x))) == own_rule
         # d y_i / d x_j = y_i (delta_ij - y_j), row by row
         slopes = numpy.einsum("ri,ij->rij", y, numpy.eye(5)) - numpy.einsum("ri,rj->rij", y, y)
         want = numpy.einsum("rij,rj->ri", slopes, direction)

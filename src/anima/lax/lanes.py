@@ -29,15 +29,18 @@ from anima.lax.selection import select
 from anima.lax.shape import dtype_of
 from anima.lax.slicing import slice_in_dim
 from anima.lowering.module import Context, Value
+from anima.runtime.kernels import call_kernel
 
 Reduce = Callable[[Value, tuple[int, ...]], Value]
 
 LANES = 16  # elements; a vector of float32 on a processor with 512 bits, or two, or four
 STEPS = 16  # of a group at most; of more the compiler does not unroll all, and each waits for the one before
+STORED = 4096  # elements of an array that stands in memory; sums of fewer may be a part of a loop that becomes one function
 SHORT = 64  # elements; rows that are shorter stay as they are
 APART = 33  # groups of columns; at most 32 become one loop with what computes them, which has no vectors
 ENOUGH = 65_536  # elements; smaller arrays take about the same time either way
 
+_SUMMED = ("float32", "float64", "int32", "int64", "uint32", "uint64")
 _KEYS = {"bfloat16": np.int16, "float16": np.int16, "float32": np.int32, "float64": np.int64}
 
 
@@ -71,6 +74,20 @@ def in_lanes(ctx: Context, x: Value, axes: tuple[int, ...], operation: str, redu
     if ordered is not None:
         y = lowered_by(lambda v: _from_key(v, x.dtype))(ctx, y)
     return _reshaped(ctx, y, tuple(n for d, n in enumerate(x.shape) if d not in axes))
+
+
+def summed_by_kernel(ctx: Context, x: Value, axes: tuple[int, ...]) -> Value | None:
+    """The sum of rows by the kernel, which takes in nothing of what computes their elements; None: it is not for this one."""
+    lead, size, inner = _seen_as(x.shape, axes)
+    if not (ctx.module.kernels_allowed and x.stored and x.dtype.name in _SUMMED):
+        return None
+    if inner > 1 or size < SHORT or math.prod(x.shape) < STORED:
+        return None
+    if any(a < len(lead) and x.shape[a] > 1 for a in axes):
+        return None
+    rows = _reshaped(ctx, x, (*lead, size))
+    sums = call_kernel(ctx, "anima_reduce_sum", (rows,), [ShapedArray(lead, x.dtype)])[0]
+    return _reshaped(ctx, sums, tuple(n for d, n in enumerate(x.shape) if d not in axes))
 
 
 def _seen_as(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[int, ...], int, int]:

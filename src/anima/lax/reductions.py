@@ -82,6 +82,9 @@ def _reduction_lowering(operation: str) -> Callable[..., Value]:
             out = ShapedArray(tuple(n for d, n in enumerate(v.shape) if d not in over), v.dtype)
             return ctx.op("stablehlo.reduce", (v, init), out, f"dimensions = {i64_array(over)}", [body])
 
+        summed = lanes.summed_by_kernel(ctx, x, axes) if operation == "add" else None
+        if summed is not None:
+            return summed
         if lanes.pays(ctx, x.aval, axes):  # type: ignore[arg-type]
             return lanes.in_lanes(ctx, x, axes, operation, reduce)
         return reduce(x, axes)

@@ -46,6 +46,7 @@ from anima.lax.gathering import (
 )
 from anima.lax.index_vectors import clipped, in_order, window_sizes, with_columns
 from anima.lax.overwriting import overwrites, overwritten
+from anima.lax.row_updates import rows_added
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, dtype_of, inner_shape, reshape, shape_of
 from anima.lowering.module import Context, Value
@@ -247,8 +248,16 @@ def _additive(name: str, operation: str) -> Primitive:
     def transpose(ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> list[Any]:
         return _additive_transpose(ct, x, indices, updates, _primitive=primitive, **params)
 
-    primitive = scatter_operation(name, _combining(operation), NUMERIC, jvp, transpose)
+    lower = _add_lower if operation == "add" else _combining(operation)
+    primitive = scatter_operation(name, lower, NUMERIC, jvp, transpose)
     return primitive
+
+
+def _add_lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+    added = rows_added(ctx, *operands, **params)
+    return (
+        _combining("add")(ctx, *operands, **params) if added is None else Value(added.name, ctx.out_avals[0])
+    )
 
 
 scatter_add_p = _additive("scatter-add", "add")

@@ -307,6 +307,12 @@ def _reshape_shape(x: ShapedArray, *, new_sizes: tuple[int, ...]) -> ShapedArray
     return ShapedArray(new_sizes, x.dtype, x.weak_type)
 
 
+def _same_elements(ctx: Context, x: Value) -> Value:
+    out = ctx.op("stablehlo.reshape", (x,))
+    out.stored = x.stored
+    return out
+
+
 def _reshape_batch(axis: Axis, args: Any, dims: Any, *, new_sizes: tuple[int, ...]) -> tuple[Any, int]:
     x = hooks.move_axis(args[0], dims[0], 0)
     return reshape_p.bind(x, new_sizes=(axis.size, *new_sizes)), 0
@@ -315,7 +321,7 @@ def _reshape_batch(axis: Axis, args: Any, dims: Any, *, new_sizes: tuple[int, ..
 reshape_p: Primitive = structural(
     "reshape",
     shape=_reshape_shape,
-    lower=lambda ctx, x, *, new_sizes: ctx.op("stablehlo.reshape", (x,)),
+    lower=lambda ctx, x, *, new_sizes: _same_elements(ctx, x),
     transpose=lambda ct, x, *, new_sizes: [reshape_p.bind(ct, new_sizes=x.shape)],
     batch=_reshape_batch,
     host=moving(lambda x, *, new_sizes: x.reshape(new_sizes)),
@@ -458,7 +464,7 @@ def _squeeze_batch(axis: Axis, args: Any, dims: Any, *, dimensions: tuple[int, .
 squeeze_p = structural(
     "squeeze",
     shape=_squeeze_shape,
-    lower=lambda ctx, x, *, dimensions: ctx.op("stablehlo.reshape", (x,)),
+    lower=lambda ctx, x, *, dimensions: _same_elements(ctx, x),
     transpose=lambda ct, x, *, dimensions: [reshape_p.bind(ct, new_sizes=x.shape)],
     batch=_squeeze_batch,
     host=moving(lambda x, *, dimensions: x.squeeze(dimensions)),

@@ -46,10 +46,12 @@ class Value:
     """An SSA value: its name in the text, its aval and its type.
 
     What it was made from, for operations that can take that instead: of a transpose, `transposed` has the value and the
-    permutation; where dimensions were reversed, `reversal` has the value and these dimensions.
+    permutation; where dimensions were reversed, `reversal` has the value and these dimensions. Where `stored`, it stands in
+    memory whatever takes it: an argument of the program, or of a loop's body, or what a kernel wrote. Where `borrowed`, that
+    memory may not be written to: it is an argument's that is not donated.
     """
 
-    __slots__ = ("aval", "name", "reversal", "transposed", "type")
+    __slots__ = ("aval", "borrowed", "name", "reversal", "stored", "transposed", "type")
 
     def __init__(self, name: str, aval: AbstractValue) -> None:
         self.name = name
@@ -57,6 +59,7 @@ class Value:
         self.type = type_of(aval)
         self.transposed: tuple[Value, tuple[int, ...]] | None = None
         self.reversal: tuple[Value, tuple[int, ...]] | None = None
+        self.stored = self.borrowed = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -314,6 +317,8 @@ class Context:
         def step(inner: Context, args: list[Value]) -> list[Value]:
             inner.token = args[count] if ordered else None
             inner.origin = args[-1] if self.origin is not None else None
+            for arg in args:
+                arg.stored = True
             outs = body(inner, args[:count])
             return [*outs, *inner.threaded(ordered)]
 
@@ -513,6 +518,11 @@ def lower_module(
     module.alone = eqns[0].primitive if len(eqns) == 1 else None
     ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
+    for place, value in enumerate(inputs):
+        value.stored, value.borrowed = (
+            True,
+            not arg_attrs[place : place + 1] or "alias" not in arg_attrs[place],
+        )
     if looking_for is not None:
         ctx.origin = ctx.constant(np.int32(0), CODE)
     outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)

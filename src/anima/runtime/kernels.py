@@ -43,7 +43,10 @@ def call_kernel(
     ]
     if in_place:
         attrs.append(operand_aliases(in_place, len(results)))
-    return ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
+    written_to = ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
+    for value in written_to:
+        value.stored = True
+    return written_to
 
 
 def _attribute(value: int | bool) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from anima import dtypes, lax
 from anima.lax.cumulative import linear_recurrence
+from anima.lax.softmax import softmax
 from tests.lax.samples import C64, F32, I32, Sample, booleans, complexes, floats, integers
 
 # Sums and products along the first axis that every dtype holds, also those with powers of two alone.
@@ -70,6 +71,30 @@ SUMS = [
         for x in ([[0, 2], [3, 0], [4, 0]], [[0, 0], [0, 1], [0, 2]])
     ),
     *(reduction(f"reduce_{n}", f, integers((3, 4)), (1,)) for n, f in (("sum", np.sum), ("prod", np.prod))),
+]
+
+
+def shares(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    powers = np.exp(x - np.max(x, axes, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / np.sum(powers, axes, keepdims=True))
+
+
+SHARES = [
+    Sample(
+        primitive="softmax",
+        call=lambda x, axes=axes: softmax(x, axes),
+        args=(x,),
+        oracle=lambda x, axes=axes: shares(x, axes),
+        ulps=8,
+    )
+    for x, axes in (
+        (X, (1,)),
+        (CUBE, (0, 2)),
+        (X, (0,)),
+        (floats((9, 40)), (1,)),
+        (np.zeros((0, 2), F32), (0,)),
+        (X, ()),
+    )
 ]
 
 
@@ -299,6 +324,7 @@ RECURRENCES = [
 ]
 
 SAMPLES = [
+    *SHARES,
     *SUMS,
     *extremum("max"),
     *extremum("min"),
