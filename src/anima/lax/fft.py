@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from anima import dtypes
+from anima import _native, dtypes
 from anima.core.aval import ShapedArray
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -26,6 +26,7 @@ from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 
 class FftType(enum.IntEnum):
@@ -84,8 +85,30 @@ def _fft_lower(ctx: Context, x: Value, *, fft_type: FftType, fft_lengths: tuple[
     if 0 in x.shape or 0 in out.shape:  # a sum of nothing
         return ctx.full(0, out)
     kind = FftType(fft_type).name
+    if _has_kernel(ctx, out if kind == "IRFFT" else x.aval, kind, len(fft_lengths)):
+        return _by_kernel(ctx, x, out, FftType(fft_type), fft_lengths)
     attrs = f"fft_length = {i64_array(fft_lengths)}, fft_type = #stablehlo<fft_type {kind}>"
     return ctx.op("stablehlo.fft", (x,), out, attrs)
+
+
+def _has_kernel(ctx: Context, whole: Any, kind: str, rank: int) -> bool:
+    """Whether the kernel is for the transform of arrays like `whole`, and quicker than XLA's operation."""
+    lengths = whole.shape[whole.ndim - rank :]
+    return (
+        ctx.module.kernels_allowed
+        and all(_native.has_fft_plan(n) for n in lengths)
+        and (kind in ("FFT", "IFFT") or lengths[-1] % 2 == 0)
+    )
+
+
+def _by_kernel(ctx: Context, x: Value, out: ShapedArray, kind: FftType, lengths: tuple[int, ...]) -> Value:
+    # The second result is room: XLA keeps such memory, which would be cleared if the kernel asked for it.
+    if kind is FftType.IRFFT and len(lengths) > 1:
+        room = ShapedArray(x.shape, x.dtype)
+    else:
+        room = ShapedArray((lengths[-1],), dtypes.to_complex_dtype(x.dtype))
+    attributes = {"kind": int(kind), "rank": len(lengths)}
+    return call_kernel(ctx, "anima_fft", (x,), [out, room], attributes)[0]
 
 
 def _weighted(x: Any, n: int, factor: float) -> Any:
