@@ -16,9 +16,9 @@
 namespace anima::kernels {
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;    // elements that are worth a thread
+constexpr int64_t kGrain = 1 << 14;            // elements that are worth a thread
 constexpr int64_t kShort = 256, kTall = 2048;  // elements of rows, of which a few or many are a lane each
-constexpr int64_t kDivided = 1 << 15;  // elements of a row from which on threads share it
+constexpr int64_t kDivided = 1 << 15;          // elements of a row from which on threads share it
 constexpr int64_t kMostDimensions = 3;
 
 enum Kind { kForth = 0, kBack = 1, kRealForth = 2, kRealBack = 3 };

@@ -10,7 +10,7 @@
 namespace anima::kernels {
 namespace {
 
-constexpr int kNarrow = 32, kWide = 32;  // bytes of a vector
+constexpr int kNarrow = 32, kWide = 64;  // bytes of a vector
 
 template <typename T, int kBytes>
 struct LanesOf {
@@ -150,18 +150,22 @@ ANIMA_INLINE void gather(const FftPass<T>& p) {
 
 // --- rows and columns of memory ----------------------------------------------------------------
 
+// Squares of lanes and elements. The last one lies over the one before, if the rows do not end with a square;
+// rows that are shorter than one are read and written past their ends, into the next ones, which are written
+// later; but the last of a block are not.
 template <typename T, int kBytes>
 ANIMA_INLINE void rows_in(const FftBlock<T>& b) {
   using V = typename LanesOf<T, kBytes>::V;
   constexpr int kLanes = LanesOf<T, kBytes>::kLanes;
-  T* cell = b.cells;
+  const T* end = b.memory + b.count * b.step;
+  const int64_t here = std::min<int64_t>(kLanes, b.n);
   for (int64_t j = 0; j < b.n; j += kLanes) {
-    const int64_t here = std::min<int64_t>(kLanes, b.n - j);
+    const int64_t at = std::min(j, b.n - here);
     V re[kLanes], im[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      const T* from = b.memory + std::min<int64_t>(i, b.count - 1) * b.step + 2 * j;
-      if (here == kLanes) {
+      const T* from = b.memory + std::min<int64_t>(i, b.count - 1) * b.step + 2 * at;
+      if (from + 2 * kLanes <= end) {
         load_row(from, re[i], im[i]);
       } else {
         T rest[2 * kLanes] = {};
@@ -171,6 +175,7 @@ ANIMA_INLINE void rows_in(const FftBlock<T>& b) {
     }
     turn_square<kLanes>(re);
     turn_square<kLanes>(im);
+    T* cell = b.cells + at * 2 * kLanes;
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i, cell += 2 * kLanes) {
       if (i < here) store_cell(cell, re[i], im[i]);
@@ -182,27 +187,27 @@ template <typename T, int kBytes>
 ANIMA_INLINE void rows_out(const FftBlock<T>& b) {
   using V = typename LanesOf<T, kBytes>::V;
   constexpr int kLanes = LanesOf<T, kBytes>::kLanes;
-  const T* cell = b.cells;
+  const T* end = b.memory + b.count * b.step;
+  const int64_t here = std::min<int64_t>(kLanes, b.n);
   for (int64_t j = 0; j < b.n; j += kLanes) {
-    const int64_t here = std::min<int64_t>(kLanes, b.n - j);
+    const int64_t at = std::min(j, b.n - here);
     V re[kLanes], im[kLanes];
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i, cell += 2 * kLanes) {
-      load_cell(i < here ? cell : b.cells, re[i], im[i]);
+    for (int i = 0; i < kLanes; ++i) {
+      load_cell(b.cells + (at + std::min<int64_t>(i, here - 1)) * 2 * kLanes, re[i], im[i]);
     }
     turn_square<kLanes>(re);
     turn_square<kLanes>(im);
-    T* to = b.memory + 2 * j;
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      if (i < b.count) {
-        if (here == kLanes) {
-          store_row(to + i * b.step, re[i], im[i]);
-        } else {
-          T rest[2 * kLanes];
-          store_row(rest, re[i], im[i]);
-          std::memcpy(to + i * b.step, rest, 2 * here * sizeof(T));
-        }
+      T* to = b.memory + i * b.step + 2 * at;
+      if (i >= b.count) continue;
+      if (to + 2 * kLanes <= end) {
+        store_row(to, re[i], im[i]);
+      } else {
+        T rest[2 * kLanes];
+        store_row(rest, re[i], im[i]);
+        std::memcpy(to, rest, 2 * here * sizeof(T));
       }
     }
   }

@@ -28,8 +28,9 @@ struct FftPass {
   T scale;               // of a gather: what results are multiplied by
 };
 
-// A block of `count` rows (or columns) that become lanes, from and to memory where they lie `step` numbers
-// apart; `n` elements each. Where `count` is less than the lanes, the others have any values.
+// A block of `count` rows of `n` elements that become lanes, from and to memory where they lie one behind the
+// other, `step` numbers apart; or of columns, whose elements are that far apart. Where `count` is less than
+// the lanes, the others have any values.
 template <typename T>
 struct FftBlock {
   T* memory;
@@ -53,7 +54,7 @@ struct FftTurn {
 // Of real numbers, 2 n of them, taken as n complex ones.
 template <typename T>
 struct FftHalves {
-  T* cells;          // n + 1 of them
+  T* cells;  // n + 1 of them
   int64_t n;
   const T* factors;  // exp(-i pi k / n) for k up to n / 2
 };
@@ -78,8 +79,8 @@ struct FftEngine {
   void (*columns_in)(const FftBlock<T>&);
   void (*columns_out)(const FftBlock<T>&);
   void (*turn)(const FftTurn<T>&);
-  void (*spectrum_of_halves)(const FftHalves<T>&);   // of complex ones becomes that of real ones
-  void (*halves_of_spectrum)(const FftHalves<T>&);   // and back
+  void (*spectrum_of_halves)(const FftHalves<T>&);  // of complex ones becomes that of real ones
+  void (*halves_of_spectrum)(const FftHalves<T>&);  // and back
   void (*row_spectrum_of_halves)(const FftRowHalves<T>&);
   void (*row_halves_of_spectrum)(const FftRowHalves<T>&);
 };

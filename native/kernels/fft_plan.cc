@@ -12,7 +12,7 @@ namespace anima::kernels {
 namespace {
 
 constexpr int64_t kLongest = int64_t{1} << 24;
-constexpr size_t kKept = 32;                     // plans of a kind
+constexpr size_t kKept = 32;                       // plans of a kind
 constexpr int64_t kKeptLength = int64_t{1} << 22;  // of all of them, if there are several
 
 // exp(-2 pi i k / n), or its conjugate.

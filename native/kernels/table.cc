@@ -33,28 +33,12 @@ extern const Kernel kLuKernels[];
 
 namespace {
 
-constexpr const Kernel* kLists[] = {kConvolutionKernels,
-                                    kDepthwiseKernels,
-                                    kFftKernels,
-                                    kFilterKernels,
-                                    kPoolKernels,
-                                    kProductKernels,
-                                    kRowProductKernels,
-                                    kScanKernels,
-                                    kShuffleKernels,
-                                    kSortKernels,
-                                    kTopKernels,
-                                    kTransposeKernels,
-                                    kUpdateKernels,
-                                    kCholeskyKernels,
-                                    kTriangularKernels,
-                                    kEigenKernels,
-                                    kSchurKernels,
-                                    kSvdKernels,
-                                    kMatrixFunctionKernels,
-                                    kTridiagonalSolveKernels,
-                                    kHouseholderKernels,
-                                    kLuKernels};
+constexpr const Kernel* kLists[] = {
+    kConvolutionKernels, kDepthwiseKernels,  kFftKernels,    kFilterKernels,         kPoolKernels,
+    kProductKernels,     kRowProductKernels, kScanKernels,   kShuffleKernels,        kSortKernels,
+    kTopKernels,         kTransposeKernels,  kUpdateKernels, kCholeskyKernels,       kTriangularKernels,
+    kEigenKernels,       kSchurKernels,      kSvdKernels,    kMatrixFunctionKernels, kTridiagonalSolveKernels,
+    kHouseholderKernels, kLuKernels};
 
 }  // namespace
 
