@@ -368,14 +368,15 @@ void set_passes(FftEngine<T>& e) {
   constexpr int at = static_cast<int>(kLying);
   ((e.spread[at][kRadix] = &How::template run<&spread<T, kBytes, kRadix, kLying>, FftPass<T>>), ...);
   ((e.gather[at][kRadix] = &How::template run<&gather<T, kBytes, kRadix, kLying>, FftPass<T>>), ...);
+  e.gather[at][1] = &How::template run<&gather<T, kBytes, 1, kLying>, FftPass<T>>;
 }
 
 template <typename How, typename T, int kBytes>
 FftEngine<T> engine() {
   FftEngine<T> e = {};
   e.lanes = LanesOf<T, kBytes>::kLanes;
-  set_passes<How, T, kBytes, Lying::kCells, 1, 2, 3, 4, 5, 7, 8>(e);
-  set_passes<How, T, kBytes, Lying::kRows, 1, 2, 3, 4, 5, 7, 8>(e);
+  set_passes<How, T, kBytes, Lying::kCells, 2, 3, 4, 5, 7, 8>(e);
+  set_passes<How, T, kBytes, Lying::kRows, 2, 3, 4, 5, 7, 8>(e);
   e.rows_in = &How::template run<&rows_in<T, kBytes>, FftBlock<T>>;
   e.rows_out = &How::template run<&rows_out<T, kBytes>, FftBlock<T>>;
   e.columns_in = &How::template run<&columns_in<T, kBytes>, FftBlock<T>>;

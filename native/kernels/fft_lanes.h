@@ -10,8 +10,7 @@
 
 namespace anima::kernels {
 
-constexpr int kMostRadix = 8;
-constexpr int kRadices[] = {1, 2, 3, 4, 5, 7, 8};  // that there are passes of
+constexpr int kMostRadix = 8;  // there are passes of 2, 3, 4, 5, 7 and 8; a gather of 1 only copies
 
 // Where elements lie: as cells, or in rows of complex numbers, of which a vector is read or written.
 enum class Lying { kCells = 0, kRows = 1 };
