@@ -7,6 +7,7 @@
 #include "ffi/callback.h"
 #include "ffi/handler.h"
 #include "kernels/features.h"
+#include "kernels/fft_plan.h"
 #include "kernels/kernel.h"
 
 namespace nb = nanobind;
@@ -143,6 +144,8 @@ void bind_ffi(nb::module_& m) {
         "Whether the processor multiplies pairs of bfloat16 numbers.");
   m.def("has_wide_vectors", &kernels::has_wide_vectors,
         "Whether the processor's vectors of 64 bytes are as good as those of 32.");
+  m.def("has_fft_plan", &kernels::has_fft_plan, nb::arg("n"),
+        "Whether the kernel of Fourier transforms is for this length: a product of 2, 3, 5 and 7.");
   bind_callbacks(m);
 }
 

@@ -10,6 +10,7 @@ namespace anima::kernels {
 // Each ends with an entry without a name.
 extern const Kernel kConvolutionKernels[];
 extern const Kernel kDepthwiseKernels[];
+extern const Kernel kFftKernels[];
 extern const Kernel kFilterKernels[];
 extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
@@ -37,6 +38,7 @@ namespace {
 
 constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kDepthwiseKernels,
+                                    kFftKernels,
                                     kFilterKernels,
                                     kMatrixProductKernels,
                                     kPoolKernels,

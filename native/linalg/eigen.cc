@@ -1,5 +1,8 @@
 // Eigenvalues of Hermitian and of real symmetric tridiagonal matrices, and the reduction to those.
+#include "linalg/divide.h"
+#include "linalg/reflected.h"
 #include "linalg/spectral.h"
+#include "linalg/tridiagonal_form.h"
 
 namespace anima::linalg {
 namespace {
@@ -68,10 +71,51 @@ int some_pairs(const Wanted& wanted, T* a, RealOf<T>* w, T* z, int* support, Wor
   return info != 0 || found != wanted.count;
 }
 
+// Real matrices of sizes from the first to the last are decomposed here: for smaller ones there is little to
+// divide, and larger ones outgrow the caches while they are reduced.
+constexpr int kDivided = 32, kReduced = 2048;
+
 template <typename T>
-void decompose(const Wanted& wanted, const Workspace<T>& sizes, const T* from, T* v, RealOf<T>* w) {
+bool is_divided(const Wanted& wanted) {
+  return !kComplex<T> && wanted.vectors == 'V' && wanted.all() && wanted.n >= kDivided &&
+         wanted.n <= kReduced;
+}
+
+// The power of two that a matrix is multiplied by for its squares to be neither infinite nor zero.
+template <typename T>
+int exponent_for(const T* a, int64_t size) {
+  T largest = 0;
+  for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(a[i]));
+  if (largest == 0) return 0;
+  constexpr int kMost = std::numeric_limits<T>::max_exponent - 2;
+  const int exponent = std::ilogb(largest);
+  return std::abs(exponent) < kMost / 4 ? 0 : std::clamp(-exponent, -kMost, kMost);
+}
+
+// All eigenvalues and, in columns, eigenvectors.
+template <typename T>
+bool divided_pairs(ffi::CallFrame& frame, const Wanted& wanted, const T* from, T* v, T* w) {
+  const int n = wanted.n, exponent = exponent_for(from, int64_t{n} * n);
+  auto off = scratch<T>(n), taus = scratch<T>(n);
+  auto rows = scratch<T>(int64_t{n} * n);
+  UpperRows<T> a(from, n, wanted.triangle == 'U');  // our lower triangle is LAPACK's upper one
+  if (exponent != 0) a.multiply_by(std::ldexp(T(1), exponent));
+  reduce_to_tridiagonal(a, w, off.get(), taus.get());
+  if (!divide_and_conquer(frame, n, w, off.get(), rows.get())) return false;
+  multiply_reflected(frame, a, taus.get(), rows.get());
+  transpose(rows.get(), v, n, n);
+  if (exponent != 0) std::transform(w, w + n, w, [&](T value) { return std::ldexp(value, -exponent); });
+  return true;
+}
+
+template <typename T>
+void decompose(ffi::CallFrame& frame, const Wanted& wanted, const Workspace<T>& sizes, const T* from, T* v,
+               RealOf<T>* w) {
   const int64_t n = wanted.n, count = wanted.count;
   bool failed = !all_finite(from, n * n);
+  if constexpr (!kComplex<T>) {
+    if (!failed && is_divided<T>(wanted) && divided_pairs(frame, wanted, from, v, w)) return;
+  }
   if (!failed) {
     auto a = scratch<T>(n * n);
     std::copy(from, from + n * n, a.get());
@@ -123,9 +167,14 @@ void eigh(const Call& call) {
     wanted.all() ? all_pairs(wanted, &none, &no_value, asked)
                  : some_pairs(wanted, &none, &no_value, &none, &no_support, asked);
     const Workspace<T> sizes = answer(asked);
-    for_matrices(call, stack.count, n * n * n * (vectors ? 8.0 : 2.0), [&](int64_t i) {
-      decompose(wanted, sizes, a + i * n * n, vectors ? v + i * n * wanted.count : nullptr,
+    const auto run = [&](int64_t i) {
+      decompose(call.frame(), wanted, sizes, a + i * n * n, vectors ? v + i * n * wanted.count : nullptr,
                 w + i * wanted.count);
+    };
+    if (!is_divided<T>(wanted))
+      return for_matrices(call, stack.count, n * n * n * (vectors ? 8.0 : 2.0), run);
+    kernels::parallel_for(call.frame(), stack.count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) run(i);
     });
   });
 }

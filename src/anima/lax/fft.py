@@ -13,19 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from anima import dtypes
-from anima.core.aval import ShapedArray
+from anima import _native, dtypes
+from anima.core.aval import ShapedArray, is_dim
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
+from anima.lax.arguments import check_integers
 from anima.lax.arithmetic import mul
 from anima.lax.complex_parts import conj
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import COMPLEX, check_dtype, declare, jvp_linear, operand
 from anima.lax.operands import constant
 from anima.lax.selection import select
-from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, shape_of
+from anima.lax.shape import broadcast_in_dim, dtype_of, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.runtime.kernels import call_kernel
 
 
 class FftType(enum.IntEnum):
@@ -39,6 +41,10 @@ class FftType(enum.IntEnum):
 
 _REAL = ("float32", "float64")
 _MAX_RANK = 3  # of XLA's operation
+
+# Shorter rows, and fewer columns of a transform of several dimensions, leave much of a vector unused; that counts in arrays
+# of more than a few elements, of which XLA's operation has less to do.
+_LEAST, _LEAST_COLUMNS, _FEW = 4, 8, 4096
 
 
 # --- the operation ----------------------------------------------------------------------------
@@ -84,8 +90,34 @@ def _fft_lower(ctx: Context, x: Value, *, fft_type: FftType, fft_lengths: tuple[
     if 0 in x.shape or 0 in out.shape:  # a sum of nothing
         return ctx.full(0, out)
     kind = FftType(fft_type).name
+    if _has_kernel(ctx, out if kind == "IRFFT" else x.aval, kind, len(fft_lengths)):
+        return _by_kernel(ctx, x, out, FftType(fft_type), fft_lengths)
     attrs = f"fft_length = {i64_array(fft_lengths)}, fft_type = #stablehlo<fft_type {kind}>"
     return ctx.op("stablehlo.fft", (x,), out, attrs)
+
+
+def _has_kernel(ctx: Context, whole: Any, kind: str, rank: int) -> bool:
+    """Whether the kernel is for the transform of arrays like `whole`, and quicker than XLA's operation."""
+    if not ctx.module.kernels_allowed:
+        return False
+    lengths = whole.shape[whole.ndim - rank :]
+    last = lengths[-1]
+    if kind in ("RFFT", "IRFFT"):
+        if last % 2:
+            return False
+        last //= 2
+    fills_vectors = last >= (_LEAST if rank == 1 else _LEAST_COLUMNS)
+    return (fills_vectors or math.prod(whole.shape) <= _FEW) and all(map(_native.has_fft_plan, lengths))
+
+
+def _by_kernel(ctx: Context, x: Value, out: ShapedArray, kind: FftType, lengths: tuple[int, ...]) -> Value:
+    # The second result is room: XLA keeps such memory, which would be cleared if the kernel asked for it.
+    if kind is FftType.IRFFT and len(lengths) > 1:
+        room = ShapedArray(x.shape, x.dtype)
+    else:
+        room = ShapedArray((lengths[-1],), dtypes.to_complex_dtype(x.dtype))
+    attributes = {"kind": int(kind), "rank": len(lengths)}
+    return call_kernel(ctx, "anima_fft", (x,), [out, room], attributes)[0]
 
 
 def _weighted(x: Any, n: int, factor: float) -> Any:
@@ -142,8 +174,8 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Sequence[int]) -> Any:
       The transform, unnormalised; the inverse ones are divided by the product of the sizes. RFFT returns `n // 2 + 1`
       elements along the last dimension. The transform of nothing is zero.
     Raises:
-      ValueError: there is no such type, the sizes do not fit, or the operand's dtype does not.
-      TypeError: `fft_type` is neither.
+      ValueError: there is no such type, the sizes do not fit or are negative, or the operand's dtype does not fit.
+      TypeError: `fft_type` is neither, or a size is no integer.
 
     >>> from anima import lax
     >>> import anima.numpy as np
@@ -163,7 +195,17 @@ def fft(x: Any, fft_type: FftType | str, fft_lengths: Sequence[int]) -> Any:
         wanted = dtypes.to_complex_dtype(dtype)
     if dtype != wanted or aval_of(value).weak_type:  # type: ignore[attr-defined]
         value = convert_element_type(value, wanted)
-    return fft_p.bind(value, fft_type=kind, fft_lengths=check_shape("fft", fft_lengths, "fft_lengths"))
+    return fft_p.bind(value, fft_type=kind, fft_lengths=_lengths(fft_lengths))
+
+
+def _lengths(fft_lengths: Any) -> tuple[int, ...]:
+    lengths = check_integers("fft", (fft_lengths,) if is_dim(fft_lengths) else fft_lengths, "fft_lengths")
+    if any(n < 0 for n in lengths):
+        raise ValueError(
+            f"fft: fft_lengths must not be negative, got {lengths}; give the sizes of the last dimensions of the real or "
+            "complex array that is transformed"
+        )
+    return lengths
 
 
 def _kind(fft_type: Any) -> FftType:
