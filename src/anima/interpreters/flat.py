@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,14 +47,62 @@ def signature_of(fun: Any) -> inspect.Signature | None:
         return None
 
 
+class Parameter(NamedTuple):
+    """What `inspect.Parameter` says, as far as it is asked here."""
+
+    name: str
+    kind: Any
+    default: Any
+
+    @property
+    def positional(self) -> bool:
+        """Whether an argument by position may be meant for it alone."""
+        return self.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def parameters_of(fun: Any) -> list[Parameter] | None:
+    """The parameters of a callable, or None if it has none to inspect.
+
+    Those of plain functions are read from their code: a tenth of what `inspect.signature` takes, which a program would pay
+    for each function that this library declares.
+    """
+    function = fun
+    while (
+        "__wrapped__" in (attributes := getattr(function, "__dict__", ()))
+        and "__signature__" not in attributes
+    ):
+        function = function.__wrapped__
+    if type(function) is FunctionType and "__signature__" not in function.__dict__:
+        return list(_parameters(function))
+    signature = signature_of(fun)
+    if signature is None:
+        return None
+    return [Parameter(p.name, p.kind, p.default) for p in signature.parameters.values()]
+
+
+def _parameters(function: FunctionType) -> Iterator[Parameter]:
+    code, kinds, empty = function.__code__, inspect.Parameter, inspect.Parameter.empty
+    count, names = code.co_argcount, code.co_varnames
+    last = count + code.co_kwonlyargcount
+    defaults = function.__defaults__ or ()
+    for i, name in enumerate(names[:count]):
+        kind = kinds.POSITIONAL_ONLY if i < code.co_posonlyargcount else kinds.POSITIONAL_OR_KEYWORD
+        given = i - (count - len(defaults))
+        yield Parameter(name, kind, defaults[given] if given >= 0 else empty)
+    if code.co_flags & inspect.CO_VARARGS:
+        yield Parameter(names[last], kinds.VAR_POSITIONAL, empty)
+        last += 1
+    for name in names[count : count + code.co_kwonlyargcount]:
+        yield Parameter(name, kinds.KEYWORD_ONLY, (function.__kwdefaults__ or {}).get(name, empty))
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        yield Parameter(names[last], kinds.VAR_KEYWORD, empty)
+
+
 def argument_name(fun: Any, index: int) -> str:
     """How the user calls positional argument `index`."""
-    signature = signature_of(fun)
-    if signature is not None:
-        names = [
-            p.name for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]  # fmt: skip
+    parameters = parameters_of(fun)
+    if parameters is not None:
+        names = [p.name for p in parameters if p.positional]
         if index < len(names):
             return f"`{names[index]}`"
     return f"number {index}"
