@@ -59,6 +59,17 @@ def test_parameters_are_those_of_the_signature(fun: Any) -> None:
     assert parameters_of(fun) == expected
 
 
+def test_circles_and_towers_of_wrappers() -> None:
+    def circle(x: Any) -> None: ...
+
+    circle.__wrapped__ = circle  # type: ignore[attr-defined]
+    assert parameters_of(circle) is None  # so says the standard library
+    tower: Any = plain
+    for _ in range(50):
+        tower = functools.wraps(tower)(lambda *args: None)
+    assert [p.name for p in parameters_of(tower) or ()] == list(inspect.signature(plain).parameters)
+
+
 def test_a_callable_without_a_signature_has_none() -> None:
     with pytest.raises(ValueError):
         inspect.signature(dict)

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.records import NamedTuple
 from anima.tree.registry import register_pytree_node
 from anima.tree_util import keystr, tree_leaves_with_path
 
@@ -47,6 +48,9 @@ def signature_of(fun: Any) -> inspect.Signature | None:
         return None
 
 
+_DEEPEST = 20  # wrappers in each other; deeper ones, and circles of them, are left to `inspect`
+
+
 class Parameter(NamedTuple):
     """What `inspect.Parameter` says, as far as it is asked here."""
 
@@ -67,12 +71,14 @@ def parameters_of(fun: Any) -> list[Parameter] | None:
     for each function that this library declares.
     """
     function = fun
-    while (
-        "__wrapped__" in (attributes := getattr(function, "__dict__", ()))
-        and "__signature__" not in attributes
-    ):
+    for _ in range(_DEEPEST):
+        attributes = getattr(function, "__dict__", ())
+        if "__wrapped__" not in attributes or "__signature__" in attributes:
+            break
         function = function.__wrapped__
-    if type(function) is FunctionType and "__signature__" not in function.__dict__:
+    if type(function) is FunctionType and function.__dict__.keys().isdisjoint(
+        ("__signature__", "__wrapped__")
+    ):
         return list(_parameters(function))
     signature = signature_of(fun)
     if signature is None:

@@ -7,7 +7,6 @@ every domain, and so is each limit at which a distribution has a meaning. An arg
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ import numpy as np
 
 from anima import dtypes
 from anima._native import ArrayImpl, Boundary
+from anima.records import Record
 from anima.transforms.arguments import parameters_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,8 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PLAIN = frozenset((int, float))
 
 
-@dataclasses.dataclass(frozen=True)
-class Domain:
+class Domain(Record):
     """What one argument, or several together, must be.
 
     Attributes:
