@@ -166,6 +166,17 @@ def test_what_nobody_asks_for_is_dropped(
     assert ahead.take(cache, KEY, client("cpu")) is None
 
 
+def test_a_forked_child_waits_for_nothing(
+    started: Callable[..., DiskCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = started()
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    with ahead._lock:  # as the thread may have it when the process forks
+        assert ahead.take(cache, KEY, client("cpu")) is None
+        ahead.note(cache, KEY, b"", TEXT)
+        ahead.forget()
+
+
 @pytest.mark.parametrize(
     "content",
     [

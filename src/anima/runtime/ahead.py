@@ -111,7 +111,7 @@ def take(cache: DiskCache, key: bytes, client: _native.Client) -> _native.Execut
 
     Waits for one that is being read: it will be there before another reader could have it.
     """
-    script = _script
+    script = _of_this_process()
     if script is None or not script.readings:
         return None
     with _lock:
@@ -132,7 +132,7 @@ def note(cache: DiskCache, key: bytes, options: bytes, text: str) -> None:
       options: what it is read with.
       text: the program.
     """
-    script = _script
+    script = _of_this_process()
     if script is None or script.cache is not cache:
         return
     targets = re.findall(r'call_target_name = "(\w+)"', text) if "custom_call" in text else []
@@ -145,9 +145,15 @@ def note(cache: DiskCache, key: bytes, options: bytes, text: str) -> None:
 
 def forget() -> None:
     """Drop what nobody has asked for yet."""
-    if _script is not None:
+    script = _of_this_process()
+    if script is not None:
         with _lock:
-            _script.readings.clear()
+            script.readings.clear()
+
+
+def _of_this_process() -> _Script | None:
+    """What is known of the script, but in a forked child: it has no thread, and perhaps a lock that the thread had taken."""
+    return _script if _script is not None and _script.process == os.getpid() else None
 
 
 # The thread.
