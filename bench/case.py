@@ -37,7 +37,7 @@ class Case:
 
     `peers` are the libraries beside ours that the case has a meaning for. `limits` maps a peer to the ratio (ours to
     theirs) that is wanted at most; `at_most` bounds our own value where there is nothing to compare with. `mean_of` names
-    the cases whose geometric mean this one is.
+    the cases whose geometric mean this one is. A `slow` case is not for quick runs.
     """
 
     name: str
@@ -48,24 +48,41 @@ class Case:
     build: Callable[[Any], Callable[[], Any]] | None = None
     measure: Callable[[str, Path], float | Checked] | None = None
     mean_of: tuple[str, ...] = ()
+    slow: bool = False
 
 
 @dataclass
 class Program:
-    """The cases of one file, under a title; and over how many rounds they are measured, if nobody asks for a number."""
+    """The cases of one file, under a title; and over how many rounds they are measured, if nobody asks for a number.
+
+    A quick run takes one round, of at most `quick_cases` cases.
+    """
 
     title: str
     cases: list[Case] = field(default_factory=list)
     rounds: int = 7
-    quick_rounds: int = 3
+    quick_cases: int = 6
+
+    def chosen(self, quick: bool) -> list[Case]:
+        """The cases of a run, in their order: all, or for a quick one some that lie evenly among those that are not slow."""
+        if not quick:
+            return self.cases
+        able = [case for case in self.cases if not case.slow and not case.mean_of]
+        count = min(self.quick_cases, len(able))
+        return [able[i * len(able) // count] for i in range(count)]
 
     def timed(
-        self, name: str, *, peers: tuple[str, ...] = ("jax",), limits: Mapping[str, float] | None = None
+        self,
+        name: str,
+        *,
+        peers: tuple[str, ...] = ("jax",),
+        limits: Mapping[str, float] | None = None,
+        slow: bool = False,
     ) -> Callable[[Callable[[Any], Callable[[], Any]]], Callable[[Any], Callable[[], Any]]]:
         """Declare a timed case: the function takes an adapter and returns the thunk to be timed."""
 
         def declare(build: Callable[[Any], Callable[[], Any]]) -> Callable[[Any], Callable[[], Any]]:
-            self.cases.append(Case(name, "s", peers, limits or {}, None, build=build))
+            self.cases.append(Case(name, "s", peers, limits or {}, None, build=build, slow=slow))
             return build
 
         return declare
@@ -78,11 +95,12 @@ class Program:
         peers: tuple[str, ...] = ("jax",),
         limits: Mapping[str, float] | None = None,
         at_most: float | None = None,
+        slow: bool = False,
     ) -> Callable[[Measure], Measure]:
         """Declare a measured case: the function takes a library name and a scratch folder and returns the number."""
 
         def declare(measure: Measure) -> Measure:
-            self.cases.append(Case(name, unit, peers, limits or {}, at_most, measure=measure))
+            self.cases.append(Case(name, unit, peers, limits or {}, at_most, measure=measure, slow=slow))
             return measure
 
         return declare

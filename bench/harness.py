@@ -35,12 +35,13 @@ class Peer:
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and on what: rounds, seconds a timed case takes a round, the cores to stay on (empty: all)."""
+    """How long and on what: rounds, seconds a timed case takes a round, the cores to stay on (empty: all), which cases."""
 
     rounds: int = 7
     budget: float = 0.35
     cpus: tuple[int, ...] = ()
     timeout: float = 900.0
+    quick: bool = False
 
 
 @dataclass
@@ -90,7 +91,7 @@ def run_program(
     spec: str, peers: Sequence[Peer], settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> list[Row]:
     """Run a program (a module name or a file) for all peers, ours among them, and return a row for each case."""
-    everything = [Row(case) for case in load_program(spec).cases]
+    everything = [Row(case) for case in load_program(spec).chosen(settings.quick)]
     rows = [row for row in everything if not row.case.mean_of]
     for number in range(settings.rounds):
         turn = number % len(peers)

@@ -13,10 +13,11 @@ from bench.adapters import Adapter
 
 
 class Workload(NamedTuple):
-    """A program: `function(lib)` makes it anew, `arguments(lib)` what it is called with."""
+    """A program: `function(lib)` makes it anew, `arguments(lib)` what it is called with; whether it takes seconds to compile."""
 
     function: Callable[[Adapter], Callable[..., Any]]
     arguments: Callable[[Adapter], tuple[Any, ...]]
+    slow: bool = True
 
 
 LAYERS, WIDTH, HEADS, LENGTH, BATCH = 24, 64, 4, 16, 2
@@ -155,7 +156,9 @@ def optimiser_arguments(lib: Adapter) -> tuple[Any, ...]:
 WORKLOADS: dict[str, Workload] = {
     f"gradient of {LAYERS} transformer blocks": Workload(transformer, transformer_arguments),
     f"{SINES:,} chained sin": Workload(chained_sines, chained_sines_arguments),
-    "scan of scans of scans": Workload(scan_of_scans, scan_of_scans_arguments),
-    "gradient of a scan of scans of scans": Workload(scan_of_scans_gradient, scan_of_scans_arguments),
+    "scan of scans of scans": Workload(scan_of_scans, scan_of_scans_arguments, slow=False),
+    "gradient of a scan of scans of scans": Workload(
+        scan_of_scans_gradient, scan_of_scans_arguments, slow=False
+    ),
     f"optimiser update of {LEAVES} leaves": Workload(optimiser, optimiser_arguments),
 }

@@ -13,6 +13,9 @@ import pytest
 from anima import _native
 from anima.config import config
 
+# So that what a run of the tests loads and counts does not depend on the last run; fresh processes have their own setting.
+config.update("jax_load_programs_ahead", False)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -15,8 +15,8 @@ import anima
 from anima.on_demand import on_demand
 
 PACKAGES = [
-    "anima", "anima.core", "anima.experimental", "anima.extend", "anima.interpreters", "anima.lax", "anima.numpy", "anima.scipy",
-    "anima.scipy.cluster", "anima.scipy.sparse", "anima.scipy.spatial", "anima.scipy.stats", "anima.sharding",
+    "anima", "anima.core", "anima.experimental", "anima.extend", "anima.interpreters", "anima.lax", "anima.nn", "anima.numpy",
+    "anima.random", "anima.scipy", "anima.scipy.cluster", "anima.scipy.sparse", "anima.scipy.spatial", "anima.scipy.stats", "anima.sharding",
     "anima.transforms.convert",
 ]  # fmt: skip
 

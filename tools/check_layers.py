@@ -26,7 +26,17 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom to the top. A name stands for a module and all that is below it; the longest match decides.
 LAYERS: list[tuple[str, ...]] = [
     ("_native",),
-    ("command_line", "config", "errors", "monitoring", "options", "on_demand", "protobuf", "records"),
+    (
+        "command_line",
+        "config",
+        "errors",
+        "monitoring",
+        "options",
+        "on_demand",
+        "protobuf",
+        "records",
+        "startup",
+    ),
     ("dtypes", "tree", "tree_util"),
     ("core",),
     ("interpreters",),

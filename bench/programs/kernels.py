@@ -16,7 +16,7 @@ import numpy
 from bench.adapters import Adapter
 from bench.case import Program
 
-program = Program("Kernels")
+program = Program("Kernels", quick_cases=12)
 
 Function = Callable[..., Any]
 GOAL = {"jax": 1.1, "torch": 1.1}

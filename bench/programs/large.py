@@ -19,7 +19,7 @@ MEGABYTE = 1 << 18  # elements
 
 
 def _row(name: str, megabytes: int, function: Callable[[Any, Any], Any], compiled: bool = True) -> None:
-    @program.timed(f"{name}, {megabytes} MB", peers=PEERS, limits=WANTED)
+    @program.timed(f"{name}, {megabytes} MB", peers=PEERS, limits=WANTED, slow=megabytes > 100)
     def build(lib: Adapter) -> Callable[[], Any]:
         x = lib.np.ones(megabytes * MEGABYTE) + 0
         f = lib.jit(function) if compiled else function

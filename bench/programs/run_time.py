@@ -17,7 +17,7 @@ def _declare(name: str, work: Workload) -> None:
         compiled, arguments = lib.jit(work.function(lib)), work.arguments(lib)
         return lambda: compiled(*arguments)
 
-    program.timed(name, limits={"jax": 1.05})(prepare)
+    program.timed(name, limits={"jax": 1.05}, slow=work.slow)(prepare)
 
 
 for _name, _work in WORKLOADS.items():

@@ -57,13 +57,13 @@ def warm(lib: str, scratch: Path) -> float:
     return _run(_FIRST_RESULT, lib, scratch)
 
 
-@program.measured("the same, each as installed (JAX keeps no cache)", unit="s")
+@program.measured("the same, each as installed (JAX keeps no cache)", unit="s", slow=True)
 def as_installed(lib: str, scratch: Path) -> float:
     _run(_FIRST_RESULT, lib, scratch, own_cache_settings=False)
     return _run(_FIRST_RESULT, lib, scratch, own_cache_settings=False)
 
 
-@program.measured("the same, disk cache empty", unit="s")
+@program.measured("the same, disk cache empty", unit="s", slow=True)
 def cold(lib: str, scratch: Path) -> float:
     return _run(_FIRST_RESULT, lib, scratch)
 

@@ -62,14 +62,20 @@ def _declare(name: str, work: Workload) -> None:
 
         return lower
 
-    program.timed(f"jit(f).lower(...), {name}", limits={"jax": 0.4})(prepare)
+    program.timed(
+        f"jit(f).lower(...), {name}",
+        limits={"jax": 0.4},
+        slow=work.slow,
+    )(prepare)
 
 
 for _name, _work in WORKLOADS.items():
     _declare(_name, _work)
 
 
-@program.measured("time for 100,000 chained sin, over that for 1,000, over 100", unit="", at_most=1.5)
+@program.measured(
+    "time for 100,000 chained sin, over that for 1,000, over 100", unit="", at_most=1.5, slow=True
+)
 def growth(lib: str, scratch: Path) -> float:
     """How far from linear tracing and lowering are; the best of three of each."""
     adapter = load(lib)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from bench.case import Checked, Program
 from bench.fresh import everything_kept, printed_by
 
-program = Program("Whole programs", rounds=4, quick_rounds=1)
+program = Program("Whole programs", rounds=4, quick_cases=9)
 
 # The libraries beside JAX know no disk cache, and are asked where the program needs neither derivatives of loops nor `vmap`.
 EAGER = ("jax", "torch", "numpy")
@@ -40,6 +40,7 @@ COLD, WARM, STEADY = "first result, caches empty", "first result, disk cache war
 GOALS = {COLD: 0.8, WARM: 0.3, STEADY: 1.05}
 SAME_NUMBERS = {"JAX_THREEFRY_PARTITIONABLE": "1"}  # one way to draw random numbers, for both libraries
 BUDGET = 0.3  # seconds for the time of a step
+QUICK = ("mlp", "bodies", "lorenz")  # what quick runs measure: all figures come from the same processes
 
 _PROCESS = """
 import json, time
@@ -93,6 +94,7 @@ def _declare(name: str, title: str, peers: tuple[str, ...], figure: str) -> str:
         unit="s",
         peers=peers if figure == STEADY else ("jax",),
         limits={"jax": GOALS[figure]},
+        slow=name not in QUICK,
     )
     declare(measure)
     return f"{title}: {figure}"

@@ -9,9 +9,17 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-# First, and from here: at some depths of nested imports CPython maps and unmaps a piece of its stack in every call, and from
-# where this package needs NumPy that made NumPy's import 12 ms slower.
-import numpy as _numpy  # noqa: F401
+from anima import startup as _startup
+
+with _startup.collector_paused():
+    # First, and from here: at some depths of nested imports CPython maps and unmaps a piece of its stack in every call, and
+    # from where this package needs NumPy that made NumPy's import 12 ms slower.
+    with _startup.blas_threads_sleep_soon():
+        import numpy as _numpy  # noqa: F401
+
+    # Most of the package; what is imported below is loaded by then.
+    from anima import numpy as _numpy_functions  # noqa: F401
+    from anima.transforms import autodiff as _autodiff  # noqa: F401
 
 from anima import (
     dtypes as dtypes,

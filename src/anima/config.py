@@ -256,6 +256,11 @@ cpu_memory_reuse = _bool(
     "Memory of large arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
 )
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
+load_programs_ahead = _bool(
+    "load_programs_ahead",
+    True,
+    "A thread reads from disk what the same script used when it last ran, while Python is still at work.",
+)
 compilation_cache_dir = _text(
     "compilation_cache_dir", None, "Where executables are kept; None is anima in the user's cache folder."
 )

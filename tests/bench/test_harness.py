@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench import harness
-from bench.case import Case
-from bench.run import main, parse
+from bench.case import Case, Program
+from bench.run import PROGRAMS, left_out, main, parse
+from bench.worker import load_program
 
 # Libraries that differ in how much work one call does: spinning on the clock takes a known time.
 TOY = """
@@ -148,3 +149,25 @@ def test_unknown_programs_are_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["no_such_program"])
     assert "no such program" in capsys.readouterr().err
+
+
+def test_a_quick_run_takes_some_cases_evenly() -> None:
+    program = Program("Many", quick_cases=3)
+    for number in range(8):
+        program.timed(f"case {number}", slow=number == 0)(lambda lib: lambda: None)
+    program.mean("mean", of=["case 1", "case 2"], unit="s", limits={})
+    assert [case.name for case in program.chosen(quick=True)] == ["case 1", "case 3", "case 5"]
+    assert program.chosen(quick=False) == program.cases
+    program.quick_cases = 100
+    assert len(program.chosen(quick=True)) == 7
+    assert Program("Empty").chosen(quick=True) == []
+
+
+def test_what_a_quick_run_leaves_out_is_listed() -> None:
+    text = left_out([f"bench.programs.{name}" for name in PROGRAMS])
+    for name in PROGRAMS:
+        program = load_program(f"bench.programs.{name}")
+        measured = {case.name for case in program.chosen(quick=True)}
+        assert measured
+        for case in program.cases:
+            assert case.name in measured or case.name in text, case.name

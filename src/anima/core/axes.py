@@ -8,13 +8,14 @@ keeps it under `named_axes()`.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima._native import get_trace, set_trace
 from anima.core.effects import Effect, Effects
 from anima.core.primitive import Primitive
 from anima.core.trace import Trace
 from anima.errors import UnboundAxisNameError
+from anima.records import NamedTuple
 
 
 class NamedAxis(NamedTuple):

@@ -6,7 +6,8 @@ Invariant: `arg_names` and `result_paths`, where known, have one entry for each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from anima.records import NamedTuple
 
 
 class DebugInfo(NamedTuple):

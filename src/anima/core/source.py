@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from types import CodeType, FrameType
-from typing import NamedTuple
+
+from anima.records import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _excluded: tuple[str, ...] = (_PACKAGE,)

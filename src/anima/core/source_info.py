@@ -5,9 +5,8 @@ Invariant: nothing here is made while tracing; it is a view of the positions tha
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from anima.core.source import Position
+from anima.records import NamedTuple
 
 
 class NameStack(NamedTuple):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima import monitoring
+from anima.records import NamedTuple
 
 
 class Span(NamedTuple):

@@ -146,12 +146,16 @@ def _upper_bounds(above: dict[str, tuple[str, ...]]) -> dict[_Node, frozenset[_N
     def node(name: str) -> _Node:
         return name if name in _WEAK_DTYPE else BY_NAME[name]
 
-    def reach(name: str) -> set[str]:
-        return {name}.union(*(reach(upper) for upper in above.get(name, ())))
+    nodes = {name: node(name) for name in (*_WEAK_DTYPE, *BY_NAME)}
+    found: dict[str, frozenset[_Node]] = {}
 
-    names = [*_WEAK_DTYPE, *BY_NAME]
-    known = set(names)
-    return {node(name): frozenset(node(upper) for upper in reach(name) & known) for name in names}
+    def reach(name: str) -> frozenset[_Node]:
+        if name not in found:
+            own = (nodes[name],) if name in nodes else ()
+            found[name] = frozenset(own).union(*[reach(upper) for upper in above.get(name, ())])
+        return found[name]
+
+    return {node: reach(name) for name, node in nodes.items()}
 
 
 _UPPER: Final = _upper_bounds(_LATTICE)

@@ -192,12 +192,20 @@ def batch_jaxpr(
 
     Outputs for which `force` is True have it at 0 even if they do not depend on a mapped input.
     """
-    key = ("batch", axis.key, dims, force)
-    return closed.jaxpr.memoized(key, lambda: _batch_jaxpr(closed, axis, dims, force))
+    forced = (force,) * len(closed.jaxpr.outvars) if isinstance(force, bool) else force
+    return batch_jaxpr_to(closed, axis, dims, tuple([0 if f else None for f in forced]))
+
+
+def batch_jaxpr_to(
+    closed: ClosedJaxpr, axis: Axis, dims: tuple[int | None, ...], places: tuple[int | None, ...]
+) -> tuple[ClosedJaxpr, tuple[int | None, ...]]:
+    """The program mapping `closed` over `axis`, which each output has in its place, or wherever it happens to be (None)."""
+    key = ("batch", axis.key, dims, places)
+    return closed.jaxpr.memoized(key, lambda: _batch_jaxpr(closed, axis, dims, places))
 
 
 def _batch_jaxpr(
-    closed: ClosedJaxpr, axis: Axis, dims: tuple[int | None, ...], force: bool | tuple[bool, ...]
+    closed: ClosedJaxpr, axis: Axis, dims: tuple[int | None, ...], places: tuple[int | None, ...]
 ) -> tuple[ClosedJaxpr, tuple[int | None, ...]]:
     jaxpr = closed.jaxpr
     avals = [a if d is None else with_axis(a, d, axis.size) for a, d in zip(jaxpr.in_avals, dims)]
@@ -208,8 +216,7 @@ def _batch_jaxpr(
         nonlocal out_dims
         run = lambda *xs: eval_derived(jaxpr, closed.consts, xs, stages[0])
         outs, found = batch_flat(run, axis, vals, dims)
-        forced = (force,) * len(outs) if isinstance(force, bool) else force
-        out_dims = tuple(0 if f else d for f, d in zip(forced, found))
-        return [to_axis(o, d, 0, axis.size) if f else o for o, d, f in zip(outs, found, forced)]
+        out_dims = tuple([d if p is None else p for p, d in zip(places, found)])
+        return [o if p is None else to_axis(o, d, p, axis.size) for o, d, p in zip(outs, found, places)]
 
     return stage_closed(fun, avals, jaxpr.name, stages.append), out_dims

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.records import NamedTuple
 from anima.tree.registry import register_pytree_node
 from anima.tree_util import keystr, tree_leaves_with_path
 
@@ -46,14 +48,67 @@ def signature_of(fun: Any) -> inspect.Signature | None:
         return None
 
 
+_DEEPEST = 20  # wrappers in each other; deeper ones, and circles of them, are left to `inspect`
+
+
+class Parameter(NamedTuple):
+    """What `inspect.Parameter` says, as far as it is asked here."""
+
+    name: str
+    kind: Any
+    default: Any
+
+    @property
+    def positional(self) -> bool:
+        """Whether an argument by position may be meant for it alone."""
+        return self.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def parameters_of(fun: Any) -> list[Parameter] | None:
+    """The parameters of a callable, or None if it has none to inspect.
+
+    Those of plain functions are read from their code: a tenth of what `inspect.signature` takes, which a program would pay
+    for each function that this library declares.
+    """
+    function = fun
+    for _ in range(_DEEPEST):
+        attributes = getattr(function, "__dict__", ())
+        if "__wrapped__" not in attributes or "__signature__" in attributes:
+            break
+        function = function.__wrapped__
+    if type(function) is FunctionType and function.__dict__.keys().isdisjoint(
+        ("__signature__", "__wrapped__")
+    ):
+        return list(_parameters(function))
+    signature = signature_of(fun)
+    if signature is None:
+        return None
+    return [Parameter(p.name, p.kind, p.default) for p in signature.parameters.values()]
+
+
+def _parameters(function: FunctionType) -> Iterator[Parameter]:
+    code, kinds, empty = function.__code__, inspect.Parameter, inspect.Parameter.empty
+    count, names = code.co_argcount, code.co_varnames
+    last = count + code.co_kwonlyargcount
+    defaults = function.__defaults__ or ()
+    for i, name in enumerate(names[:count]):
+        kind = kinds.POSITIONAL_ONLY if i < code.co_posonlyargcount else kinds.POSITIONAL_OR_KEYWORD
+        given = i - (count - len(defaults))
+        yield Parameter(name, kind, defaults[given] if given >= 0 else empty)
+    if code.co_flags & inspect.CO_VARARGS:
+        yield Parameter(names[last], kinds.VAR_POSITIONAL, empty)
+        last += 1
+    for name in names[count : count + code.co_kwonlyargcount]:
+        yield Parameter(name, kinds.KEYWORD_ONLY, (function.__kwdefaults__ or {}).get(name, empty))
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        yield Parameter(names[last], kinds.VAR_KEYWORD, empty)
+
+
 def argument_name(fun: Any, index: int) -> str:
     """How the user calls positional argument `index`."""
-    signature = signature_of(fun)
-    if signature is not None:
-        names = [
-            p.name for p in signature.parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]  # fmt: skip
+    parameters = parameters_of(fun)
+    if parameters is not None:
+        names = [p.name for p in parameters if p.positional]
         if index < len(names):
             return f"`{names[index]}`"
     return f"number {index}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.source import Position
 from anima.dtypes.declared import ExtendedDType
 from anima.errors import KeyReuseError
+from anima.records import NamedTuple
 
 #: An object array of tokens (of typed keys) or of words (of raw ones), or what is known of another value.
 Value = Any

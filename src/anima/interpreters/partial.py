@@ -9,7 +9,7 @@ Both are derived in two passes over the program, and equations with programs ins
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima.core.aval import AbstractValue
 from anima.core.effects import happens, no_effects
@@ -17,6 +17,7 @@ from anima.core.jaxpr import Atom, ClosedJaxpr, DropVar, Eqn, Jaxpr, Var, join_e
 from anima.core.primitive import Primitive, primitives
 from anima.interpreters.dce import smaller_equation, without_dead
 from anima.interpreters.residuals import is_cheap
+from anima.records import NamedTuple
 
 Flags = tuple[bool, ...]
 Policy = Callable[..., Any]

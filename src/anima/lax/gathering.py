@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from anima.lax.declare import ANY, declare, lowered_by, operand as as_operand
 from anima.lax.shape import broadcast_in_dim, check_shape, dtype_of, inner_shape, shape_of
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array, i64_list
+from anima.records import NamedTuple
 
 
 class GatherDimensionNumbers(NamedTuple):

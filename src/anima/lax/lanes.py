@@ -144,14 +144,14 @@ def _key(x: Any, integer: Any, largest: bool) -> Any:
     dtype = dtype_of(x)
     nan = np.array(np.nan if largest else -np.nan).astype(dtype)
     bits = bitcast_convert_type(select(ne(x, x), full_like(x, nan), x), integer)
-    return _flip(bits)
+    return flipped(bits)
 
 
 def _from_key(key: Any, dtype: Any) -> Any:
-    return bitcast_convert_type(_flip(key), dtype)
+    return bitcast_convert_type(flipped(key), dtype)
 
 
-def _flip(bits: Any) -> Any:
+def flipped(bits: Any) -> Any:
     """Floats' bits to integers in the same order, and back: all bits but the sign change where the sign is set."""
     info = np.iinfo(dtype_of(bits))
     sign = shift_right_arithmetic(bits, full_like(bits, info.bits - 1))

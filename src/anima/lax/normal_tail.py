@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from anima.lax.operands import constant, filled
 from anima.lax.rounding import RoundingMethod, round
 from anima.lax.selection import select
 from anima.lowering.module import Context, Value
+from anima.records import NamedTuple
 
 
 class _Tail(NamedTuple):

@@ -7,13 +7,14 @@ program. Whether a platform honours a request is its compiler's matter; CPUs com
 from __future__ import annotations
 
 import enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from anima import dtypes
 from anima.lowering.types import element_type
+from anima.records import NamedTuple
 
 
 class Precision(enum.Enum):

@@ -40,6 +40,7 @@ from anima.lax.declare import (
     widening,
 )
 from anima.lax.joining import pad_p
+from anima.lax.places import packs, place_by_packing
 from anima.lax.selection import select
 from anima.lax.shape import (
     broadcast_in_dim,
@@ -439,6 +440,8 @@ def _place(name: str, operation: str, beats: Callable[[Any, Any], Any]) -> Primi
         return [select(better, value, other_value), select(tie, min(index, other_index), best)]
 
     def lower(ctx: Context, x: Value, *, axes: tuple[int, ...], index_dtype: Any) -> Value:
+        if packs(ctx, x, axes[0]):
+            return place_by_packing(ctx, x, axes[0], operation == "max", _reduction_lowering("min"))
         out = ctx.out_avals[0]
         scalar, index = ShapedArray((), x.dtype), ShapedArray((), index_dtype)
         places = ctx.op(

@@ -401,8 +401,7 @@ def _transpose_batch(axis: Axis, args: Any, dims: Any, *, permutation: tuple[int
 
 
 def _transpose_lower(ctx: Context, x: Value, *, permutation: tuple[int, ...]) -> Value:
-    # Only where it is the whole program: inside others XLA joins it to what is before and after it.
-    if ctx.module.kernels_allowed and ctx.module.alone is transpose_p and not inner_shape(x):
+    if ctx.module.kernels_allowed and ctx.module.is_apart(ctx.eqn) and not inner_shape(x):
         turned = turned_by_kernel(ctx, x, permutation)
         if turned is not None:
             return turned

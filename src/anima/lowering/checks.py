@@ -14,7 +14,7 @@ operations that hold none of the user's (reducers, formulas) have no codes: the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.jaxpr import Eqn, subjaxprs
 from anima.core.source import NOWHERE, Position
 from anima.lowering.types import i64_array
+from anima.records import NamedTuple
 
 if TYPE_CHECKING:
     from anima.lowering.module import Context, Value

@@ -27,7 +27,6 @@ import numpy as np
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
-from anima.core.primitive import Primitive
 from anima.core.source import NOWHERE
 from anima.lowering import checks
 from anima.lowering.checks import CODE, Checks
@@ -111,7 +110,8 @@ class ModuleBuilder:
         self.devices = devices  # of a partitioned program, in the order of its partitions
         self.exported = exported
         self.checks = checks
-        self.alone: Primitive | None = None  # the only operation of the program
+        self.main: Jaxpr | None = None  # the whole program
+        self._apart: frozenset[Var] | None = None
         # Set while what is lowered is for one device, on blocks of arrays.
         self.manual: ManualRegion | None = None
         self._channels = 0
@@ -125,6 +125,13 @@ class ModuleBuilder:
     def kernels_allowed(self) -> bool:
         """Whether lowering may choose host kernels: never in partitioned or exported programs."""
         return self.platform == "cpu" and self.partitions == 1 and not self.exported and host_kernels.value
+
+    def is_apart(self, eqn: Eqn | None) -> bool:
+        """Whether XLA joins an equation of one result with no other: one of the main program that takes its arguments and
+        results of loops alone, and whose result is one of the program's and read by nothing else."""
+        if self._apart is None:
+            self._apart = _apart(self.main) if self.main is not None else frozenset()
+        return eqn is not None and len(eqn.outvars) == 1 and eqn.outvars[0] in self._apart
 
     def next_channel(self) -> int:
         """A number for a collective operation, by which its devices find each other."""
@@ -176,7 +183,7 @@ class Context:
 
     __slots__ = (
         "_constant_places", "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "origin",
-        "origins", "out_avals", "scope", "token",
+        "eqn", "origins", "out_avals", "scope", "token",
     )  # fmt: skip
 
     def __init__(self, module: ModuleBuilder, outer: Context | None = None, scope: str = "") -> None:
@@ -193,6 +200,7 @@ class Context:
         self.constant_params: list[Value] = []
         self._constant_places: dict[int, int] = {}  # by the value's id
         self.out_avals: Sequence[AbstractValue] = ()
+        self.eqn: Eqn | None = None  # the equation at hand
 
     def text(self) -> str:
         return "".join(self._lines)
@@ -340,6 +348,7 @@ class Context:
 
         for eqn in jaxpr.eqns:
             self.out_avals = [v.aval for v in eqn.outvars]
+            self.eqn = eqn
             operands = [read(a) for a in eqn.invars]
             if self.origin is not None and self.module.checks is not None:
                 outs = checks.lowered(self, self.module.checks, eqn, operands)
@@ -494,6 +503,19 @@ class LoweredModule:
         self.held = held
 
 
+_LOOPS = frozenset(("scan", "while", "bounded_while", "saving_while", "replay", "cond"))
+
+
+def _apart(jaxpr: Jaxpr) -> frozenset[Var]:
+    """The results of `ModuleBuilder.is_apart`."""
+    made = {v for eqn in jaxpr.eqns if eqn.primitive.name not in _LOOPS for v in eqn.outvars}
+    read = {a for eqn in jaxpr.eqns for a in eqn.invars if type(a) is Var}
+    wanted = ({a for a in jaxpr.outvars if type(a) is Var} & made) - read
+    return frozenset(
+        [v for eqn in jaxpr.eqns for v in eqn.outvars if v in wanted and made.isdisjoint(eqn.invars)]
+    )
+
+
 def lower_module(
     closed: ClosedJaxpr,
     *,
@@ -514,8 +536,7 @@ def lower_module(
     With `looking_for`, which must be new, the program has one more result, after its own: the code of what made a NaN.
     """
     module = ModuleBuilder(name, platform, partitions, exported, debug_info, devices, looking_for)
-    eqns = closed.jaxpr.eqns
-    module.alone = eqns[0].primitive if len(eqns) == 1 else None
+    module.main = closed.jaxpr
     ctx = Context(module, scope=f"jit({closed.jaxpr.name})")
     inputs = [ctx.new(aval) for aval in closed.in_avals]
     for place, value in enumerate(inputs):

@@ -10,7 +10,8 @@ Invariant: a name is public by being imported here as itself.
 
 from __future__ import annotations
 
-from anima.nn import initializers as initializers
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from anima.nn.activations import (
     celu as celu,
     elu as elu,
@@ -37,7 +38,6 @@ from anima.nn.activations import (
     squareplus as squareplus,
     swish as swish,
 )
-from anima.nn.attention import dot_product_attention as dot_product_attention
 from anima.nn.normalization import (
     log_softmax as log_softmax,
     logmeanexp as logmeanexp,
@@ -46,9 +46,21 @@ from anima.nn.normalization import (
     softmax as softmax,
     standardize as standardize,
 )
-from anima.nn.scaled_products import (
-    get_scaled_dot_general_config as get_scaled_dot_general_config,
-    scaled_dot_general as scaled_dot_general,
-    scaled_matmul as scaled_matmul,
-)
 from anima.numpy import tanh as tanh
+from anima.on_demand import on_demand as _on_demand
+
+if _TYPE_CHECKING:
+    from anima.nn import initializers as initializers
+    from anima.nn.attention import dot_product_attention as dot_product_attention
+    from anima.nn.scaled_products import (
+        get_scaled_dot_general_config as get_scaled_dot_general_config,
+        scaled_dot_general as scaled_dot_general,
+        scaled_matmul as scaled_matmul,
+    )
+
+_ON_DEMAND = {
+    "anima.nn.attention": "dot_product_attention",
+    "anima.nn.initializers": "initializers",
+    "anima.nn.scaled_products": "get_scaled_dot_general_config scaled_dot_general scaled_matmul",
+}
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

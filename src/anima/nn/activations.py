@@ -11,10 +11,10 @@ from typing import Any
 
 import anima.numpy as np
 from anima import dtypes, lax
-from anima.custom_derivatives import custom_jvp
 from anima.lax.gelu import gelu as exact_gelu
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of, strong_inexact
+from anima.transforms.custom_jvp import custom_jvp
 
 # Klambauer et al., "Self-Normalizing Neural Networks" (2017).
 _SELU_ALPHA = 1.6732632423543772848170429916717

@@ -10,11 +10,11 @@ from typing import Any
 import anima.numpy as np
 from anima import dtypes, lax
 from anima.config import softmax_custom_jvp
-from anima.custom_derivatives import custom_jvp
 from anima.lax.softmax import softmax as lax_softmax
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
 from anima.numpy.reductions import axes_of
+from anima.transforms.custom_jvp import custom_jvp
 
 
 def _largest(x: Any, axis: Any, where: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ def _split_ellipsis(term: str | Sequence[Any], where: str) -> tuple[Labels, Labe
     else:
         items = tuple(term.replace("...", "…"))
         for item in items:
-            if item not in string.ascii_letters and item != "…":
+            if not (item.isascii() and item.isalpha()) and item != "…":
                 raise ValueError(f"einsum: {item!r} is no valid label in {where}; labels are letters")
         items = tuple([Ellipsis if item == "…" else item for item in items])
     if Ellipsis not in items:

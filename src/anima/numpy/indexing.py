@@ -8,7 +8,7 @@ Python that are out of bounds raise; computed ones are clamped, as XLA does, unl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
 from anima.numpy.promotion import dtype_of, shape_of, stretch
 from anima.numpy.slices import Slice
+from anima.records import NamedTuple
 
 # The static key of an index has one item for each dimension of the operand and each new axis:
 #   ("new",)                     a new axis

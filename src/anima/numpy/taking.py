@@ -7,7 +7,7 @@ write nothing, unless a `mode` says otherwise. What NumPy changes in place is re
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from anima.numpy.promotion import array_like, dtype_of, shape_of, stretch
 from anima.numpy.reductions import refuse_out
 from anima.numpy.scans import cumsum
 from anima.numpy.shapes import ravel
+from anima.records import NamedTuple
 
 _IN_BOUNDS = GatherScatterMode.PROMISE_IN_BOUNDS
 

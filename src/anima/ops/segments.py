@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from anima.numpy.promotion import array_like
 from anima.numpy.selection import clip
 from anima.numpy.shapes import broadcast_to
 from anima.ops.products import products_of_others
+from anima.records import NamedTuple
 
 # For each reduction: its name in `lax.reductions`, the method of `x.at[...]`, and what joins buckets, along axis 0.
 _OPERATIONS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {

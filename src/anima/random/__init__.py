@@ -11,6 +11,9 @@ domain, or ValueError is raised; arrays are not looked at, and where they are ou
 [-1.251...]
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from anima.on_demand import on_demand as _on_demand
 from anima.random.continuous import (
     cauchy as cauchy,
     double_sided_maxwell as double_sided_maxwell,
@@ -27,11 +30,6 @@ from anima.random.continuous import (
     truncated_normal as truncated_normal,
     wald as wald,
     weibull_min as weibull_min,
-)
-from anima.random.counts import (
-    binomial as binomial,
-    multinomial as multinomial,
-    poisson as poisson,
 )
 from anima.random.discrete import (
     bernoulli as bernoulli,
@@ -50,7 +48,6 @@ from anima.random.gamma import (
     random_gamma_p as random_gamma_p,
     t as t,
 )
-from anima.random.generator import Generator as Generator
 from anima.random.keys import (
     PRNGKey as PRNGKey,
     bits as bits,
@@ -63,10 +60,6 @@ from anima.random.keys import (
     split as split,
     wrap_key_data as wrap_key_data,
 )
-from anima.random.matrices import (
-    multivariate_normal as multivariate_normal,
-    orthogonal as orthogonal,
-)
 from anima.random.selection import (
     categorical as categorical,
     choice as choice,
@@ -76,3 +69,22 @@ from anima.random.uniforms import (
     randint as randint,
     uniform as uniform,
 )
+
+if _TYPE_CHECKING:
+    from anima.random.counts import (
+        binomial as binomial,
+        multinomial as multinomial,
+        poisson as poisson,
+    )
+    from anima.random.generator import Generator as Generator
+    from anima.random.matrices import (
+        multivariate_normal as multivariate_normal,
+        orthogonal as orthogonal,
+    )
+
+_ON_DEMAND = {
+    "anima.random.counts": "binomial multinomial poisson",
+    "anima.random.generator": "Generator",
+    "anima.random.matrices": "multivariate_normal orthogonal",
+}
+__getattr__, __dir__ = _on_demand(__name__, _ON_DEMAND)

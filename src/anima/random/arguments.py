@@ -22,7 +22,7 @@ from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape, refuse_out_sharding
 from anima.random.implementations import is_key_dtype, registered, resolve
 from anima.random.key_operations import random_unwrap_p, random_wrap_p
-from anima.transforms.arguments import signature_of
+from anima.transforms.arguments import parameters_of
 from anima.transforms.eager import compiled
 from anima.transforms.jit import jit_miss
 
@@ -37,9 +37,13 @@ def function(fun: F | None = None, *, static: tuple[str, ...] = ("shape", "dtype
     """Decorator for a public function: eager calls are one program; `static` names the arguments that are settings."""
     if fun is None:
         return functools.partial(function, static=static)
-    if "out_sharding" in signature_of(fun).parameters:  # type: ignore[union-attr]
+    if "out_sharding" in _names(fun):
         static = (*static, "out_sharding")
     return compiled(fun, static=static, miss=_miss)
+
+
+def _names(fun: Any) -> list[str]:
+    return [parameter.name for parameter in parameters_of(fun) or ()]
 
 
 def _miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -61,7 +65,7 @@ def _check_arrays(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, A
       TypeError: an argument that is no setting is no array or scalar.
     """
     name = call.name.removeprefix("_")  # the compiled part of a public function has one
-    given = {**dict(zip(signature_of(call.fun).parameters, args)), **kwargs}  # type: ignore[union-attr]
+    given = {**dict(zip(_names(call.fun), args)), **kwargs}
     for argument, value in given.items():
         if value is None or argument in call.spec.static_argnames:
             continue
@@ -75,7 +79,7 @@ def _with_plain_settings(
     call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, Any]:
     """Settings that cannot be compared with those of other calls, or that deserve a warning each time, are replaced."""
-    names = list(signature_of(call.fun).parameters)  # type: ignore[union-attr]
+    names = _names(call.fun)
     plain = [_plain_setting(call.name, n, a) if i in call.spec.static_argnums else a for i, (n, a) in enumerate(zip(names, args))]  # fmt: skip
     plain_named = {
         n: _plain_setting(call.name, n, a) if n in call.spec.static_argnames else a for n, a in kwargs.items()

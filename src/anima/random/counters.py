@@ -9,7 +9,6 @@ for bit.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from anima import lax
 from anima.core.primitive import Primitive
 from anima.lax.ciphers import philox2x32_p, philox4x32_p, threefry4x32_p
 from anima.random import threefry
+from anima.records import Record
 
 Shape = tuple[int, ...]
 Words = tuple[Any, ...]
@@ -28,8 +28,7 @@ Words = tuple[Any, ...]
 _ZERO = np.uint32(0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Counters:
+class Counters(Record):
     """The functions of a generator.
 
     Attributes:

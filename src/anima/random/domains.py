@@ -7,7 +7,6 @@ every domain, and so is each limit at which a distribution has a meaning. An arg
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,15 +15,15 @@ import numpy as np
 
 from anima import dtypes
 from anima._native import ArrayImpl, Boundary
-from anima.transforms.arguments import signature_of
+from anima.records import Record
+from anima.transforms.arguments import parameters_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PLAIN = frozenset((int, float))
 
 
-@dataclasses.dataclass(frozen=True)
-class Domain:
+class Domain(Record):
     """What one argument, or several together, must be.
 
     Attributes:
@@ -153,10 +152,11 @@ def within(*domains: Domain) -> Callable[[F], F]:
 
     def decorate(fun: F) -> F:
         name = getattr(fun, "__qualname__", fun.__name__)
-        parameters = signature_of(fun).parameters  # type: ignore[union-attr]
-        names = list(parameters)
+        parameters = parameters_of(fun) or []
+        names = [parameter.name for parameter in parameters]
+        defaults = {parameter.name: parameter.default for parameter in parameters}
         rules = [
-            (domain, domain.outside, [(names.index(a), a, parameters[a].default) for a in domain.arguments])
+            (domain, domain.outside, [(names.index(a), a, defaults[a]) for a in domain.arguments])
             for domain in domains
         ]
         first = min(place for *_, where in rules for place, *_ in where)

@@ -6,7 +6,6 @@ maps over them. Each implementation has one dtype of keys, so keys of different 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +14,12 @@ from anima.config import default_prng_impl
 from anima.dtypes.declared import ExtendedDType
 from anima.options import close_matches
 from anima.random import counters, rbg, threefry
+from anima.records import Record
 
 Shape = tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class PRNGImpl:
+class PRNGImpl(Record):
     """A generator.
 
     Attributes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from anima import _native
 from anima.config import (
@@ -30,6 +30,7 @@ from anima.protobuf import (
     write_number,
     write_varint,
 )
+from anima.records import NamedTuple
 
 __all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "debug_options_of", "options_for"]
 

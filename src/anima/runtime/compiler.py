@@ -15,7 +15,6 @@ import threading
 import time
 from collections import OrderedDict
 from itertools import count
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from anima import _native, monitoring
@@ -28,7 +27,8 @@ from anima.config import (
 )
 from anima.core.spans import program_name, span
 from anima.errors import XlaRuntimeError
-from anima.runtime import disk_cache, logs
+from anima.records import NamedTuple
+from anima.runtime import ahead, devices, disk_cache, logs
 from anima.runtime.compile_options import CompileOptions, debug_options_of
 from anima.runtime.plugins import build_of, prefetch, xla_flags
 
@@ -165,7 +165,7 @@ def _load_or_compile(
     key = b""
     if cache is not None:
         key = disk_cache.entry_key(text, options.key(), _environment(client), _targets_version(program))
-        executable = _load(cache, key, client, options.encode(), name)
+        executable = _load(cache, key, client, options.encode(), name, program)
         if executable is not None:
             return executable
     start = time.perf_counter()
@@ -177,7 +177,7 @@ def _load_or_compile(
     say = logs.warn if log_compiles.value else logs.debug
     say("Finished XLA compilation of %s in %.3f s", name, seconds)
     if cache is not None and seconds >= persistent_cache_min_compile_time_secs.value:
-        _store(cache, key, executable, name)
+        _store(cache, key, executable, name, program, options.encode())
     return executable
 
 
@@ -225,10 +225,12 @@ def _debug_options(client: _native.Client) -> bytes:
 
 
 def _load(
-    cache: disk_cache.DiskCache, key: bytes, client: _native.Client, encoded: bytes, name: str
+    cache: disk_cache.DiskCache, key: bytes, client: _native.Client, encoded: bytes, name: str, program: str
 ) -> _native.Executable | None:
     start = time.perf_counter()
-    executable = _read(cache, key, client, encoded, name)
+    executable = ahead.take(cache, key, client)
+    if executable is None:
+        executable = _read(cache, key, client, encoded, name)
     monitoring.record_event("/jax/compilation_cache/compile_requests_use_cache")
     if executable is None:
         monitoring.record_event("/jax/compilation_cache/cache_misses")
@@ -236,6 +238,7 @@ def _load(
     monitoring.record_event("/jax/compilation_cache/cache_hits")
     took = time.perf_counter() - start
     monitoring.record_event_duration_secs("/jax/compilation_cache/cache_retrieval_time_sec", took)
+    ahead.note(cache, key, encoded, program)
     with _lock:
         _count(disk_hits=1)
     say = logs.warn if log_compiles.value else logs.debug
@@ -261,7 +264,14 @@ def _read(
         return None
 
 
-def _store(cache: disk_cache.DiskCache, key: bytes, executable: _native.Executable, name: str) -> None:
+def _store(
+    cache: disk_cache.DiskCache,
+    key: bytes,
+    executable: _native.Executable,
+    name: str,
+    program: str,
+    encoded: bytes,
+) -> None:
     try:
         payload = executable.serialize()
     except XlaRuntimeError as error:  # not every plugin can
@@ -270,7 +280,8 @@ def _store(cache: disk_cache.DiskCache, key: bytes, executable: _native.Executab
     if len(payload) < persistent_cache_min_entry_size_bytes.value:
         return
     try:
-        cache.store(key, payload)
+        if cache.store(key, payload):
+            ahead.note(cache, key, encoded, program)
     except OSError as error:
         disk_cache.failed("writing an entry", error)
 
@@ -294,6 +305,7 @@ def compile_stats() -> CompileStats:
 
 def clear_memory_cache() -> None:
     """Forgets every executable that this module holds; the folder on disk stays."""
+    ahead.forget()
     with _lock:
         _executables.clear()
 
@@ -357,6 +369,15 @@ def _targets_version(program: str) -> bytes:
         return b""
     status = os.stat(_native.__file__)
     return f"{status.st_size} {status.st_mtime_ns}".encode()
+
+
+def _start_ahead(client: _native.Client) -> None:
+    cache = disk_cache.current() if client.platform == "cpu" else None
+    if cache is not None:
+        ahead.start(client, cache, _environment(client))
+
+
+devices.on_start(_start_ahead)
 
 
 # jax_dump_ir_to

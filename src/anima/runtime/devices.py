@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
 
 from anima import _native
 from anima._native import Client, Device
@@ -37,6 +38,7 @@ __all__ = [
     "devices",
     "local_device_count",
     "local_devices",
+    "on_start",
     "process_count",
     "process_index",
     "process_indices",
@@ -69,6 +71,7 @@ class _Backend:
 _lock = threading.RLock()
 _backends: dict[str, _Backend] = {}
 _default: _Backend | None = None
+_hooks: list[Callable[[Client], None]] = []  # called with each client that was made
 _said = False  # whether the program was told that there is no accelerator
 
 
@@ -269,7 +272,14 @@ def _start(platform: str, found: dict[str, plugins.PluginSpec]) -> _Backend:
         logs.debug("%s: making a client with %s failed: %s", spec.path, options, error)
         made = plugin.create_client({})
     backend = _backends[platform] = _Backend(made)
+    for hook in _hooks:
+        hook(made)
     return backend
+
+
+def on_start(hook: Callable[[Client], None]) -> None:
+    """Have ``hook`` called with each client that is made from now on, before it is used."""
+    _hooks.append(hook)
 
 
 def _cpu_devices() -> int:

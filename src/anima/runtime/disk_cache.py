@@ -21,7 +21,6 @@ import contextlib
 import os
 import stat
 import time
-from typing import NamedTuple
 
 from anima.config import (
     compilation_cache_dir,
@@ -30,6 +29,7 @@ from anima.config import (
     enable_compilation_cache,
     raise_persistent_cache_errors,
 )
+from anima.records import NamedTuple
 from anima.runtime import logs
 
 try:
@@ -92,6 +92,10 @@ class DiskCache:
             logs.debug("compilation cache: %s is damaged and is made again", path)
             _unlink(path)
         return payload
+
+    def has(self, key: bytes) -> bool:
+        """Whether something is stored under ``key``, sound or not."""
+        return os.path.exists(self._path(key))
 
     def store(self, key: bytes, payload: bytes) -> bool:
         """Keeps ``payload`` under ``key``; False if it is larger than the whole cache may be."""

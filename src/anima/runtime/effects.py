@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-import traceback
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -186,6 +185,8 @@ def _at_exit() -> None:
         effects_barrier()
     except XlaRuntimeError:
         print("Error in the effects of a program that ran at exit:", file=sys.stderr)
+        import traceback  # 1 ms, which few programs need
+
         traceback.print_exc()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 
-from anima import _native
+from anima import _native, startup
 from anima.core.aval import AbstractValue
 from anima.lowering.module import Context, Value
 from anima.runtime.kernels import call_kernel
@@ -35,7 +35,8 @@ def call_lapack(
 @functools.cache
 def _bind_functions() -> None:
     """Give the kernels all functions that they call and SciPy has; a kernel that calls another raises when it runs."""
-    exported = {**_exported("cython_blas"), **_exported("cython_lapack")}
+    with startup.blas_threads_sleep_soon():
+        exported = {**_exported("cython_blas"), **_exported("cython_lapack")}
     for name in _native.lapack_names():
         if name in exported:
             _native.bind_lapack(name, exported[name])
@@ -49,8 +50,9 @@ def _exported(module: str) -> Mapping[str, object]:
     """
     name = f"scipy.linalg.{module}"
     if "scipy.linalg" not in sys.modules:
-        folder = Path(importlib.import_module("scipy").__path__[0], "linalg")
-        for path in filter(Path.exists, [folder / (module + suffix) for suffix in EXTENSION_SUFFIXES]):
+        folder = os.path.join(importlib.import_module("scipy").__path__[0], "linalg")
+        paths = [os.path.join(folder, module + suffix) for suffix in EXTENSION_SUFFIXES]
+        for path in filter(os.path.exists, paths):
             spec = importlib.util.spec_from_file_location(name, path)
             assert spec is not None and spec.loader is not None
             found = importlib.util.module_from_spec(spec)

@@ -20,10 +20,11 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima import _native, errors
 from anima.config import cpu_memory_reuse, pjrt_plugin_path, platform_name, platforms
+from anima.records import NamedTuple
 from anima.runtime import logs
 
 __all__ = [

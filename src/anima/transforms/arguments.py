@@ -20,6 +20,7 @@ from anima.interpreters.flat import (
     is_float0 as is_float0,
     leaf_names as leaf_names,
     name_of as name_of,
+    parameters_of as parameters_of,
     signature_of as signature_of,
 )
 from anima.runtime.arrays import as_array

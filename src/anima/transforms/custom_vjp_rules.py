@@ -8,7 +8,7 @@ all outputs), returns a cotangent or None for each primal. They are made, batche
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
@@ -25,7 +25,7 @@ from anima.lax.control.carries import type_text
 from anima.lax.convert import convert_element_type
 from anima.lax.create import full_like
 from anima.lax.reductions import reduce_sum
-from anima.records import Record
+from anima.records import NamedTuple, Record
 from anima.transforms.arguments import check_outputs, flatten_for_program, is_float0
 from anima.transforms.custom_rules import (
     Captured,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from anima._native import CompiledCall, tree_unflatten
 from anima.config import config, explain_cache_misses
@@ -17,6 +17,7 @@ from anima.core import source
 from anima.core.source import Position
 from anima.interpreters.flat import argument_name, leaf_names, name_of
 from anima.options import values_of
+from anima.records import NamedTuple
 from anima.runtime import logs
 from anima.runtime.sharded import own_sharding
 from anima.tree.compare import treedef_differences

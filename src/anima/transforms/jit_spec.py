@@ -5,12 +5,13 @@ Invariant: a `JitSpec` is valid for its function; positions and names of static 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
 from anima.records import Record
 from anima.runtime import sharded
-from anima.transforms.arguments import name_of, signature_of
+from anima.transforms.arguments import name_of, parameters_of, signature_of
 
 
 class JitSpec(Record):
@@ -64,14 +65,14 @@ def resolve_arguments(
         return (), ()
     positions = list(_as_tuple(numbers, int, f"{what}_argnums"))
     given = list(_as_tuple(names, str, f"{what}_argnames"))
-    signature = signature_of(fun)
-    if signature is None:
+    params = parameters_of(fun)
+    if params is None:
         return tuple(sorted(positions)), tuple(given)
-    params = list(signature.parameters.values())
-    positional = [p.name for p in params if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in params)
-    keywords = {p.name for p in params if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-    any_keyword = any(p.kind is p.VAR_KEYWORD for p in params)
+    positional = [p.name for p in params if p.positional]
+    variadic = any([p.kind is inspect.Parameter.VAR_POSITIONAL for p in params])
+    by_keyword = {p.name for p in params if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    keywords = by_keyword | {p.name for p in params if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    any_keyword = any([p.kind is inspect.Parameter.VAR_KEYWORD for p in params])
     for i, number in enumerate(positions):
         if number < 0:
             positions[i] = number + len(positional)
@@ -81,8 +82,9 @@ def resolve_arguments(
             )
     for name in given:
         if name not in keywords and not any_keyword:
-            raise ValueError(f"jit: {what}_argnames {name!r} is not an argument of {name_of(fun)}{signature}")
-    by_keyword = {p.name for p in params if p.kind is p.POSITIONAL_OR_KEYWORD}
+            raise ValueError(
+                f"jit: {what}_argnames {name!r} is not an argument of {name_of(fun)}{signature_of(fun)}"
+            )
     if names is None:
         given += [positional[i] for i in positions if i < len(positional) and positional[i] in by_keyword]
     if numbers is None:

@@ -258,12 +258,12 @@ def _saving_transpose(cts: Any, *args: Any, **params: Any) -> list[Any]:
 
 
 def _saving_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int | None]]:
-    operands, wider, flags, separate = with_batches(axis, args, dims, params)
+    operands, wider, carried, separate = with_batches(axis, args, dims, params)
     if separate:
         refuse_effects_when_masked(wider["body_jaxpr"])
     outs = saving_while_p.bind(*operands, **wider)
-    slot_dims = [1 if f else None for f in chosen(flags, params["saved"])]
-    return outs, [*[0 if f else None for f in flags], 0 if separate else None, *slot_dims]
+    slot_dims = [None if d is None else d + 1 for d in chosen(carried, params["saved"])]
+    return outs, [*carried, 0 if separate else None, *slot_dims]
 
 
 def _saving_partial(unknown: Flags, **params: Any) -> Division | None:

@@ -26,6 +26,8 @@ from anima.interpreters.zeros import instantiate
 
 T = TypeVar("T")
 Flags = tuple[bool, ...]
+Dims = tuple[int | None, ...]  # where a mapped axis is
+_ATTEMPTS = 3  # to find places where it stays
 Run = Callable[[ClosedJaxpr, Sequence[Any]], list[Any]]
 
 
@@ -228,3 +230,37 @@ def transposed_by_linearizing(
     _, tape = linearize_flat(fun, [hooks.zeros(args[i].aval) for i in where])
     found = dict(zip(where, backward(tape, cts)))
     return [None if type(found.get(i, Zero)) in (Zero, type) else found[i] for i in range(len(args))]
+
+
+def batched_carry(
+    derive: Callable[[Dims, Dims], tuple[ClosedJaxpr, Dims]], given: Dims
+) -> tuple[ClosedJaxpr, Dims, Dims]:
+    """The program that maps the body of a loop, where each part of the carry has the mapped axis, and where each output has it.
+
+    Every part has it in the place where the body leaves it, if the body leaves it there again: then nothing is moved in an
+    iteration. Otherwise parts have it first.
+
+    Args:
+      derive: the mapped program and the places in its outputs, for those in the carry and for those wanted in the first
+        outputs (None: wherever they happen to be).
+      given: the places in the values to start from.
+    """
+    count = len(given)
+    anywhere: Dims = (None,) * count
+    dims = given
+    while True:
+        program, found = derive(dims, anywhere)
+        wider = tuple([d if d is not None else f for d, f in zip(dims, found)])
+        if wider == dims:
+            break
+        dims = wider
+    for _ in range(_ATTEMPTS):
+        if all([f is None or f == d for f, d in zip(found, dims)]):
+            if found[:count] != dims:  # parts that an iteration makes anew are the same for all examples
+                program, found = derive(dims, dims)
+            return program, dims, found
+        dims = tuple([d if f is None else f for d, f in zip(dims, found)])
+        program, found = derive(dims, anywhere)
+    first = tuple([None if d is None else 0 for d in dims])
+    program, found = derive(first, first)
+    return program, first, found

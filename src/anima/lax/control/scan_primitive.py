@@ -19,7 +19,7 @@ from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, join_effects
 from anima.core.primitive import Linear, Primitive
 from anima.core.trace import shaped
 from anima.core.validate import same_type
-from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
+from anima.interpreters.batch import Axis, batch_jaxpr_to, to_axis
 from anima.interpreters.jvp import jvp_jaxpr
 from anima.interpreters.linearize import linearize_jaxpr
 from anima.interpreters.transpose import transpose_jaxpr
@@ -28,9 +28,11 @@ from anima.lax.control.cond_primitive import perform
 from anima.lax.control.divided import divided_scan
 from anima.lax.control.key_uses import scan_keys
 from anima.lax.control.programs import (
+    Dims,
     Flags,
     Run,
     apart,
+    batched_carry,
     carry_closure,
     chosen,
     dependent_outputs,
@@ -486,18 +488,14 @@ def _batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], 
     x_dims = tuple([None if d is None else max(d - 1, 0) for d in given.xs])
     num_ys = len(jaxpr.out_avals) - num_carry
 
-    def derive(flags: Flags) -> tuple[ClosedJaxpr, tuple[int | None, ...]]:
-        carry_dims = tuple([0 if f else None for f in flags])
-        return batch_jaxpr(jaxpr, axis, given.consts + carry_dims + x_dims, flags + (False,) * num_ys)
+    def derive(carry: Dims, places: Dims) -> tuple[ClosedJaxpr, Dims]:
+        return batch_jaxpr_to(jaxpr, axis, given.consts + carry + x_dims, places + (None,) * num_ys)
 
-    flags = tuple([d is not None for d in given.carry])
-    while True:
-        program, out_dims = derive(flags)
-        wider = tuple([f or d is not None for f, d in zip(flags, out_dims)])
-        if wider == flags:
-            break
-        flags = wider
-    carry = [to_axis(x, d, 0, axis.size) if f else x for x, d, f in zip(values.carry, given.carry, flags)]
+    program, carry_dims, out_dims = batched_carry(derive, tuple(given.carry))
+    carry = [
+        x if to is None else to_axis(x, d, to, axis.size)
+        for x, d, to in zip(values.carry, given.carry, carry_dims)
+    ]
     outs = scan_p.bind(*values.consts, *carry, *xs, **params | {"jaxpr": program})
     return outs, [*out_dims[:num_carry], *[None if d is None else d + 1 for d in out_dims[num_carry:]]]
 

@@ -20,7 +20,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Primitive
 from anima.core.trace import shaped
 from anima.core.validate import same_type
-from anima.interpreters.batch import Axis, batch_jaxpr, to_axis
+from anima.interpreters.batch import Axis, batch_jaxpr, batch_jaxpr_to, to_axis
 from anima.interpreters.jvp import concrete_of, jvp_jaxpr
 from anima.interpreters.linearize import record_whole
 from anima.interpreters.partial import INPUT, Division, Halves, unknown_outputs
@@ -28,8 +28,10 @@ from anima.lax.arithmetic import add
 from anima.lax.control.cond_primitive import perform
 from anima.lax.control.key_uses import while_keys
 from anima.lax.control.programs import (
+    Dims,
     Flags,
     Run,
+    batched_carry,
     carry_closure,
     chosen,
     known_program,
@@ -366,35 +368,42 @@ def batched_loop(
     bind: Callable[..., list[Any]], axis: Axis, args: Any, dims: Any, params: Params
 ) -> tuple[list[Any], list[int | None]]:
     """The batched form of a loop that `bind` makes: one that runs until the last example has ended."""
-    operands, wider, flags, separate = with_batches(axis, args, dims, params)
+    operands, wider, carried, separate = with_batches(axis, args, dims, params)
     outs = _masked_loop(bind, operands, wider) if separate else bind(*operands, **wider)
-    return outs, [0 if f else None for f in flags]
+    return outs, list(carried)
 
 
-def with_batches(axis: Axis, args: Any, dims: Any, params: Params) -> tuple[list[Any], Params, Flags, bool]:
+def with_batches(axis: Axis, args: Any, dims: Any, params: Params) -> tuple[list[Any], Params, Dims, bool]:
     """Operands and parameters of a loop over several examples.
 
-    Returns them, which parts of the carry have the mapped axis (as their first), and whether the condition has it too:
-    then all parts do, for examples that end at different times need a carry each. They do also where the condition
-    gives an array already, one element for each example of an outer map.
+    Returns them, where the parts of the carry have the mapped axis, and whether the condition has it too: then all parts
+    do, as their first, for examples that end at different times need a carry each. They do also where the condition gives
+    an array already, one element for each example of an outer map.
     """
     cond_jaxpr, body_jaxpr = params["cond_jaxpr"], params["body_jaxpr"]
     counts = params["cond_nconsts"], params["body_nconsts"]
     values, given = Parts(args, *counts), Parts(dims, *counts)
     cond_dims, body_dims = tuple(given.cond_consts), tuple(given.body_consts)
-    separate = array_aval(cond_jaxpr.out_avals[0]).ndim > 0
-    flags = tuple([d is not None or separate for d in given.carry])
-    while True:
-        carry_dims = tuple([0 if f else None for f in flags])
-        cond, (pred_dim,) = batch_jaxpr(cond_jaxpr, axis, cond_dims + carry_dims, separate)
-        body, out_dims = batch_jaxpr(body_jaxpr, axis, body_dims + carry_dims, flags)
-        wider = tuple([f or d is not None or pred_dim is not None for f, d in zip(flags, out_dims)])
-        if wider == flags:
-            break
-        flags = wider
-    carry = [to_axis(x, d, 0, axis.size) if f else x for x, d, f in zip(values.carry, given.carry, flags)]
+    nested = array_aval(cond_jaxpr.out_avals[0]).ndim > 0
+    first = (0,) * len(given.carry)
+
+    def derive(carry: Dims, places: Dims) -> tuple[ClosedJaxpr, Dims]:
+        return batch_jaxpr_to(body_jaxpr, axis, body_dims + carry, places)
+
+    carried: Dims = first
+    if not nested:
+        body, carried, _ = batched_carry(derive, tuple(given.carry))
+    cond, (pred_dim,) = batch_jaxpr(cond_jaxpr, axis, cond_dims + carried, nested)
+    if pred_dim is not None:
+        carried = first
+        cond, _ = batch_jaxpr(cond_jaxpr, axis, cond_dims + carried, nested)
+        body, _ = derive(carried, carried)
+    carry = [
+        x if to is None else to_axis(x, d, to, axis.size)
+        for x, d, to in zip(values.carry, given.carry, carried)
+    ]
     operands = [*values.cond_consts, *values.body_consts, *carry]
-    return operands, params | {"cond_jaxpr": cond, "body_jaxpr": body}, flags, pred_dim is not None
+    return operands, params | {"cond_jaxpr": cond, "body_jaxpr": body}, carried, pred_dim is not None
 
 
 def _masked_loop(bind: Callable[..., list[Any]], operands: list[Any], params: Params) -> list[Any]:
