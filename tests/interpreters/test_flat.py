@@ -52,7 +52,6 @@ class Owner:
         Owner, Owner.method, Owner().method, Owner.of_class, Owner(), functools.partial(plain, 1, d=2), functools.partial(wrapped),
         math.sin, anima.jit(plain, static_argnames="d"), np.sum, np.clip, anima.random.normal, anima.nn.relu, anima.nn.gelu,
     ],
-    ids=repr,
 )  # fmt: skip
 def test_parameters_are_those_of_the_signature(fun: Any) -> None:
     expected = [(p.name, p.kind, p.default) for p in inspect.signature(fun).parameters.values()]

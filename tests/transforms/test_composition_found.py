@@ -502,6 +502,33 @@ FOUND = {
         """,
         wide=True, mixed=True, forward=True, reverse=False, order=1, choice=0,
     ),
+    # Neither operand of a minimum had the derivative where the compiler rounded a sum of a product once, and once not.
+    "seed 2912, chunk 55": from_text(
+        [Input("a", "f", (2,), "array"), Input("b", "f", (2,), "array"), Input("c_", "f", (2,), "array")],
+        """
+        def f(a, b, c_):
+            def f2(d):
+                def f1(e):
+                    f_ = -e
+                    def f0(g_):
+                        h = -g_
+                        return h
+                    i_ = jit(f0)(f_)
+                    return i_
+                j = -d
+                k = j * d
+                return k
+            custom3 = custom_vjp(f2)
+            custom3.defvjp(lambda *args: (f2(*args), args), lambda args, cotangent: vjp(f2, *args)[1](cotangent))
+            l = custom3(c_)
+            m_ = -c_
+            n = -m_
+            o = l + 0.5
+            p = np.minimum(o, n)
+            return p
+        """,
+        wide=True, mixed=False, forward=False, reverse=True, order=2, choice=0,
+    ),
 }  # fmt: skip
 
 PROGRAMS = EARLY | FOUND

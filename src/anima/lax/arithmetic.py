@@ -16,7 +16,7 @@ from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import zero_of
 from anima.lax.bitwise import bitwise_and, shift_right_arithmetic, shift_right_logical
-from anima.lax.compare import eq, lt
+from anima.lax.compare import eq, gt, lt
 from anima.lax.complex_parts import complex, conj, imag, real
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
@@ -337,13 +337,20 @@ def sign(x: Any) -> Any:
 # --- max, min ---------------------------------------------------------------------------------
 
 
-def _extremum_derivative(position: int) -> Any:
-    """The tangent of the operand that is the result; half of each where both are."""
+def _extremum_derivative(position: int, beats: Any) -> Any:
+    """The tangent of the operand that is the result; half of each where both are equal.
+
+    Real operands are compared with each other, not with the result: a compiler that computes an operand twice, once with a
+    product and a sum in one rounding, may find that it differs from itself, and neither would have the derivative.
+    """
 
     def derivative(t: Any, ans: Any, x: Any, y: Any) -> Any:
         mine, other = (x, y) if position == 0 else (y, x)
-        share = select_n(eq(other, ans), filled(1, ans), filled(0.5, ans))
-        return mul(t, select_n(eq(mine, ans), filled(0, ans), share))
+        if dtypes.is_complex(_dtype(ans)):
+            wins, ties = eq(mine, ans), eq(other, ans)
+            return mul(t, select_n(wins, filled(0, ans), select_n(ties, filled(1, ans), filled(0.5, ans))))
+        share = select_n(eq(mine, other), filled(0, ans), filled(0.5, ans))
+        return mul(t, select_n(beats(mine, other), share, filled(1, ans)))
 
     return derivative
 
@@ -374,7 +381,7 @@ max_p = binary(
     "max",
     _extremum_lower("stablehlo.maximum", "GT"),
     ANY,
-    (_extremum_derivative(0), _extremum_derivative(1)),
+    (_extremum_derivative(0, gt), _extremum_derivative(1, gt)),
     host=HostRule(np.maximum, WHOLE + REAL, "zeros", kernel="max"),
 )
 
@@ -401,7 +408,7 @@ min_p = binary(
     "min",
     _extremum_lower("stablehlo.minimum", "LT"),
     ANY,
-    (_extremum_derivative(0), _extremum_derivative(1)),
+    (_extremum_derivative(0, lt), _extremum_derivative(1, lt)),
     host=HostRule(np.minimum, WHOLE + REAL, "zeros", kernel="min"),
 )
 
