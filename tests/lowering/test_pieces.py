@@ -102,8 +102,8 @@ def test_arguments_that_are_being_computed_are_not_waited_for() -> None:
         held.wait(20)
         return x
 
-    def late(x: Any, big: Any) -> Any:  # large enough for XLA to run it beside the caller
-        return anima.pure_callback(slow, x, x) + 0 * (big @ big @ big).sum()
+    def late(x: Any, big: Any) -> Any:  # XLA counts enough operations to run it beside the caller
+        return anima.pure_callback(slow, x, x) + 0 * (big * big @ big @ big).sum()
 
     f = anima.jit(lambda x, t: anima.tree.map(lambda y: y + x, t))
     t = tree()
@@ -170,8 +170,8 @@ def late_value(held: threading.Event, error: bool = False, shape: tuple[int, ...
             raise ValueError("in vain")
         return x
 
-    def late(x: Any, big: Any) -> Any:  # large enough for XLA to run it beside the caller
-        return anima.pure_callback(slow, x, x) + 0 * (big @ big @ big).sum()
+    def late(x: Any, big: Any) -> Any:  # XLA counts enough operations to run it beside the caller
+        return anima.pure_callback(slow, x, x) + 0 * (big * big @ big @ big).sum()
 
     return anima.jit(late)(np.full(shape, 2, "float32"), np.ones((300, 300)))
 
