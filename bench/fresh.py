@@ -11,6 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+# The peak of the memory of this process; getrusage would report that of the process that started it, if larger.
+PEAK = """
+for line in open("/proc/self/status"):
+    if line.startswith("VmHWM"):
+        took = int(line.split()[1]) * 1024
+"""
+
 
 def everything_kept(cache: Path) -> dict[str, str]:
     """Variables with which JAX, too, keeps every compiled program in a folder."""

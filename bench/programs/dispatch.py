@@ -11,7 +11,7 @@ from bench.case import Program
 program = Program("Calling compiled functions")
 
 
-@program.timed("jit: x + y, 10 elements", peers=("jax", "torch", "numpy"), limits={"jax": 0.45})
+@program.timed("jit: x + y, 10 elements", peers=("jax", "torch", "numpy"), limits={"jax": 0.4})
 def add(lib: Adapter) -> Callable[[], Any]:
     f = lib.jit(lambda x, y: x + y)
     x, y = lib.np.arange(10.0), lib.np.ones(10)
@@ -23,7 +23,7 @@ def _leaves(lib: Adapter) -> dict[str, dict[str, Any]]:
     return {f"layer{i}": {name: lib.np.ones(3) for name in ("w", "b", "m", "v")} for i in range(10)}
 
 
-@program.timed("jit: tree of 40 leaves to one array", limits={"jax": 0.4})
+@program.timed("jit: tree of 40 leaves to one array", limits={"jax": 0.3})
 def tree_in(lib: Adapter) -> Callable[[], Any]:
     def total(tree: dict[str, dict[str, Any]]) -> Any:
         return sum(leaf for layer in tree.values() for leaf in layer.values())
@@ -32,7 +32,7 @@ def tree_in(lib: Adapter) -> Callable[[], Any]:
     return lambda: f(tree)
 
 
-@program.timed("jit: tree of 40 leaves to a tree of 40 leaves", limits={"jax": 0.4})
+@program.timed("jit: tree of 40 leaves to a tree of 40 leaves", limits={"jax": 0.3})
 def tree_in_out(lib: Adapter) -> Callable[[], Any]:
     def double(tree: dict[str, dict[str, Any]]) -> Any:
         return {key: {name: leaf * 2.0 for name, leaf in layer.items()} for key, layer in tree.items()}
@@ -41,7 +41,7 @@ def tree_in_out(lib: Adapter) -> Callable[[], Any]:
     return lambda: f(tree)
 
 
-@program.timed("jit: a static argument and a keyword")
+@program.timed("jit: a static argument and a keyword", limits={"jax": 0.4})
 def static_and_keyword(lib: Adapter) -> Callable[[], Any]:
     def power(x: Any, n: int, *, scale: Any) -> Any:
         for _ in range(n):

@@ -32,7 +32,7 @@ def mlp_arguments(lib: Adapter) -> tuple[list[tuple[Any, Any]], Any, Any]:
     return params, lib.np.ones((BATCH, WIDTH)), lib.np.zeros((BATCH, WIDTH))
 
 
-@program.timed("jit(grad(loss)).lower(...), MLP of 20 layers", limits={"jax": 0.4})
+@program.timed("jit(grad(loss)).lower(...), MLP of 20 layers", limits={"jax": 0.3})
 def gradient(lib: Adapter) -> Callable[[], Any]:
     assert lib.grad is not None
     grad, arguments = lib.grad, mlp_arguments(lib)
@@ -64,7 +64,7 @@ def _declare(name: str, work: Workload) -> None:
 
     program.timed(
         f"jit(f).lower(...), {name}",
-        limits={"jax": 0.4},
+        limits={"jax": 0.3},
         slow=work.slow,
     )(prepare)
 

@@ -1,4 +1,5 @@
-"""Whole programs: the time to their first result, with empty disk caches and with full ones, and the time of a step.
+"""Whole programs: the time to their first result, with empty disk caches and with full ones, the time of a step, and
+the peak of memory.
 
 Invariant: each figure of the first result is that of a fresh process, from before the library's import to the value, data
 included; the libraries keep compiled programs on disk where they can, JAX with thresholds that keep everything. The first
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.case import Checked, Program
-from bench.fresh import everything_kept, printed_by
+from bench.fresh import PEAK, everything_kept, printed_by
 
 program = Program("Whole programs", rounds=4, quick_cases=9)
 
@@ -37,7 +38,9 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "optimiser": ("optimiser by hand, 200 leaves, 1,000 steps", ("jax",)),
 }
 COLD, WARM, STEADY = "first result, caches empty", "first result, disk cache warm", "a step"
-GOALS = {COLD: 0.8, WARM: 0.3, STEADY: 1.05}
+MEMORY = "peak memory, caches empty"
+GOALS = {COLD: 0.8, WARM: 0.3, STEADY: 1.05, MEMORY: 1.0}
+UNITS = {MEMORY: "B"}
 SAME_NUMBERS = {"JAX_THREEFRY_PARTITIONABLE": "1"}  # one way to draw random numbers, for both libraries
 BUDGET = 0.3  # seconds for the time of a step
 QUICK = ("mlp", "bodies", "lorenz")  # what quick runs measure: all figures come from the same processes
@@ -57,14 +60,16 @@ from bench.whole.parts import digest
 results = digest(value)
 from bench.worker import time_call
 step = time_call(run.step, lib.block, {budget}) if {budget} else 0.0
-print(json.dumps([first, step, results, run.tolerance]))
+"""
+_ANSWER = """
+print(json.dumps([first, step, took, results, run.tolerance]))
 """
 
 
 class Figures(NamedTuple):
     """What the processes of one library told about one program."""
 
-    seconds: dict[str, float]
+    values: dict[str, float]
     results: list[tuple[float, float]]
     tolerance: float
 
@@ -74,24 +79,24 @@ def figures(lib: str, name: str) -> Figures:
     """Run a program in a process that finds an empty folder for caches, and in another that finds what that one left."""
 
     def run(cache: Path, budget: float) -> Any:
-        source = _PROCESS.format(lib=lib, name=name, budget=budget)
+        source = _PROCESS.format(lib=lib, name=name, budget=budget) + PEAK + _ANSWER
         return json.loads(printed_by(source, cache, **everything_kept(cache), **SAME_NUMBERS))
 
     with tempfile.TemporaryDirectory(prefix="anima-bench-") as cache:
-        first, step, results, tolerance = run(Path(cache), BUDGET)
+        first, step, peak, results, tolerance = run(Path(cache), BUDGET)
         keeps = lib not in ("torch", "numpy")
         again = run(Path(cache), 0.0)[0] if keeps else first
-    return Figures({COLD: first, WARM: again, STEADY: step}, results, tolerance)
+    return Figures({COLD: first, WARM: again, STEADY: step, MEMORY: peak}, results, tolerance)
 
 
 def _declare(name: str, title: str, peers: tuple[str, ...], figure: str) -> str:
     def measure(lib: str, _: Path) -> Checked:
         found = figures(lib, name)
-        return Checked(found.seconds[figure], found.results, found.tolerance)
+        return Checked(found.values[figure], found.results, found.tolerance)
 
     declare: Callable[..., Any] = program.measured(
         f"{title}: {figure}",
-        unit="s",
+        unit=UNITS.get(figure, "s"),
         peers=peers if figure == STEADY else ("jax",),
         limits={"jax": GOALS[figure]},
         slow=name not in QUICK,
@@ -106,5 +111,8 @@ _NAMES = {
 }
 for _figure, _cases in _NAMES.items():
     program.mean(
-        f"{_figure}: geometric mean", of=_cases, unit="s", limits={"jax": 0.9} if _figure == STEADY else {}
+        f"{_figure}: geometric mean",
+        of=_cases,
+        unit=UNITS.get(_figure, "s"),
+        limits={"jax": 0.9} if _figure == STEADY else {},
     )

@@ -157,10 +157,11 @@ def test_training_goes_on_from_the_last_step() -> None:
 
 def test_figures_of_fresh_processes() -> None:
     found = whole.figures("anima", "options")
-    assert found.seconds[whole.COLD] > found.seconds[whole.WARM] > found.seconds[whole.STEADY] > 0
+    assert found.values[whole.COLD] > found.values[whole.WARM] > found.values[whole.STEADY] > 0
+    assert found.values[whole.MEMORY] > 2**26  # more than the interpreter alone
     assert len(found.results) == 12
     case = next(c for c in whole.program.cases if c.name.startswith("Black-Scholes"))
     assert case.measure is not None
     measured = case.measure("anima", Path())
     assert isinstance(measured, Checked)
-    assert measured.value == found.seconds[whole.COLD]
+    assert measured.value == found.values[whole.COLD]
