@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench import harness, soak, soak_threads
+from bench import harness, missed, soak, soak_threads
 from bench.case import OURS
 from bench.worker import load_program
 
@@ -103,6 +103,7 @@ def report(tables: dict[str, list[harness.Row]], checks: list[soak.Check], facts
         parts += ["", f"## {title}", "", harness.markdown(rows, names)]
     if checks:
         parts += ["", "## Soaks", "", soak.markdown(checks)]
+    parts += ["", missed.section(row for rows in tables.values() for row in rows)]
     return "\n".join(parts) + "\n"
 
 
@@ -161,10 +162,10 @@ def main(arguments: list[str]) -> int:
         (HERE / "RESULTS.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     rows = [row for table in tables.values() for row in table]
     failed = [r.case.name for r in rows if OURS in r.errors] + [c.name for c in checks if not c.passed]
-    missed = [r.case.name for r in rows if r.verdict() is False] if chosen.strict else []
-    for name in (*failed, *missed):
+    short = [r.case.name for r in rows if r.verdict() is False] if chosen.strict else []
+    for name in (*failed, *short):
         print(f"{'failed' if name in failed else 'missed'}: {name}", file=sys.stderr)
-    return 1 if failed or missed else 0
+    return 1 if failed or short else 0
 
 
 if __name__ == "__main__":
