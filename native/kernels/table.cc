@@ -24,6 +24,7 @@ extern const Kernel kSumKernels[];
 extern const Kernel kTopKernels[];
 extern const Kernel kTransposeKernels[];
 extern const Kernel kUpdateKernels[];
+extern const Kernel kWeightKernels[];
 extern const Kernel kCholeskyKernels[];
 extern const Kernel kTriangularKernels[];
 extern const Kernel kEigenKernels[];
@@ -52,6 +53,7 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kTopKernels,
                                     kTransposeKernels,
                                     kUpdateKernels,
+                                    kWeightKernels,
                                     kCholeskyKernels,
                                     kTriangularKernels,
                                     kEigenKernels,

@@ -102,13 +102,13 @@ def test_arguments_that_are_being_computed_are_not_waited_for() -> None:
         held.wait(20)
         return x
 
-    def late(x: Any, big: Any) -> Any:  # XLA counts enough operations to run it beside the caller
-        return anima.pure_callback(slow, x, x) + 0 * (big * big @ big @ big).sum()
+    def late(x: Any, big: Any) -> Any:  # large enough for XLA to run it beside the caller
+        return anima.pure_callback(slow, x, x) + 0 * (big @ big @ big).sum()
 
     f = anima.jit(lambda x, t: anima.tree.map(lambda y: y + x, t))
     t = tree()
     f(np.float32(1), t)
-    x = anima.jit(late)(np.float32(2), np.ones((300, 300)))
+    x = anima.jit(late)(np.float32(2), np.ones((400, 400)))
     try:
         out = f(x, t)
         assert not out["x2"].is_ready()
@@ -170,10 +170,10 @@ def late_value(held: threading.Event, error: bool = False, shape: tuple[int, ...
             raise ValueError("in vain")
         return x
 
-    def late(x: Any, big: Any) -> Any:  # XLA counts enough operations to run it beside the caller
-        return anima.pure_callback(slow, x, x) + 0 * (big * big @ big @ big).sum()
+    def late(x: Any, big: Any) -> Any:  # large enough for XLA to run it beside the caller
+        return anima.pure_callback(slow, x, x) + 0 * (big @ big @ big).sum()
 
-    return anima.jit(late)(np.full(shape, 2, "float32"), np.ones((300, 300)))
+    return anima.jit(late)(np.full(shape, 2, "float32"), np.ones((400, 400)))
 
 
 def test_captured_arrays_that_are_being_computed_are_not_waited_for() -> None:

@@ -20,7 +20,7 @@ from anima.lax.convolution_numbers import Geometry, placed
 from anima.lax.declare import lowered_by
 from anima.lax.shape import reshape, transpose
 from anima.lowering.module import Context, Value
-from anima.runtime.kernels import call_kernel
+from anima.runtime.kernels import MULTIPLIED_AT_ONCE, call_kernel
 
 _FARTHEST = 1 << 24  # strides, dilations and padding that kernels take
 _FEW = 4  # output features: the kernel then wants input features last
@@ -75,7 +75,8 @@ def _windows(ctx: Context, lhs: Value, rhs: Value, out: ShapedArray, g: Geometry
     if not depthwise:
         attributes |= {"turned": turned, "reversed": is_reversed}
     name = "anima_depthwise" if depthwise else "anima_convolution"
-    (y,) = call_kernel(ctx, name, (x, w), [ShapedArray(whole, out.dtype)], attributes)
+    work = math.prod(places) * whole[0] * math.prod(rhs.shape) // MULTIPLIED_AT_ONCE
+    (y,) = call_kernel(ctx, name, (x, w), [ShapedArray(whole, out.dtype)], attributes, work=work)
     return _returned(ctx, y, (whole[0], *places, whole[-1]), (0, -1, *range(1, len(places) + 1)), out_spec)
 
 
@@ -87,7 +88,8 @@ def _filters(ctx: Context, lhs: Value, rhs: Value, out: ShapedArray, g: Geometry
     shape = (*places, lhs.shape[lhs_spec[0]] // g.groups, rhs.shape[rhs_spec[0]])
     whole = ShapedArray((*_missing(g), *shape), out.dtype)
     name = "anima_convolution_filters" if g.groups == 1 else "anima_depthwise_filters"
-    (y,) = call_kernel(ctx, name, (x, w), [whole], _attributes(g))
+    work = math.prod(rhs.shape) * math.prod(shape[:-1]) // MULTIPLIED_AT_ONCE
+    (y,) = call_kernel(ctx, name, (x, w), [whole], _attributes(g), work=work)
     return _returned(ctx, y, shape, (-2, -1, *range(len(places))), out_spec)
 
 

@@ -117,7 +117,8 @@ def _by_kernel(ctx: Context, x: Value, out: ShapedArray, kind: FftType, lengths:
     else:
         room = ShapedArray((lengths[-1],), dtypes.to_complex_dtype(x.dtype))
     attributes = {"kind": int(kind), "rank": len(lengths)}
-    return call_kernel(ctx, "anima_fft", (x,), [out, room], attributes)[0]
+    work = math.prod(x.shape) * math.prod(lengths).bit_length()
+    return call_kernel(ctx, "anima_fft", (x,), [out, room], attributes, work=work)[0]
 
 
 def _weighted(x: Any, n: int, factor: float) -> Any:

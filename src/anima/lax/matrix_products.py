@@ -12,7 +12,7 @@ from typing import Any
 
 from anima.core.aval import ShapedArray
 from anima.lowering.module import Context, Value
-from anima.runtime.kernels import call_kernel
+from anima.runtime.kernels import MULTIPLIED_AT_ONCE, call_kernel
 
 _Dimensions = list[tuple[int, ...]]  # of each its size, and its stride in one operand or in both
 
@@ -64,7 +64,8 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
     }
     for i, (size, left_stride, right_stride) in enumerate(stack):
         attributes |= {f"size{i}": size, f"left{i}": left_stride, f"right{i}": right_stride}
-    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes)[0]
+    work = math.prod(out.shape) * summed // MULTIPLIED_AT_ONCE
+    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes, work=work)[0]
 
 
 def _worth(rows: int, columns: int, summed: int, size: int) -> bool:

@@ -18,7 +18,7 @@ from anima import _native
 from anima.core.aval import ShapedArray
 from anima.core.primitive import primitives
 from anima.lowering.module import Context, Value
-from anima.runtime.kernels import call_kernel
+from anima.runtime.kernels import MULTIPLIED_AT_ONCE, call_kernel
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -40,9 +40,9 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
     right, right_turned = _stacked(ctx, rhs, rhs_batch, rhs_contract, depth, True)
     batch, rows, columns = left.shape[0], left.shape[1 + left_turned], right.shape[2 - right_turned]
     flags = {"left_turned": left_turned, "right_turned": right_turned}
-    stack = call_kernel(
-        ctx, "anima_product", (left, right), [ShapedArray((batch, rows, columns), out.dtype)], flags
-    )[0]
+    shape = ShapedArray((batch, rows, columns), out.dtype)
+    work = math.prod(shape.shape) * depth // MULTIPLIED_AT_ONCE
+    stack = call_kernel(ctx, "anima_product", (left, right), [shape], flags, work=work)[0]
     return _reshaped(ctx, stack, out.shape)
 
 

@@ -8,6 +8,7 @@ kernels of our own do the work (`native/kernels/sort.cc`, `top.cc`), and every s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,7 +92,9 @@ def _comparator(num_keys: int) -> Any:
 def _sort_lower(ctx: Context, *xs: Value, dimension: int, is_stable: bool, num_keys: int) -> list[Value]:
     outs = list(ctx.out_avals)
     if ctx.module.kernels_allowed and xs[0].shape[dimension] < 2**31:
-        return call_kernel(ctx, "anima_sort", xs, outs, {"dimension": dimension, "num_keys": num_keys})
+        attributes = {"dimension": dimension, "num_keys": num_keys}
+        work = math.prod(xs[0].shape) * xs[0].shape[dimension].bit_length()
+        return call_kernel(ctx, "anima_sort", xs, outs, attributes, work=work)
     scalars = [ShapedArray((), x.dtype) for x in xs for _ in range(2)]
     body = traced_region(ctx, _comparator(num_keys), scalars)
     attrs = f"dimension = {dimension} : i64, is_stable = {str(is_stable).lower()}"

@@ -120,6 +120,8 @@ class ModuleBuilder:
         self._inner: dict[tuple[Any, ...], _Function] = {}
         self._keep: list[Any] = []  # objects whose id is a key above
         self.held: list[Any] = []  # what must live as long as the executable: callbacks
+        self.uncounted_work = 0  # of calls whose operations XLA does not count
+        self.at_end: list[Callable[[Context], None]] = []  # emit what `main` does last
 
     @property
     def kernels_allowed(self) -> bool:
@@ -551,6 +553,8 @@ def lower_module(
         outputs.append(checks.origin_of_program(ctx, looking_for, outputs))
     if reaches_host(closed.effects):
         outputs.append(ctx.latest_token())
+    for emit in module.at_end:
+        emit(ctx)
     args = [*inputs, *ctx.constant_params]
     rest = [constant_attrs(v.aval) for v in ctx.constant_params]
     attrs = [*arg_attrs, *[""] * (len(inputs) - len(arg_attrs)), *rest]

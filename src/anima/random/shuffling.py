@@ -56,7 +56,8 @@ def _lower(ctx: Context, *words: Value) -> Any:
     if ctx.module.kernels_allowed and words[0].shape[-1] < _LONG:
         # The second result is room: XLA keeps such memory, which would be cleared if the kernel asked for it.
         spare = ShapedArray(words[0].shape, dtypes.uint64)
-        return call_kernel(ctx, "anima_shuffle", words, [*ctx.out_avals, spare])[0]
+        work = math.prod(spare.shape) * spare.shape[-1].bit_length()
+        return call_kernel(ctx, "anima_shuffle", words, [*ctx.out_avals, spare], work=work)[0]
     return _lower_by_sorts(ctx, *words)
 
 

@@ -2,19 +2,31 @@
 
 Invariant: a rule calls a kernel only where `Context.module.kernels_allowed` says that the program may; elsewhere, and for dtypes
 without a kernel, it lowers to XLA's operations, and both give the same result.
+
+XLA runs a program in the thread that calls it if it counts few operations there, and it counts none in calls of kernels. A program
+in which kernels have much to do gets a weight: some operations for XLA to count, so that its caller can go on meanwhile.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from anima import _native
-from anima.core.aval import AbstractValue
+from anima.core.aval import AbstractValue, ShapedArray, array_aval
 from anima.lowering.module import Context, Value
 from anima.lowering.types import operand_aliases, row_major
 from anima.runtime.devices import client
 
 KERNEL_CALL = 'call_target_name = "anima_'  # in the text of programs that call any
+
+MULTIPLIED_AT_ONCE = 16  # numbers by vector units, in the time in which one is moved
+
+# About a millisecond. Handing a program to another thread and waiting for it takes 25 to 60 us on two cores.
+_MUCH_WORK = 1 << 22
+_WEIGHT = ShapedArray((1024,), np.dtype(np.int8))  # XLA calls less than 1000 operations few
 
 
 def call_kernel(
@@ -24,6 +36,7 @@ def call_kernel(
     results: Sequence[AbstractValue],
     attributes: Mapping[str, int | bool] | None = None,
     in_place: Mapping[int, int] | None = None,
+    work: int = 0,
 ) -> list[Value]:
     """Emit a call of a kernel.
 
@@ -34,6 +47,7 @@ def call_kernel(
       results: the avals of what it writes.
       attributes: its scalar parameters: 64-bit integers and truth values, by name.
       in_place: for positions of results, the operand whose memory they take; XLA copies it first if it is still needed.
+      work: how many elements could be moved in the time that it takes, if that is more than it reads and writes.
     """
     _native.register_kernel(client("cpu"), name)
     written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
@@ -46,7 +60,24 @@ def call_kernel(
     written_to = ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
     for value in written_to:
         value.stored = True
+    moved = sum([math.prod(array_aval(aval).shape) for aval in (*[v.aval for v in operands], *results)])
+    _note_work(ctx, max(work, moved))
     return written_to
+
+
+def _note_work(ctx: Context, work: int) -> None:
+    module = ctx.module
+    before, module.uncounted_work = module.uncounted_work, module.uncounted_work + work
+    if before < _MUCH_WORK <= module.uncounted_work:
+        _native.register_kernel(client("cpu"), "anima_weight")
+        module.at_end.append(_weigh)
+
+
+def _weigh(ctx: Context) -> None:
+    places = ctx.op("stablehlo.iota", (), _WEIGHT, "iota_dimension = 0 : i64")
+    weight = ctx.op("stablehlo.add", (places, places), _WEIGHT)
+    attrs = 'call_target_name = "anima_weight", api_version = 4 : i32, backend_config = {}, has_side_effect = true'
+    ctx.ops("stablehlo.custom_call", (weight,), (), attrs)
 
 
 def _attribute(value: int | bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ def call_lapack(
 ) -> list[Value]:
     """Emit a call of a kernel in `native/linalg`; the arguments are those of `call_kernel`."""
     _bind_functions()
-    return call_kernel(ctx, name, operands, results, attributes)
+    work = max([math.prod(v.shape) * max(v.shape[-2:], default=1) for v in operands])
+    return call_kernel(ctx, name, operands, results, attributes, work=work)
 
 
 @functools.cache
