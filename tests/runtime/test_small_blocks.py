@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import platform
 import queue
@@ -59,7 +60,7 @@ def test_memory_is_aligned_and_results_stay_apart(size: int) -> None:
     results = [step(start, np.full(size, float(i))) for i in range(40)]
     places = sorted([y.unsafe_buffer_pointer() for y in results])
     assert all(place % 64 == 0 for place in places)
-    assert all(b - a >= 4 * size for a, b in zip(places, places[1:]))
+    assert all(b - a >= 4 * size for a, b in itertools.pairwise(places))
     for i, y in enumerate(results):
         onp.testing.assert_array_equal(y, onp.full(size, 1.5 + i, onp.float32))
 
