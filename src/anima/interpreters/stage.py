@@ -32,15 +32,14 @@ InputNames = Callable[[], Sequence[str]]
 class StagedTracer(Tracer):
     """A value that will exist when the jaxpr runs."""
 
-    __slots__ = ("atom",)
+    __slots__ = ("atom", "aval")
+
+    aval: AbstractValue
 
     def __init__(self, trace: StageTrace, atom: Atom) -> None:
         self._trace = trace
         self.atom = atom
-
-    @property
-    def aval(self) -> AbstractValue:
-        return self.atom.aval
+        self.aval = atom.aval
 
     def origin(self) -> str:
         trace = self._trace

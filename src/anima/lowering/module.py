@@ -63,11 +63,13 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return array_aval(self.aval).shape
+        aval = self.aval  # rules ask often, nearly always of arrays
+        return aval.shape if type(aval) is ShapedArray else array_aval(aval).shape
 
     @property
     def dtype(self) -> Any:
-        return array_aval(self.aval).dtype
+        aval = self.aval
+        return aval.dtype if type(aval) is ShapedArray else array_aval(aval).dtype
 
     @property
     def ndim(self) -> int:

@@ -6,6 +6,7 @@ without a kernel, it lowers to XLA's operations, and both give the same result.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from anima import _native
@@ -36,10 +37,10 @@ def call_kernel(
       in_place: for positions of results, the operand whose memory they take; XLA copies it first if it is still needed.
     """
     _native.register_kernel(client("cpu"), name)
-    written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
+    written = ", ".join([f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items())])
     attrs = [
         f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}',
-        row_major([v.aval for v in operands], results),
+        _row_major(tuple([v.aval for v in operands]), tuple(results)),
     ]
     if in_place:
         attrs.append(operand_aliases(in_place, len(results)))
@@ -47,6 +48,9 @@ def call_kernel(
     for value in written_to:
         value.stored = True
     return written_to
+
+
+_row_major = functools.lru_cache(1024)(row_major)  # the layers of a model call alike
 
 
 def _attribute(value: int | bool) -> str:
