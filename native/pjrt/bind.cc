@@ -13,6 +13,7 @@
 #include "pjrt/interpose.h"
 #include "pjrt/large_blocks.h"
 #include "pjrt/launches.h"
+#include "pjrt/small_blocks.h"
 #include "pjrt/timeline.h"
 
 namespace nb = nanobind;
@@ -129,8 +130,8 @@ void bind_plugin(nb::module_& m) {
           "has_extension", [](const Plugin& p, int type) { return p.extension(type) != nullptr; },
           nb::arg("type"), "Whether the plugin offers the PJRT extension of this number.")
       .def(
-          "use_large_blocks", [](const Plugin& p) { use_large_blocks(p.path()); },
-          "Let the plugin's large arrays be made of memory that is used again.")
+          "use_blocks", [](const Plugin& p) { use_blocks(p.path()); },
+          "Let the plugin's arrays be made of memory that is used again.")
       .def("create_client", &create_client, nb::arg("options"),
            "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")
       .def("__repr__", [](const Plugin& p) { return "Plugin('" + p.path() + "')"; });
@@ -355,10 +356,14 @@ void bind_timeline(nb::module_& m) {
         "there was no room for.");
 }
 
-void bind_large_blocks(nb::module_& m) {
+void bind_blocks(nb::module_& m) {
   m.def(
-      "keep_large_blocks", [](bool kept) { without_gil([&] { large_blocks::enable(kept); }); },
-      nb::arg("kept"), "Whether memory of large arrays on CPUs is kept when it is free, to be used again.");
+      "keep_blocks",
+      [](bool kept) {
+        small_blocks::enable(kept);
+        without_gil([&] { large_blocks::enable(kept); });
+      },
+      nb::arg("kept"), "Whether memory of arrays on CPUs is kept when it is free, to be used again.");
   m.def(
       "release_large_blocks", [] { without_gil(large_blocks::release); },
       "Return the memory that is kept to the system.");
@@ -376,6 +381,7 @@ void bind_large_blocks(nb::module_& m) {
       },
       "How many blocks programs have taken, how many of these had been used before, and the bytes now and at "
       "most.");
+  m.def("small_blocks", small_blocks::bytes_made, "The bytes of all small blocks, in use and free.");
 }
 
 }  // namespace
@@ -388,7 +394,7 @@ void bind_pjrt(nb::module_& m) {
   bind_device(m);
   bind_executable(m);
   bind_timeline(m);
-  bind_large_blocks(m);
+  bind_blocks(m);
   m.def("compile_count", &compile_count, "How many programs this process has compiled.");
   m.def("deserialize_count", &deserialize_count, "How many serialised executables this process has loaded.");
   m.def(

@@ -1,5 +1,6 @@
-// Invariant: the library's imports of aligned_alloc, posix_memalign, free and realloc are replaced all or not
-// at all: memory that one of ours gave comes back to one of ours. Other libraries' imports are not touched.
+// Invariant: of two families of functions that take and free memory, C's and C++'s with an alignment, the
+// library's imports are replaced all or not at all: memory that one of ours gave comes back to one of ours.
+// Other libraries' imports are not touched.
 #include "pjrt/interpose.h"
 
 #include <cerrno>
@@ -7,6 +8,7 @@
 #include <cstring>
 
 #include "pjrt/large_blocks.h"
+#include "pjrt/small_blocks.h"
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #include <dlfcn.h>
@@ -15,47 +17,82 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 #include <vector>
 
 namespace anima {
 namespace {
 
+// Null if the memory is to be the system's.
+void* our_block(size_t alignment, size_t bytes) {
+  if (bytes >= large_blocks::kLeast) return large_blocks::take(alignment, bytes);
+  return small_blocks::take(alignment, bytes);
+}
+
 void* our_aligned_alloc(size_t alignment, size_t bytes) {
-  if (bytes >= large_blocks::kLeast) {
-    if (void* block = large_blocks::take(alignment, bytes)) return block;
-  }
-  return aligned_alloc(alignment, bytes);
+  void* block = our_block(alignment, bytes);
+  return block != nullptr ? block : aligned_alloc(alignment, bytes);
 }
 
 int our_posix_memalign(void** memory, size_t alignment, size_t bytes) {
-  if (bytes >= large_blocks::kLeast) {
-    if (void* block = large_blocks::take(alignment, bytes)) return *memory = block, 0;
-  }
-  return posix_memalign(memory, alignment, bytes);
+  void* block = our_block(alignment, bytes);
+  return block != nullptr ? (*memory = block, 0) : posix_memalign(memory, alignment, bytes);
 }
 
 void our_free(void* memory) {
+  if (small_blocks::is_block(memory)) return small_blocks::give_back(memory);
   if (!large_blocks::give_back(memory)) free(memory);
 }
 
 void* our_realloc(void* memory, size_t bytes) {
-  size_t had = large_blocks::size_of(memory);
+  size_t had = small_blocks::is_block(memory) ? small_blocks::size_of(memory) : large_blocks::size_of(memory);
   if (had == 0) return realloc(memory, bytes);
   void* other = malloc(bytes);
   if (other == nullptr) return nullptr;
   std::memcpy(other, memory, had < bytes ? had : bytes);
-  large_blocks::give_back(memory);
+  our_free(memory);
   return other;
+}
+
+void* our_aligned_new(size_t bytes, std::align_val_t alignment) {
+  void* block = our_block(static_cast<size_t>(alignment), bytes);
+  return block != nullptr ? block : ::operator new(bytes, alignment);
+}
+
+void* our_aligned_new_or_null(size_t bytes, std::align_val_t alignment, const std::nothrow_t& tag) noexcept {
+  void* block = our_block(static_cast<size_t>(alignment), bytes);
+  return block != nullptr ? block : ::operator new(bytes, alignment, tag);
+}
+
+void our_aligned_delete(void* memory, std::align_val_t alignment) noexcept {
+  if (small_blocks::is_block(memory)) return small_blocks::give_back(memory);
+  if (!large_blocks::give_back(memory)) ::operator delete(memory, alignment);
+}
+
+void our_sized_aligned_delete(void* memory, size_t, std::align_val_t alignment) noexcept {
+  our_aligned_delete(memory, alignment);
 }
 
 struct Replacement {
   const char* name;
   void* ours;
+  int family;  // whose memory comes back to functions of the same family
+  bool frees;
 };
-const Replacement kReplacements[] = {{"aligned_alloc", reinterpret_cast<void*>(our_aligned_alloc)},
-                                     {"posix_memalign", reinterpret_cast<void*>(our_posix_memalign)},
-                                     {"free", reinterpret_cast<void*>(our_free)},
-                                     {"realloc", reinterpret_cast<void*>(our_realloc)}};
+
+template <class Function>
+Replacement replacement(const char* name, Function* ours, int family, bool frees = false) {
+  return {name, reinterpret_cast<void*>(ours), family, frees};
+}
+
+const Replacement kReplacements[] = {
+    replacement("aligned_alloc", our_aligned_alloc, 0), replacement("posix_memalign", our_posix_memalign, 0),
+    replacement("free", our_free, 0, true), replacement("realloc", our_realloc, 0),
+    // operator new and operator delete with an alignment.
+    replacement("_ZnwmSt11align_val_t", our_aligned_new, 1),
+    replacement("_ZnwmSt11align_val_tRKSt9nothrow_t", our_aligned_new_or_null, 1),
+    replacement("_ZdlPvSt11align_val_t", our_aligned_delete, 1, true),
+    replacement("_ZdlPvmSt11align_val_t", our_sized_aligned_delete, 1, true)};
 
 #ifdef __x86_64__
 constexpr unsigned kJumpSlot = R_X86_64_JUMP_SLOT, kGlobalData = R_X86_64_GLOB_DAT, kAddress = R_X86_64_64;
@@ -110,7 +147,7 @@ struct Tables {
 
 struct Place {
   void** slot;
-  void* ours;
+  const Replacement* by;
 };
 
 // Where the library keeps the addresses of what is replaced.
@@ -122,7 +159,7 @@ void find_places(const Tables& tables, const ElfW(Rela) * entries, size_t count,
     if (symbol.st_shndx != SHN_UNDEF) continue;
     for (const Replacement& replacement : kReplacements) {
       if (std::strcmp(tables.names + symbol.st_name, replacement.name) != 0) continue;
-      places.push_back({reinterpret_cast<void**>(tables.base + entries[i].r_offset), replacement.ours});
+      places.push_back({reinterpret_cast<void**>(tables.base + entries[i].r_offset), &replacement});
     }
   }
 }
@@ -148,7 +185,7 @@ struct ReadOnly {
 
 }  // namespace
 
-void use_large_blocks(const std::string& path) noexcept {
+void use_blocks(const std::string& path) noexcept {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
   link_map* map = nullptr;
   if (library == nullptr || dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr || map->l_addr == 0)
@@ -161,13 +198,16 @@ void use_large_blocks(const std::string& path) noexcept {
     if (tables.data != nullptr) {
       find_places(tables, tables.data + tables.num_relative, tables.num_data - tables.num_relative, places);
     }
-    bool frees = std::any_of(places.begin(), places.end(), [](const Place& place) {
-      return place.ours == reinterpret_cast<void*>(our_free);
-    });
-    if (!frees) return;  // what ours took would never come back to ours
+    auto comes_back = [&](int family) {  // what ours of a family takes
+      return std::any_of(places.begin(), places.end(),
+                         [&](const Place& place) { return place.by->frees && place.by->family == family; });
+    };
+    const bool families[] = {comes_back(0), comes_back(1)};
     ReadOnly read_only(tables.base);
     if (!read_only.protect(PROT_READ | PROT_WRITE)) return;
-    for (const Place& place : places) *place.slot = place.ours;
+    for (const Place& place : places) {
+      if (families[place.by->family]) *place.slot = place.by->ours;
+    }
     read_only.protect(PROT_READ);
   } catch (const std::exception&) {
     return;  // no memory: nothing has been replaced yet
@@ -180,7 +220,7 @@ void use_large_blocks(const std::string& path) noexcept {
 
 namespace anima {
 
-void use_large_blocks(const std::string&) noexcept {}
+void use_blocks(const std::string&) noexcept {}
 
 }  // namespace anima
 

@@ -5,8 +5,9 @@
 
 namespace anima {
 
-// From now on the large blocks of memory that a loaded library takes are those of pjrt/large_blocks.h. Does
-// nothing where the library's imports cannot be told, and nothing more the second time.
-void use_large_blocks(const std::string& path) noexcept;
+// From now on the aligned memory that a loaded library takes is that of pjrt/small_blocks.h and
+// pjrt/large_blocks.h. Does nothing where the library's imports cannot be told, and nothing more the second
+// time.
+void use_blocks(const std::string& path) noexcept;
 
 }  // namespace anima

@@ -253,7 +253,7 @@ eager_host_calls = _int(
 cpu_memory_reuse = _bool(
     "cpu_memory_reuse",
     True,
-    "Memory of large arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
+    "Memory of arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
 )
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
 load_programs_ahead = _bool(

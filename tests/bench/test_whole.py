@@ -13,6 +13,7 @@ import scipy.special
 
 from bench import adapters, harness
 from bench.case import Case, Checked
+from bench.fresh import printed_by
 from bench.programs import whole
 from bench.whole.parts import digest, numbers
 
@@ -153,6 +154,15 @@ def test_training_goes_on_from_the_last_step() -> None:
 
     run = mlp.build(adapters.load("anima"))
     assert digest(run.step()) != digest(run.step())
+
+
+def test_fresh_processes_keep_bytecode_and_meet_no_cache_of_the_users(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/the/users")
+    source = "import os, sys; print(sys.dont_write_bytecode, 'JAX_COMPILATION_CACHE_DIR' in os.environ)"
+    assert printed_by(source, tmp_path).split() == ["False", "False"]
 
 
 def test_figures_of_fresh_processes() -> None:

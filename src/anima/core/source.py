@@ -14,7 +14,7 @@ from anima.records import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _excluded: tuple[str, ...] = (_PACKAGE,)
-_internal: dict[CodeType, bool] = {}
+_internal: dict[str, bool] = {}  # by file: a string knows its hash, a code object computes it each time
 
 
 class Position(NamedTuple):
@@ -68,11 +68,12 @@ NOWHERE = Position((lambda: None).__code__, 0)
 
 def is_internal(code: CodeType) -> bool:
     """Whether `code` belongs to this package, or to a library that does not want to be seen."""
-    known = _internal.get(code)
+    file = code.co_filename
+    known = _internal.get(file)
     if known is None:
-        if len(_internal) > 20_000:  # code objects of discarded closures must not pile up
+        if len(_internal) > 20_000:  # names that notebooks make up must not pile up
             _internal.clear()
-        known = _internal[code] = code.co_filename.startswith(_excluded)
+        known = _internal[file] = file.startswith(_excluded)
     return known
 
 
@@ -86,13 +87,15 @@ def exclude(path: str) -> None:
 def current(names: tuple[str, ...] = ()) -> Position | None:
     """The position of the innermost frame outside this package, inside scopes of these names."""
     frame: FrameType | None = sys._getframe(2)
-    get = _internal.get
+    get, new = _internal.get, tuple.__new__
     while frame is not None:
         code = frame.f_code
-        known = get(code)
+        known = get(code.co_filename)
         if known is None:
             known = is_internal(code)
         if not known:
-            return Position(code, frame.f_lasti, names)
+            return new(
+                Position, (code, frame.f_lasti, names, None)
+            )  # all fields, so nothing has to be looked at
         frame = frame.f_back
     return None

@@ -31,19 +31,17 @@ from anima.interpreters.zeros import zero_of
 class TapeTracer(Tracer):
     """A tangent: a value that depends linearly on the inputs of the tape."""
 
-    __slots__ = ("_aval",)
+    __slots__ = ("aval",)
+
+    aval: AbstractValue
     __hash__ = object.__hash__  # type: ignore[assignment]  # tapes are keyed by identity
 
     def __init__(self, trace: TapeTrace, aval: AbstractValue) -> None:
         self._trace = trace
-        self._aval = aval
-
-    @property
-    def aval(self) -> AbstractValue:
-        return self._aval
+        self.aval = aval
 
     def __repr__(self) -> str:
-        return f"Tangent<{self._aval!r}>"
+        return f"Tangent<{self.aval!r}>"
 
 
 class TapeEqn:
@@ -120,7 +118,10 @@ class TapeTrace(Trace):
             args, params = primitive.stage(args, **params)
         avals = []
         for arg in args:
-            if isinstance(arg, Tracer) and arg._trace is not self:
+            if type(arg) is TapeTracer and arg._trace is self:
+                avals.append(arg.aval)
+                continue
+            if isinstance(arg, Tracer):
                 check_enclosing(arg, self)
             avals.append(aval_of(arg))
         if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:

@@ -16,6 +16,7 @@ from anima._native import set_trace
 from anima.config import check_tracer_leaks, debug_infs, debug_nans, enable_checks
 from anima.core import source, trace as core_trace, validate, variance
 from anima.core.aval import AbstractValue, ShapedArray, array_aval
+from anima.core.collector import collect_seldom
 from anima.core.effects import no_effects
 from anima.core.jaxpr import Atom, DropVar, Eqn, Jaxpr, Literal, Var, join_effects
 from anima.core.leaks import check_leaks
@@ -31,15 +32,14 @@ InputNames = Callable[[], Sequence[str]]
 class StagedTracer(Tracer):
     """A value that will exist when the jaxpr runs."""
 
-    __slots__ = ("atom",)
+    __slots__ = ("atom", "aval")
+
+    aval: AbstractValue
 
     def __init__(self, trace: StageTrace, atom: Atom) -> None:
         self._trace = trace
         self.atom = atom
-
-    @property
-    def aval(self) -> AbstractValue:
-        return self.atom.aval
+        self.aval = atom.aval
 
     def origin(self) -> str:
         trace = self._trace
@@ -226,10 +226,11 @@ def stage(
         setup(trace)
     set_trace(trace)
     try:
-        outputs = fun(*inputs)
-        for check in trace.at_end:
-            check()
-        result = trace.finish(outputs)
+        with collect_seldom():
+            outputs = fun(*inputs)
+            for check in trace.at_end:
+                check()
+            result = trace.finish(outputs)
     finally:
         set_trace(parent)
     if check_tracer_leaks.value:

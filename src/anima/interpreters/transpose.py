@@ -48,7 +48,7 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
     )
     for eqn in reversed(tape.eqns):
         cts = [flowing.pop(out, None) for out in eqn.outs]
-        if all(ct is None for ct in cts):
+        if all([ct is None for ct in cts]):
             continue
         if staging is not None:
             staging.source = eqn.source if caller is None else _asked_for_at(caller, eqn.source)

@@ -31,13 +31,13 @@ from anima.lax.declare import (
     NUMERIC,
     SUBBYTE,
     check_dtype,
+    combining_region,
     comparison,
     declare,
     in_float32,
     jvp_linear,
     lowered_by,
     operand as as_operand,
-    traced_region,
     widening,
 )
 from anima.lax.exponential import exp, log
@@ -101,7 +101,7 @@ def _windows(ctx: Context, x: Value, operation: str, axis: int, reverse: bool) -
     size = x.shape[axis]
     scalar = ShapedArray((), x.dtype)
     init = ctx.constant(np.asarray(identity(operation, x.dtype), x.dtype), scalar)
-    body = traced_region(ctx, lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar])
+    body = combining_region(ctx, operation, scalar.dtype)
     window = [size if d == axis else 1 for d in range(x.ndim)]
     edges = [((0, size - 1) if reverse else (size - 1, 0)) if d == axis else (0, 0) for d in range(x.ndim)]
     pairs = ", ".join(f"[{lo}, {hi}]" for lo, hi in edges)

@@ -10,6 +10,7 @@ functions see to that with `operand` and `operands`. The rules that a factory is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -21,7 +22,8 @@ from anima._native import ArrayImpl
 from anima.core import hooks
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.host import HostRule
-from anima.core.primitive import Linear, Missing, Primitive, Zero
+from anima.core.jaxpr import ClosedJaxpr
+from anima.core.primitive import Linear, Missing, Primitive, Zero, primitives
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
@@ -246,6 +248,19 @@ def traced_region(ctx: Context, fun: Callable[..., Sequence[Any]], avals: Sequen
     return ctx.region(avals, lambda inner, args: inner.jaxpr(closed.jaxpr, closed.consts, args))
 
 
+def combining_region(ctx: Context, operation: str, dtype: Any) -> str:
+    """A region whose block combines two scalars of a dtype by a binary operation."""
+    closed = _combination(operation, dtype)
+    return ctx.region(closed.in_avals, lambda inner, args: inner.jaxpr(closed.jaxpr, closed.consts, args))
+
+
+@functools.cache
+def _combination(operation: str, dtype: Any) -> ClosedJaxpr:
+    """The program of `combining_region`, made once: it depends on nothing else, and most reductions have the same."""
+    scalar = ShapedArray((), dtype)
+    return stage_closed(lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar], "", unplaced)
+
+
 def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
     """The common shape of the operands; scalars fit any.
 
@@ -337,7 +352,17 @@ def elementwise(
         check_dtype(name, first, accepts)
         weak = all([a.weak_type for a in avals])
         dims = first.shape if arity == 1 else same_shapes(name, avals)
-        return ShapedArray(dims, first.dtype if out_dtype is None else out_dtype(first.dtype), weak)
+        dtype = first.dtype if out_dtype is None else out_dtype(first.dtype)
+        for aval in avals:  # most results are like an operand
+            if (
+                dims is aval.shape
+                and dtype is aval.dtype
+                and weak is aval.weak_type
+                and aval.sharding is None
+                and not aval.varying
+            ):
+                return aval
+        return ShapedArray(dims, dtype, weak)
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
         if arity > 1:

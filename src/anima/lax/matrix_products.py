@@ -6,6 +6,7 @@ moved; where several dimensions cannot be walked along with one stride, XLA comp
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -36,13 +37,28 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
         return None
     if rhs.dtype != lhs.dtype or out.dtype != lhs.dtype:
         return None
-    (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = numbers
     (left, left_strides), (right, right_strides) = _lying(lhs), _lying(rhs)
-    pairs = [(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_contract, rhs_contract)]
+    sides = (lhs.shape, left_strides), (rhs.shape, right_strides)
+    attributes = _attributes(*sides, *[tuple(map(tuple, part)) for part in numbers])
+    if attributes is None:
+        return None
+    work = math.prod(out.shape) * attributes["depth"] // MULTIPLIED_AT_ONCE
+    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes, work=work)[0]
+
+
+_Side = tuple[tuple[int, ...], tuple[int, ...]]  # an operand's shape and its strides
+_Pair = tuple[tuple[int, ...], tuple[int, ...]]  # dimensions of the left and the right operand
+
+
+@functools.lru_cache(1024)  # the layers of a model have the same products
+def _attributes(lhs: _Side, rhs: _Side, contract: _Pair, batch: _Pair) -> dict[str, int] | None:
+    """How the kernel walks along the operands, or None where XLA computes the product."""
+    (left_shape, left_strides), (_, right_strides) = lhs, rhs
+    pairs = [(left_shape[i], left_strides[i], right_strides[j]) for i, j in zip(*contract)]
     depth = _merged(sorted(pairs, key=lambda pair: -pair[1]))
-    stack = _merged([(lhs.shape[i], left_strides[i], right_strides[j]) for i, j in zip(lhs_batch, rhs_batch)])
-    rows = _merged(_free(lhs, left_strides, lhs_contract, lhs_batch))
-    columns = _merged(_free(rhs, right_strides, rhs_contract, rhs_batch))
+    stack = _merged([(left_shape[i], left_strides[i], right_strides[j]) for i, j in zip(*batch)])
+    rows = _merged(_free(lhs, contract[0], batch[0]))
+    columns = _merged(_free(rhs, contract[1], batch[1]))
     if max(len(depth), len(rows), len(columns)) > 1 or len(stack) > _MOST_BATCHES:
         return None
     [(summed, left_column, right_row)] = depth or [(1, 1, 1)]
@@ -50,7 +66,8 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
     [(width, right_column)] = columns or [(1, 1)]
     if 1 not in (left_row, left_column) or 1 not in (right_row, right_column):
         return None
-    if not _worth(height, width, summed, math.prod(out.shape)):
+    matrices = math.prod([left_shape[i] for i in batch[0]])
+    if not _worth(height, width, summed, matrices * height * width):
         return None
     attributes = {
         "rows": height,
@@ -64,8 +81,7 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
     }
     for i, (size, left_stride, right_stride) in enumerate(stack):
         attributes |= {f"size{i}": size, f"left{i}": left_stride, f"right{i}": right_stride}
-    work = math.prod(out.shape) * summed // MULTIPLIED_AT_ONCE
-    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes, work=work)[0]
+    return attributes
 
 
 def _worth(rows: int, columns: int, summed: int, size: int) -> bool:
@@ -77,15 +93,21 @@ def _worth(rows: int, columns: int, summed: int, size: int) -> bool:
     return rows * columns * summed >= _SMALLEST and size * summed >= _ENOUGH
 
 
-def _lying(x: Value) -> tuple[Value, list[int]]:
+def _lying(x: Value) -> tuple[Value, tuple[int, ...]]:
     """The value of which this one is a transpose, or itself, and the strides of its dimensions there."""
     base, permutation = x.transposed or (x, tuple(range(len(x.shape))))
-    strides = [math.prod(base.shape[d + 1 :]) for d in range(len(base.shape))]
-    return base, [strides[p] for p in permutation]
+    strides = _strides(base.shape)
+    return base, tuple([strides[p] for p in permutation])
 
 
-def _free(x: Value, strides: Sequence[int], contract: Sequence[int], batch: Sequence[int]) -> _Dimensions:
-    return [(n, strides[d]) for d, n in enumerate(x.shape) if d not in contract and d not in batch]
+@functools.lru_cache(1024)
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([math.prod(shape[d + 1 :]) for d in range(len(shape))])
+
+
+def _free(side: _Side, contract: Sequence[int], batch: Sequence[int]) -> _Dimensions:
+    shape, strides = side
+    return [(n, strides[d]) for d, n in enumerate(shape) if d not in contract and d not in batch]
 
 
 def _merged(dims: _Dimensions) -> _Dimensions:

@@ -32,6 +32,7 @@ from anima.lax.declare import (
     NUMERIC,
     SUBBYTE,
     check_dtype,
+    combining_region,
     declare,
     jvp_linear,
     no_tangent,
@@ -79,7 +80,7 @@ def _reduction_lowering(operation: str) -> Callable[..., Value]:
         def reduce(v: Value, over: tuple[int, ...]) -> Value:
             scalar = ShapedArray((), v.dtype)
             init = ctx.constant(np.asarray(identity(operation, v.dtype), v.dtype), scalar)
-            body = traced_region(ctx, lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar])
+            body = combining_region(ctx, operation, scalar.dtype)
             out = ShapedArray(tuple(n for d, n in enumerate(v.shape) if d not in over), v.dtype)
             return ctx.op("stablehlo.reduce", (v, init), out, f"dimensions = {i64_array(over)}", [body])
 

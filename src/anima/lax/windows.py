@@ -29,12 +29,12 @@ from anima.lax.declare import (
     NUMERIC,
     SUBBYTE,
     check_dtype,
+    combining_region,
     declare,
     in_float32,
     jvp_linear,
     lowered_by,
     operand as as_operand,
-    traced_region,
     widening,
 )
 from anima.lax.fold import initial, is_identity, monoid_of, reduce_p, scalar_program
@@ -66,7 +66,7 @@ def _native(ctx: Context, x: Value, operation: str, windows: Windows) -> Value:
     """One operation of StableHLO."""
     scalar = ShapedArray((), x.dtype)
     init = ctx.constant(np.asarray(identity(operation, x.dtype), x.dtype), scalar)
-    body = traced_region(ctx, lambda a, b: [primitives[operation].bind(a, b)], [scalar, scalar])
+    body = combining_region(ctx, operation, scalar.dtype)
     out = ShapedArray(windows.counts(x.shape), x.dtype)
     return ctx.op("stablehlo.reduce_window", (x, init), out, _attributes(windows), [body])
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
+from anima.core.collector import collect_seldom
 from anima.core.effects import Effects, has_ordered, reaches_host
 from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
@@ -62,11 +63,13 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return array_aval(self.aval).shape
+        aval = self.aval  # rules ask often, nearly always of arrays
+        return aval.shape if type(aval) is ShapedArray else array_aval(aval).shape
 
     @property
     def dtype(self) -> Any:
-        return array_aval(self.aval).dtype
+        aval = self.aval
+        return aval.dtype if type(aval) is ShapedArray else array_aval(aval).dtype
 
     @property
     def ndim(self) -> int:
@@ -230,7 +233,9 @@ class Context:
 
         `attrs` is the inside of the attribute dictionary; `regions` come from `region`.
         """
-        return self.ops(name, operands, [self.out_avals[0] if out is None else out], attrs, regions)[0]
+        result = self.new(self.out_avals[0] if out is None else out)
+        self._emit(f"{result.name} = ", name, operands, attrs, regions, result.type)
+        return result
 
     def ops(
         self,
@@ -243,13 +248,20 @@ class Context:
         """Emit an operation with any number of results."""
         results = [self.new(aval) for aval in outs]
         left = ", ".join([r.name for r in results]) + " = " if results else ""
-        names = ", ".join([v.name for v in operands])
-        types = ", ".join([v.type for v in operands])
+        right = results[0].type if len(results) == 1 else "(" + ", ".join([r.type for r in results]) + ")"
+        self._emit(left, name, operands, attrs, regions, right)
+        return results
+
+    def _emit(
+        self, left: str, name: str, operands: Sequence[Value], attrs: str, regions: Sequence[str], right: str
+    ) -> None:
+        if len(operands) == 1:
+            names, types = operands[0].name, operands[0].type
+        else:
+            names, types = ", ".join([v.name for v in operands]), ", ".join([v.type for v in operands])
         region = " (" + ", ".join(regions) + ")" if regions else ""
         dictionary = f" {{{attrs}}}" if attrs else ""
-        right = results[0].type if len(results) == 1 else "(" + ", ".join([r.type for r in results]) + ")"
         self._lines.append(f'    {left}"{name}"({names}){region}{dictionary} : ({types}) -> {right}\n')
-        return results
 
     def region(
         self, avals: Sequence[AbstractValue], body: Callable[[Context, list[Value]], Sequence[Value]]
@@ -548,7 +560,8 @@ def lower_module(
         )
     if looking_for is not None:
         ctx.origin = ctx.constant(np.int32(0), CODE)
-    outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
+    with collect_seldom():
+        outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
     if looking_for is not None:
         outputs.append(checks.origin_of_program(ctx, looking_for, outputs))
     if reaches_host(closed.effects):

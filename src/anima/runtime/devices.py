@@ -358,7 +358,7 @@ def _forget_default(_: object) -> None:
 
 def _watch_options() -> None:
     num_cpu_devices.on_set(_check_cpu_devices)
-    cpu_memory_reuse.on_set(_native.keep_large_blocks)
+    cpu_memory_reuse.on_set(_native.keep_blocks)
     platforms.on_set(_forget_default)
     platform_name.on_set(_forget_default)
 

@@ -9,6 +9,7 @@ in which kernels have much to do gets a weight: some operations for XLA to count
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -50,10 +51,10 @@ def call_kernel(
       work: how many elements could be moved in the time that it takes, if that is more than it reads and writes.
     """
     _native.register_kernel(client("cpu"), name)
-    written = ", ".join(f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items()))
+    written = ", ".join([f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items())])
     attrs = [
         f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}',
-        row_major([v.aval for v in operands], results),
+        _row_major(tuple([v.aval for v in operands]), tuple(results)),
     ]
     if in_place:
         attrs.append(operand_aliases(in_place, len(results)))
@@ -78,6 +79,8 @@ def _weigh(ctx: Context) -> None:
     weight = ctx.op("stablehlo.add", (places, places), _WEIGHT)
     attrs = 'call_target_name = "anima_weight", api_version = 4 : i32, backend_config = {}, has_side_effect = true'
     ctx.ops("stablehlo.custom_call", (weight,), (), attrs)
+
+_row_major = functools.lru_cache(1024)(row_major)  # the layers of a model call alike
 
 
 def _attribute(value: int | bool) -> str:

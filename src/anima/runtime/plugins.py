@@ -132,8 +132,8 @@ def load(spec: PluginSpec) -> _native.Plugin:
         _preload_nvidia_libraries(spec.path)
     plugin = _native.load_plugin(spec.path)
     if spec.platform == "cpu":
-        _native.keep_large_blocks(cpu_memory_reuse.process_value)
-        plugin.use_large_blocks()
+        _native.keep_blocks(cpu_memory_reuse.process_value)
+        plugin.use_blocks()
     if spec.platform == "cuda":
         _register_cuda_kernels(plugin)
     logs.debug("loaded the plugin %s, PJRT %s, from %s", spec.path, plugin.api_version, spec.source)

@@ -19,6 +19,7 @@ from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit, no_tracing
 from anima.core import source
 from anima.core.axes import named_axes
+from anima.core.collector import collect_seldom
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
@@ -547,7 +548,8 @@ def _lowered(
 
 def _lower_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Lowered:
     """Lower for these arguments (arrays or `ShapeDtypeStruct`s): has `.as_text()` and `.compile()`."""
-    return _trace_method(call, *args, **kwargs).lower()
+    with collect_seldom():  # once, rather than between the two
+        return _trace_method(call, *args, **kwargs).lower()
 
 
 def _eval_shape_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Any:
