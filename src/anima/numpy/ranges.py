@@ -39,7 +39,7 @@ from anima.lax import (
 from anima.lax.operands import constant, filled
 from anima.lax.shape import check_axis
 from anima.numpy.arithmetic import power_of
-from anima.numpy.calls import function
+from anima.numpy.calls import function, recalled
 from anima.numpy.creation import HOST_FILL, asarray, put_on
 from anima.numpy.elementary import log10
 from anima.numpy.promotion import array_like, dtype_of, promote_inexact, shape_of, stretch
@@ -66,6 +66,7 @@ def _number(name: str, argument: str, value: Any) -> Any:
     return number
 
 
+@recalled()
 def arange(
     start: Any,
     stop: Any = None,
@@ -179,6 +180,7 @@ def _linspace_and_step(
     return _spaced("linspace", start, stop, num, endpoint, dtype, axis)
 
 
+@recalled()
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
     *, device: Any = None,
@@ -403,6 +405,7 @@ def _matrix(name: str, make: Any, on_host: Any, N: Any, M: Any, k: Any, dtype: A
     return convert_element_type(make(rows, columns, operator.index(k)), kind)
 
 
+@recalled()
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """A matrix of zeros with ones on a diagonal.
 
@@ -423,6 +426,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
     return put_on(_matrix("eye", _on_diagonal, np.eye, N, M, k, dtype), device)
 
 
+@recalled()
 def identity(n: int, dtype: Any = None) -> Any:
     """The unit matrix of size `n`.
 
@@ -434,6 +438,7 @@ def identity(n: int, dtype: Any = None) -> Any:
     return _matrix("identity", _on_diagonal, np.eye, n, None, 0, dtype)
 
 
+@recalled()
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """A matrix with ones on and below the k-th diagonal, and zeros above; arguments as for `eye`.
 
