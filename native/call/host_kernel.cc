@@ -239,6 +239,7 @@ HostKernelRef make_host_kernel(const HostOperation& operation) {
   if (HostKernelRef kernel = make_moving_kernel(operation)) return kernel;
   if (HostKernelRef kernel = make_elementwise_kernel(operation)) return kernel;
   if (HostKernelRef kernel = make_reducing_kernel(operation)) return kernel;
+  if (HostKernelRef kernel = make_calling_kernel(operation)) return kernel;
   refuse_operation(operation, "there is no kernel of this name");
 }
 

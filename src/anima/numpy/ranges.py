@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anima import _native, dtypes
-from anima._native import get_trace
+from anima._native import get_trace, transfers_guarded
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
 from anima.lax import (
@@ -204,10 +204,29 @@ def linspace(
     """
     count = num if type(num) is int else _size("linspace", num)
     if not retstep:
+        known = _host_linspace(start, stop, count, endpoint) if dtype is None and axis == 0 else None
+        if known is not None:
+            return put_on(known, device)
         result = _linspace(start, stop, count, endpoint, dtype, axis)
         return result if device is None else put_on(result, device)
     result, step = _linspace_and_step(start, stop, count, endpoint, dtype, axis)
     return put_on(result, device), step
+
+
+def _host_linspace(start: Any, stop: Any, count: int, endpoint: bool) -> Any:
+    """Few numbers between Python numbers, made eagerly: rounded once, from double precision. None for others."""
+    kind: Any = dtypes.default_float_dtype()
+    parts = count - 1 if endpoint else count
+    if not 0 < parts * kind.itemsize <= HOST_FILL or get_trace() is not None or transfers_guarded():
+        return None
+    if not all([type(v) in (int, float) and abs(v) < 2.0**31 for v in (start, stop)]):
+        return None
+    low, high = kind.type(start).astype(np.float64), kind.type(stop).astype(np.float64)
+    ramp = np.arange(parts) / parts
+    result = np.empty(count, kind)
+    result[:parts] = low * (1 - ramp) + high * ramp
+    result[parts:] = high
+    return _native.array_from_host(result, default_device())
 
 
 def _size(name: str, value: Any) -> int:
