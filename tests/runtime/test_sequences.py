@@ -148,6 +148,22 @@ def test_kernels_have_the_bits_of_the_programs_that_call_them(name: str, dtype: 
                 assert count == 0 or dtype in ("bool", "bfloat16", "float16") or x.size == 0
 
 
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32", "float64", "complex128"])
+def test_elements_are_repeated(dtype: str) -> None:
+    with anima.enable_x64(True):
+        for shape, target in (
+            ((), (200,)),
+            ((31, 1), (31, 8)),
+            ((3, 1, 1), (3, 2, 40)),
+            ((1, 0), (5, 0)),
+            ((1,), (1,)),
+        ):
+            x = onp.resize(onp.arange(31), shape).astype(dtype)
+            repeated = lambda x: lax.broadcast_in_dim(x, target, range(len(target) - len(shape), len(target)))
+            both(repeated, x)
+            assert onp.array_equal(onp.asarray(repeated(np.asarray(x))), onp.broadcast_to(x, target))
+
+
 def test_running_logarithms_are_called() -> None:
     for shape in ((5,), (3, 70)):
         assert both(lambda x: lax.cumlogsumexp(x, axis=0), _edges(shape, "float32")) == 0

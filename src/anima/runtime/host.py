@@ -292,14 +292,19 @@ def _reduced(params: dict[str, Any]) -> tuple[int, int] | tuple[()] | None:
 
 def _pieces(
     rule: HostRule, operands: list[ShapedArray], params: dict[str, Any]
-) -> list[tuple[int, ...]] | None:
-    """What moves where, as ``(operand, from, result, to, count)``: found by moving the elements' numbers."""
+) -> list[tuple[int, ...]] | int | None:
+    """What moves where, as ``(operand, from, result, to, count)``: found by moving the elements' numbers.
+
+    The number alone where each element is only repeated so many times.
+    """
     ends = np.cumsum([0, *(a.size for a in operands)])
     numbers = [np.arange(end, end + a.size).reshape(a.shape) for a, end in zip(operands, ends)]
     if rule.refuses is not None and rule.refuses(*numbers, **params):
         return None
     assert rule.fun is not None
     moved = rule.fun(*numbers, **params)
+    if len(operands) == 1 and type(moved) is not list and (count := _repeats(moved, operands[0].size)) > 1:
+        return count
     pieces: list[tuple[int, ...]] = []
     for result, array in enumerate(moved if type(moved) is list else [moved]):
         sources = np.asarray(array).reshape(-1)
@@ -312,6 +317,12 @@ def _pieces(
             owner = int(owners[start])
             pieces.append((owner, int(sources[start] - ends[owner]), result, start, stop - start))
     return pieces
+
+
+def _repeats(moved: Any, size: int) -> int:
+    """How often each of the numbers from 0 on stands there, if that is all that does; 0 if it is not."""
+    count = moved.size // size if size else 0
+    return count if np.array_equal(np.ravel(moved), np.repeat(np.arange(size), count)) else 0
 
 
 def _rule_of(eqn: Eqn, variable: set[Any]) -> tuple[HostRule, list[Any]] | None:
