@@ -114,6 +114,7 @@ PyObject* py_set_array_hooks(const CallArgs& args) {
     hooks().*kHookFields[i] = PyRef::borrow(given[i]);
   }
   if (given[1] != nullptr) forget_device_shardings();
+  if (given[2] != nullptr) forget_default_devices();
   return none();
 }
 

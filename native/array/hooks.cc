@@ -4,6 +4,8 @@
 
 #include <unordered_map>
 
+#include "common/thread_state.h"
+
 namespace nb = nanobind;
 
 namespace anima {
@@ -13,6 +15,14 @@ std::unordered_map<Device*, PyRef>& device_shardings() {
   static auto& made = *new std::unordered_map<Device*, PyRef>;  // never destroyed: holds Python objects
   return made;
 }
+
+// Of the latest combinations of options.
+struct KnownDevice {
+  int64_t options = -1;
+  Device* device = nullptr;
+};
+constexpr size_t kKnownDevices = 8;
+KnownDevice known_devices[kKnownDevices];
 
 }  // namespace
 
@@ -43,9 +53,18 @@ Device* unwrap_device(PyObject* object, const char* argument) {
 }
 
 Device* default_device() {
+  int64_t options = options_key();
+  KnownDevice& known = known_devices[static_cast<size_t>(options) % kKnownDevices];
+  if (known.options == options) return known.device;
   PyRef function = hook(&Hooks::default_device, "default_device");
   PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(function.get())));
-  return unwrap_device(device.get(), "default_device()");
+  Device* found = unwrap_device(device.get(), "default_device()");
+  known = {options, found};
+  return found;
+}
+
+void forget_default_devices() {
+  for (KnownDevice& known : known_devices) known = {};
 }
 
 PyObject* device_sharding(Device* device) {

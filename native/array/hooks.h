@@ -24,8 +24,10 @@ PyRef hook(PyRef Hooks::* which, const char* name);
 // live as long as the process.
 PyObject* python_device(Device* device);
 Device* unwrap_device(PyObject* object, const char* argument);
-// The device that the default_device hook names.
+// The device that the default_device hook names: asked once for each combination of options, until it is
+// to be forgotten.
 Device* default_device();
+void forget_default_devices();
 // The single-device sharding of a device, from the hook, one object a device. New reference.
 PyObject* device_sharding(Device* device);
 void forget_device_shardings();  // to be called when the hook changes

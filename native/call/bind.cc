@@ -1,9 +1,11 @@
 // Adds compiled calls to the module.
+#include "array/hooks.h"
 #include "bindings.h"
 #include "call/bind_operation.h"
 #include "call/boundary.h"
 #include "call/compiled_call.h"
 #include "call/plan.h"
+#include "call/recalled_call.h"
 #include "common/py.h"
 
 namespace anima {
@@ -12,6 +14,15 @@ namespace {
 PyObject* bind_clear_all_caches(PyObject*, PyObject*) {
   return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
     clear_all_caches();
+    forget_recalled();
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* bind_forget_default_devices(PyObject*, PyObject*) {
+  return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
+    forget_default_devices();
+    forget_recalled();
     Py_RETURN_NONE;
   });
 }
@@ -37,7 +48,11 @@ PyMethodDef functions[] = {{"set_traceback_filter", bind_set_traceback_filter, M
                            {"call_counts", bind_call_counts, METH_NOARGS,
                             "call_counts($module)\n--\n\nHow many calls found a plan, and how many did not."},
                            {"clear_all_caches", bind_clear_all_caches, METH_NOARGS,
-                            "clear_all_caches($module)\n--\n\nEmpties the cache of every CompiledCall."},
+                            "clear_all_caches($module)\n--\n\nEmpties the cache of every CompiledCall, and "
+                            "what every Recalled remembers."},
+                           {"forget_default_devices", bind_forget_default_devices, METH_NOARGS,
+                            "forget_default_devices($module)\n--\n\n"
+                            "Has the hook asked again which device is the default one."},
                            {}};
 
 }  // namespace
@@ -47,9 +62,11 @@ void bind_call(nanobind::module_& m) {
   create_compiled_call_type();
   create_boundary_type();
   create_bind_operation_type();
+  create_recalled_type();
   PyRef bind_operation = PyRef::steal(make_bind_operation());
   if (PyModule_AddObjectRef(m.ptr(), "bind_operation", bind_operation.get()) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "Boundary", reinterpret_cast<PyObject*>(boundary_type)) != 0 ||
+      PyModule_AddObjectRef(m.ptr(), "Recalled", reinterpret_cast<PyObject*>(recalled_type)) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "CallPlan", reinterpret_cast<PyObject*>(plan_type)) != 0 ||
       PyModule_AddObjectRef(m.ptr(), "CompiledCall", reinterpret_cast<PyObject*>(compiled_call_type)) != 0 ||
       PyModule_AddFunctions(m.ptr(), functions) != 0) {

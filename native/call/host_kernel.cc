@@ -43,6 +43,22 @@ class MovingKernel final : public HostKernel {
   std::vector<Piece> pieces_;  // in bytes
 };
 
+// Each element so many times, one after the other: `details` are the number.
+template <class T>
+class RepeatingKernel final : public HostKernel {
+ public:
+  RepeatingKernel(size_t size, size_t count) : size_(size), count_(count) {}
+  bool run(const void* const* operands, void* const* results) const override {
+    auto* from = static_cast<const T*>(operands[0]);
+    auto* to = static_cast<T*>(results[0]);
+    for (size_t i = 0; i < size_; i++, to += count_) std::fill_n(to, count_, from[i]);
+    return true;
+  }
+
+ private:
+  size_t size_, count_;
+};
+
 size_t number_below(PyObject* item, size_t limit, const HostOperation& operation) {
   size_t number = PyLong_AsSize_t(item);
   if (number == static_cast<size_t>(-1) && PyErr_Occurred()) throw PythonError();
@@ -205,6 +221,26 @@ HostKernelRef make_selecting_kernel(const HostOperation& operation) {
   }
 }
 
+HostKernelRef make_repeating_kernel(const HostOperation& operation) {
+  expect_operands(operation, 1);
+  const AvalRef &given = operation.operands[0], &result = operation.results[0];
+  size_t size = size_of(given), count = number_below(operation.details, size_of(result) + 1, operation);
+  if (given->type != result->type || size * count != size_of(result))
+    refuse_operation(operation, "its result does not hold each element so many times");
+  switch (bits_of(result->type)) {
+    case 8:
+      return std::make_unique<RepeatingKernel<uint8_t>>(size, count);
+    case 16:
+      return std::make_unique<RepeatingKernel<uint16_t>>(size, count);
+    case 32:
+      return std::make_unique<RepeatingKernel<uint32_t>>(size, count);
+    case 64:
+      return std::make_unique<RepeatingKernel<uint64_t>>(size, count);
+    default:
+      return std::make_unique<RepeatingKernel<Wide>>(size, count);
+  }
+}
+
 }  // namespace
 
 void refuse_operation(const HostOperation& operation, const char* why) {
@@ -221,6 +257,7 @@ HostKernelRef make_moving_kernel(const HostOperation& operation) {
   if (operation.name == "select_n") return make_selecting_kernel(operation);
   if (operation.name == "dynamic_slice") return make_slicing_kernel(operation);
   if (operation.name != "move") return nullptr;
+  if (PyLong_Check(operation.details)) return make_repeating_kernel(operation);
   if (!PyList_Check(operation.details)) refuse_operation(operation, "its details are not a list of pieces");
   PJRT_Buffer_Type type = operation.results[0]->type;
   auto of_type = [type](const AvalRef& aval) { return aval->type == type; };
@@ -239,6 +276,7 @@ HostKernelRef make_host_kernel(const HostOperation& operation) {
   if (HostKernelRef kernel = make_moving_kernel(operation)) return kernel;
   if (HostKernelRef kernel = make_elementwise_kernel(operation)) return kernel;
   if (HostKernelRef kernel = make_reducing_kernel(operation)) return kernel;
+  if (HostKernelRef kernel = make_calling_kernel(operation)) return kernel;
   refuse_operation(operation, "there is no kernel of this name");
 }
 

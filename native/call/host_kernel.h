@@ -42,6 +42,7 @@ HostKernelRef make_host_kernel(const HostOperation& operation);
 HostKernelRef make_moving_kernel(const HostOperation& operation);
 HostKernelRef make_elementwise_kernel(const HostOperation& operation);
 HostKernelRef make_reducing_kernel(const HostOperation& operation);
+HostKernelRef make_calling_kernel(const HostOperation& operation);
 
 [[noreturn]] void refuse_operation(const HostOperation& operation, const char* why);
 // Throws ValueError unless there are so many operands and one result.

@@ -16,7 +16,7 @@ import anima
 import anima.numpy as np
 from anima import lax
 from anima.config import eager_host_calls
-from anima.core.host import MOVABLE, REAL, is_delicate
+from anima.core.host import MOVABLE, REAL, HostRule, is_delicate
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import aval_of
 from anima.dtypes.declared import BY_NAME
@@ -58,6 +58,11 @@ def assert_equal_bits(got: Any, want: Any, place: str) -> None:
     assert a.tobytes() == b.tobytes(), f"{place}: {a} is not {b}"
 
 
+def needs_kernels(rule: HostRule | None) -> bool:
+    """Whether NumPy has no function for what an operation does to some operands."""
+    return rule is not None and (rule.fun is None or needs_kernels(rule.otherwise))
+
+
 def check(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any], place: str) -> bool:
     """Whether NumPy answers, in which case the bits are right; those of a native kernel are, too, if it answers."""
     answers = [answer(primitive, operands, params), by_kernels(primitive, operands, params)]
@@ -65,7 +70,7 @@ def check(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any],
         if found is not None:
             for got, want in zip(found, compiled(primitive, operands, params), strict=True):
                 assert_equal_bits(got, want, place)
-    assert answers[1] is None or answers[0] is not None or primitive.host.fun is None, place
+    assert answers[1] is None or answers[0] is not None or needs_kernels(primitive.host), place
     return any(found is not None for found in answers)
 
 
@@ -209,7 +214,7 @@ def test_functions_have_the_bits_of_the_compiled_program(name: str, dtype: str) 
             if found is not None:  # a result may be a subnormal number
                 assert_equal_bits(found[0], compiled(primitives[name], [np.asarray(x)], {})[0], name)
             assert found is not None or name != "sqrt"
-    assert by_kernels(primitives[name], [np.ones(257)], {}) is None
+    assert by_kernels(primitives[name], [np.ones(1025 if name == "sqrt" else 257)], {}) is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -225,6 +230,9 @@ def test_sums_have_the_order_of_the_compiled_program(dtype: str) -> None:
         (97,),
         (255,),
         (256,),
+        (257,),
+        (1001,),
+        (31, 33),
         (3, 4),
         (16, 16),
         (2, 40),
@@ -238,7 +246,7 @@ def test_sums_have_the_order_of_the_compiled_program(dtype: str) -> None:
                 known = len(axes) == 1 or max(shape) <= 32
                 place = f"sum of {shape} over {axes}"
                 assert check(primitives["reduce_sum"], [np.asarray(x)], {"axes": axes}, place) == known
-    assert not check(primitives["reduce_sum"], [np.asarray(onp.ones(257, dtype))], {"axes": (0,)}, "long")
+    assert not check(primitives["reduce_sum"], [np.asarray(onp.ones(1025, dtype))], {"axes": (0,)}, "long")
 
 
 @pytest.mark.parametrize("value", [1.2e-38, 1e-37, -0.0, onp.nan, 1e-40])
@@ -272,7 +280,7 @@ def test_products_have_the_order_of_the_compiled_program(dtype: str) -> None:
             )
             rows = 1 if len(shape) == 1 else shape[0]
             columns = 1 if len(other) == 1 else other[1]
-            known = rows == 1 or columns % 4 == 0
+            known = rows == 1 or columns % 4 == 0 or dtype[0] == "f"  # by loops in order, or by the kernel
             place = f"{dtype} {shape} by {other}"
             assert check(primitives["dot_general"], [x, y], contracted(x, y), place) == known, place
 
@@ -292,9 +300,9 @@ def test_products_that_could_leave_the_range_are_compiled(value: float) -> None:
         assert by_kernels(primitives["dot_general"], operands, contracted(x, x)) is None
 
 
-def test_sums_and_products_stand_alone() -> None:
+def test_products_stand_alone() -> None:
     x = np.asarray(onp.arange(1.0, 9.0, dtype=onp.float32))
-    for fun in (lambda x: np.abs(x).sum(), lambda x: (x > 2).astype("float32") @ x):
+    for fun in (lambda x: (x > 2).astype("float32") @ x, lambda x: np.abs(x) @ x):
         assert host.host_program(anima.make_jaxpr(fun)(x).jaxpr) is None
     assert host.host_program(anima.make_jaxpr(lambda x: (x > 2).sum())(x).jaxpr).native is not None
 
@@ -524,7 +532,7 @@ def test_what_is_large_or_has_two_roundings_is_compiled() -> None:
     assert host.host_program(long.jaxpr) is None
     vector = onp.zeros(3, onp.float32)
     for fun, able in [
-        (lambda x: x * x + x, False), (lambda x: x + 1, True), (lambda x: x / 3, False), (lambda x: x, False),
+        (lambda x: x * x + x, False), (lambda x: x + 1, True), (lambda x: x / 3, True), (lambda x: x, False),
         (lambda x: lax.div(x, lax.full((3,), 3.0)), False), (lambda x: lax.div(x, lax.full_like(x, x[0])), True),
         (lambda x: lax.div(x, lax.rev(lax.broadcasted_iota("float32", (3,), 0), (0,))), False),
         (lambda x: lax.tanh(x), False), (lambda x: lax.select(x > 1, x, -x), True), (lambda x: (x, x + 1), False),

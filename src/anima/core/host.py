@@ -21,6 +21,7 @@ REAL = ("bfloat16", "float16", "float32", "float64")
 MOVABLE = (*WHOLE, *REAL, "complex64", "complex128")
 
 Refusal = Callable[..., bool]
+KernelCall = tuple[str, dict[str, int]]  # the name of a kernel in `native/kernels`, and its attributes
 
 
 class HostRule:
@@ -39,11 +40,34 @@ class HostRule:
       variable: the operands, by position, that must depend on the arguments of the program: with constants there the
         compiler computes in another way.
       kernel: the name of the native kernel that computes the same, for those of the dtypes that it knows; "" is none.
-        "move" is one for every operation that moves its operands' elements to places that do not depend on them.
-      alone: whether the rule holds for floating-point numbers only where a program has no other operations.
+        "move" is one for every operation that moves its operands' elements to places that do not depend on them; "call" runs
+        the kernel that the operation's program calls.
+      call: for "call": of the operands' avals and the parameters, the name and the attributes of that kernel's call; None where
+        the program is another one.
+      otherwise: the rule to ask where this one does not hold for the dtypes or sizes.
+      alone: whether the rule holds for floating-point numbers only where a program has no other operations, or is one
+        that `sequence` lets through.
+      by_constant: the rule that holds in place of this one where an operand of `variable` is a number that the program
+        knows: how the compiler computes it then.
+      sequence: what the operation does in a program of several that round, for `runtime/host.py` to say whether the compiler
+        keeps them apart: "sum", "product", "total" (a sum over dimensions), "root", or "" for none of these.
     """
 
-    __slots__ = ("alone", "care", "dtypes", "fun", "kernel", "refuses", "rounds", "suits", "variable")
+    __slots__ = (
+        "alone",
+        "by_constant",
+        "call",
+        "care",
+        "dtypes",
+        "fun",
+        "kernel",
+        "otherwise",
+        "refuses",
+        "rounds",
+        "sequence",
+        "suits",
+        "variable",
+    )
 
     def __init__(
         self,
@@ -57,6 +81,10 @@ class HostRule:
         kernel: str = "",
         alone: bool = False,
         suits: Callable[..., bool] | None = None,
+        by_constant: HostRule | None = None,
+        sequence: str = "",
+        call: Callable[..., KernelCall | None] | None = None,
+        otherwise: HostRule | None = None,
     ) -> None:
         self.fun = fun
         self.dtypes = accepts
@@ -67,11 +95,47 @@ class HostRule:
         self.kernel = kernel
         self.alone = alone
         self.suits = suits
+        self.by_constant = by_constant
+        self.sequence = sequence
+        self.call = call
+        self.otherwise = otherwise
 
 
 def moving(fun: Callable[..., Any], refuses: Refusal | None = None, *, kernel: str = "move") -> HostRule:
     """The rule of an operation that only moves elements of its operands; where to, may depend on them if `kernel` is ""."""
     return HostRule(fun, MOVABLE, "moves", refuses=refuses, kernel=kernel)
+
+
+LARGEST = 4096  # bytes of an array that native kernels take
+
+
+def is_small(aval: Any) -> bool:
+    """Whether native kernels take an array."""
+    return bool(aval.size * aval.dtype.itemsize <= LARGEST and aval.ndim <= 6)
+
+
+def calling(
+    call: Callable[..., KernelCall | None],
+    accepts: tuple[str, ...],
+    *,
+    alone: bool = False,
+    otherwise: HostRule | None = None,
+) -> HostRule:
+    """The rule of an operation whose program is a call of one of our kernels, for small operands of these dtypes.
+
+    Args:
+      call: see `HostRule`.
+      accepts: the names of the dtypes.
+      alone: whether it is such a call only where a program has no other operations.
+      otherwise: the rule for other operands.
+    """
+
+    def suits(*avals: Any, **params: Any) -> bool:
+        return all(map(is_small, avals)) and call(*avals, **params) is not None
+
+    return HostRule(
+        None, accepts, kernel="call", call=call, suits=suits, rounds=alone, alone=alone, otherwise=otherwise
+    )
 
 
 def _layout(bits: type[np.unsignedinteger[Any]], least: int, infinity: int) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from anima.core.aval import ShapedArray
 from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import zero_of
+from anima.lax import on_host_tiny
 from anima.lax.bitwise import bitwise_and, shift_right_arithmetic, shift_right_logical
 from anima.lax.compare import eq, gt, lt
 from anima.lax.complex_parts import complex, conj, imag, real
@@ -55,7 +56,7 @@ def _add_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
 _add_derivatives = (lambda t, ans, x, y: t, lambda t, ans, x, y: t)
 
 # In a program the compiler drops the addition of a constant zero, which makes a negative zero a positive one.
-_HOST_SUM = HostRule(np.add, WHOLE + REAL, "zeros", rounds=True, kernel="add")
+_HOST_SUM = HostRule(np.add, WHOLE + REAL, "zeros", rounds=True, kernel="add", sequence="sum")
 
 add_p = binary("add", "stablehlo.add", NUMERIC, _add_derivatives, transpose=_add_transpose, host=_HOST_SUM)
 
@@ -112,7 +113,7 @@ sub_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: t, lambda t, ans, x, y: neg(t)),
     transpose=_sub_transpose,
-    host=HostRule(np.subtract, WHOLE + REAL, "zeros", rounds=True, kernel="sub"),
+    host=HostRule(np.subtract, WHOLE + REAL, "zeros", rounds=True, kernel="sub", sequence="sum"),
 )
 
 
@@ -144,7 +145,7 @@ mul_p = binary(
     NUMERIC,
     (lambda t, ans, x, y: mul(t, y), lambda t, ans, x, y: mul(x, t)),
     transpose=_mul_transpose,
-    host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True, kernel="mul"),
+    host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True, kernel="mul", sequence="product"),
 )
 
 
@@ -217,7 +218,16 @@ div_p = binary(
     (lambda t, ans, x, y: div(t, y), lambda t, ans, x, y: div(mul(neg(t), ans), y)),
     transpose=lambda ct, x, y: [div(ct, y), None],
     # The compiler multiplies by the inverse of a constant divisor.
-    host=HostRule(np.divide, REAL, "numbers", rounds=True, variable=(1,), kernel="div"),
+    host=HostRule(
+        np.divide,
+        REAL,
+        "numbers",
+        rounds=True,
+        variable=(1,),
+        kernel="div",
+        by_constant=on_host_tiny.BY_INVERSE,
+        sequence="product",
+    ),
 )
 
 

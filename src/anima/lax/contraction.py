@@ -13,7 +13,7 @@ import numpy as np
 from anima import dtypes
 from anima.config import default_matmul_precision
 from anima.core.aval import ShapedArray
-from anima.core.host import HostRule
+from anima.core.host import HostRule, KernelCall, calling
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
@@ -31,6 +31,7 @@ from anima.lax.precision import (
 from anima.lax.shape import dtype_of, refuse_out_sharding, shape_of, transpose
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_list
+from anima.runtime.kernels import call_kernel
 
 # ((contracting dimensions of the left, of the right), (batch dimensions of the left, of the right))
 DotDimensionNumbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
@@ -173,6 +174,9 @@ def _dot_lower(
         entering, returned = algorithm.operand_dtype(entering), algorithm.result_dtype(returned)
     lhs, rhs = _cast(ctx, lhs, entering), _cast(ctx, rhs, entering)
     if algorithm is None:
+        lone = _lone_call(ctx, dimension_numbers, precision, preferred_element_type)
+        if lone is not None:
+            return call_kernel(ctx, lone[0], (lhs, rhs), [out], lone[1])[0]
         for by_kernel in (pair_products.product_by_kernel, matrix_products.product_by_kernel):
             found = by_kernel(ctx, lhs, rhs, dimension_numbers, ShapedArray(out.shape, returned))
             if found is not None:
@@ -188,6 +192,16 @@ def _dot_lower(
     attrs = f"dot_dimension_numbers = #stablehlo.dot<{numbers}>{precision_attributes(precision)}"
     product = ctx.op("stablehlo.dot_general", (lhs, rhs), ShapedArray(out.shape, returned), attrs)
     return _cast(ctx, product, out.dtype)
+
+
+def _lone_call(ctx: Context, numbers: Any, precision: Any, preferred: Any) -> KernelCall | None:
+    """The kernel's call for a product that is all of the program, unless that is small enough for loops in a known order."""
+    main = ctx.module.main
+    if not ctx.module.kernels_allowed or main is None or [e.primitive for e in main.eqns] != [dot_general_p]:
+        return None
+    params = {"dimension_numbers": numbers, "precision": precision, "preferred_element_type": preferred}
+    x, y = (v.aval for v in main.eqns[0].invars)
+    return None if on_host_tiny.is_product(x, y, **params) else matrix_products.lone_call(x, y, **params)
 
 
 # --- derivatives and batching -----------------------------------------------------------------
@@ -306,7 +320,7 @@ def _shifted(dims: Sequence[int], new: int) -> tuple[int, ...]:
 
 
 # Sums and products of truth values are others than those of numbers.
-_ON_HOST = tuple([name for name in on_host_tiny.ORDERED if name != "bool"])
+_ON_HOST = tuple([name for name in on_host_tiny.ADDED if name != "bool"])
 
 dot_general_p = declare(
     "dot_general",
@@ -324,6 +338,7 @@ dot_general_p = declare(
         refuses=on_host_tiny.has_far_factors,
         kernel="dot",
         alone=True,
+        otherwise=calling(matrix_products.lone_call, on_host_tiny.PLAIN, alone=True),
     ),
     dtypes=ANY,
 )

@@ -17,6 +17,7 @@ import numpy as np
 from anima import dtypes
 from anima.core import hooks
 from anima.core.aval import ShapedArray, array_aval
+from anima.core.host import WHOLE, KernelCall, calling
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -118,10 +119,18 @@ def _kernel(name: str, without: tuple[str, ...], lower: Callable[..., Value]) ->
     def rule(ctx: Context, x: Value, *, axis: int, reverse: bool) -> Value:
         if not ctx.module.kernels_allowed or not array_aval(x.aval).size or x.dtype.name in without:
             return lower(ctx, x, axis=axis, reverse=reverse)
-        attributes = {"axis": axis, "reverse": reverse}
-        return call_kernel(ctx, f"anima_{name}", (x,), [x.aval], attributes)[0]
+        kernel, attributes = _call(name)(x.aval, axis=axis, reverse=reverse)
+        return call_kernel(ctx, kernel, (x,), [x.aval], attributes)[0]
 
     return in_float32(rule)
+
+
+# As they are, neither widened before nor converted.
+_CALLED = (*[d for d in WHOLE if d != "bool"], "float32", "float64", *COMPLEX)
+
+
+def _call(name: str) -> Callable[..., KernelCall]:
+    return lambda _, *, axis, reverse: (f"anima_{name}", {"axis": axis, "reverse": reverse})
 
 
 def _running_lowering(operation: str) -> Callable[..., Value]:
@@ -170,6 +179,7 @@ def _running(
         jvp=jvp,
         transpose=transpose or Missing("it is not linear"),
         batch=batch,
+        host=calling(_call(name), tuple([d for d in _CALLED if d in accepts and d not in without_kernel])),
         dtypes=accepts,
     )
     return primitive

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima.core.aval import ShapedArray
+from anima.core.host import KernelCall
 from anima.lowering.module import Context, Value
 from anima.runtime.kernels import MULTIPLIED_AT_ONCE, call_kernel
 
@@ -29,6 +30,10 @@ _MOST_BATCHES = 8  # dimensions of a stack that the kernel knows
 _ENOUGH, _SMALLEST = 1 << 15, 64  # multiplications, of all matrices and of one
 _FEW_ROWS, _FEW_COLUMNS, _FEW_TERMS = 2, 4, 2
 _LONG_SUM, _FEW_COLUMNS_OF_LONG = 1 << 13, 16
+# Elements of the arrays of a product that is a program of its own: XLA compiles such a product of a matrix and a vector in
+# 25 ms, a call of the kernel in 4, and on the host that needs no program.
+_LONE = 1024
+_KERNEL = "anima_matrix_product"
 
 
 def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: ShapedArray) -> Value | None:
@@ -38,21 +43,49 @@ def product_by_kernel(ctx: Context, lhs: Value, rhs: Value, numbers: Any, out: S
     if rhs.dtype != lhs.dtype or out.dtype != lhs.dtype:
         return None
     (left, left_strides), (right, right_strides) = _lying(lhs), _lying(rhs)
-    sides = (lhs.shape, left_strides), (rhs.shape, right_strides)
-    attributes = _attributes(*sides, *[tuple(map(tuple, part)) for part in numbers])
-    if attributes is None:
+    attributes = _attributes((lhs.shape, left_strides), (rhs.shape, right_strides), *_pairs(numbers))
+    if attributes is None or not _worth(attributes, math.prod(out.shape)):
         return None
     work = math.prod(out.shape) * attributes["depth"] // MULTIPLIED_AT_ONCE
-    return call_kernel(ctx, "anima_matrix_product", (left, right), [out], attributes, work=work)[0]
+    return call_kernel(ctx, _KERNEL, (left, right), [out], attributes, work=work)[0]
+
+
+def lone_call(
+    x: Any, y: Any, *, dimension_numbers: Any, precision: Any, preferred_element_type: Any
+) -> KernelCall | None:
+    """The kernel's call for a small product that is all of a program, where it has one.
+
+    Args:
+      x, y: the avals of the operands, which lie in row-major order.
+      dimension_numbers, precision, preferred_element_type: those of the product.
+    """
+    if x.dtype != y.dtype or x.dtype.name not in ("float32", "float64") or precision is not None:
+        return None
+    if preferred_element_type not in (None, x.dtype) or not min(x.size, y.size) > 0:
+        return None
+    (lhs_contract, _), (lhs_batch, _) = dimension_numbers
+    shared = math.prod([x.shape[i] for i in (*lhs_contract, *lhs_batch)])
+    stack = math.prod([x.shape[i] for i in lhs_batch])
+    if max(x.size, y.size, x.size // shared * (y.size // shared) * stack) > _LONE:
+        return None
+    attributes = _attributes(
+        (x.shape, _strides(x.shape)), (y.shape, _strides(y.shape)), *_pairs(dimension_numbers)
+    )
+    return None if attributes is None else (_KERNEL, attributes)
 
 
 _Side = tuple[tuple[int, ...], tuple[int, ...]]  # an operand's shape and its strides
 _Pair = tuple[tuple[int, ...], tuple[int, ...]]  # dimensions of the left and the right operand
 
 
+def _pairs(numbers: Any) -> list[_Pair]:
+    """The dimensions that are summed over and those of the stack, as keys of a cache."""
+    return [(tuple(left), tuple(right)) for left, right in numbers]
+
+
 @functools.lru_cache(1024)  # the layers of a model have the same products
 def _attributes(lhs: _Side, rhs: _Side, contract: _Pair, batch: _Pair) -> dict[str, int] | None:
-    """How the kernel walks along the operands, or None where XLA computes the product."""
+    """What the kernel is told of a product, or None where some dimensions cannot be walked along with one stride."""
     (left_shape, left_strides), (_, right_strides) = lhs, rhs
     pairs = [(left_shape[i], left_strides[i], right_strides[j]) for i, j in zip(*contract)]
     depth = _merged(sorted(pairs, key=lambda pair: -pair[1]))
@@ -65,9 +98,6 @@ def _attributes(lhs: _Side, rhs: _Side, contract: _Pair, batch: _Pair) -> dict[s
     [(height, left_row)] = rows or [(1, summed)]
     [(width, right_column)] = columns or [(1, 1)]
     if 1 not in (left_row, left_column) or 1 not in (right_row, right_column):
-        return None
-    matrices = math.prod([left_shape[i] for i in batch[0]])
-    if not _worth(height, width, summed, matrices * height * width):
         return None
     attributes = {
         "rows": height,
@@ -84,8 +114,9 @@ def _attributes(lhs: _Side, rhs: _Side, contract: _Pair, batch: _Pair) -> dict[s
     return attributes
 
 
-def _worth(rows: int, columns: int, summed: int, size: int) -> bool:
+def _worth(attributes: dict[str, int], size: int) -> bool:
     """Whether the kernel is quicker than XLA for matrices of these sizes, with results of `size` elements in all."""
+    rows, columns, summed = attributes["rows"], attributes["columns"], attributes["depth"]
     if rows < _FEW_ROWS or columns < _FEW_COLUMNS or summed < _FEW_TERMS:
         return False
     if summed >= _LONG_SUM and columns < _FEW_COLUMNS_OF_LONG:

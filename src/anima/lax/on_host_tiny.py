@@ -1,9 +1,9 @@
 """Sums, products and functions of few floating-point numbers as XLA computes them, for NumPy and native kernels to do it, too.
 
-Invariant: what is said here of XLA holds for programs of one operation on arrays of at most `TINY` elements. Those are compiled
-without optimisation, so no sum is split over the lanes of a vector, no product is fused with a sum, and a function is that
-of the C library. Larger ones are left to the compiler, and so are numbers of which a product or a partial sum could be
-subnormal, which XLA flushes.
+Invariant: what is said here of XLA holds for programs that are compiled without optimisation, of arrays of at most `ORDERED`
+elements (`runtime/host.py` says which are): no sum is split over the lanes of a vector, and no product is fused with a sum. Products
+of matrices are plain loops, and functions worth computing as the C library does, up to `TINY` elements. Larger ones are left to
+the compiler, and so are numbers of which a product or a partial sum could be subnormal, which XLA flushes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from anima.core.host import WHOLE
+from anima.core.host import WHOLE, HostRule
 
 Numbers: TypeAlias = np.ndarray[Any, Any]
 
 TINY = 256
-ORDERED = (*WHOLE, "float32", "float64")
+ORDERED = 1024
+ADDED = (*WHOLE, "float32", "float64")
 PLAIN = ("float32", "float64")
 # XLA cuts a reduced dimension into windows of so many elements.
 WINDOW = 32
@@ -31,11 +32,28 @@ def is_function(x: Any, *, accuracy: Any = None) -> bool:
     return accuracy is None and 0 < x.size <= TINY
 
 
+def is_root(x: Any, *, accuracy: Any = None) -> bool:
+    """Whether this is computed as IEEE 754 says."""
+    return accuracy is None and 0 < x.size <= ORDERED
+
+
+# A quotient by a number that the program knows: XLA multiplies by its inverse.
+BY_INVERSE = HostRule(
+    np.multiply,
+    PLAIN,
+    "numbers",
+    rounds=True,
+    kernel="mul",
+    suits=lambda x, y: 0 < x.size <= ORDERED,
+    sequence="product",
+)
+
+
 def is_sum(x: Any, *, axes: tuple[int, ...]) -> bool:
     """Whether the order of a sum is known, for an operand of this shape and dtype."""
     if x.dtype.kind != "f":
         return bool(x.size)
-    if not 0 < x.size <= TINY or axes != tuple(range(axes[0], axes[0] + len(axes)) if axes else ()):
+    if not 0 < x.size <= ORDERED or axes != tuple(range(axes[0], axes[0] + len(axes)) if axes else ()):
         return False
     return len(axes) == 1 or all(x.shape[a] <= WINDOW for a in axes)
 

@@ -107,7 +107,7 @@ square_p = unary(
     lambda ctx, x: ctx.op("stablehlo.multiply", (x, x)),
     NUMERIC,
     lambda t, ans, x: mul(t, mul(constant(2, x), x)),
-    host=HostRule(lambda x: x * x, WHOLE + REAL, "numbers", rounds=True, kernel="square"),
+    host=HostRule(lambda x: x * x, WHOLE + REAL, "numbers", rounds=True, kernel="square", sequence="product"),
 )
 
 
@@ -157,7 +157,8 @@ sqrt_p = unary(
         rounds=True,
         kernel="sqrt",
         alone=True,
-        suits=on_host_tiny.is_function,
+        suits=on_host_tiny.is_root,
+        sequence="root",
     ),
 )
 

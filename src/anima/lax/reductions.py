@@ -190,13 +190,14 @@ def _reduce(name: str, primitive: Primitive, operand: Any, axes: Any) -> Any:
 
 _HOST_SUM = HostRule(
     on_host_tiny.total,
-    on_host_tiny.ORDERED,
+    on_host_tiny.ADDED,
     "zeros",
     rounds=True,
     suits=on_host_tiny.is_sum,
     refuses=on_host_tiny.has_small_terms,
     kernel="reduce_sum",
     alone=True,
+    sequence="total",
 )
 
 

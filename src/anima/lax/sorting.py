@@ -16,7 +16,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
-from anima.core.host import REAL, WHOLE, HostRule
+from anima.core.host import REAL, WHOLE, HostRule, KernelCall, calling
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -89,12 +89,16 @@ def _comparator(num_keys: int) -> Any:
     return of_keys
 
 
+def _sort_call(*_: Any, dimension: int, num_keys: int, is_stable: bool = True) -> KernelCall:
+    return "anima_sort", {"dimension": dimension, "num_keys": num_keys}
+
+
 def _sort_lower(ctx: Context, *xs: Value, dimension: int, is_stable: bool, num_keys: int) -> list[Value]:
     outs = list(ctx.out_avals)
     if ctx.module.kernels_allowed and xs[0].shape[dimension] < 2**31:
-        attributes = {"dimension": dimension, "num_keys": num_keys}
+        kernel, attributes = _sort_call(dimension=dimension, num_keys=num_keys)
         work = math.prod(xs[0].shape) * xs[0].shape[dimension].bit_length()
-        return call_kernel(ctx, "anima_sort", xs, outs, attributes, work=work)
+        return call_kernel(ctx, kernel, xs, outs, attributes, work=work)
     scalars = [ShapedArray((), x.dtype) for x in xs for _ in range(2)]
     body = traced_region(ctx, _comparator(num_keys), scalars)
     attrs = f"dimension = {dimension} : i64, is_stable = {str(is_stable).lower()}"
@@ -149,7 +153,13 @@ sort_p = declare(
     jvp=_sort_jvp,
     transpose=Missing("it is not linear"),
     batch=_sort_batch,
-    host=HostRule(on_host.sort, WHOLE + REAL, "zeros", refuses=lambda *xs, num_keys, **_: num_keys != 1),
+    host=calling(
+        _sort_call,
+        (*WHOLE, "float32", "float64"),
+        otherwise=HostRule(
+            on_host.sort, WHOLE + REAL, "zeros", refuses=lambda *xs, num_keys, **_: num_keys != 1
+        ),
+    ),
     multiple_results=True,
     dtypes=ANY,
 )
@@ -222,11 +232,16 @@ def _top_shape(x: ShapedArray, *, k: int, axis: int) -> list[ShapedArray]:
     return [ShapedArray(shape, x.dtype, x.weak_type), ShapedArray(shape, np.dtype(np.int32), x.weak_type)]
 
 
+def _top_call(*_: Any, axis: int, k: int = 0) -> KernelCall:
+    return "anima_top_k", {"axis": axis}
+
+
 def _top_lower(ctx: Context, x: Value, *, k: int, axis: int) -> list[Value]:
     values, places = ctx.out_avals
     assert isinstance(values, ShapedArray)
     if ctx.module.kernels_allowed and x.shape[axis] < 2**31:
-        return call_kernel(ctx, "anima_top_k", (x,), [values, places], {"axis": axis})
+        kernel, attributes = _top_call(axis=axis)
+        return call_kernel(ctx, kernel, (x,), [values, places], attributes)
     last = x.ndim - 1
     if axis != last:
         order = [d for d in range(x.ndim) if d != axis] + [axis]
@@ -263,6 +278,7 @@ top_k_p = declare(
     jvp=_top_jvp,
     transpose=Missing("it is not linear"),
     batch=_top_batch,
+    host=calling(_top_call, (*[d for d in WHOLE if d != "bool"], "float32", "float64")),
     multiple_results=True,
     dtypes=_REAL,
 )

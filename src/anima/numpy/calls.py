@@ -6,12 +6,13 @@ form, methods of arrays the compiled one, so neither pays for the other.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from anima._native import ArrayImpl, CompiledCall, tree_flatten
+from anima._native import ArrayImpl, CompiledCall, Recalled, tree_flatten
 from anima.core.trace import Tracer, is_value
 from anima.transforms.eager import compiled
 from anima.transforms.jit import jit_miss
@@ -79,6 +80,21 @@ def function(fun: Any = None, *, static: tuple[str, ...] = (), name: str = "") -
     if name:
         fun.__name__ = name
     return compiled(fun, static=static, miss=miss)
+
+
+def recalled(*, like: bool = False, values: bool = False) -> Callable[[F], F]:
+    """Decorator for a public function that makes arrays: small ones of the same plain arguments are made natively.
+
+    Args:
+      like: of an array that comes first, the function asks for the shape and dtype only.
+      values: the function makes an array of what comes first; nothing is remembered.
+    """
+
+    def decorate(fun: F) -> F:
+        native: Any = functools.update_wrapper(Recalled(fun, like=like, values=values), fun)
+        return native
+
+    return decorate
 
 
 def plain(function: Any) -> Any:

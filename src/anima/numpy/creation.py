@@ -29,6 +29,7 @@ from anima.lax import (
 from anima.lax.convert import convert_to
 from anima.lax.create import scalar_of_dtype
 from anima.lax.shape import check_shape, refuse_out_sharding
+from anima.numpy.calls import recalled
 from anima.numpy.promotion import array_like, shape_of
 from anima.runtime.devices import default_device
 from anima.runtime.transfer_guards import announce
@@ -48,6 +49,7 @@ def put_on(x: Any, device: Any) -> Any:
 # --- from values ------------------------------------------------------------------------------
 
 
+@recalled(values=True)
 def array(
     object: Any,
     dtype: Any = None,
@@ -99,6 +101,7 @@ def _by_position(args: tuple[Any, ...], *defaults: Any) -> tuple[Any, ...]:
     return (*args, *defaults[len(args) :])
 
 
+@recalled(values=True)
 def asarray(
     a: Any,
     dtype: Any = None,
@@ -310,6 +313,7 @@ def _dtype_or_float(name: str, dtype: Any) -> Any:
     return dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, name)
 
 
+@recalled()
 def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array of zeros.
 
@@ -329,6 +333,7 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     return put_on(_filled("zeros", shape, 0, _dtype_or_float("zeros", dtype)), device)
 
 
+@recalled()
 def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array of ones; arguments as for `zeros`.
 
@@ -340,6 +345,7 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any
     return put_on(_filled("ones", shape, 1, _dtype_or_float("ones", dtype)), device)
 
 
+@recalled()
 def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """An array whose contents do not matter: zeros; arguments as for `zeros`.
 
@@ -351,6 +357,7 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: An
     return put_on(_filled("empty", shape, 0, _dtype_or_float("empty", dtype)), device)
 
 
+@recalled()
 def full(
     shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
@@ -410,6 +417,7 @@ def _like(name: str, a: Any, value: Any, dtype: Any, shape: Any, device: Any) ->
     return put_on(result, device)
 
 
+@recalled(like=True)
 def zeros_like(
     a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
@@ -432,6 +440,7 @@ def zeros_like(
     return _like("zeros_like", a, 0, dtype, shape, device)
 
 
+@recalled(like=True)
 def ones_like(
     a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
 ) -> Any:
@@ -445,6 +454,7 @@ def ones_like(
     return _like("ones_like", a, 1, dtype, shape, device)
 
 
+@recalled(like=True)
 def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """An array whose contents do not matter in the shape and dtype of `prototype`; arguments as for `zeros_like`.
 
@@ -455,6 +465,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     return _like("empty_like", prototype, 0, dtype, shape, device)
 
 
+@recalled(like=True)
 def full_like(
     a: Any,
     fill_value: Any,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from anima import _native, dtypes
-from anima._native import get_trace
+from anima._native import get_trace, transfers_guarded
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
 from anima.lax import (
@@ -39,7 +39,7 @@ from anima.lax import (
 from anima.lax.operands import constant, filled
 from anima.lax.shape import check_axis
 from anima.numpy.arithmetic import power_of
-from anima.numpy.calls import function
+from anima.numpy.calls import function, recalled
 from anima.numpy.creation import HOST_FILL, asarray, put_on
 from anima.numpy.elementary import log10
 from anima.numpy.promotion import array_like, dtype_of, promote_inexact, shape_of, stretch
@@ -66,6 +66,7 @@ def _number(name: str, argument: str, value: Any) -> Any:
     return number
 
 
+@recalled()
 def arange(
     start: Any,
     stop: Any = None,
@@ -179,6 +180,7 @@ def _linspace_and_step(
     return _spaced("linspace", start, stop, num, endpoint, dtype, axis)
 
 
+@recalled()
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
     *, device: Any = None,
@@ -202,10 +204,29 @@ def linspace(
     """
     count = num if type(num) is int else _size("linspace", num)
     if not retstep:
+        known = _host_linspace(start, stop, count, endpoint) if dtype is None and axis == 0 else None
+        if known is not None:
+            return put_on(known, device)
         result = _linspace(start, stop, count, endpoint, dtype, axis)
         return result if device is None else put_on(result, device)
     result, step = _linspace_and_step(start, stop, count, endpoint, dtype, axis)
     return put_on(result, device), step
+
+
+def _host_linspace(start: Any, stop: Any, count: int, endpoint: bool) -> Any:
+    """Few numbers between Python numbers, made eagerly: rounded once, from double precision. None for others."""
+    kind: Any = dtypes.default_float_dtype()
+    parts = count - 1 if endpoint else count
+    if not 0 < parts * kind.itemsize <= HOST_FILL or get_trace() is not None or transfers_guarded():
+        return None
+    if not all([type(v) in (int, float) and abs(v) < 2.0**31 for v in (start, stop)]):
+        return None
+    low, high = kind.type(start).astype(np.float64), kind.type(stop).astype(np.float64)
+    ramp = np.arange(parts) / parts
+    result = np.empty(count, kind)
+    result[:parts] = low * (1 - ramp) + high * ramp
+    result[parts:] = high
+    return _native.array_from_host(result, default_device())
 
 
 def _size(name: str, value: Any) -> int:
@@ -403,6 +424,7 @@ def _matrix(name: str, make: Any, on_host: Any, N: Any, M: Any, k: Any, dtype: A
     return convert_element_type(make(rows, columns, operator.index(k)), kind)
 
 
+@recalled()
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """A matrix of zeros with ones on a diagonal.
 
@@ -423,6 +445,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
     return put_on(_matrix("eye", _on_diagonal, np.eye, N, M, k, dtype), device)
 
 
+@recalled()
 def identity(n: int, dtype: Any = None) -> Any:
     """The unit matrix of size `n`.
 
@@ -434,6 +457,7 @@ def identity(n: int, dtype: Any = None) -> Any:
     return _matrix("identity", _on_diagonal, np.eye, n, None, 0, dtype)
 
 
+@recalled()
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """A matrix with ones on and below the k-th diagonal, and zeros above; arguments as for `eye`.
 

@@ -174,6 +174,7 @@ def clear_backends() -> None:
         closing = [backend.client for backend in _backends.values()]
         _backends.clear()
         _default = None
+        _native.forget_default_devices()
     for each in closing:
         each.close()
 
@@ -354,6 +355,7 @@ def _forget_default(_: object) -> None:
     global _default
     with _lock:
         _default = None
+        _native.forget_default_devices()
 
 
 def _watch_options() -> None:

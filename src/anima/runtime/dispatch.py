@@ -32,6 +32,7 @@ from anima.runtime import compiler, finite, host, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
 from anima.runtime.effects import kept_by_caller, plans_of
+from anima.runtime.sequences import LARGEST
 from anima.runtime.transfers import TRANSFER, settled
 
 
@@ -44,7 +45,7 @@ class Program:
 
     __slots__ = (
         "_attributes", "_checks", "closed", "device", "donate", "forward", "kept", "kind", "lowered", "name", "num_args",
-        "out_avals", "platform",
+        "ordered", "out_avals", "platform",
     )  # fmt: skip
 
     def __init__(
@@ -56,14 +57,16 @@ class Program:
         donate: Sequence[int] = (),
         keep_unused: bool = False,
         kind: ProgramKind = "program",
+        ordered: bool = False,
         platform: str | None = None,
         checks: Checks | None = None,
     ) -> None:
         jaxpr = closed.jaxpr
         self.platform: str = platform or device.platform
+        self.ordered = ordered and self.platform == "cpu"
         self.name = name
         self.device = device
-        self.kind = kind
+        self.kind: ProgramKind = "single_op" if self.ordered else kind
         self.num_args = len(jaxpr.invars)
         self.out_avals: list[Any] = jaxpr.out_avals
         position = {var: i for i, var in enumerate(jaxpr.invars)}
@@ -153,7 +156,8 @@ class Program:
     def compile(self, compiler_options: dict[str, Any] | None = None, packing: Packing | None = None) -> Any:
         """The executable, from a cache if it is there; with `packing` one that takes pieces."""
         avals = [*self.closed.in_avals, *self.closed.out_avals]
-        tiny = all(isinstance(a, ShapedArray) and a.size <= TINY_ELEMENTS for a in avals)
+        most = LARGEST if self.ordered else TINY_ELEMENTS
+        tiny = all(isinstance(a, ShapedArray) and a.size <= most for a in avals)
         options = options_for(
             self.kind,
             platform=self.device.platform,
@@ -329,7 +333,8 @@ def _eager_miss(
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
-    program = Program(closed, _module_name(primitive, params), device, kind=kind)
+    ordered = primitive.host is not None and host.is_ordered(closed.jaxpr)
+    program = Program(closed, _module_name(primitive, params), device, kind=kind, ordered=ordered)
     plan = program.plan(
         program.compile(), single=not primitive.multiple_results, committed=committed, on_host=on_host
     )

@@ -14,6 +14,7 @@ one never have a program, until an operand comes that the kernel refuses.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.config import eager_host_calls
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.host import WHOLE, HostRule, is_delicate
+from anima.core.host import WHOLE, HostRule, is_delicate, is_small
 from anima.core.jaxpr import Eqn, Jaxpr, Literal
 from anima.core.trace import aval_of
+from anima.lowering.module import host_kernels
+from anima.runtime.sequences import are_kept_apart
 
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
@@ -75,19 +78,27 @@ class HostProgram:
     Attributes:
       calls: how many calls were answered.
       native: the same for `CallPlan` to run without Python, or None.
+      ordered: whether that holds for the program as it is compiled without optimisation.
     """
 
-    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls", "native")
+    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls", "native", "ordered")
 
     def __init__(
-        self, jaxpr: Jaxpr, steps: list[_Step], places: dict[Any, int], constants: dict[int, Any]
+        self,
+        jaxpr: Jaxpr,
+        steps: list[_Step],
+        places: dict[Any, int],
+        constants: dict[int, Any],
+        size: int,
+        ordered: bool,
     ) -> None:
         self.calls = 0
+        self.ordered = ordered
         self._steps = steps
         self._inputs: list[ShapedArray] = [_array(v.aval) for v in jaxpr.invars]
         self._outputs = [(places[v], _array(v.aval)) for v in jaxpr.outvars]
         self._constants = constants
-        self._size = len(places) + len(constants)
+        self._size = size
         self.native = native_program(jaxpr, steps, constants, [i for i, _ in self._outputs])
 
     @property
@@ -121,7 +132,9 @@ class HostProgram:
 
 def wanted(device: _native.Device) -> bool:
     """Whether the host answers calls of operations on a device."""
-    return device.platform == "cpu" and eager_host_calls.value > 0 and not _native.transfers_guarded()
+    if device.platform != "cpu" or _native.transfers_guarded():
+        return False
+    return eager_host_calls.value > 0 and host_kernels.value
 
 
 def answered(
@@ -181,46 +194,50 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
     if jaxpr.effects or jaxpr.constvars or not jaxpr.eqns or not all(map(_fits, jaxpr.invars)):
         return None
     places: dict[Any, int] = {var: i for i, var in enumerate(jaxpr.invars)}
-    computed: set[Any] = set()
+    numbers = itertools.count(len(places))
     variable = set(jaxpr.invars)
     constants: dict[int, Any] = {}
     steps: list[_Step] = []
-    rounded = 0
+    rules: list[HostRule] = []
     for eqn in jaxpr.eqns:
-        rule = _rule_of(eqn)
-        if rule is None:
+        found = _rule_of(eqn, variable)
+        if found is None:
             return None
-        rounding = rule.rounds and _rounds(eqn)
-        if rounding and rule.alone and len(jaxpr.eqns) > 1:
-            return None
-        rounded += rounding
-        if not all([eqn.invars[i] in variable for i in rule.variable]):
-            return None
+        rule, atoms = found
+        rules.append(rule)
         if any([v in variable for v in eqn.invars]):
             variable.update(eqn.outvars)
         operands = []
-        for atom in eqn.invars:
+        for atom in atoms:
+            index = next(numbers) if isinstance(atom, Literal) else places[atom]
             if isinstance(atom, Literal):
-                index = len(places) + len(constants)
                 constants[index] = np.asarray(atom.val, _array(atom.aval).dtype)
-            else:
-                index = places[atom]
             operands.append(index)
-        results = []
-        for var in eqn.outvars:
-            places[var] = len(places) + len(constants)
-            results.append(places[var])
-            computed.add(var)
-        steps.append(_Step(eqn, rule, operands, results, [_array(v.aval) for v in eqn.outvars]))
-    if rounded > 1 or not all([v in computed for v in jaxpr.outvars]):
+        results = list(itertools.islice(numbers, len(eqn.outvars)))
+        places.update(zip(eqn.outvars, results))
+        if not atoms and rule.fun is not None and eqn.outvars[0] not in jaxpr.outvars:
+            constants[results[0]] = np.asarray(rule.fun(**eqn.params))  # it counts
+        else:
+            steps.append(_Step(eqn, rule, operands, results, [_array(v.aval) for v in eqn.outvars]))
+    rounding = [rule for eqn, rule in zip(jaxpr.eqns, rules) if rule.rounds and _rounds(eqn)]
+    several = len(rounding) > 1 or (len(rules) > 1 and any([rule.alone for rule in rounding]))
+    if several and not are_kept_apart(jaxpr, rules, variable):
         return None
-    return HostProgram(jaxpr, steps, places, constants)
+    if not all([places.get(v, 0) >= len(jaxpr.invars) for v in jaxpr.outvars]):
+        return None
+    ordered = several or any([rule.suits is not None for rule in rounding])
+    return HostProgram(jaxpr, steps, places, constants, next(numbers), ordered)
+
+
+def is_ordered(jaxpr: Jaxpr) -> bool:
+    """Whether a program is to be compiled without optimisation, on a CPU, for the host to have its bits."""
+    program: HostProgram | None = jaxpr.memoized("host", lambda: host_program(jaxpr))
+    return program is not None and program.ordered
 
 
 # ---- native kernels ---------------------------------------------------------------------------
 
 _MAX_PIECES = 512  # a kernel that moves goes through them one by one: a program is quicker than so many
-_LARGEST = 4096  # bytes of an array that a native kernel takes
 _ARITHMETIC = frozenset((*WHOLE, "float32", "float64"))
 # (avals, constants, steps, outputs): the argument `host` of `CallPlan`.
 NativeProgram = tuple[list[Any], list[Any], list[Any], list[int]]
@@ -251,8 +268,11 @@ def _details(
 ) -> Any:
     """What the native kernel has to know beside the avals, or None if it does not compute this."""
     names = {a.dtype.name for a in (*operands, *outs)}
-    if not rule.kernel or not outs or not all(map(_is_small, (*operands, *outs))) or "bfloat16" in names:
+    if not rule.kernel or not outs or not all(map(is_small, (*operands, *outs))) or "bfloat16" in names:
         return None
+    if rule.call is not None:
+        found = rule.call(*operands, **params)
+        return None if found is None else (found[0], tuple(sorted(found[1].items())))
     if rule.kernel == "move":
         return _pieces(rule, operands, params)
     if rule.kernel == "select_n":
@@ -260,10 +280,6 @@ def _details(
     if rule.kernel == "dynamic_slice":
         return ()
     return _reduced(params) if names <= _ARITHMETIC else None
-
-
-def _is_small(aval: ShapedArray) -> bool:
-    return aval.size * aval.dtype.itemsize <= _LARGEST and aval.ndim <= 6
 
 
 def _reduced(params: dict[str, Any]) -> tuple[int, int] | tuple[()] | None:
@@ -276,14 +292,19 @@ def _reduced(params: dict[str, Any]) -> tuple[int, int] | tuple[()] | None:
 
 def _pieces(
     rule: HostRule, operands: list[ShapedArray], params: dict[str, Any]
-) -> list[tuple[int, ...]] | None:
-    """What moves where, as ``(operand, from, result, to, count)``: found by moving the elements' numbers."""
+) -> list[tuple[int, ...]] | int | None:
+    """What moves where, as ``(operand, from, result, to, count)``: found by moving the elements' numbers.
+
+    The number alone where each element is only repeated so many times.
+    """
     ends = np.cumsum([0, *(a.size for a in operands)])
     numbers = [np.arange(end, end + a.size).reshape(a.shape) for a, end in zip(operands, ends)]
     if rule.refuses is not None and rule.refuses(*numbers, **params):
         return None
     assert rule.fun is not None
     moved = rule.fun(*numbers, **params)
+    if len(operands) == 1 and type(moved) is not list and (count := _repeats(moved, operands[0].size)) > 1:
+        return count
     pieces: list[tuple[int, ...]] = []
     for result, array in enumerate(moved if type(moved) is list else [moved]):
         sources = np.asarray(array).reshape(-1)
@@ -298,16 +319,41 @@ def _pieces(
     return pieces
 
 
-def _rule_of(eqn: Eqn) -> HostRule | None:
-    """The rule for an equation, if there is one that holds for its dtypes and sizes."""
-    rule = eqn.primitive.host
-    if rule is None or not all([_fits(v) for v in (*eqn.invars, *eqn.outvars)]):
+def _repeats(moved: Any, size: int) -> int:
+    """How often each of the numbers from 0 on stands there, if that is all that does; 0 if it is not."""
+    count = moved.size // size if size else 0
+    return count if np.array_equal(np.ravel(moved), np.repeat(np.arange(size), count)) else 0
+
+
+def _rule_of(eqn: Eqn, variable: set[Any]) -> tuple[HostRule, list[Any]] | None:
+    """The rule for an equation, if there is one that holds for its dtypes and sizes, and on what it works."""
+    rule, atoms = eqn.primitive.host, list(eqn.invars)
+    if rule is not None and not all([eqn.invars[i] in variable for i in rule.variable]):
+        rule, atoms = rule.by_constant, _inverted(atoms)
+    if (eqn.invars and not atoms) or not all([_fits(v) for v in (*atoms, *eqn.outvars)]):
         return None
-    if not all([_array(v.aval).dtype.name in rule.dtypes for v in (*eqn.invars, *eqn.outvars)]):
-        return None
-    if rule.suits is not None and not rule.suits(*[v.aval for v in eqn.invars], **eqn.params):
-        return None
-    return rule
+    names = {_array(v.aval).dtype.name for v in (*atoms, *eqn.outvars)}
+    while rule is not None and not (
+        names.issubset(rule.dtypes)
+        and (rule.suits is None or rule.suits(*[v.aval for v in atoms], **eqn.params))
+    ):
+        rule = rule.otherwise
+    return None if rule is None else (rule, atoms)
+
+
+_FAR = 2.0**60
+
+
+def _inverted(atoms: list[Any]) -> list[Any]:
+    """The operands of a quotient, with the inverse of a number in place of that; none if there is no inverse."""
+    divisor = atoms[-1]
+    dtype = _array(divisor.aval).dtype
+    if not isinstance(divisor, Literal) or dtype.name not in ("float32", "float64"):
+        return []
+    number = np.asarray(divisor.val, dtype)
+    if not 1 / _FAR < abs(float(number)) < _FAR:
+        return []
+    return [*atoms[:-1], Literal(np.reciprocal(number), divisor.aval)]
 
 
 def _array(aval: AbstractValue) -> ShapedArray:

@@ -287,6 +287,7 @@ def _lower(
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
         kind="single_op" if call.spec.on_host and len(closed.jaxpr.eqns) <= _FEW else "program",
+        ordered=call.spec.on_host and host.is_ordered(traced.closed.jaxpr),
         platform=platform,
         checks=checks,
     )
