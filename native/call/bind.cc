@@ -3,6 +3,7 @@
 #include "call/bind_operation.h"
 #include "call/boundary.h"
 #include "call/compiled_call.h"
+#include "call/host_index.h"
 #include "call/plan.h"
 #include "common/py.h"
 
@@ -12,6 +13,7 @@ namespace {
 PyObject* bind_clear_all_caches(PyObject*, PyObject*) {
   return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
     clear_all_caches();
+    forget_index_devices();
     Py_RETURN_NONE;
   });
 }
@@ -55,6 +57,7 @@ void bind_call(nanobind::module_& m) {
       PyModule_AddFunctions(m.ptr(), functions) != 0) {
     throw PythonError();
   }
+  bind_host_index(m);
 }
 
 }  // namespace anima
