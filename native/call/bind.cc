@@ -4,6 +4,7 @@
 #include "call/bind_operation.h"
 #include "call/boundary.h"
 #include "call/compiled_call.h"
+#include "call/host_index.h"
 #include "call/plan.h"
 #include "call/recalled_call.h"
 #include "common/py.h"
@@ -15,6 +16,7 @@ PyObject* bind_clear_all_caches(PyObject*, PyObject*) {
   return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
     clear_all_caches();
     forget_recalled();
+    forget_index_devices();
     Py_RETURN_NONE;
   });
 }
@@ -23,6 +25,7 @@ PyObject* bind_forget_default_devices(PyObject*, PyObject*) {
   return guarded<>(static_cast<PyObject*>(nullptr), []() -> PyObject* {
     forget_default_devices();
     forget_recalled();
+    forget_index_devices();
     Py_RETURN_NONE;
   });
 }
@@ -72,6 +75,7 @@ void bind_call(nanobind::module_& m) {
       PyModule_AddFunctions(m.ptr(), functions) != 0) {
     throw PythonError();
   }
+  bind_host_index(m);
 }
 
 }  // namespace anima

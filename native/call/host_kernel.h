@@ -48,9 +48,9 @@ HostKernelRef make_calling_kernel(const HostOperation& operation);
 // Throws ValueError unless there are so many operands and one result.
 void expect_operands(const HostOperation& operation, size_t count);
 
-// fn(T()) for the C++ type T of numbers; null for types that C++ has no arithmetic of.
+// fn(T()) for the C++ type T of numbers; null or false for types that C++ has no arithmetic of.
 template <class Fn>
-HostKernelRef for_number_type(PJRT_Buffer_Type type, Fn&& fn) {
+auto for_number_type(PJRT_Buffer_Type type, Fn&& fn) -> decltype(fn(bool())) {
   switch (type) {
     case PJRT_Buffer_Type_PRED:
       return fn(bool());
@@ -75,7 +75,7 @@ HostKernelRef for_number_type(PJRT_Buffer_Type type, Fn&& fn) {
     case PJRT_Buffer_Type_F64:
       return fn(double());
     default:
-      return nullptr;
+      return {};
   }
 }
 

@@ -79,6 +79,28 @@ def test_what_a_script_used_is_read_ahead(run_python: Run, folder: dict[str, str
     assert off == [value, "0", compiled, "0"]
 
 
+TRAINING = """
+import anima
+from anima import numpy as np
+from anima.runtime.compiler import compile_stats
+a, b = (anima.random.normal(k, (4, 4)) for k in anima.random.split(anima.random.PRNGKey(0)))
+step = anima.jit(lambda a: a - 0.1 * anima.grad(lambda a: np.tanh(a @ b).sum())(a))
+for _ in range(3):
+    a = step(a)
+print(a.at[0].set(1.0).sum(), compile_stats()[0])
+"""
+
+
+@needs_two
+def test_first_operations_wait_for_no_product_and_compile_nothing(
+    run_python: Run, folder: dict[str, str]
+) -> None:
+    value, compiled = run_python(TRAINING, env=folder).stdout.split()
+    assert int(compiled) >= 3
+    for _ in range(3):
+        assert run_python(TRAINING, env=folder).stdout.split() == [value, "0"]
+
+
 @needs_two
 def test_a_list_of_other_programs_does_no_harm(
     run_python: Run, folder: dict[str, str], tmp_path: Path

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anima import dtypes
-from anima._native import get_trace
+from anima._native import get_trace, read_at, update_at
 from anima.core.trace import Tracer
 from anima.dtypes.requests import user_stack_level
 from anima.lax import (
@@ -45,6 +45,7 @@ from anima.numpy.creation import asarray, ones_like
 from anima.numpy.indexing import (
     Advanced,
     Key,
+    await_operands,
     index_dtype,
     index_vectors,
     parse,
@@ -53,6 +54,7 @@ from anima.numpy.indexing import (
     split_advanced,
 )
 from anima.numpy.promotion import array_like, dtype_of, retyped, shape_of, stretch, weak_of
+from anima.runtime.host import ARRIVED
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "add": plain(arithmetic.add),
@@ -270,7 +272,11 @@ def _scattered(
     return _SCATTER[operation](x, indices, _fitted(values, target), numbers, **flags)
 
 
-@function(static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"), name="at")
+@function(
+    static=("key", "operation", "mode", "indices_are_sorted", "unique_indices"),
+    name="at",
+    miss=await_operands,
+)
 def _write(
     x: Any,
     operands: Any,
@@ -354,6 +360,10 @@ class IndexUpdate:
         wrap: bool,
         out_sharding: Any,
     ) -> Any:
+        if wrap and out_sharding is None and not (indices_are_sorted or unique_indices):
+            found = update_at(operation, self.array, self.index, values, mode)
+            if found is not None:
+                return found
         refuse_out_sharding(f"at[...].{operation}", out_sharding)
         x = asarray(self.array)
         values = array_like(f"at[...].{operation}", values, "values")
@@ -365,7 +375,12 @@ class IndexUpdate:
         chosen = GatherScatterMode.from_any(mode)
         clip = chosen is GatherScatterMode.CLIP
         key, operands = parse(x.shape, self.index, get_trace() is None, mode is None, wrap, clip)
-        return _write(x, operands, values, key, operation, chosen, indices_are_sorted, unique_indices)
+        found = _write(x, operands, values, key, operation, chosen, indices_are_sorted, unique_indices)
+        if found is ARRIVED:
+            return IndexUpdate(x, self.index)._update(
+                operation, values, mode, indices_are_sorted, unique_indices, wrap, out_sharding
+            )
+        return found
 
     def set(
         self, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
@@ -481,10 +496,14 @@ class IndexUpdate:
         >>> print(np.arange(3.0).at[np.array([1, 7])].get(mode="fill", fill_value=-1))
         [ 1. -1.]
         """
-        refuse_out_sharding("at[...].get", out_sharding)
-        x = asarray(self.array)
         if mode is None and fill_value is not None:
             mode = "fill"
+        if wrap_negative_indices and out_sharding is None and not (indices_are_sorted or unique_indices):
+            found = read_at(self.array, self.index, mode)
+            if found is not None:
+                return found
+        refuse_out_sharding("at[...].get", out_sharding)
+        x = asarray(self.array)
         chosen = None if mode is None else GatherScatterMode.from_any(mode)
         eager = get_trace() is None
         clip = chosen is GatherScatterMode.CLIP
@@ -495,7 +514,11 @@ class IndexUpdate:
             "indices_are_sorted": indices_are_sorted,
             "unique_indices": unique_indices,
         }
-        return read_compiled(x, operands, key, chosen, **flags)
+        found = read_compiled(x, operands, key, chosen, **flags)
+        if found is ARRIVED:
+            found = read_at(x, self.index, mode) if wrap_negative_indices else None
+            return read_compiled(x, operands, key, chosen, **flags) if found is None else found
+        return found
 
 
 def _traced_mask(x: Any, index: Any, values: Any) -> Any:

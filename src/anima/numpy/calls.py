@@ -67,16 +67,19 @@ def _check_leaves(name: str, arg: Any, where: str) -> None:
 @overload
 def function(fun: F) -> F: ...
 @overload
-def function(*, static: tuple[str, ...] = (), name: str = "") -> Callable[[F], F]: ...
-def function(fun: Any = None, *, static: tuple[str, ...] = (), name: str = "") -> Any:
+def function(
+    *, static: tuple[str, ...] = (), name: str = "", miss: Callable[..., tuple[Any, Any]] = miss
+) -> Callable[[F], F]: ...
+def function(fun: Any = None, *, static: tuple[str, ...] = (), name: str = "", miss: Any = miss) -> Any:
     """Decorator for a public function, or for the part of one that computes.
 
     Args:
       static: names of its arguments that are settings rather than operands.
       name: the public function that it is a part of, for messages.
+      miss: what to do on a new signature.
     """
     if fun is None:
-        return lambda fun: function(fun, static=static, name=name)  # type: ignore[call-overload]
+        return lambda fun: function(fun, static=static, name=name, miss=miss)  # type: ignore[call-overload]
     if name:
         fun.__name__ = name
     return compiled(fun, static=static, miss=miss)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima._native import get_trace
+from anima._native import ArrayImpl, CompiledCall, get_trace, read_at
 from anima.core.trace import Tracer
 from anima.errors import NonConcreteBooleanIndexError
 from anima.lax import (
@@ -34,10 +34,11 @@ from anima.lax import (
     squeeze_p,
 )
 from anima.lax.operands import constant, filled
-from anima.numpy.calls import function
+from anima.numpy.calls import function, miss
 from anima.numpy.promotion import dtype_of, shape_of, stretch
 from anima.numpy.slices import Slice
 from anima.records import NamedTuple
+from anima.runtime.host import ARRIVED, arrived
 
 # The static key of an index has one item for each dimension of the operand and each new axis:
 #   ("new",)                     a new axis
@@ -291,10 +292,10 @@ def _index_dtype(item: Any) -> Any:
 
 
 def _normalized(item: Any, size: int) -> Any:
-    """NumPy's integer arrays with their negative elements counted from the front already."""
+    """NumPy's integer arrays in a dtype in which a size can be added; what is out of bounds stays so."""
     if isinstance(item, np.ndarray) and item.dtype.kind == "i":
-        with np.errstate(over="ignore"):
-            return np.where(item < 0, item + size, item).astype(np.int32 if size < 2**31 else np.int64)
+        far = 2**31 - 1 if size < 2**31 else 2**63 - 1
+        return np.clip(item.astype(np.int64), -far, far).astype(np.int32 if size < 2**31 else np.int64)
     return item
 
 
@@ -500,7 +501,20 @@ def gather_arrays(
 # --- the methods ------------------------------------------------------------------------------
 
 
-@function(static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"), name="getitem")
+def await_operands(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """`miss` of reads and updates: where waiting for an operand spares a program, the answer is `ARRIVED`."""
+    x, operands, *others = args
+    arrays = [a for a in (x, *operands, *others) if type(a) is ArrayImpl]
+    if arrays and arrived((call.name, x.aval, tuple([a for a in others if type(a) is tuple])), arrays):
+        return ARRIVED, None
+    return miss(call, args, kwargs)
+
+
+@function(
+    static=("key", "mode", "fill_value", "indices_are_sorted", "unique_indices"),
+    name="getitem",
+    miss=await_operands,
+)
 def read_compiled(x: Any, operands: Any, key: Key, mode: Any = None, **options: Any) -> Any:
     """`read`, compiled."""
     return read(x, key, operands, mode, **options)
@@ -521,6 +535,9 @@ def getitem(x: Any, index: Any) -> Any:
       IndexError: the index does not fit. TypeError: an item is no index.
       NonConcreteBooleanIndexError: a mask is traced, so that the result would have no fixed shape.
     """
+    found = read_at(x, index, None)
+    if found is not None:
+        return found
     eager = get_trace() is None
     if eager and type(index) is int:  # the common case, without taking anything apart
         shape = x.shape
@@ -529,7 +546,10 @@ def getitem(x: Any, index: Any) -> Any:
             if -size <= index < size:
                 return _element(x, index if index >= 0 else index + size)
     key, operands = parse(x.shape, index, eager)
-    return read_compiled(x, operands, key) if eager else read(x, key, operands)
+    if not eager:
+        return read(x, key, operands)
+    found = read_compiled(x, operands, key)
+    return getitem(x, index) if found is ARRIVED else found
 
 
 def iterate(x: Any) -> Iterator[Any]:

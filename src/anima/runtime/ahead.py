@@ -189,14 +189,22 @@ def _read(script: _Script, program: _Program) -> _native.Executable | None:
 
 
 def _multiply(script: _Script) -> None:
+    """Have XLA make its machine code of products; by a client of its own, or the script's first programs waited for it.
+
+    (A client's programs run one after the other, and the code is that of the process.)
+    """
     try:
         payload = script.cache.load(script.product_key)
         if payload is None:
             return
-        executable = script.client.deserialize(payload, CompileOptions().encode())
-        zeros = np.zeros((32, 32), np.float32)
-        operand = _native.array_from_host(zeros, executable.devices[0])
-        executable.execute([[operand, operand]], [(zeros.shape, zeros.dtype, False)])
+        client = script.client.plugin.create_client({"cpu_device_count": 1})
+        try:
+            executable = client.deserialize(payload, CompileOptions().encode())
+            zeros = np.zeros((32, 32), np.float32)
+            operand = _native.array_from_host(zeros, executable.devices[0])
+            executable.execute([[operand, operand]], [(zeros.shape, zeros.dtype, False)])
+        finally:
+            client.close()
     except (OSError, XlaRuntimeError) as error:
         logs.debug("multiplying ahead failed: %s", error)
 

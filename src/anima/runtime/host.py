@@ -8,6 +8,9 @@ Compiling an operation takes 20 ms, loading it from the disk 2; an answer takes 
 So programs that go through many shapes, or make a hundred steps, need not wait for the compiler. The number of answers
 (`eager_host_calls`) lies between those that take as long as loading (50) and as compiling (600): all of them take 5 ms.
 
+What is still being computed is waited for, as long as compiling would take at most, and that as often as calls are
+answered: then there is a program, and calls wait for nothing.
+
 A native kernel (`native/call/host_kernel.h`) takes 0.3 us, a fifth of what a compiled call takes. So operations that have
 one never have a program, until an operand comes that the kernel refuses.
 """
@@ -15,19 +18,21 @@ one never have a program, until an operand comes that the kernel refuses.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
-from anima.config import eager_host_calls
+from anima.config import debug_infs, debug_key_reuse, debug_nans, eager_host_calls, numpy_dtype_promotion
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.host import WHOLE, HostRule, is_delicate, is_small
 from anima.core.jaxpr import Eqn, Jaxpr, Literal
 from anima.core.trace import aval_of
 from anima.lowering.module import host_kernels
+from anima.runtime.devices import default_device
 from anima.runtime.sequences import are_kept_apart
 
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
@@ -137,6 +142,17 @@ def wanted(device: _native.Device) -> bool:
     return eager_host_calls.value > 0 and host_kernels.value
 
 
+def _index_device() -> _native.Device | None:
+    """Where native code reads and updates uncommitted arrays at an index, with the options in force; None: nowhere."""
+    looked_at = debug_nans.value or debug_infs.value or debug_key_reuse.value
+    if eager_host_calls.value <= 0 or looked_at or numpy_dtype_promotion.value != "standard":
+        return None
+    return default_device()
+
+
+_native.set_index_device(_index_device)
+
+
 def answered(
     program: HostProgram,
     operands: Sequence[Any],
@@ -160,10 +176,60 @@ def answered(
         return out, native
     if program.calls >= eager_host_calls.value:
         return None
+    if _await_pending(operands, device):
+        program.calls += 1
+        if native is not None and (out := native.answer(operands)) is not None:
+            return out, native
     outs = program.answer([*consts, *operands], device, committed)
     if outs is None:
         return None
     return (outs[0] if single else outs if out_tree is None else tree_unflatten(out_tree, outs)), None
+
+
+_PATIENCE = 0.01  # seconds: what compiling an operation takes
+_LOOKS_EACH = 2e-5  # seconds
+
+
+def _await_pending(operands: Sequence[Any], device: _native.Device) -> bool:
+    """Whether an operand on the device was still being computed, and all of them are there after a short wait."""
+    pending = [x for x in operands if type(x) is ArrayImpl and x.device is device and not x.is_ready()]
+    end = time.perf_counter() + _PATIENCE
+    for x in pending:
+        while not x.is_ready():
+            if time.perf_counter() >= end:
+                return False
+            time.sleep(_LOOKS_EACH)
+    return bool(pending)
+
+
+class _Arrived:
+    """What a call returns that has waited for its operands, in place of a program: it is to be made again."""
+
+
+ARRIVED = _Arrived()
+_MAX_WAITS = 4096
+_waits: dict[Hashable, int] = {}  # of calls that native code may answer once the operands are there
+
+
+def arrived(what: Hashable, operands: Sequence[ArrayImpl]) -> bool:
+    """Whether small operands that were still being computed are there after a short wait.
+
+    Args:
+      what: the call, as one program would answer it; of each, the first few wait.
+      operands: its operands, at least one; the first decides on the device.
+    """
+    device = operands[0].device
+    if not isinstance(device, _native.Device) or not wanted(device):
+        return False
+    if max([x.nbytes for x in operands]) > _LARGEST:
+        return False
+    count = _waits.get(what, 0)
+    if count >= eager_host_calls.value or not _await_pending(operands, device):
+        return False
+    if len(_waits) >= _MAX_WAITS:
+        _waits.clear()
+    _waits[what] = count + 1
+    return True
 
 
 def plan(

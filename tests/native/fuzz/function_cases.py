@@ -73,6 +73,10 @@ def good(pool: Pool, name: str) -> Any:
         "name": pool.text, "platform": lambda: "cpu", "path": pool.text, "executable": pool.executable,
         "num_leaves": lambda: 2, "out_avals": lambda: [F3], "shards": lambda: [[pool.floats(), pool.floats()]],
         "cls": lambda: RuntimeError, "handler": lambda: pool.floats().__dlpack__(), "id": lambda: rng.randrange(5),
+        "rule": lambda: lambda: rng.choice([pool.device, None]), "values": lambda: rng.choice([1, 2.0, pool.floats()]),
+        "index": lambda: rng.choice([0, slice(None, None, -1), None, (..., 0), np.array([0, 5]), pool.array(), pool.hostile()]),
+        "operation": lambda: rng.choice(["set", "add", "subtract", "multiply", "min", "max"]),
+        "mode": lambda: rng.choice([None, "clip", "drop", "fill", "promise_in_bounds"]),
     }  # fmt: skip
     return makers.get(name, pool.any)()
 

@@ -200,6 +200,7 @@ class Pool:
         nt.swap_thread_options_key(-1)
         nt.set_options_key(0)
         nt.set_x64(False)
+        nt.set_index_device(lambda: self.device)
         nt.set_traceback_filter(lambda traceback: traceback)
         nt.set_key_classes(*[lambda key: ("key", key)] * 4)
         nt.set_array_hooks(
