@@ -75,7 +75,14 @@ ANIMA_INLINE typename Op::C fold_single(const In* const* p, int64_t at, int64_t 
 
 typedef int64_t FourParts __attribute__((vector_size(32)));
 
-// How a row is folded: `kOp` combines, and where it `kWatches`, sums show whether a NaN was among the
+// Rows that are folded one after the other, since calls for short ones would take as long as the work: of `n`
+// results, each the combination of `taps` elements; from one row to the next pointers move by `from` and
+// `to`.
+struct Rows {
+  int64_t taps, n, count = 1, from = 0, to = 0;
+};
+
+// How rows are folded: `kOp` combines, and where it `kWatches`, sums show whether a NaN was among the
 // elements (or two infinities that cancel).
 template <typename Kind, int kEvery, int kMany, bool kWatching>
 struct How {
@@ -86,18 +93,18 @@ struct How {
 
 // out[i] = the combination of p[k][i * kStride] over the pointers, for the next elements of some vectors.
 template <typename How, int kVectors, typename In, typename Out>
-ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t count, int64_t i,
+ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t first, int64_t taps, int64_t i,
                                typename How::Op::C zero, typename VectorOf<typename How::Op::C>::Mask& odd) {
   using Op = typename How::Op;
   using Of = VectorOf<typename Op::C>;
   constexpr int64_t kStep = Of::kSize * How::kStride;
-  const int64_t from = i * How::kStride;
+  const int64_t from = first + i * How::kStride;
   typename Of::V total[kVectors], sums[kVectors], next;
   for (int v = 0; v < kVectors; ++v) {
     load<How::kStride>(total[v], p[0] + from + v * kStep);
     sums[v] = total[v];
   }
-  for (int64_t k = 1; k < (How::kCount != 0 ? How::kCount : count); ++k) {
+  for (int64_t k = 1; k < (How::kCount != 0 ? How::kCount : taps); ++k) {
     for (int v = 0; v < kVectors; ++v) {
       load<How::kStride>(next, p[k] + from + v * kStep);
       Op::combine(total[v], next);
@@ -115,48 +122,50 @@ ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t count, int6
 // The last vector overlaps the one before, since single elements would take longer than all the rest of a
 // short row. Returns whether there was nothing odd, if that was watched for.
 template <typename How, typename In, typename Out>
-ANIMA_CLONES bool fold_row(Out* out, const In* const* p, int64_t count, int64_t n, typename How::Op::C zero) {
+ANIMA_CLONES bool fold_rows(Out* out, const In* const* p, const Rows& rows, typename How::Op::C zero) {
   using Of = VectorOf<typename How::Op::C>;
   constexpr int64_t kSize = Of::kSize;
+  const int64_t taps = rows.taps, n = rows.n;
   typename Of::Mask odd{};
-  int64_t i = 0;
-  for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<How, 2>(out, p, count, i, zero, odd);
-  if (n >= kSize) {
-    for (; i < n; i += kSize) fold_vectors<How, 1>(out, p, count, std::min(i, n - kSize), zero, odd);
-    if (!How::kWatches) return true;
-    const auto parts = reinterpret_cast<FourParts>(odd);
-    return ((parts[0] | parts[1]) | (parts[2] | parts[3])) == 0;
-  }
   bool clean = true;
-  for (; i < n; ++i) {
-    const typename How::Op::C x = fold_single<typename How::Op>(p, i * How::kStride, count);
-    clean = clean && x == x;
-    store(out + i, x);
+  for (int64_t row = 0; row < rows.count; ++row, out += rows.to) {
+    const int64_t first = row * rows.from;
+    int64_t i = 0;
+    for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<How, 2>(out, p, first, taps, i, zero, odd);
+    if (n >= kSize) {
+      for (; i < n; i += kSize) fold_vectors<How, 1>(out, p, first, taps, std::min(i, n - kSize), zero, odd);
+      continue;
+    }
+    for (; i < n; ++i) {
+      const typename How::Op::C x = fold_single<typename How::Op>(p, first + i * How::kStride, taps);
+      clean = clean && x == x;
+      store(out + i, x);
+    }
   }
-  return clean;
+  if (!How::kWatches || n < kSize) return clean || !How::kWatches;
+  const auto parts = reinterpret_cast<FourParts>(odd);
+  return ((parts[0] | parts[1]) | (parts[2] | parts[3])) == 0;
 }
 
 template <typename Op, int kStride, bool kWatches, typename In, typename Out>
-bool fold_counted(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero) {
-  switch (count) {
+bool fold_counted(Out* out, const In* const* p, const Rows& rows, typename Op::C zero) {
+  switch (rows.taps) {
     case 2:
-      return fold_row<How<Op, kStride, 2, kWatches>>(out, p, count, n, zero);
+      return fold_rows<How<Op, kStride, 2, kWatches>>(out, p, rows, zero);
     case 3:
-      return fold_row<How<Op, kStride, 3, kWatches>>(out, p, count, n, zero);
+      return fold_rows<How<Op, kStride, 3, kWatches>>(out, p, rows, zero);
     default:
-      return fold_row<How<Op, kStride, 0, kWatches>>(out, p, count, n, zero);
+      return fold_rows<How<Op, kStride, 0, kWatches>>(out, p, rows, zero);
   }
 }
 
-// A row, of which it may be known that it is `clean`, without NaNs. Returns whether the results are.
+// Rows, of which it may be known that they are `clean`, without NaNs. Returns whether the results are.
 template <typename Op, int kStride, typename In, typename Out>
-bool fold(Out* out, const In* const* p, int64_t count, int64_t n, typename Op::C zero, bool clean = false) {
+bool fold(Out* out, const In* const* p, const Rows& rows, typename Op::C zero, bool clean = false) {
   using Quick = typename Op::Quick;
-  if (clean || std::is_same_v<Op, Quick>) {
-    return fold_counted<Quick, kStride, false>(out, p, count, n, zero);
-  }
-  if (fold_counted<Quick, kStride, true>(out, p, count, n, zero)) return true;
-  fold_counted<Op, kStride, false>(out, p, count, n, zero);
+  if (clean || std::is_same_v<Op, Quick>) return fold_counted<Quick, kStride, false>(out, p, rows, zero);
+  if (fold_counted<Quick, kStride, true>(out, p, rows, zero)) return true;
+  fold_counted<Op, kStride, false>(out, p, rows, zero);
   return false;
 }
 
@@ -225,24 +234,24 @@ class Pool {
     }
     const Window &window = windows_[d], &across = windows_[d + 1];
     const int64_t margin = across.low * across.in_stride, length = wide_.n * wide_.in_stride;
-    const In* rows[kMostTaps];
-    int64_t counts[kTogether];
-    bool clean[kTogether];
+    const In* found[kMostTaps];
     for (; begin < end; begin += kTogether) {
       const int64_t together = std::min(kTogether, end - begin);
-      for (int64_t k = 0; k < together; ++k) {
-        counts[k] = window.taps(begin + k, x, rows);
-        if (counts[k] == 0) continue;
-        clean[k] = fold<Op, 1>(scratch + k * length + margin, rows, counts[k], window.in_stride, zero_);
-      }
-      for (int64_t k = 0; k < together; ++k) {
-        Stored* to = y + (begin + k) * window.out_stride;
-        if (counts[k] > 0) {
-          last(static_cast<const C*>(scratch + k * length), to, wide_, clean[k]);
+      bool clean = true;
+      int64_t alike;
+      for (int64_t k = 0; k < together; k += alike) {
+        alike = window.alike(begin + k, begin + together);
+        C* to = scratch + k * length + margin;
+        const Rows rows{window.taps(begin + k, x, found), window.in_stride, alike,
+                        window.stride * window.in_stride, length};
+        if (rows.taps > 0) {
+          clean &= fold<Op, 1>(to, found, rows, zero_);
         } else {
-          nothing(to, window.out_stride);
+          std::fill_n(to, window.in_stride, Op::kNeutral);
         }
       }
+      last(static_cast<const C*>(scratch), y + begin * window.out_stride, wide_, clean,
+           {0, 0, together, length, window.out_stride});
     }
   }
 
@@ -256,43 +265,58 @@ class Pool {
     if (count == 0) return nothing(y, window.out_stride);
     C* further = scratch + window.in_stride;  // each dimension has its own, or margins would not last
     if (count == 1) return from(d + 1, rows[0], y, further);
-    fold<Op, 1>(scratch, rows, count, window.in_stride, zero_);
+    fold<Op, 1>(scratch, rows, Rows{count, window.in_stride}, zero_);
     from(d + 1, static_cast<const C*>(scratch), y, further);
   }
 
-  // All results of the last dimension.
+  // All results of the last dimension, for each of some rows.
   template <typename In>
-  void last(const In* x, Stored* y, const Window& window, bool clean = false) const {
+  void last(const In* x, Stored* y, const Window& window, bool clean = false, Rows rows = {0, 0}) const {
     const int64_t inner = window.in_stride;
     const In* found[kMostTaps];
-    // Places that have all their elements are folded together, where these lie so that vectors can be loaded.
-    const bool together = window.stride == 1 || (window.stride == 2 && inner == 1);
-    const int64_t inside = together ? window.inside : 0, outside = together ? window.outside : 0;
-    if (inside < outside) {
-      const In* from = x + (inside * window.stride - window.low) * inner;
-      for (int64_t k = 0; k < window.size; ++k) found[k] = from + k * window.step * inner;
-      const int64_t n = (outside - inside) * inner;
-      if (window.stride == 1) {
-        fold<Op, 1>(y + inside * inner, found, window.size, n, zero_, clean);
-      } else {
-        fold<Op, 2>(y + inside * inner, found, window.size, n, zero_, clean);
-      }
+    if (window.inside < window.outside) {
+      rows.taps = window.taps(window.inside, x, found);
+      inside(found, y + window.inside * inner, window, clean, rows);
     }
+    rows.n = inner;
     for (int64_t place = 0; place < window.count; ++place) {
-      if (place == inside && inside < outside) place = outside;
+      if (place == window.inside && place < window.outside) place = window.outside;
       if (place >= window.count) break;
-      single(found, window.taps(place, x, found), inner, y + place * inner);
+      rows.taps = window.taps(place, x, found);
+      single(found, rows, y + place * inner, clean);
     }
   }
 
-  // The result of one place along the last dimension.
+  // Those of the places that have all their elements.
   template <typename In>
-  void single(const In* const* found, int64_t taps, int64_t inner, Stored* y) const {
-    if (taps == 0) return nothing(y, inner);
-    if (inner > 1) {
-      fold<Op, 1>(y, found, taps, inner, zero_);
-    } else {
-      store(y, fold_single<Op>(found, 0, taps));
+  void inside(const In** found, Stored* y, const Window& window, bool clean, Rows rows) const {
+    const int64_t inner = window.in_stride, places = window.outside - window.inside;
+    rows.n = places * inner;
+    if (window.stride == 1) {
+      fold<Op, 1>(y, found, rows, zero_, clean);
+    } else if (window.stride == 2 && inner == 1) {
+      fold<Op, 2>(y, found, rows, zero_, clean);
+    } else {  // one after the other
+      for (int64_t row = 0; row < rows.count; ++row, y += rows.to) {
+        fold<Op, 1>(y, found, Rows{rows.taps, inner, places, window.stride * inner, inner}, zero_, clean);
+        for (int64_t k = 0; k < rows.taps; ++k) found[k] += rows.from;
+      }
+    }
+  }
+
+  // The results of one place along the last dimension.
+  template <typename In>
+  void single(const In* const* found, const Rows& rows, Stored* y, bool clean) const {
+    if (rows.taps > 0 && rows.n > 1) {
+      fold<Op, 1>(y, found, rows, zero_, clean);
+      return;
+    }
+    for (int64_t row = 0; row < rows.count; ++row, y += rows.to) {
+      if (rows.taps == 0) {
+        nothing(y, rows.n);
+      } else {
+        store(y, fold_single<Op>(found, row * rows.from, rows.taps));
+      }
     }
   }
 

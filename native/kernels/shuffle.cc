@@ -7,12 +7,11 @@
 //
 // Invariant: elements with equal keys keep their order; a row has fewer than 2**31 elements.
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "kernels/clones.h"
+#include "kernels/bucket.h"
 #include "kernels/kernel.h"
 #include "kernels/parallel.h"
 #include "kernels/rows.h"
@@ -25,43 +24,8 @@ constexpr int kMostBits = 11;        // so many streams can be written at the sa
 constexpr int64_t kLong = 1 << 16;   // rows that are worth several threads
 constexpr int64_t kGrain = 1 << 12;  // elements that are worth a thread
 constexpr uint32_t kCrowded = 32;    // so many elements in one place are not sorted by insertion
-constexpr int kExchanges = 2;        // steps after which hardly an element is out of place
-constexpr uint64_t kKey = ~uint64_t{0} << 32;
 
 uint64_t packed(uint32_t key, uint32_t element) { return uint64_t{key} << 32 | element; }
-
-// Whether `x`, which comes later, belongs before `y`.
-bool before(uint64_t x, uint64_t y) { return x < (y & kKey); }
-
-typedef int64_t Four __attribute__((vector_size(32)));
-
-// Exchanges the neighbours (0, 1), (2, 3), ... that are in the wrong order.
-ANIMA_INLINE void exchange_pairs(uint64_t* row, int64_t n) {
-  constexpr int64_t kSign = INT64_MIN;  // comparisons are of numbers with signs
-  constexpr int64_t kMask = static_cast<int64_t>(kKey);
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    Four here;
-    std::memcpy(&here, row + i, sizeof here);
-    const Four keys = (here & kMask) ^ kSign;
-    const Four others = __builtin_shufflevector(keys, keys, 1, 0, 3, 2);
-    const Four later = keys > others;
-    const Four wrong = __builtin_shufflevector(later, later, 0, 0, 2, 2);
-    const Four there = __builtin_shufflevector(here, here, 1, 0, 3, 2);
-    const Four sorted = (there & wrong) | (here & ~wrong);
-    std::memcpy(row + i, &sorted, sizeof sorted);
-  }
-  for (; i + 2 <= n; i += 2) {
-    if (before(row[i + 1], row[i])) std::swap(row[i], row[i + 1]);
-  }
-}
-
-// A step of a sort by exchanges of neighbours, which is stable. It has no branch, where those of an insertion
-// would be guessed wrongly too often.
-ANIMA_CLONES void exchange_neighbours(uint64_t* row, int64_t n) {
-  exchange_pairs(row, n);
-  exchange_pairs(row + 1, n - 1);
-}
 
 // How many bits numbers below `n` have, for n > 0.
 int bits_below(int64_t n) {
@@ -84,12 +48,11 @@ class BucketSorter {
     uint64_t* const row = row_.get();
     const bool crowded = distribute(from, n);
     if (crowded) {
-      std::stable_sort(row, row + n, before);
+      std::stable_sort(row, row + n, belongs_before);
     } else {
-      for (int i = 0; i < kExchanges; ++i) exchange_neighbours(row, n);
-      insert(row, n);
+      sort_nearly_sorted(row, n);
     }
-    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<uint32_t>(row[i]);
+    lower_halves(row, n, to);
   }
 
  private:
@@ -101,27 +64,12 @@ class BucketSorter {
     uint32_t* const offsets = offsets_.data();
     std::fill_n(offsets, size, 0);
     for (int64_t i = 0; i < n; ++i) ++offsets[static_cast<uint32_t>(from[i] >> shift) & mask];
-    uint32_t total = 0, most = 0;
-    for (uint32_t i = 0; i < size; ++i) {
-      const uint32_t count = offsets[i];
-      offsets[i] = total;
-      total += count;
-      most = std::max(most, count);
-    }
+    const uint32_t most = begin_places(offsets, size);
     uint64_t* const row = row_.get();
     for (int64_t i = 0; i < n; ++i) {
       row[offsets[static_cast<uint32_t>(from[i] >> shift) & mask]++] = from[i];
     }
     return most > kCrowded;
-  }
-
-  static void insert(uint64_t* row, int64_t n) {
-    for (int64_t i = 1; i < n; ++i) {
-      const uint64_t x = row[i];
-      int64_t j = i;
-      for (; j > 0 && before(x, row[j - 1]); --j) row[j] = row[j - 1];
-      row[j] = x;
-    }
   }
 
   const int skipped_;

@@ -38,6 +38,11 @@ struct Window {
     return count;
   }
 
+  // How many places from `place` on, before `end`, have elements that lie like its own, a stride apart.
+  int64_t alike(int64_t place, int64_t end) const {
+    return place >= inside && place < outside ? std::min(end, outside) - place : 1;
+  }
+
   // The element at a place of a window; -1 for padding and holes.
   int64_t index(int64_t place, int64_t k) const {
     int64_t at = place * stride + k * step - low;

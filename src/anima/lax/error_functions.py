@@ -119,9 +119,14 @@ _DOUBLE = (
 
 
 def _erf_inv_formula(x: Any) -> Any:
-    """Giles's approximations. XLA's take `w` from `x**2` rounded, which loses 6 bits near 1, and in float64 32."""
+    """XLA's formula takes its logarithm of `x**2` rounded, which loses 6 bits near 1, and in float64 32."""
     one = constant(1, x)
-    w = neg(log(mul(sub(one, x), add(one, x))))
+    return erf_inv_by_log(x, neg(log(mul(sub(one, x), add(one, x)))))
+
+
+def erf_inv_by_log(x: Any, w: Any) -> Any:
+    """Giles's approximations of the inverse error function, given `w = -log(1 - x**2)`."""
+    one = constant(1, x)
     root = sqrt(w)
     if aval_of(x).dtype == np.float64:  # type: ignore[attr-defined]
         center, middle, end = (_polynomial(v, *p) for v, p in zip((w, root, root), _DOUBLE))
