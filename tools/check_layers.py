@@ -36,6 +36,7 @@ LAYERS: list[tuple[str, ...]] = [
         "protobuf",
         "records",
         "startup",
+        "version",
     ),
     ("dtypes", "tree", "tree_util"),
     ("core",),
@@ -47,7 +48,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("lax.control",),
     ("lax.special", "lax.linalg"),
     ("transforms", "ad_checkpoint", "custom_batching", "custom_derivatives"),
-    ("parallel",),
+    ("parallel", "distributed"),
     ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util", "dlpack"),
     (
         "util",
