@@ -58,6 +58,7 @@ LAYERS: list[tuple[str, ...]] = [
         "interpreters.batching",
         "interpreters.mlir",
         "interpreters.partial_eval",
+        "interpreters.pxla",
         "interpreters.xla",
     ),
     ("debug", "profiler", "stages", "test_util"),

@@ -123,6 +123,18 @@ def test_starting_a_program_of_one_process(run_python: Any) -> None:
     run_python(START)
 
 
+def test_the_current_mesh_under_its_old_name() -> None:
+    from anima.interpreters.pxla import thread_resources
+
+    mesh = anima.make_mesh((1,), ("x",))
+    assert thread_resources.env.physical_mesh.empty
+    with anima.set_mesh(mesh):
+        assert thread_resources.env.physical_mesh is mesh
+    with mesh:
+        assert thread_resources.env.physical_mesh is mesh
+    assert thread_resources.env.physical_mesh.empty
+
+
 def test_versions() -> None:
     from anima import version
 
