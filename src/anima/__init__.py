@@ -103,8 +103,7 @@ from anima.transforms.shapes import (
     make_jaxpr as make_jaxpr,
 )
 from anima.transforms.vmap import vmap as vmap
-
-__version__ = "0.1.0"
+from anima.version import __version__ as __version__, __version_info__ as __version_info__
 
 if _TYPE_CHECKING:
     from anima import (
@@ -114,6 +113,7 @@ if _TYPE_CHECKING:
         custom_batching as custom_batching,
         custom_derivatives as custom_derivatives,
         debug as debug,
+        distributed as distributed,
         dlpack as dlpack,
         experimental as experimental,
         extend as extend,
@@ -187,6 +187,7 @@ _ON_DEMAND = {
     "anima.custom_batching": "custom_batching",
     "anima.custom_derivatives": "custom_derivatives closure_convert custom_gradient custom_jvp custom_vjp",
     "anima.debug": "debug",
+    "anima.distributed": "distributed",
     "anima.dlpack": "dlpack",
     "anima.experimental": "experimental",
     "anima.extend": "extend",

@@ -94,6 +94,15 @@ def test_no_gather_where_slices_do() -> None:
         assert "gather" not in jaxpr
 
 
+def test_what_is_added_does_not_make_a_weak_array_strong() -> None:
+    weak = np.asarray(2.5)[None]
+    for mode in ("constant", "empty", "edge", "linear_ramp", "mean", "maximum", "reflect", "wrap"):
+        assert np.pad(weak, 1, mode).weak_type
+        assert (np.pad(weak, 1, mode) * np.ones(3, np.bfloat16)).dtype == np.bfloat16
+        assert not np.pad(numpy.ones(2, numpy.float32), 1, mode).weak_type
+    assert np.pad(weak, 1, constant_values=numpy.float32(1)).weak_type
+
+
 def test_errors() -> None:
     with pytest.raises(NotImplementedError, match="mode must be one of"):
         np.pad(I, 1, "guess")

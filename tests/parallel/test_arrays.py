@@ -78,6 +78,26 @@ def shards() -> None:
 
 
 @checks
+def arrays_of_keys() -> None:
+    keys = anima.random.split(anima.random.key(0), 8).reshape(4, 2)
+    words = np.asarray(anima.random.key_data(keys))
+    read = lambda keys: np.asarray(anima.random.key_data(keys))
+    cut = anima.device_put(keys, where("x", "y"))
+    assert cut.sharding == where("x", "y") and cut.addressable_shards[0].data.shape == (2, 1)
+    equal(read(cut), words)
+    equal(read(cut.addressable_shards[3].data), words[2:, 1:])
+    for there in (where("y"), where(), anima.sharding.SingleDeviceSharding(anima.devices()[2])):
+        moved = anima.device_put(cut, there)
+        assert moved.sharding == there and moved.dtype == keys.dtype
+        equal(read(moved), words)
+    draw = anima.vmap(anima.vmap(anima.random.bits))
+    equal(jit(draw, in_shardings=where("x"))(keys), draw(keys))
+    one = anima.make_mesh((1,), ("z",), devices=anima.devices()[1:2])
+    assert str(words) in repr(anima.device_put(keys, NamedSharding(one, P("z")))[:, :])
+    assert str(words) in repr(anima.device_put(keys, NamedSharding(one, P("z"))))
+
+
+@checks
 def guarded_transfers() -> None:
     first, second = anima.devices()[:2]
     x = anima.numpy.asarray(X)

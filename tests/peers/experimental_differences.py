@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import socket
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -11,6 +15,7 @@ import jax.experimental.sparse
 import numpy
 import pytest
 
+import anima
 from anima import image
 from anima.example_libraries import optimizers, stax
 from anima.experimental import ode, sparse
@@ -109,12 +114,61 @@ def dimensions(run_python: Any, tmp_path: Any) -> None:
         numpy.testing.assert_array_equal(sparse.todense(case()), value)
 
 
+def orders(run_python: Any, tmp_path: Any) -> None:
+    x = numpy.ones((2, 3), "float32")
+    for library in (jax, anima):
+        layout = importlib.import_module(f"{library.__name__}.experimental.layout")
+        here = library.sharding.SingleDeviceSharding(library.devices()[0])
+        by_columns = layout.Format(layout.Layout((1, 0)), here)
+        if library is jax:
+            assert jax.device_put(x, by_columns).format.layout.major_to_minor == (1, 0)
+        else:
+            with pytest.raises(ValueError, match="last dimension contiguous"):
+                anima.device_put(x, by_columns)
+        for taken in (layout.Format(layout.Layout.AUTO), layout.Format(layout.Layout((0, 1)), here)):
+            assert library.jit(lambda x: x + 1, in_shardings=taken)(x).format.layout.major_to_minor == (0, 1)
+
+
+CONNECTED = """
+import sys, {library} as library
+library.distributed.initialize("localhost:" + sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+print(library.process_count())
+"""
+
+
+def processes(run_python: Any, tmp_path: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    ends = [
+        subprocess.Popen(
+            [sys.executable, "-c", CONNECTED.format(library="jax"), port, str(index)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        for index in range(2)
+    ]
+    assert [each.communicate(timeout=120)[0].strip() for each in ends] == ["2", "2"]
+    with pytest.raises(ValueError, match="one process"):
+        anima.distributed.initialize("localhost:1", num_processes=2, process_id=0)
+
+
+def versions(run_python: Any, tmp_path: Any) -> None:
+    assert jax.__version__.split(".") == list(map(str, jax.__version_info__))
+    assert anima.__version_info__ == jax.__version_info__ == (0, 10, 2)
+    assert anima.__version__ != jax.__version__
+
+
 EXPERIMENTAL_CHECKS = {
     "image-shapes": shapes,
+    "layouts": orders,
     "ode-unreached": unreached,
     "optimizer-checks": optimizer_states,
+    "processes": processes,
     "sparse-dimensions": dimensions,
     "sparse-numpy": numpy_on_the_left,
     "sparse-same-places": same_places,
     "stax-checks": layers,
+    "version-info": versions,
 }

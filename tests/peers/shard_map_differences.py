@@ -62,7 +62,20 @@ print("f32[4,32]" in f.lower(big).compile().as_text(), np.asarray(f(big)).sum())
     assert printed(run_python, "anima", program).split()[1] == str(float(8 * 64 * 64 * 4))
 
 
+def committed_arguments(run_python, tmp_path) -> None:
+    program = """
+put = lambda *axes: lib.device_put(x, lib.NamedSharding(mesh, P(*axes)))
+program = lib.jit(lambda x: 2 * x, in_shardings=lib.NamedSharding(mesh, P("x")))
+for given in (put("x"), put("y"), lib.device_put(x, lib.devices()[3])):
+    print(kind(lambda: program(given)))
+"""
+    doubled = str([0.0, 2.0, 4.0, 6.0])
+    assert printed(run_python, "jax", program).splitlines() == [doubled, "ValueError", "ValueError"]
+    assert printed(run_python, "anima", program).splitlines() == [doubled] * 3
+
+
 SHARD_MAP_CHECKS: dict[str, Callable[..., None]] = {
+    "committed-arguments": committed_arguments,
     "shard-map-types": shard_map_types,
     "shard-map-calls": shard_map_calls,
     "shard-map-axes": shard_map_axes,

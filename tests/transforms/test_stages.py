@@ -115,7 +115,7 @@ def test_shardings_and_formats(all_stages: Any) -> None:
     (x, y), keywords = compiled.input_shardings
     assert x == {"w": here} and y == here and keywords == {"k": here}
     assert compiled.output_shardings == {"a": here}
-    assert compiled.input_formats[0][1] == Format(Layout((0, 1)), here)
+    assert compiled.input_formats[0][1] == Format(Layout((0, 1), ()), here)
     assert compiled.output_formats["a"].layout.major_to_minor == (0, 1)
     assert compiled.out_info["a"].sharding == here
 

@@ -14,8 +14,11 @@ if _TYPE_CHECKING:
     from anima.experimental import (
         checkify as checkify,
         jet as jet,
+        layout as layout,
         mesh_utils as mesh_utils,
+        multihost_utils as multihost_utils,
         ode as ode,
+        pjit as pjit,
         shard_map as shard_map,
         sparse as sparse,
     )
@@ -24,8 +27,11 @@ if _TYPE_CHECKING:
 _ON_DEMAND = {
     "anima.experimental.checkify": "checkify",
     "anima.experimental.jet": "jet",
+    "anima.experimental.layout": "layout",
     "anima.experimental.mesh_utils": "mesh_utils",
+    "anima.experimental.multihost_utils": "multihost_utils",
     "anima.experimental.ode": "ode",
+    "anima.experimental.pjit": "pjit",
     "anima.experimental.shard_map": "shard_map",
     "anima.experimental.sparse": "sparse",
 }

@@ -1,6 +1,7 @@
 """What turns traces and jaxprs into others: staging, forward and reverse derivatives, batching, dead code.
 
-`ad`, `batching`, `mlir`, `partial_eval` and `xla` are what users see of them, to add operations; they are loaded on demand.
+`ad`, `batching`, `mlir`, `partial_eval`, `pxla` and `xla` are what users see of them, most to add operations; they are loaded
+on demand.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -13,6 +14,7 @@ if _TYPE_CHECKING:
         batching as batching,
         mlir as mlir,
         partial_eval as partial_eval,
+        pxla as pxla,
         xla as xla,
     )
 
@@ -22,6 +24,7 @@ _ON_DEMAND = {
     "anima.interpreters.batching": "batching",
     "anima.interpreters.mlir": "mlir",
     "anima.interpreters.partial_eval": "partial_eval",
+    "anima.interpreters.pxla": "pxla",
     "anima.interpreters.xla": "xla",
 }
 

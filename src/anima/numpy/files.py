@@ -21,6 +21,7 @@ from anima import _native, dtypes
 from anima.core.trace import Tracer
 from anima.numpy.creation import asarray, put_on
 from anima.numpy.promotion import array_like
+from anima.runtime.layout import stored
 
 
 def load(file: Any, *args: Any, **kwargs: Any) -> Any:
@@ -167,7 +168,7 @@ def _stored(arr: Any) -> str:
     """What an array of a dtype that is not NumPy's consists of; where it takes a transfer to say, nothing."""
     if isinstance(arr, Tracer) or len(arr.devices()) > 1:
         return ""
-    return f" overlaying:\n{np.asarray(_native.array_with(arr, dtype=arr.dtype.physical_dtype))}"
+    return f" overlaying:\n{stored(arr)}"
 
 
 def array_str(

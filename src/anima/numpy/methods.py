@@ -294,6 +294,7 @@ _ON_HOST = {"__format__": _format, "__repr__": _repr, "__str__": _str, "tobytes"
 _OF_SHARDS = {
     "addressable_data": shards.addressable_data,
     "addressable_shards": property(shards.addressable_shards, doc=shards.addressable_shards.__doc__),
+    "format": property(shards.format_of, doc=shards.format_of.__doc__),
     "global_shards": property(shards.global_shards, doc=shards.global_shards.__doc__),
     "is_fully_replicated": property(shards.is_fully_replicated, doc=shards.is_fully_replicated.__doc__),
 }

@@ -15,7 +15,7 @@ import numpy as np
 from anima import dtypes
 from anima.core.trace import Tracer
 from anima.errors import ShapeConcretizationError
-from anima.lax.convert import convert_element_type
+from anima.lax.convert import convert_element_type, convert_to
 from anima.lax.create import full
 from anima.lax.joining import concatenate, pad as lax_pad
 from anima.lax.shape import broadcast_in_dim, reshape_p, rev_p
@@ -25,7 +25,7 @@ from anima.numpy.arithmetic import floor_divide
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
 from anima.numpy.mapping import apply_along_axis
-from anima.numpy.promotion import array_like, dtype_of, shape_of
+from anima.numpy.promotion import array_like, dtype_of, shape_of, weak_of
 from anima.numpy.quantiles import median
 from anima.numpy.rounding import rint
 from anima.numpy.shapes import broadcast_to
@@ -228,8 +228,10 @@ def _constant(x: Any, widths: Widths, values: Any) -> Any:
 
 @function(static=("widths", "mode", "lengths", "odd"))
 def _padded(x: Any, values: Any, widths: Widths, mode: str, lengths: Widths | None, odd: bool) -> Any:
+    # As weakly typed as the array: what is added never makes it wider.
+    dtype, weak = dtype_of(x), weak_of(x)
     if mode in ("constant", "empty"):
-        return _constant(x, widths, values)
+        return convert_to(_constant(x, widths, values), dtype, weak)
     for axis, width in enumerate(widths):
         if width == (0, 0):
             continue
@@ -246,7 +248,7 @@ def _padded(x: Any, values: Any, widths: Widths, mode: str, lengths: Widths | No
         else:
             sides = _mirrored(x, axis, width, mode, odd)
         x = _join(sides, x, axis)
-    return x
+    return convert_to(x, dtype, weak)
 
 
 def _by_function(x: Any, widths: Widths, fill: Callable[..., Any], kwargs: dict[str, Any]) -> Any:

@@ -167,6 +167,11 @@ def resolve_device(device: Device | str) -> Device:
     raise TypeError(f"expected a device or the name of a platform, got {device!r}")
 
 
+def has_started() -> bool:
+    """Whether there is a client of some platform in this process."""
+    return bool(_backends)
+
+
 def clear_backends() -> None:
     """Closes every client: arrays and executables on them can no longer be used. The next use makes new ones."""
     global _default

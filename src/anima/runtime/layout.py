@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from anima import _native
+from anima import _native, dtypes
 from anima._native import ArrayImpl
+from anima.core.aval import physical_aval
 from anima.core.trace import aval_of
+from anima.runtime.shards import addressable_shards
 from anima.runtime.transfer_guards import announce
 from anima.sharding import Sharding, SingleDeviceSharding
 
@@ -38,9 +40,28 @@ def put_sharded(value: Any, sharding: Sharding) -> ArrayImpl:
             shards.append(_put(value, device))
             continue
         if host is None:
-            host = np.asarray(value).astype(aval.dtype, copy=False)
-        shards.append(_native.array_from_host(host[index], device, committed=True))
+            host = stored(value)
+        shards.append(_from_stored(host[index], device, aval))
     return _native.array_from_shards(aval.shape, aval.dtype, aval.weak_type, sharding, shards)
+
+
+def stored(value: Any) -> np.ndarray[Any, Any]:
+    """The value on the host; what stands for the elements, if NumPy does not have their dtype, with more dimensions."""
+    aval: Any = aval_of(value)
+    if not dtypes.is_extended(aval.dtype):
+        return np.asarray(value).astype(aval.dtype, copy=False)
+    physical = physical_aval(aval)
+    out = np.empty(physical.shape, physical.dtype)
+    for place in addressable_shards(value):
+        out[place.index] = np.asarray(_native.array_with(place.data, dtype=physical.dtype))
+    return out
+
+
+def _from_stored(host: np.ndarray[Any, Any], device: Any, aval: Any) -> ArrayImpl:
+    """A part of an array with this aval, on one device."""
+    if dtypes.is_extended(aval.dtype):
+        return _native.array_with(_native.array_from_host(host, device, committed=True), dtype=aval.dtype)
+    return _native.array_from_host(host, device, weak_type=aval.weak_type, committed=True)
 
 
 def put_on_device(value: Any, device: Any) -> ArrayImpl:
@@ -58,10 +79,7 @@ def _put(value: Any, device: Any) -> ArrayImpl:
     if len(value.devices()) > 1:
         whole = value.addressable_shards_data[0] if value.sharding.is_fully_replicated else None
         if whole is None:
-            aval = value.aval
-            return _native.array_from_host(
-                np.asarray(value), device, weak_type=aval.weak_type, committed=True
-            )
+            return _from_stored(stored(value), device, value.aval)
         value = whole
     moved = value if value.device is device else _native.copy_to_device(value, device)
     return moved if moved.committed else _native.array_with(moved, committed=True)

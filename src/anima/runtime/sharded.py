@@ -12,7 +12,7 @@ from typing import Any
 
 from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
-from anima.core.aval import array_aval, physical_aval
+from anima.core.aval import AbstractValue, array_aval, physical_aval
 from anima.core.axes import MeshEffect
 from anima.core.effects import Effects, reaches_host
 from anima.core.jaxpr import ClosedJaxpr
@@ -28,6 +28,7 @@ from anima.runtime.effects import kept_by_caller
 from anima.runtime.layout import put_sharded
 from anima.sharding import GSPMDSharding, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from anima.sharding.protos import output_shardings
+from anima.sharding.requests import is_request, sharding_of
 from anima.tree.compare import flatten_axes
 
 
@@ -55,9 +56,21 @@ def wanted(in_shardings: Any, out_shardings: Any, leaves: Sequence[Any], effects
 
 
 def mesh_of(effects: Effects) -> Any:
-    """The mesh that a program with these effects runs on; None if it says nothing of it."""
+    """The mesh that a program with these effects runs on; None if it says nothing of it.
+
+    Raises:
+      ShardingError: it has meshes over different devices.
+    """
     meshes = [e.mesh for e in effects if type(e) is MeshEffect and isinstance(e.mesh, Mesh)]
-    return min(meshes, key=lambda mesh: mesh.device_ids.ravel().tolist()) if meshes else None
+    if not meshes:
+        return None
+    by_devices = {frozenset(mesh.device_ids.ravel().tolist()): mesh for mesh in meshes}
+    if len(by_devices) > 1:
+        raise ShardingError(
+            f"a program runs on one set of devices, but shardings inside are over {sorted(map(sorted, by_devices))}; use meshes "
+            "over the same devices, or compile the parts apart"
+        )
+    return min(meshes, key=lambda mesh: mesh.device_ids.ravel().tolist())
 
 
 def on_device(device: Any, backend: str | None, in_shardings: Any) -> Any:
@@ -73,14 +86,22 @@ def on_device(device: Any, backend: str | None, in_shardings: Any) -> Any:
 
 
 def _is_sharding_leaf(x: Any) -> bool:
-    return x is None or x is UNSPECIFIED or isinstance(x, Sharding)
+    return x is None or x is UNSPECIFIED or is_request(x)
 
 
-def flatten_shardings(what: str, tree: Any, given: Any) -> list[Sharding | None]:
+def flatten_shardings(
+    what: str, tree: Any, given: Any, avals: Sequence[AbstractValue]
+) -> list[Sharding | None]:
     """One sharding, or None for unspecified, for each leaf of `tree` from a prefix of it.
 
+    Args:
+      what: the argument that is called so in messages.
+      tree: the structure that shardings are for.
+      given: a sharding, a spec for the current mesh, a format or None, or a prefix of the structure with those.
+      avals: what the leaves are.
     Raises:
-      TypeError: something else stands there. ValueError: it is no prefix.
+      TypeError: something else stands there. ValueError: it is no prefix, or a format has a layout that arrays never have.
+      RuntimeError: a spec is given, and there is no current mesh.
     """
     if given is UNSPECIFIED:
         return [None] * int(tree.num_leaves)
@@ -88,7 +109,10 @@ def flatten_shardings(what: str, tree: Any, given: Any) -> list[Sharding | None]
     for item in found:
         if not _is_sharding_leaf(item):
             raise TypeError(f"{what} must be shardings or None, got {item!r}")
-    return [None if item is UNSPECIFIED else item for item in found]
+    return [
+        None if item is UNSPECIFIED else sharding_of(what, item, physical_aval(array_aval(aval)).ndim)
+        for item, aval in zip(found, avals)
+    ]
 
 
 def own_sharding(leaf: Any) -> Sharding | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from anima._native import ArrayImpl, Device
+from anima.core.aval import physical_aval
 from anima.sharding import Sharding
+from anima.sharding.formats import Format, usual_format
 
 Index = tuple[slice, ...]
 
@@ -79,6 +81,16 @@ def global_shards(x: ArrayImpl) -> list[Shard]:
     here = {shard.device: shard for shard in addressable_shards(x)}
     devices = x.sharding.device_assignment
     return [here.get(device) or Shard(device, x.sharding, x.shape) for device in devices]
+
+
+def format_of(x: ArrayImpl) -> Format:
+    """How the array lies in memory, and its sharding.
+
+    >>> import anima.numpy as np
+    >>> np.zeros((2, 3)).format.layout
+    Layout(major_to_minor=(0, 1), tiling=(), sub_byte_element_size_in_bits=0)
+    """
+    return usual_format(physical_aval(x.aval).ndim, x.sharding)
 
 
 def addressable_data(x: ArrayImpl, index: int) -> Any:

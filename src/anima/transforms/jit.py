@@ -34,6 +34,7 @@ from anima.records import Record
 from anima.runtime import finite, host, sharded
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
 from anima.runtime.effects import kept_by_caller, plans_of
+from anima.sharding import Sharding
 from anima.transforms import convert
 from anima.transforms.arguments import (
     FlatFunction,
@@ -45,6 +46,7 @@ from anima.transforms.arguments import (
 from anima.transforms.explain import TraceKey, forget_history, note_compile, note_trace, why_retraced
 from anima.transforms.jit_primitive import jit_p
 from anima.transforms.jit_spec import JitSpec, resolve_arguments
+from anima.transforms.placement_primitive import sharding_constraint_p
 from anima.transforms.stages import CallSignature, Lowered, Traced
 
 
@@ -294,24 +296,32 @@ def _lower(
     return program, committed
 
 
+def _shardings(spec: JitSpec, traced: TracedProgram) -> tuple[list[Sharding | None], list[Sharding | None]]:
+    """What was asked for each leaf of the arguments and of the result; None for nothing."""
+    given = tuple(spec.in_shardings) if isinstance(spec.in_shardings, list) else spec.in_shardings
+    closed = traced.closed
+    of_args, of_kwargs = traced.in_tree.children()
+    ins = closed.in_avals[len(traced.consts) :]
+    wished = sharded.flatten_shardings("jit in_shardings", of_args, given, ins)
+    # Keyword arguments have no place in in_shardings: they follow themselves.
+    wished += [None] * of_kwargs.num_leaves
+    return wished, sharded.flatten_shardings(
+        "jit out_shardings", traced.out_tree, spec.out_shardings, closed.out_avals
+    )
+
+
 def _sharded(
     call: CompiledCall, parts: _Call, traced: TracedProgram, checks: Checks | None = None
 ) -> sharded.ShardedProgram:
     """The program of a call lowered for the devices of its shardings."""
-    spec: JitSpec = call.spec
-    given = spec.in_shardings
-    # Keyword arguments have no place in in_shardings: they follow themselves.
-    of_args, of_kwargs = traced.in_tree.children()
-    wished = sharded.flatten_shardings(
-        "jit in_shardings", of_args, tuple(given) if isinstance(given, list) else given
-    )
+    wished, results = _shardings(call.spec, traced)
     return sharded.ShardedProgram(
         bind_consts(traced),
         f"jit_{traced.name}",
         parts.leaves,
-        wished=[*wished, *[None] * of_kwargs.num_leaves],
-        results=sharded.flatten_shardings("jit out_shardings", traced.out_tree, spec.out_shardings),
-        donate=_donated(spec, parts),
+        wished=wished,
+        results=results,
+        donate=_donated(call.spec, parts),
         checks=checks,
     )
 
@@ -416,12 +426,25 @@ def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         return call.fun(*args, **kwargs)
     parts = _Call(call, args, kwargs, tracers=True)
     traced = parts.program(call)
-    operands = [*traced.consts, *parts.leaves]
-    if call.spec.inline:
+    spec: JitSpec = call.spec
+    leaves, results = parts.leaves, None
+    if spec.in_shardings is not sharded.UNSPECIFIED or spec.out_shardings is not sharded.UNSPECIFIED:
+        wished, results = _shardings(spec, traced)
+        leaves = _constrained(leaves, wished)
+    operands = [*traced.consts, *leaves]
+    if spec.inline:
         outs = eval_jaxpr(traced.closed.jaxpr, (), *operands)
     else:
         outs = jit_p.bind(*operands, jaxpr=traced.closed, name=traced.name)
-    return tree_unflatten(traced.out_tree, outs)
+    return tree_unflatten(traced.out_tree, outs if results is None else _constrained(outs, results))
+
+
+def _constrained(values: Sequence[Any], shardings: Sequence[Sharding | None]) -> list[Any]:
+    """Values of a program around a jitted function, laid out as that asks."""
+    return [
+        x if sharding is None else sharding_constraint_p.bind(x, sharding=sharding)
+        for x, sharding in zip(values, shardings)
+    ]
 
 
 def compiled_call(
@@ -471,7 +494,8 @@ def jit(
 
     Args:
       fun: a pure function of arrays and pytrees of them. Left out, `jit` is a decorator with options.
-      in_shardings, out_shardings: how arguments and results lie over devices: shardings, or pytree prefixes of them.
+      in_shardings, out_shardings: how arguments and results lie over devices: shardings, a `PartitionSpec` for
+        the mesh that is current in the call, or pytree prefixes of them.
       static_argnums, static_argnames: arguments that are settings: hashable, part of the signature, seen
         by `fun` as they are. Each is completed from the other by `fun`'s signature.
       donate_argnums, donate_argnames: arguments whose memory the results may reuse; they are deleted.

@@ -9,15 +9,22 @@ import numpy as np
 
 from anima import dtypes
 from anima._native import ArrayImpl, transfers_guarded, tree_flatten, tree_unflatten
-from anima.core.trace import Tracer, get_trace
+from anima.core.aval import array_aval, physical_aval
+from anima.core.trace import Tracer, aval_of, get_trace
 from anima.runtime.arrays import as_array
 from anima.runtime.transfer_guards import explicit
+from anima.sharding import PartitionSpec
+from anima.sharding.formats import Format
+from anima.sharding.requests import sharding_of
 from anima.transforms.arguments import check_inputs
 from anima.transforms.placement_primitive import device_put_p, put
 from anima.tree.compare import flatten_axes
 
 
 def _put(value: Any, where: Any) -> Any:
+    if isinstance(where, (Format, PartitionSpec)):
+        ndim = physical_aval(array_aval(aval_of(value))).ndim
+        where = sharding_of("device_put device", where, ndim, ValueError)
     if where is None:
         return as_array(value)
     if isinstance(value, Tracer) or get_trace() is not None:
@@ -55,7 +62,7 @@ def device_put(
 
     Args:
       x: arrays, NumPy arrays or numbers; NumPy data is copied before the call returns.
-      device: a device, a sharding, or a pytree prefix of those; None puts host values on the default device and
+      device: a device, a sharding, a `PartitionSpec` for the current mesh, a `Format`, or a pytree prefix of those; None puts host values on the default device and
         leaves arrays where they are.
       src: a hint that changes nothing here.
       donate: whether `x` may be given away, a boolean or a pytree prefix of them: arrays that have to move are deleted then.
@@ -65,7 +72,8 @@ def device_put(
       The same structure of arrays, committed to where they were put. In functions that are transformed `donate` and
       `may_alias` change nothing.
     Raises:
-      ValueError: a prefix does not fit `x`, or an array is to be both donated and shared.
+      ValueError: a prefix does not fit `x`, a spec has no mesh, a format has a layout that arrays never have, or an array is
+        to be both donated and shared.
 
     >>> import anima
     >>> anima.device_put(1.0, anima.devices()[0]).committed

@@ -1,7 +1,7 @@
 """The primitives `device_put` and `sharding_constraint`: where a value lies, as operations that transformations see.
 
 Invariant: they change no number. Eagerly they move; in a program over several devices a sharding becomes a constraint
-on the partitioner; in a program for one device, which runs where its arguments are, they are nothing. Under `vmap` the mapped
+on the partitioner, and the program runs on the devices of its mesh; in a program for one device they are nothing. Under `vmap` the mapped
 axis is split over the map's `spmd_axis_name`; without one the partitioner chooses, and eagerly it is not split.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from anima.core.aval import physical_aval
+from anima.core.axes import MeshEffect
+from anima.core.effects import Effects, no_effects
 from anima.core.primitive import Primitive, Zero
 from anima.errors import ShardingError
 from anima.interpreters.batch import Axis
@@ -17,7 +19,7 @@ from anima.interpreters.key_reuse import same
 from anima.lowering.module import Context, Value
 from anima.runtime.devices import resolve_device
 from anima.runtime.layout import put_on_device, put_sharded
-from anima.sharding import NamedSharding, PartitionSpec, Sharding
+from anima.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 
 def put(value: Any, where: Any) -> Any:
@@ -36,8 +38,17 @@ def _eager(value: Any, *, where: Any) -> Any:
     return put(value, where)
 
 
+def _effects(x: Any, *, where: Any) -> Effects:
+    """A program in which something lies over a mesh runs on that mesh, wherever its arguments are."""
+    if isinstance(where, NamedSharding) and isinstance(where.mesh, Mesh):
+        return frozenset([MeshEffect(where.mesh)])
+    return no_effects
+
+
 def _lower(ctx: Context, x: Value, *, where: Any) -> Value:
     if ctx.module.partitions == 1 or ctx.module.manual is not None or not isinstance(where, Sharding):
+        return x
+    if len(where.device_set) == 1:
         return x
     hlo = where.hlo(physical_aval(x.aval).ndim)  # type: ignore[arg-type]
     free = where.spec.unconstrained_dims() if isinstance(where, NamedSharding) else ()
@@ -69,6 +80,7 @@ def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
 device_put_p = Primitive(
     "device_put",
     shape=lambda x, *, where: x,
+    effects=_effects,
     lower=_lower,
     jvp=_jvp,
     transpose=lambda ct, x, *, where: [ct],
@@ -106,6 +118,7 @@ def _constraint_transpose(ct: Any, x: Any, *, sharding: Sharding) -> list[Any]:
 sharding_constraint_p: Primitive = Primitive(
     "sharding_constraint",
     shape=lambda x, *, sharding: x,
+    effects=lambda x, *, sharding: _effects(x, where=sharding),
     lower=lambda ctx, x, *, sharding: _lower(ctx, x, where=sharding),
     jvp=_constraint_jvp,
     transpose=_constraint_transpose,

@@ -14,8 +14,9 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, ambient, aval_of, get_trace, register_value_type
 from anima.interpreters.stage import mark_dropped, stage
 from anima.lax.shape import check_shape
-from anima.sharding import NamedSharding, PartitionSpec, Sharding, get_mesh
+from anima.sharding import PartitionSpec, Sharding
 from anima.sharding.formats import Format
+from anima.sharding.requests import on_current_mesh
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -153,13 +154,7 @@ def _checked_sharding(sharding: Any) -> Sharding | None:
     if sharding is None or isinstance(sharding, Sharding):
         return sharding
     if isinstance(sharding, PartitionSpec):
-        mesh = get_mesh()
-        if mesh.empty:
-            raise TypeError(
-                "ShapeDtypeStruct: a PartitionSpec as sharding needs a mesh: set one with set_mesh, or pass "
-                "NamedSharding(mesh, spec)"
-            )
-        return NamedSharding(mesh, sharding)
+        return on_current_mesh("ShapeDtypeStruct", sharding, TypeError)
     raise ValueError(
         f"ShapeDtypeStruct: sharding must be a Sharding, a PartitionSpec or a Format, got {sharding!r:.80}"
     )

@@ -10,7 +10,8 @@ from typing import Any
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.aval import array_aval
 from anima.core.trace import aval_of
-from anima.sharding import NamedSharding, PartitionSpec, Sharding, get_abstract_mesh, get_mesh
+from anima.sharding import NamedSharding, PartitionSpec, Sharding
+from anima.sharding.requests import on_current_mesh
 from anima.transforms.arguments import check_inputs
 from anima.transforms.placement_primitive import sharding_constraint_p
 from anima.tree.compare import flatten_axes
@@ -23,14 +24,7 @@ def _resolved(wanted: Any) -> Sharding:
             "with_sharding_constraint: a sharding is None; give PartitionSpec() to replicate, or leave the array out"
         )
     if isinstance(wanted, PartitionSpec):
-        mesh: Any = get_mesh()
-        if mesh.empty:
-            mesh = get_abstract_mesh()
-        if mesh.empty:
-            raise RuntimeError(
-                "with_sharding_constraint: a PartitionSpec needs a mesh; set one with set_mesh, or give a NamedSharding"
-            )
-        wanted = NamedSharding(mesh, wanted)
+        wanted = on_current_mesh("with_sharding_constraint", wanted)
     if not isinstance(wanted, Sharding):
         raise TypeError(
             f"with_sharding_constraint: shardings must be Shardings or PartitionSpecs, got {wanted!r}"

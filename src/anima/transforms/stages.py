@@ -25,7 +25,7 @@ from anima.runtime.hlo_text import hlo_text
 from anima.runtime.kernels import KERNEL_CALL
 from anima.runtime.sharded import ShardedProgram
 from anima.sharding import Sharding, make_single_device_sharding
-from anima.sharding.formats import Format, Layout
+from anima.sharding.formats import Format, usual_format
 from anima.transforms.shapes import ShapeDtypeStruct
 from anima.tree.compare import treedef_differences
 from anima.tree_util import keystr
@@ -468,9 +468,7 @@ class Compiled(Stage):
 
 
 def _formats(avals: Sequence[AbstractValue], shardings: Sequence[Sharding]) -> list[Format]:
-    return [
-        Format(Layout(tuple(range(physical_aval(array_aval(a)).ndim))), s) for a, s in zip(avals, shardings)
-    ]
+    return [usual_format(physical_aval(array_aval(a)).ndim, s) for a, s in zip(avals, shardings)]
 
 
 def _difference(difference: Any) -> str:
