@@ -12,6 +12,7 @@ extern const Kernel kConvolutionKernels[];
 extern const Kernel kDepthwiseKernels[];
 extern const Kernel kFftKernels[];
 extern const Kernel kFilterKernels[];
+extern const Kernel kKeepKernels[];
 extern const Kernel kMatrixProductKernels[];
 extern const Kernel kPoolKernels[];
 extern const Kernel kProductKernels[];
@@ -41,6 +42,7 @@ constexpr const Kernel* kLists[] = {kConvolutionKernels,
                                     kDepthwiseKernels,
                                     kFftKernels,
                                     kFilterKernels,
+                                    kKeepKernels,
                                     kMatrixProductKernels,
                                     kPoolKernels,
                                     kProductKernels,

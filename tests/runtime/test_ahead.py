@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> dict[str, str]:
     return {"ANIMA_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "ANIMA_LOAD_PROGRAMS_AHEAD": "1"}
 
 
-needs_two = pytest.mark.skipif(ahead._processors() < 2, reason="nothing is read ahead on one processor")
+needs_two = pytest.mark.skipif(ahead.processors() < 2, reason="nothing is read ahead on one processor")
 
 
 @needs_two
@@ -143,7 +143,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Di
     """Start as a process does whose script used the programs of a list when it last ran."""
     cache = DiskCache(str(tmp_path / "cache"), 1 << 30, 1000)
     monkeypatch.setattr(ahead, "_script", None)
-    monkeypatch.setattr(ahead, "_processors", lambda: 2)
+    monkeypatch.setattr(ahead, "processors", lambda: 2)
     monkeypatch.setattr(ahead, "_name_of_script", lambda: (b"script",))
     monkeypatch.setattr("atexit.register", lambda *_: None)
     executable = client("cpu").compile(TEXT, CompileOptions().encode())

@@ -54,6 +54,7 @@ from anima.lax.declare import (
     widening,
 )
 from anima.lax.exchanges import all_gather, all_gather_p
+from anima.lax.keeping import computed_once
 from anima.lax.operands import constant
 from anima.lax.reductions import reduce_max, reduce_min, reduce_sum
 from anima.lax.shape import check_axes, dtype_of, expand_dims, shape_of
@@ -286,9 +287,11 @@ def _mean(axes: _Axes, value: Any) -> Any:
 def _extremum(name: str, reduce: Reduce) -> Primitive:
     def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
-        ans = primitive.bind(x, **params)
         if type(t) is Zero:
+            ans = primitive.bind(x, **params)
             return ans, Zero(aval_of(ans).tangent_aval())
+        x = computed_once(x)
+        ans = primitive.bind(x, **params)
         # All members that have the extremum share its tangent evenly.
         wins = convert_element_type(eq(x, ans), dtype_of(x))
         return ans, div(psum_p.bind(mul(t, wins), **params), psum_p.bind(wins, **params))

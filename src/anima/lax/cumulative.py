@@ -43,6 +43,7 @@ from anima.lax.declare import (
 )
 from anima.lax.exponential import exp, log
 from anima.lax.joining import pad_p
+from anima.lax.keeping import computed_once
 from anima.lax.reductions import NO_ZERO, identity
 from anima.lax.selection import select
 from anima.lax.shape import broadcast_in_dim, check_axes, dtype_of, reshape, shape_of
@@ -390,9 +391,10 @@ def cumprod(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
 def _running_extremum(name: str, operation: str) -> Primitive:
     def jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
-        ans = primitive.bind(x, axis=axis, reverse=reverse)
         if type(t) is Zero:
-            return ans, t
+            return primitive.bind(x, axis=axis, reverse=reverse), t
+        x = computed_once(x)
+        ans = primitive.bind(x, axis=axis, reverse=reverse)
         # All that equal the extremum so far share its tangent evenly: their sum and their number start anew
         # whenever the extremum changes.
         dtype = dtype_of(x)

@@ -41,6 +41,7 @@ from anima.lax.declare import (
     widening,
 )
 from anima.lax.joining import pad_p
+from anima.lax.keeping import computed_once
 from anima.lax.places import packs, place_by_packing
 from anima.lax.selection import select
 from anima.lax.shape import (
@@ -283,10 +284,12 @@ def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
 def _extremum(name: str, operation: str) -> Primitive:
     def jvp(primals: Any, tangents: Any, *, axes: tuple[int, ...]) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
-        ans = primitive.bind(x, axes=axes)
         if type(t) is Zero:
+            ans = primitive.bind(x, axes=axes)
             return ans, Zero(aval_of(ans).tangent_aval())
         # All that equal the extremum share its tangent evenly.
+        x = computed_once(x)
+        ans = primitive.bind(x, axes=axes)
         shape = shape_of(x)
         kept = [d for d in range(len(shape)) if d not in axes]
         wins = convert_element_type(eq(x, broadcast_in_dim(ans, shape, kept)), dtype_of(x))

@@ -45,6 +45,7 @@ from anima.lax.gathering import (
     structured,
 )
 from anima.lax.index_vectors import clipped, in_order, window_sizes, with_columns
+from anima.lax.keeping import computed_once
 from anima.lax.overwriting import overwrites, overwritten
 from anima.lax.row_updates import rows_added
 from anima.lax.selection import select
@@ -303,11 +304,13 @@ scatter_mul_p: Primitive = scatter_operation(
 def _extremal(name: str, operation: str) -> Primitive:
     def jvp(primals: Any, tangents: Any, **params: Any) -> tuple[Any, Any]:
         x, indices, updates = primals
-        ans = primitive.bind(x, indices, updates, **params)
         t, _, tu = tangents
         if type(t) is Zero and type(tu) is Zero:
+            ans = primitive.bind(x, indices, updates, **params)
             return ans, Zero(aval_of(ans).tangent_aval())
         # All that equal the extremum share its tangent evenly.
+        x, updates = computed_once(x), computed_once(updates)
+        ans = primitive.bind(x, indices, updates, **params)
         dtype = dtype_of(x)
         x_wins = convert_element_type(eq(x, ans), dtype)
         u_wins = convert_element_type(

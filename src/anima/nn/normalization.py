@@ -19,7 +19,7 @@ from anima.transforms.custom_jvp import custom_jvp
 
 def _largest(x: Any, axis: Any, where: Any) -> Any:
     """The largest element along `axis`, as a constant for differentiation."""
-    return lax.stop_gradient(np.max(x, axis, where=where, initial=-np.inf, keepdims=True))
+    return np.max(lax.stop_gradient(x), axis, where=where, initial=-np.inf, keepdims=True)
 
 
 def _below_largest(x: Any, axis: Any, where: Any) -> Any:

@@ -265,7 +265,7 @@ def dirichlet(key: Any, alpha: Any, shape: Any = None, dtype: Any = None, *, out
     batch = given[:-1] if shape is None else check_shape("dirichlet", shape)
     dims = common_shape("dirichlet", (*batch, given[-1]), alpha=alpha)
     logs = standard_gamma(key, real_parameter("dirichlet", "alpha", alpha, kind, dims), dims, log_space=True)
-    most = lax.stop_gradient(expand_dims(lax.reduce_max(logs, (len(dims) - 1,)), -1))
+    most = expand_dims(lax.reduce_max(lax.stop_gradient(logs), (len(dims) - 1,)), -1)
     parts = lax.exp(lax.sub(logs, most))
     return lax.div(parts, expand_dims(lax.reduce_sum(parts, (len(dims) - 1,)), -1))
 

@@ -90,7 +90,7 @@ def start(client: _native.Client, cache: DiskCache, environment: bytes) -> None:
     """
     global _script
     name = _name_of_script()
-    if name is None or _script is not None or not load_programs_ahead.value or _processors() < 2:
+    if name is None or _script is not None or not load_programs_ahead.value or processors() < 2:
         return
     script = _script = _Script(client, cache, entry_key(b"script", environment, *name), environment)
     atexit.register(_remember, script)
@@ -266,5 +266,6 @@ def _name_of_script() -> tuple[bytes, ...] | None:
     return None
 
 
-def _processors() -> int:
+def processors() -> int:
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -358,9 +358,8 @@ def _processor() -> str:
 
 
 def _threads() -> str:
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     names = ("PJRT_NPROC", "NPROC", "OMP_NUM_THREADS")
-    return repr([os.cpu_count(), affinity, *(os.environ.get(name) for name in names)])
+    return repr([os.cpu_count(), ahead.processors(), *(os.environ.get(name) for name in names)])
 
 
 def _targets_version(program: str) -> bytes:

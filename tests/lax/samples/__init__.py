@@ -127,6 +127,7 @@ ELSEWHERE: dict[str, str] = {
     "custom_vjp_call": "transforms/test_custom_vjp.py",
     "custom_vmap_call": "transforms/test_custom_vmap.py",
     "dce_sink": "lax/test_composite.py",
+    "computed_once": "lax/test_keeping.py",
     "device_put": "transforms/test_placement.py",
     "jit": "transforms/test_jit.py",
     "linear_call": "transforms/test_linear.py",

@@ -33,7 +33,7 @@ def _polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
 def normalized(q: Any) -> Any:
     """Vectors divided by their norm; NaN where it is 0."""
     # Squares of large and small numbers stay in range; the result does not depend on the factor.
-    largest = stop_gradient(np.max(np.abs(q), -1, keepdims=True))
+    largest = np.max(np.abs(stop_gradient(q)), -1, keepdims=True)
     q = q / largest
     return q / np.sqrt(np.sum(q * q, -1, keepdims=True))
 
