@@ -28,7 +28,7 @@ from anima import _native
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.config import debug_infs, debug_key_reuse, debug_nans, eager_host_calls, numpy_dtype_promotion
 from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.host import WHOLE, HostRule, is_delicate, is_small
+from anima.core.host import LARGEST, WHOLE, HostRule, is_delicate, is_small
 from anima.core.jaxpr import Eqn, Jaxpr, Literal
 from anima.core.trace import aval_of
 from anima.lowering.module import host_kernels
@@ -221,7 +221,7 @@ def arrived(what: Hashable, operands: Sequence[ArrayImpl]) -> bool:
     device = operands[0].device
     if not isinstance(device, _native.Device) or not wanted(device):
         return False
-    if max([x.nbytes for x in operands]) > _LARGEST:
+    if max([x.nbytes for x in operands]) > LARGEST:
         return False
     count = _waits.get(what, 0)
     if count >= eager_host_calls.value or not _await_pending(operands, device):

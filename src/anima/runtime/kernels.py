@@ -80,6 +80,7 @@ def _weigh(ctx: Context) -> None:
     attrs = 'call_target_name = "anima_weight", api_version = 4 : i32, backend_config = {}, has_side_effect = true'
     ctx.ops("stablehlo.custom_call", (weight,), (), attrs)
 
+
 _row_major = functools.lru_cache(1024)(row_major)  # the layers of a model call alike
 
 
