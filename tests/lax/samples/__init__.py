@@ -106,6 +106,7 @@ ELSEWHERE: dict[str, str] = {
     "regularized_incomplete_beta": "lax/special/test_incomplete.py",
     "debug_callback": "transforms/test_effects.py",
     "io_callback": "transforms/test_callbacks.py",
+    "layout_constraint": "experimental/test_layout.py",
     "after_all": "lax/test_composite.py",
     "all_gather": "lax/test_collectives.py",
     "all_to_all": "lax/test_collectives.py",
