@@ -47,6 +47,8 @@ std::vector<int64_t> dims_of(PyObject* shape);
 // Element types are registered once from Python: (PJRT code, numpy dtype). Look-ups throw TypeError.
 void register_dtype(PJRT_Buffer_Type type, PyObject* numpy_dtype);
 PJRT_Buffer_Type type_of_dtype(PyObject* numpy_dtype);
+// The same of a numpy.dtype, or PJRT_Buffer_Type_INVALID.
+PJRT_Buffer_Type known_type(PyObject* descriptor);
 PyObject* dtype_of_type(PJRT_Buffer_Type type);  // borrowed
 // Bytes of one element as NumPy holds it (sub-byte types take one).
 size_t host_itemsize(PJRT_Buffer_Type type);

@@ -88,6 +88,18 @@ void register_dtype(PJRT_Buffer_Type type, PyObject* numpy_dtype) {
   registry().itemsizes[code] = static_cast<size_t>(PyDataType_ELSIZE(descr));
 }
 
+PJRT_Buffer_Type known_type(PyObject* descriptor) {
+  PyArray_Descr* descr = as_descr(descriptor);
+  if (PyTypeNum_ISUSERDEF(descr->type_num)) {
+    for (auto [number, code] : registry().user_types) {
+      if (number == descr->type_num) return code;
+    }
+    return PJRT_Buffer_Type_INVALID;
+  }
+  PJRT_Buffer_Type* slot = number_slot(descr);
+  return slot == nullptr ? PJRT_Buffer_Type_INVALID : *slot;
+}
+
 PJRT_Buffer_Type type_of_dtype(PyObject* numpy_dtype) {
   PyRef converted;
   if (!PyArray_DescrCheck(numpy_dtype)) {  // a scalar type such as numpy.float32, a name
@@ -96,16 +108,8 @@ PJRT_Buffer_Type type_of_dtype(PyObject* numpy_dtype) {
     converted = PyRef::steal(reinterpret_cast<PyObject*>(descr));
     numpy_dtype = converted.get();
   }
-  PyArray_Descr* descr = as_descr(numpy_dtype);
-  PJRT_Buffer_Type type = PJRT_Buffer_Type_INVALID;
-  if (PyTypeNum_ISUSERDEF(descr->type_num)) {
-    for (auto [number, code] : registry().user_types) {
-      if (number == descr->type_num) type = code;
-    }
-  } else if (PJRT_Buffer_Type* slot = number_slot(descr)) {
-    type = *slot;
-  }
-  if (type == PJRT_Buffer_Type_INVALID) throw_unsupported(descr);
+  PJRT_Buffer_Type type = known_type(numpy_dtype);
+  if (type == PJRT_Buffer_Type_INVALID) throw_unsupported(as_descr(numpy_dtype));
   return type;
 }
 

@@ -4,7 +4,7 @@
 
 #include <unordered_map>
 
-#include "common/thread_state.h"
+#include "common/per_options.h"
 
 namespace nb = nanobind;
 
@@ -16,13 +16,7 @@ std::unordered_map<Device*, PyRef>& device_shardings() {
   return made;
 }
 
-// Of the latest combinations of options.
-struct KnownDevice {
-  int64_t options = -1;
-  Device* device = nullptr;
-};
-constexpr size_t kKnownDevices = 8;
-KnownDevice known_devices[kKnownDevices];
+PerOptions<Device*> default_devices;
 
 }  // namespace
 
@@ -53,19 +47,14 @@ Device* unwrap_device(PyObject* object, const char* argument) {
 }
 
 Device* default_device() {
-  int64_t options = options_key();
-  KnownDevice& known = known_devices[static_cast<size_t>(options) % kKnownDevices];
-  if (known.options == options) return known.device;
-  PyRef function = hook(&Hooks::default_device, "default_device");
-  PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(function.get())));
-  Device* found = unwrap_device(device.get(), "default_device()");
-  known = {options, found};
-  return found;
+  return default_devices.get([] {
+    PyRef function = hook(&Hooks::default_device, "default_device");
+    PyRef device = PyRef::steal(checked(PyObject_CallNoArgs(function.get())));
+    return unwrap_device(device.get(), "default_device()");
+  });
 }
 
-void forget_default_devices() {
-  for (KnownDevice& known : known_devices) known = {};
-}
+void forget_default_devices() { default_devices.forget(); }
 
 PyObject* device_sharding(Device* device) {
   auto known = device_shardings().find(device);

@@ -2,14 +2,12 @@
 // moment, by the function that is being called too.
 #include "call/compiled_call.h"
 
-#include <structmember.h>
-
 #include <algorithm>
 #include <new>
 
 #include "call/boundary.h"
-#include "call/by_name.h"
 #include "call/cache.h"
+#include "call/function_object.h"
 #include "call/plan.h"
 #include "common/recursion.h"
 #include "common/thread_state.h"
@@ -23,22 +21,18 @@ CallCounts call_counts;
 namespace {
 
 struct CallObject {
-  PyObject_HEAD;
-  vectorcallfunc vectorcall;
-  PyObject* fun;
+  FunctionObject base;
   PyObject* miss;
   PyObject* traced;
   PyObject* name;
   PyObject* spec;
-  PyObject* dict;
-  PyObject* weakrefs;
   StaticRule rule;
   Cache cache;
-  CallObject* previous;  // the list of all calls
+  CallObject* previous;
   CallObject* next;
 };
 
-CallObject* first_call = nullptr;
+AllOf<CallObject> all_calls;
 
 CallObject* as_call(PyObject* object) { return reinterpret_cast<CallObject*>(object); }
 
@@ -162,13 +156,6 @@ PyRef read_static_names(PyObject* items) {
   return tuple;
 }
 
-void link_call(CallObject* self) {
-  self->previous = nullptr;
-  self->next = first_call;
-  if (first_call != nullptr) first_call->previous = self;
-  first_call = self;
-}
-
 PyRef make_call(PyTypeObject* type, const CallArguments& given) {
   StaticRule rule;
   read_static_positions(given.static_argnums, rule.positions);
@@ -180,9 +167,9 @@ PyRef make_call(PyTypeObject* type, const CallArguments& given) {
   CallObject* self = as_call(made.get());
   new (&self->rule) StaticRule(std::move(rule));
   new (&self->cache) Cache(static_cast<size_t>(given.cache_size));
-  link_call(self);
-  self->vectorcall = vectorcall;
-  self->fun = PyRef::borrow(given.fun).release();
+  all_calls.add(self);
+  self->base.vectorcall = vectorcall;
+  self->base.fun = PyRef::borrow(given.fun).release();
   self->miss = PyRef::borrow(given.miss).release();
   self->traced = PyRef::borrow(given.traced).release();
   self->name = name.release();
@@ -213,61 +200,33 @@ PyObject* new_call(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 
 int traverse(PyObject* object, visitproc visit, void* arg) {
   CallObject* self = as_call(object);
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(self->fun);
   Py_VISIT(self->miss);
   Py_VISIT(self->traced);
   Py_VISIT(self->spec);
-  Py_VISIT(self->dict);
-  return self->cache.traverse(visit, arg);
-}
-
-// A call that is part of garbage is never called again, but its type's slots may be: they find None.
-void replace_by_none(PyObject*& member) {
-  PyObject* old = std::exchange(member, PyRef::borrow(Py_None).release());
-  Py_XDECREF(old);
+  int found = traverse_function(object, visit, arg);
+  return found != 0 ? found : self->cache.traverse(visit, arg);
 }
 
 int clear(PyObject* object) {
   CallObject* self = as_call(object);
-  replace_by_none(self->fun);
   replace_by_none(self->miss);
   replace_by_none(self->traced);
   replace_by_none(self->spec);
-  Py_CLEAR(self->dict);
   self->cache.clear();
-  return 0;
+  return clear_function(object);
 }
 
 void release(PyObject* object) {
   CallObject* self = as_call(object);
-  PyTypeObject* type = Py_TYPE(object);
-  if (self->next != nullptr) self->next->previous = self->previous;
-  (self->previous != nullptr ? self->previous->next : first_call) = self->next;
-  if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
-  Py_CLEAR(self->fun);
+  all_calls.remove(self);
   Py_CLEAR(self->miss);
   Py_CLEAR(self->traced);
   Py_CLEAR(self->name);
   Py_CLEAR(self->spec);
-  Py_CLEAR(self->dict);
   self->cache.clear();
   self->cache.~Cache();
   self->rule.~StaticRule();
-  type->tp_free(object);
-  Py_DECREF(type);
-}
-
-void dealloc(PyObject* object) {
-  PyObject_GC_UnTrack(object);
-  Py_TRASHCAN_BEGIN(object, dealloc);  // calls may hold calls, to any depth
-  release(object);
-  Py_TRASHCAN_END;
-}
-
-PyObject* bind_to(PyObject* object, PyObject* instance, PyObject*) {
-  if (instance == nullptr || instance == Py_None) return PyRef::borrow(object).release();
-  return PyMethod_New(object, instance);
+  release_function(object);
 }
 
 PyObject* repr(PyObject* object) { return PyUnicode_FromFormat("<CompiledCall %S>", as_call(object)->name); }
@@ -292,17 +251,15 @@ PyMethodDef methods[] = {{"cache_len", method_cache_len, METH_NOARGS,
                          kReduceByName,
                          {}};
 PyMemberDef members[] = {
-    {"fun", T_OBJECT, offsetof(CallObject, fun), READONLY, "The Python function."},
+    {"fun", T_OBJECT, offsetof(FunctionObject, fun), READONLY, "The Python function."},
     {"miss", T_OBJECT, offsetof(CallObject, miss), READONLY, "What makes plans."},
     {"traced", T_OBJECT, offsetof(CallObject, traced), READONLY, "What handles calls in a trace."},
     {"name", T_OBJECT, offsetof(CallObject, name), READONLY, "The name for messages."},
     {"spec", T_OBJECT, offsetof(CallObject, spec), 0, "What Python attached."},
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(CallObject, vectorcall), READONLY, nullptr},
-    {"__dictoffset__", T_PYSSIZET, offsetof(CallObject, dict), READONLY, nullptr},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(CallObject, weakrefs), READONLY, nullptr},
+    kVectorcallMember,
+    kDictMember,
+    kWeakrefsMember,
     {}};
-PyGetSetDef properties[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-                            {}};
 
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>(
@@ -314,17 +271,15 @@ PyType_Slot slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(clear)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-    {Py_tp_descr_get, reinterpret_cast<void*>(bind_to)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc_function<release>)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(bind_function)},
     {Py_tp_repr, reinterpret_cast<void*>(repr)},
     {Py_tp_methods, methods},
     {Py_tp_members, members},
-    {Py_tp_getset, properties},
+    {Py_tp_getset, function_properties},
     {0, nullptr}};
 
-PyType_Spec spec = {"anima._native.CompiledCall", sizeof(CallObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
-                        Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+PyType_Spec spec = {"anima._native.CompiledCall", sizeof(CallObject), 0, kFunctionFlags | Py_TPFLAGS_BASETYPE,
                     slots};
 
 }  // namespace
@@ -335,7 +290,7 @@ void create_compiled_call_type() {
 
 void clear_all_caches() {
   std::vector<EntryRef> gone;  // released when no list is walked any more: that may run Python code
-  for (CallObject* self = first_call; self != nullptr; self = self->next) {
+  for (CallObject* self = all_calls.first(); self != nullptr; self = self->next) {
     for (EntryRef& entry : self->cache.clear()) gone.push_back(std::move(entry));
   }
 }

@@ -75,30 +75,58 @@ ffi::Error* refused(ffi::ErrorCreateArgs*) {
   return reinterpret_cast<ffi::Error*>(&error);
 }
 
-class CallingKernel final : public HostKernel {
+// The scalar attributes of a call, as kernels read them. What points elsewhere points into the object itself.
+class Scalars {
  public:
-  CallingKernel(const kernels::Kernel& kernel, const HostOperation& operation)
-      : kernel_(kernel), operands_(operation.operands, operation), results_(operation.results, operation) {}
+  // At most `count` are added.
+  explicit Scalars(size_t count) : scalars_(count) {}
+  Scalars(Scalars&&) = default;
 
   void add(std::string name, ffi::DataType type, int64_t value) {
-    names_.push_back(std::move(name));
-    types_.push_back(type);
-    numbers_.push_back(value);
+    Scalar& scalar = scalars_[kinds_.size()];
+    scalar.name = std::move(name);
+    scalar.number = value;
+    scalar.span = {scalar.name.data(), scalar.name.size()};
+    scalar.value = {type, &scalar.number};
+    kinds_.push_back(kScalar);
+    names_.push_back(&scalar.span);
+    values_.push_back(&scalar.value);
   }
+  // Kernels only read them.
+  ffi::Attributes attributes() const {
+    return {sizeof(ffi::Attributes),
+            nullptr,
+            static_cast<int64_t>(kinds_.size()),
+            const_cast<int*>(kinds_.data()),
+            const_cast<ffi::ByteSpan**>(names_.data()),
+            const_cast<void**>(values_.data())};
+  }
+
+ private:
+  static constexpr int kScalar = 3;
+  struct Scalar {
+    std::string name;
+    int64_t number;
+    ffi::ByteSpan span;
+    ffi::Scalar value;
+  };
+  std::vector<Scalar> scalars_;
+  std::vector<int> kinds_;
+  std::vector<ffi::ByteSpan*> names_;
+  std::vector<void*> values_;
+};
+
+class CallingKernel final : public HostKernel {
+ public:
+  CallingKernel(const kernels::Kernel& kernel, const HostOperation& operation, Scalars scalars)
+      : kernel_(kernel),
+        operands_(operation.operands, operation),
+        results_(operation.results, operation),
+        scalars_(std::move(scalars)) {}
 
   bool run(const void* const* operands, void* const* results) const override {
     if (!FlushedToZero::kKnown) return false;
     Filled given(operands_, const_cast<void* const*>(operands)), made(results_, results);
-    std::vector<int> kinds(names_.size(), kScalar);
-    std::vector<ffi::ByteSpan> spans;
-    std::vector<ffi::Scalar> scalars;
-    std::vector<ffi::ByteSpan*> names;
-    std::vector<void*> items;
-    for (size_t i = 0; i < names_.size(); i++) {
-      spans.push_back({names_[i].data(), names_[i].size()});
-      scalars.push_back({types_[i], const_cast<int64_t*>(&numbers_[i])});
-    }
-    for (size_t i = 0; i < names_.size(); i++) names.push_back(&spans[i]), items.push_back(&scalars[i]);
     ffi::Api api{};
     api.struct_size = offsetof(ffi::Api, error_message);
     api.error_create = &refused;
@@ -108,24 +136,15 @@ class CallingKernel final : public HostKernel {
     frame.stage = ffi::Stage::kExecute;
     frame.args = given.values();
     frame.rets = made.values();
-    frame.attrs = {sizeof(ffi::Attributes),
-                   nullptr,
-                   static_cast<int64_t>(names.size()),
-                   kinds.data(),
-                   names.data(),
-                   items.data()};
+    frame.attrs = scalars_.attributes();
     FlushedToZero flushed;
     return kernel_.handler(&frame) == nullptr;
   }
 
  private:
-  static constexpr int kScalar = 3;
-
   const kernels::Kernel& kernel_;
-  Sides operands_, results_;
-  std::vector<std::string> names_;
-  std::vector<ffi::DataType> types_;
-  std::vector<int64_t> numbers_;
+  const Sides operands_, results_;
+  const Scalars scalars_;
 };
 
 std::string text_of(PyObject* item, const HostOperation& operation) {
@@ -146,8 +165,8 @@ HostKernelRef make_calling_kernel(const HostOperation& operation) {
     refuse_operation(operation, "its details are no kernel and attributes");
   const kernels::Kernel* kernel = kernels::find_kernel(text_of(PyTuple_GET_ITEM(details, 0), operation));
   if (kernel == nullptr) refuse_operation(operation, "there is no kernel that it could call");
-  auto made = std::make_unique<CallingKernel>(*kernel, operation);
   PyObject* attributes = PyTuple_GET_ITEM(details, 1);
+  Scalars scalars(static_cast<size_t>(PyTuple_GET_SIZE(attributes)));
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(attributes); i++) {
     PyObject* pair = PyTuple_GET_ITEM(attributes, i);
     if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyLong_Check(PyTuple_GET_ITEM(pair, 1)))
@@ -155,10 +174,10 @@ HostKernelRef make_calling_kernel(const HostOperation& operation) {
     PyObject* value = PyTuple_GET_ITEM(pair, 1);
     int64_t number = PyLong_AsLongLong(value);
     if (number == -1 && PyErr_Occurred()) throw PythonError();
-    made->add(text_of(PyTuple_GET_ITEM(pair, 0), operation),
-              PyBool_Check(value) ? ffi::DataType::kPred : ffi::DataType::kS64, number);
+    scalars.add(text_of(PyTuple_GET_ITEM(pair, 0), operation),
+                PyBool_Check(value) ? ffi::DataType::kPred : ffi::DataType::kS64, number);
   }
-  return made;
+  return std::make_unique<CallingKernel>(*kernel, operation, std::move(scalars));
 }
 
 }  // namespace anima

@@ -9,6 +9,7 @@
 #include "array/host_value.h"
 #include "call/host_arithmetic.h"
 #include "call/selection.h"
+#include "common/per_options.h"
 #include "common/thread_state.h"
 #include "pjrt/contents.h"
 #include "pjrt/timeline.h"
@@ -23,29 +24,16 @@ PyRef& device_rule() {
   return rule;
 }
 
-struct Known {
-  int64_t options;
-  Device* device;
-};
-std::vector<Known>& known_devices() {
-  static auto* known = new std::vector<Known>;  // likewise
-  return *known;
-}
-constexpr size_t kMostKnown = 64;
+PerOptions<Device*> known_devices;
 
 // Where uncommitted arrays are indexed here under the options in force; null if nothing is.
 Device* index_device() {
-  const int64_t options = options_key();
-  for (const Known& known : known_devices()) {
-    if (known.options == options) return known.device;
-  }
-  PyRef rule = device_rule();
-  if (!rule) return nullptr;
-  PyRef found = PyRef::steal(checked(PyObject_CallNoArgs(rule.get())));
-  Device* device = found.get() == Py_None ? nullptr : unwrap_device(found.get(), "the rule's result");
-  if (known_devices().size() >= kMostKnown) known_devices().clear();
-  known_devices().push_back({options, device});
-  return device;
+  return known_devices.get([]() -> Device* {
+    PyRef rule = device_rule();
+    if (!rule) return nullptr;
+    PyRef found = PyRef::steal(checked(PyObject_CallNoArgs(rule.get())));
+    return found.get() == Py_None ? nullptr : unwrap_device(found.get(), "the rule's result");
+  });
 }
 
 // Types whose elements XLA moves as they are; a bfloat16 that is no number it does not.
@@ -95,32 +83,12 @@ PyObject* finished(AvalRef aval, ContentsRef contents, const Whereabouts& where,
 
 // ---- moving ---------------------------------------------------------------------------------------------
 
-struct Wide {
-  uint64_t low, high;
-};
-
-// fn(T()) for a type of elements of so many bytes.
-template <class Fn>
-void for_size(size_t bytes, Fn&& fn) {
-  switch (bytes) {
-    case 1:
-      return fn(uint8_t());
-    case 2:
-      return fn(uint16_t());
-    case 4:
-      return fn(uint32_t());
-    case 8:
-      return fn(uint64_t());
-    default:
-      return fn(Wide());
-  }
-}
-
-void gather(const Selection& selection, size_t itemsize, const void* from, void* to) {
-  for_size(itemsize, [&](auto zero) {
+void gather(const Selection& selection, PJRT_Buffer_Type type, const void* from, void* to) {
+  for_width_of(type, [&](auto zero) {
     using T = decltype(zero);
     auto* target = static_cast<T*>(to);
     selection.for_each_run([&](int64_t first, int64_t count, int64_t step) {
+      if (first == Selection::kNowhere) return;  // what is read is somewhere, as read_mode sees to
       auto* source = static_cast<const T*>(from) + first;
       if (step == 1 && count > 4) {
         std::memcpy(target, source, static_cast<size_t>(count) * sizeof(T));
@@ -160,7 +128,7 @@ PyObject* read_at(PyObject* x, PyObject* index, PyObject* mode) {
   const PJRT_Buffer_Type type = array->aval->type;
   if (!Contents::suits(type, selection.dims())) return none();
   ContentsRef contents = Contents::make(type, selection.dims());
-  gather(selection, bits_of(type) / 8, dense.data, contents->data());
+  gather(selection, type, dense.data, contents->data());
   if (has_delicate_bfloat16(type, contents->data(), static_cast<size_t>(selection.size()))) return none();
   AvalRef aval = intern_aval(type, selection.dims(), array->aval->weak);
   return finished(std::move(aval), std::move(contents), where, "getitem", start);
@@ -270,8 +238,8 @@ bool read_values(PyObject* object, PJRT_Buffer_Type type, const Selection& selec
   return !has_delicate_bfloat16(type, out.data, out.step == 0 ? 1 : size);
 }
 
-void scatter(const Selection& selection, size_t itemsize, const Values& values, void* target) {
-  for_size(itemsize, [&](auto zero) {
+void scatter(const Selection& selection, PJRT_Buffer_Type type, const Values& values, void* target) {
+  for_width_of(type, [&](auto zero) {
     using T = decltype(zero);
     auto* value = static_cast<const T*>(values.data);
     const auto value_step = static_cast<int64_t>(values.step);
@@ -315,7 +283,7 @@ bool combine_truths(Update update, const Selection& selection, const Values& val
 
 bool apply(Update update, PJRT_Buffer_Type type, const Selection& selection, const Values& values,
            void* target) {
-  if (update == Update::kSet) return scatter(selection, bits_of(type) / 8, values, target), true;
+  if (update == Update::kSet) return scatter(selection, type, values, target), true;
   if (type == PJRT_Buffer_Type_PRED) return combine_truths(update, selection, values, target);
   return for_number_type(type, [&](auto zero) {
     using T = decltype(zero);
@@ -412,7 +380,7 @@ PyMethodDef functions[] = {
 
 }  // namespace
 
-void forget_index_devices() { known_devices().clear(); }
+void forget_index_devices() { known_devices.forget(); }
 
 void bind_host_index(nanobind::module_& m) {
   if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw PythonError();

@@ -164,15 +164,6 @@ class SlicingKernel final : public HostKernel {
   size_t itemsize_;
 };
 
-bool is_integer(PJRT_Buffer_Type type) {
-  bool integer = false;
-  for_number_type(type, [&](auto zero) {
-    integer = std::is_integral_v<decltype(zero)> && !std::is_same_v<decltype(zero), bool>;
-    return HostKernelRef();
-  });
-  return integer;
-}
-
 HostKernelRef make_slicing_kernel(const HostOperation& operation) {
   if (operation.operands.empty()) refuse_operation(operation, "it has no operands");
   const AvalInfo &given = *operation.operands[0], &result = *operation.results[0];
@@ -192,10 +183,6 @@ HostKernelRef make_slicing_kernel(const HostOperation& operation) {
   return std::make_unique<SlicingKernel>(std::move(dims), itemsize);
 }
 
-struct Wide {
-  uint64_t low, high;
-};
-
 HostKernelRef make_selecting_kernel(const HostOperation& operation) {
   expect_operands(operation, 3);
   const AvalRef &which = operation.operands[0], &result = operation.results[0];
@@ -207,18 +194,9 @@ HostKernelRef make_selecting_kernel(const HostOperation& operation) {
       refuse_operation(operation, "the cases must have the result's shape and type");
   }
   size_t size = size_of(result);
-  switch (bits_of(result->type)) {
-    case 8:
-      return std::make_unique<SelectingKernel<uint8_t>>(size, scalar);
-    case 16:
-      return std::make_unique<SelectingKernel<uint16_t>>(size, scalar);
-    case 32:
-      return std::make_unique<SelectingKernel<uint32_t>>(size, scalar);
-    case 64:
-      return std::make_unique<SelectingKernel<uint64_t>>(size, scalar);
-    default:
-      return std::make_unique<SelectingKernel<Wide>>(size, scalar);
-  }
+  return for_width_of(result->type, [&](auto zero) {
+    return HostKernelRef(std::make_unique<SelectingKernel<decltype(zero)>>(size, scalar));
+  });
 }
 
 HostKernelRef make_repeating_kernel(const HostOperation& operation) {
@@ -227,18 +205,9 @@ HostKernelRef make_repeating_kernel(const HostOperation& operation) {
   size_t size = size_of(given), count = number_below(operation.details, size_of(result) + 1, operation);
   if (given->type != result->type || size * count != size_of(result))
     refuse_operation(operation, "its result does not hold each element so many times");
-  switch (bits_of(result->type)) {
-    case 8:
-      return std::make_unique<RepeatingKernel<uint8_t>>(size, count);
-    case 16:
-      return std::make_unique<RepeatingKernel<uint16_t>>(size, count);
-    case 32:
-      return std::make_unique<RepeatingKernel<uint32_t>>(size, count);
-    case 64:
-      return std::make_unique<RepeatingKernel<uint64_t>>(size, count);
-    default:
-      return std::make_unique<RepeatingKernel<Wide>>(size, count);
-  }
+  return for_width_of(result->type, [&](auto zero) {
+    return HostKernelRef(std::make_unique<RepeatingKernel<decltype(zero)>>(size, count));
+  });
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "array/aval.h"
@@ -76,6 +77,34 @@ auto for_number_type(PJRT_Buffer_Type type, Fn&& fn) -> decltype(fn(bool())) {
       return fn(double());
     default:
       return {};
+  }
+}
+
+inline bool is_integer(PJRT_Buffer_Type type) {
+  return for_number_type(type, [](auto zero) {
+    return std::is_integral_v<decltype(zero)> && !std::is_same_v<decltype(zero), bool>;
+  });
+}
+
+// What moves elements of 16 bytes.
+struct Wide {
+  uint64_t low, high;
+};
+
+// fn(T()) for a C++ type T that is as large as the elements of this type, to move them.
+template <class Fn>
+auto for_width_of(PJRT_Buffer_Type type, Fn&& fn) {
+  switch (bits_of(type)) {
+    case 8:
+      return fn(uint8_t());
+    case 16:
+      return fn(uint16_t());
+    case 32:
+      return fn(uint32_t());
+    case 64:
+      return fn(uint64_t());
+    default:
+      return fn(Wide());
   }
 }
 

@@ -1,7 +1,5 @@
 #include "call/recalled_call.h"
 
-#include <structmember.h>
-
 #include <cstring>
 #include <memory>
 #include <new>
@@ -10,8 +8,9 @@
 #include "array/hooks.h"
 #include "array/numpy_api.h"
 #include "array/values.h"
-#include "call/by_name.h"
+#include "call/function_object.h"
 #include "common/py.h"
+#include "common/recursion.h"
 #include "common/small_vector.h"
 #include "common/thread_state.h"
 #include "pjrt/contents.h"
@@ -93,20 +92,16 @@ struct Memory {
 using MemoryRef = std::unique_ptr<Memory>;
 
 struct RecalledObject {
-  PyObject_HEAD;
-  vectorcallfunc vectorcall;
-  PyObject* fun;
-  PyObject* dict;
-  PyObject* weakrefs;
-  RecalledObject* previous;  // the list of all of them
+  FunctionObject base;
+  RecalledObject* previous;
   RecalledObject* next;
   MemoryRef* memories;  // 2 * kSets; of two in a set the later one comes first
   size_t* seen;         // kSeen; what is asked for once is not worth remembering
   bool like;            // of an array that comes first only the aval matters
-  bool values;          // a call with one argument makes an array of it
+  bool values;          // a call with one argument makes an array of it; there are no memories then
 };
 
-RecalledObject* first_recalled = nullptr;
+AllOf<RecalledObject> all_recalled;
 
 RecalledObject* as_recalled(PyObject* object) { return reinterpret_cast<RecalledObject*>(object); }
 
@@ -230,8 +225,11 @@ void remember(RecalledObject* self, const Call& call, PyObject* result) {
 }
 
 PyObject* run(RecalledObject* self, PyObject* const* args, size_t flagged, PyObject* names) {
-  PyRef fun = PyRef::borrow(self->fun);
-  auto plainly = [&] { return checked(PyObject_Vectorcall(fun.get(), args, flagged, names)); };
+  PyRef fun = PyRef::borrow(self->base.fun);
+  auto plainly = [&] {
+    RecursionGuard guard(" in a function of the library");
+    return checked(PyObject_Vectorcall(fun.get(), args, flagged, names));
+  };
   if (transfers_guarded()) return plainly();
   Call call{args, static_cast<size_t>(PyVectorcall_NARGS(flagged)), names, {}};
   if (self->values) {
@@ -254,13 +252,6 @@ PyObject* vectorcall(PyObject* callable, PyObject* const* args, size_t flagged, 
 
 // ---- the life of the object ----
 
-void link(RecalledObject* self) {
-  self->previous = nullptr;
-  self->next = first_recalled;
-  if (first_recalled != nullptr) first_recalled->previous = self;
-  first_recalled = self;
-}
-
 PyObject* new_recalled(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   static const char* names[] = {"fun", "like", "values", nullptr};
   PyObject* fun = nullptr;
@@ -271,65 +262,28 @@ PyObject* new_recalled(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   return guarded<PyObject*>(nullptr, [&] {
     if (!PyCallable_Check(fun))
       throw_python(PyExc_TypeError, "Recalled: `fun` must be callable, got %R", fun);
-    auto memories = std::make_unique<MemoryRef[]>(2 * kSets);
-    auto seen = std::make_unique<size_t[]>(kSeen);
+    auto memories = values != 0 ? nullptr : std::make_unique<MemoryRef[]>(2 * kSets);
+    auto seen = values != 0 ? nullptr : std::make_unique<size_t[]>(kSeen);
     PyObject* object = checked(type->tp_alloc(type, 0));
     RecalledObject* self = as_recalled(object);
-    self->vectorcall = vectorcall;
-    self->fun = PyRef::borrow(fun).release();
+    self->base.vectorcall = vectorcall;
+    self->base.fun = PyRef::borrow(fun).release();
     self->like = like != 0;
     self->values = values != 0;
     self->memories = memories.release();
     self->seen = seen.release();
-    link(self);
+    all_recalled.add(self);
     return object;
   });
 }
 
-int traverse(PyObject* object, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(object));
-  Py_VISIT(as_recalled(object)->fun);
-  Py_VISIT(as_recalled(object)->dict);
-  return 0;
-}
-
-int clear(PyObject* object) {
-  PyObject* old = std::exchange(as_recalled(object)->fun, PyRef::borrow(Py_None).release());
-  Py_XDECREF(old);
-  Py_CLEAR(as_recalled(object)->dict);
-  return 0;
-}
-
-void dealloc(PyObject* object) {
+void release(PyObject* object) {
   RecalledObject* self = as_recalled(object);
-  PyTypeObject* type = Py_TYPE(object);
-  PyObject_GC_UnTrack(object);
-  if (self->next != nullptr) self->next->previous = self->previous;
-  (self->previous != nullptr ? self->previous->next : first_recalled) = self->next;
-  if (self->weakrefs != nullptr) PyObject_ClearWeakRefs(object);
-  std::unique_ptr<MemoryRef[]> gone(self->memories);
+  all_recalled.remove(self);
+  std::unique_ptr<MemoryRef[]> memories(self->memories);
   std::unique_ptr<size_t[]> seen(self->seen);
-  Py_CLEAR(self->fun);
-  Py_CLEAR(self->dict);
-  type->tp_free(object);
-  Py_DECREF(type);
+  release_function(object);
 }
-
-PyObject* bind_to(PyObject* object, PyObject* instance, PyObject*) {
-  if (instance == nullptr || instance == Py_None) return PyRef::borrow(object).release();
-  return PyMethod_New(object, instance);
-}
-
-PyObject* repr(PyObject* object) { return PyObject_Repr(as_recalled(object)->fun); }
-
-PyMethodDef methods[] = {kReduceByName, {}};
-PyMemberDef members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(RecalledObject, vectorcall), READONLY, nullptr},
-    {"__dictoffset__", T_PYSSIZET, offsetof(RecalledObject, dict), READONLY, nullptr},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(RecalledObject, weakrefs), READONLY, nullptr},
-    {}};
-PyGetSetDef properties[] = {{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-                            {}};
 
 PyType_Slot slots[] = {
     {Py_tp_doc, const_cast<char*>(
@@ -340,20 +294,17 @@ PyType_Slot slots[] = {
                     "in lists becomes an array without `fun`.")},
     {Py_tp_new, reinterpret_cast<void*>(new_recalled)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-    {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-    {Py_tp_clear, reinterpret_cast<void*>(clear)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-    {Py_tp_descr_get, reinterpret_cast<void*>(bind_to)},
-    {Py_tp_repr, reinterpret_cast<void*>(repr)},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
-    {Py_tp_getset, properties},
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse_function)},
+    {Py_tp_clear, reinterpret_cast<void*>(clear_function)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc_function<release>)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(bind_function)},
+    {Py_tp_repr, reinterpret_cast<void*>(repr_of_function)},
+    {Py_tp_methods, function_methods},
+    {Py_tp_members, function_members},
+    {Py_tp_getset, function_properties},
     {0, nullptr}};
 
-PyType_Spec spec = {
-    "anima._native.Recalled", sizeof(RecalledObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
-    slots};
+PyType_Spec spec = {"anima._native.Recalled", sizeof(RecalledObject), 0, kFunctionFlags, slots};
 
 }  // namespace
 
@@ -363,8 +314,8 @@ void create_recalled_type() {
 
 void forget_recalled() {
   std::vector<MemoryRef> gone;  // released when no list is walked any more: that may run Python code
-  for (RecalledObject* self = first_recalled; self != nullptr; self = self->next) {
-    for (size_t i = 0; i < 2 * kSets; i++) {
+  for (RecalledObject* self = all_recalled.first(); self != nullptr; self = self->next) {
+    for (size_t i = 0; !self->values && i < 2 * kSets; i++) {
       if (self->memories[i]) gone.push_back(std::move(self->memories[i]));
     }
   }

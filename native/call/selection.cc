@@ -12,38 +12,9 @@ namespace {
 
 constexpr int64_t kFar = std::numeric_limits<int32_t>::max();
 
-PJRT_Buffer_Type type_of_numpy(PyArrayObject* array) {
-  PyArray_Descr* descr = PyArray_DESCR(array);
-  const npy_intp size = PyDataType_ELSIZE(descr);
-  auto choose = [size](PJRT_Buffer_Type one, PJRT_Buffer_Type two, PJRT_Buffer_Type four,
-                       PJRT_Buffer_Type eight) {
-    return size == 1   ? one
-           : size == 2 ? two
-           : size == 4 ? four
-           : size == 8 ? eight
-                       : PJRT_Buffer_Type_INVALID;
-  };
-  switch (descr->kind) {
-    case 'b':
-      return PJRT_Buffer_Type_PRED;
-    case 'i':
-      return choose(PJRT_Buffer_Type_S8, PJRT_Buffer_Type_S16, PJRT_Buffer_Type_S32, PJRT_Buffer_Type_S64);
-    case 'u':
-      return choose(PJRT_Buffer_Type_U8, PJRT_Buffer_Type_U16, PJRT_Buffer_Type_U32, PJRT_Buffer_Type_U64);
-    case 'f':
-      return choose(PJRT_Buffer_Type_INVALID, PJRT_Buffer_Type_F16, PJRT_Buffer_Type_F32,
-                    PJRT_Buffer_Type_F64);
-    case 'c':
-      return choose(PJRT_Buffer_Type_INVALID, PJRT_Buffer_Type_INVALID, PJRT_Buffer_Type_INVALID,
-                    PJRT_Buffer_Type_C64);
-    default:
-      return PJRT_Buffer_Type_INVALID;
-  }
-}
-
 bool read_numpy_memory(PyArrayObject* array, Dense& out) {
   if (!PyArray_IS_C_CONTIGUOUS(array) || !PyArray_ISBEHAVED_RO(array)) return false;
-  out.type = type_of_numpy(array);
+  out.type = known_type(reinterpret_cast<PyObject*>(PyArray_DESCR(array)));
   out.num_dims = static_cast<size_t>(PyArray_NDIM(array));
   if (out.num_dims > Dense::kMostDims) return false;
   for (size_t d = 0; d < out.num_dims; d++) out.dims[d] = PyArray_DIM(array, static_cast<int>(d));
@@ -69,15 +40,11 @@ bool read_whole(PyObject* object, int64_t& value) {
   return overflow == 0;
 }
 
-bool is_integer(PJRT_Buffer_Type type) {
-  return for_number_type(type, [](auto zero) {
-    return std::is_integral_v<decltype(zero)> && !std::is_same_v<decltype(zero), bool>;
-  });
-}
-
 template <class T>
 bool is_near(T value) {
-  if constexpr (std::is_unsigned_v<T>) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return true;
+  } else if constexpr (std::is_unsigned_v<T>) {
     return value <= static_cast<uint64_t>(kFar);
   } else {
     return value >= -kFar && value <= kFar;

@@ -24,19 +24,19 @@ typedef int64_t Eight __attribute__((vector_size(64)));
 
 // --- where places begin ---
 
-// Lanes moved up by `kBy`; the first become 0.
+// Adds to each lane the one `kBy` before it; the first have none.
 template <int kBytes, int kBy, size_t... k>
-ANIMA_INLINE typename Lanes<kBytes>::V moved_up(const typename Lanes<kBytes>::V& x,
-                                                std::index_sequence<k...>) {
+ANIMA_INLINE void add_before(typename Lanes<kBytes>::V& x, std::index_sequence<k...>) {
   constexpr int kFirst = Lanes<kBytes>::kCount - kBy;
   const typename Lanes<kBytes>::V zeros{};
-  return __builtin_shufflevector(zeros, x, (kFirst + static_cast<int>(k))...);
+  x += __builtin_shufflevector(zeros, x, (kFirst + static_cast<int>(k))...);
 }
 
+// Adds the last lane of `x` to all lanes.
 template <int kBytes, size_t... k>
-ANIMA_INLINE typename Lanes<kBytes>::V last_everywhere(const typename Lanes<kBytes>::V& x,
-                                                       std::index_sequence<k...>) {
-  return __builtin_shufflevector(x, x, (static_cast<int>(k - k) + Lanes<kBytes>::kCount - 1)...);
+ANIMA_INLINE void add_last(typename Lanes<kBytes>::V& to, const typename Lanes<kBytes>::V& x,
+                           std::index_sequence<k...>) {
+  to += __builtin_shufflevector(x, x, (static_cast<int>(k - k) + Lanes<kBytes>::kCount - 1)...);
 }
 
 template <int kBytes>
@@ -49,13 +49,14 @@ ANIMA_INLINE uint32_t begin_all(uint32_t* counts, int64_t size) {
     V here;
     std::memcpy(&here, counts + i, sizeof here);
     most = here > most ? here : most;
-    V sums = here + moved_up<kBytes, 1>(here, kAll);
-    sums += moved_up<kBytes, 2>(sums, kAll);
-    sums += moved_up<kBytes, 4>(sums, kAll);
-    if constexpr (kCount > 8) sums += moved_up<kBytes, 8>(sums, kAll);
+    V sums = here;
+    add_before<kBytes, 1>(sums, kAll);
+    add_before<kBytes, 2>(sums, kAll);
+    add_before<kBytes, 4>(sums, kAll);
+    if constexpr (kCount > 8) add_before<kBytes, 8>(sums, kAll);
     const V begins = before + (sums - here);
     std::memcpy(counts + i, &begins, sizeof begins);
-    before += last_everywhere<kBytes>(sums, kAll);
+    add_last<kBytes>(before, sums, kAll);
   }
   uint32_t each[kCount];
   std::memcpy(each, &most, sizeof each);

@@ -108,6 +108,13 @@ def chain_of_boundaries(depth: int) -> Any:
     return made
 
 
+def chain_of_recalled(depth: int) -> Any:
+    made: Any = len
+    for _ in range(depth):
+        made = nt.Recalled(made)
+    return made
+
+
 class Aux:
     """A pytree node that is all aux data."""
 
@@ -136,6 +143,7 @@ def test_long_chains_are_freed(client: Any, put: Put) -> None:
     chain_of_calls(depth)
     chain_of_plans(depth, client.devices[0])
     chain_of_boundaries(depth)
+    chain_of_recalled(depth)
     chain_of_structures(depth)
     before = len(nt.live_arrays())
     last = chain_of_arrays(depth, put(np.ones(3)))
@@ -147,6 +155,8 @@ def test_long_chains_are_freed(client: Any, put: Put) -> None:
 def test_long_chains_raise_when_they_are_called() -> None:
     with pytest.raises(RecursionError):
         chain_of_boundaries(200_000)([1])
+    with pytest.raises(RecursionError):
+        chain_of_recalled(200_000)([1])
     call: Any = nt.CompiledCall(None, lambda *_: (None, None), print)
     for _ in range(100_000):
         call = nt.CompiledCall(None, call, call)
