@@ -118,6 +118,44 @@ def test_garbage_of_traced_functions_is_collected_meanwhile() -> None:
     assert Cycle.alive == 0
 
 
+def test_a_child_process_has_the_blocks_of_its_own_thread_alone(
+    run_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    run_python(
+        """
+import gc, os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # newer interpreters warn of forks beside threads
+from anima.core.collector import YOUNG, collect_seldom
+usual = gc.get_threshold()
+entered, leave = threading.Event(), threading.Event()
+def other():
+    with collect_seldom():
+        entered.set()
+        leave.wait(30)
+thread = threading.Thread(target=other)
+thread.start()
+entered.wait(30)
+def in_child(check):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if check() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def inside():
+    raised = gc.get_threshold()[0]
+    with collect_seldom():
+        nested = gc.get_threshold()[0]
+    return (raised, nested, gc.get_threshold()[0]) == (YOUNG, YOUNG, YOUNG)
+in_child(lambda: gc.get_threshold() == usual)
+with collect_seldom():
+    in_child(inside)
+leave.set()
+thread.join()
+assert gc.get_threshold() == usual
+""",
+        timeout=60,
+    )
+
+
 def test_a_child_process_can_trace_whoever_had_the_lock(
     run_python: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -21,6 +21,13 @@ _open = 0  # blocks, in all threads
 _before: tuple[int, int, int] | None = None  # the thresholds outside of them, if they were raised
 
 
+class _Own(threading.local):
+    open = 0  # blocks of this thread
+
+
+_own = _Own()
+
+
 class collect_seldom:
     """Block in which much is made that stays for a while."""
 
@@ -29,6 +36,7 @@ class collect_seldom:
     def __enter__(self) -> None:
         global _open, _before
         with _lock:
+            _own.open += 1
             _open += 1
             if _open == 1:
                 found = gc.get_threshold()
@@ -38,19 +46,29 @@ class collect_seldom:
                     gc.set_threshold(YOUNG, *_before[1:])
 
     def __exit__(self, *_: object) -> None:
-        global _open, _before
+        global _open
         with _lock:
+            _own.open -= 1
             _open -= 1
-            if _open == 0 and _before is not None:
-                if gc.get_threshold() == (YOUNG, *_before[1:]):
-                    gc.set_threshold(*_before)
-                _before = None
+            if _open == 0:
+                _put_back()
+
+
+def _put_back() -> None:
+    """Set the thresholds outside of all blocks, unless somebody else has set others."""
+    global _before
+    if _before is not None and gc.get_threshold() == (YOUNG, *_before[1:]):
+        gc.set_threshold(*_before)
+    _before = None
 
 
 def _after_fork() -> None:
     """The child has this thread alone: not those that held the lock, nor their blocks."""
-    global _lock
+    global _lock, _open
     _lock = threading.Lock()
+    _open = _own.open
+    if _open == 0:
+        _put_back()
 
 
 if hasattr(os, "register_at_fork"):
