@@ -197,7 +197,9 @@ def _dot_lower(
 def _lone_call(ctx: Context, numbers: Any, precision: Any, preferred: Any) -> KernelCall | None:
     """The kernel's call for a product that is all of the program, unless that is small enough for loops in a known order."""
     main = ctx.module.main
-    if not ctx.module.kernels_allowed or main is None or [e.primitive for e in main.eqns] != [dot_general_p]:
+    if not ctx.module.kernels_allowed or main is None:
+        return None
+    if len(main.eqns) != 1 or main.eqns[0].primitive is not dot_general_p:
         return None
     params = {"dimension_numbers": numbers, "precision": precision, "preferred_element_type": preferred}
     x, y = (v.aval for v in main.eqns[0].invars)
