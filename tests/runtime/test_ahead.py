@@ -16,7 +16,7 @@ from anima import _native
 from anima.config import load_programs_ahead
 from anima.runtime import ahead
 from anima.runtime.compile_options import CompileOptions
-from anima.runtime.devices import client
+from anima.runtime.devices import client, processors
 from anima.runtime.disk_cache import DiskCache, entry_key
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> dict[str, str]:
     return {"ANIMA_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "ANIMA_LOAD_PROGRAMS_AHEAD": "1"}
 
 
-needs_two = pytest.mark.skipif(ahead.processors() < 2, reason="nothing is read ahead on one processor")
+needs_two = pytest.mark.skipif(processors() < 2, reason="nothing is read ahead on one processor")
 
 
 @needs_two

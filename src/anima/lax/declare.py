@@ -121,8 +121,7 @@ def jvp_of(*derivatives: Derivative | None) -> SharedRule:
     return SharedRule(rule)
 
 
-@SharedRule
-def jvp_linear(
+def _jvp_linear(
     primitive: Primitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
 ) -> tuple[Any, Any]:
     """The `jvp` rule of an operation that is linear in its first operand and uses the others as constants."""
@@ -130,6 +129,9 @@ def jvp_linear(
     if type(tangents[0]) is Zero:
         return ans, Zero(aval_of(ans).tangent_aval())
     return ans, primitive.bind(tangents[0], *primals[1:], **params)
+
+
+jvp_linear: SharedRule = SharedRule(_jvp_linear)
 
 
 @SharedRule

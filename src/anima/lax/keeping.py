@@ -4,7 +4,8 @@ Invariant: values pass unchanged. Whoever reads the result reads the same bits, 
 
 XLA computes an elementwise operand anew in every loop that reads it, and a product and a sum are one rounding in one loop and two
 in another. So a maximum may equal none of the elements that it is of, as a later loop sees them: in `y = a * b + c` of (256, 300)
-with `a * b` read beside it, in 45 of 256 rows. `optimization_barrier` is no help on CPUs, where XLA drops it before it forms loops, and all there is where no kernel may be called.
+with `a * b` read beside it, in 45 of 256 rows. `optimization_barrier` is no help on CPUs, where XLA drops it before it forms loops,
+and all there is where no kernel may be called.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from anima.errors import XlaRuntimeError
 from anima.records import NamedTuple
 from anima.runtime import logs
 from anima.runtime.compile_options import CompileOptions
+from anima.runtime.devices import processors
 from anima.runtime.disk_cache import DiskCache, entry_key
 
 __all__ = ["forget", "note", "start", "take"]
@@ -264,8 +265,3 @@ def _name_of_script() -> tuple[bytes, ...] | None:
         elif not word.startswith("-"):
             return b"", os.path.abspath(word).encode(errors="replace")
     return None
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

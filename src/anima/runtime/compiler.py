@@ -359,7 +359,7 @@ def _processor() -> str:
 
 def _threads() -> str:
     names = ("PJRT_NPROC", "NPROC", "OMP_NUM_THREADS")
-    return repr([os.cpu_count(), ahead.processors(), *(os.environ.get(name) for name in names)])
+    return repr([os.cpu_count(), devices.processors(), *(os.environ.get(name) for name in names)])
 
 
 def _targets_version(program: str) -> bytes:

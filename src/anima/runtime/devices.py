@@ -167,6 +167,11 @@ def resolve_device(device: Device | str) -> Device:
     raise TypeError(f"expected a device or the name of a platform, got {device!r}")
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def has_started() -> bool:
     """Whether there is a client of some platform in this process."""
     return bool(_backends)

@@ -333,7 +333,8 @@ def _eager_miss(
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
-    ordered = primitive.host is not None and host.is_ordered(closed.jaxpr)
+    # The same whether the host answers or not.
+    ordered = on_host.ordered if on_host is not None else host.is_ordered(closed.jaxpr)
     program = Program(closed, _module_name(primitive, params), device, kind=kind, ordered=ordered)
     plan = program.plan(
         program.compile(), single=not primitive.multiple_results, committed=committed, on_host=on_host

@@ -11,10 +11,11 @@ from typing import Any
 from anima._native import tree_flatten, tree_unflatten
 from anima.core import variance
 from anima.core.aval import AbstractValue, array_aval, physical_aval
-from anima.core.primitive import Primitive, Zero
+from anima.core.primitive import Primitive
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
 from anima.interpreters.key_reuse import same
+from anima.lax.declare import jvp_linear
 from anima.lowering.module import Context, Value
 from anima.sharding.formats import Layout
 from anima.transforms.arguments import check_inputs
@@ -30,12 +31,6 @@ def _lower(ctx: Context, x: Value, *, layout: Layout) -> Value:
     text = f"dense<[{', '.join(map(str, reversed(order)))}]> : tensor<{ndim}xindex>"
     attrs = f'call_target_name = "LayoutConstraint", operand_layouts = [{text}], result_layouts = [{text}]'
     return ctx.op("stablehlo.custom_call", (x,), attrs=attrs)
-
-
-def _jvp(primals: Any, tangents: Any, *, layout: Layout) -> tuple[Any, Any]:
-    (x,), (t,) = primals, tangents
-    ans = layout_constraint_p.bind(x, layout=layout)
-    return ans, t if type(t) is Zero else layout_constraint_p.bind(t, layout=layout)
 
 
 def _batch(axis: Axis, args: Any, dims: Any, *, layout: Layout) -> tuple[Any, int]:
@@ -54,7 +49,7 @@ layout_constraint_p: Primitive = Primitive(
     "layout_constraint",
     shape=_shape,
     lower=_lower,
-    jvp=_jvp,
+    jvp=lambda primals, tangents, **params: jvp_linear(layout_constraint_p, primals, tangents, **params),
     transpose=lambda ct, x, *, layout: [layout_constraint_p.bind(ct, layout=layout)],
     batch=_batch,
     keys=same,

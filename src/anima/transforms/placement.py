@@ -62,8 +62,8 @@ def device_put(
 
     Args:
       x: arrays, NumPy arrays or numbers; NumPy data is copied before the call returns.
-      device: a device, a sharding, a `PartitionSpec` for the current mesh, a `Format`, or a pytree prefix of those; None puts host values on the default device and
-        leaves arrays where they are.
+      device: a device, a sharding, a `PartitionSpec` for the current mesh, a `Format`, or a pytree prefix of those; None puts
+        host values on the default device and leaves arrays where they are.
       src: a hint that changes nothing here.
       donate: whether `x` may be given away, a boolean or a pytree prefix of them: arrays that have to move are deleted then.
       may_alias: False for results with memory of their own, also of arrays that are there already; a boolean, None

@@ -1,8 +1,8 @@
 """The primitives `device_put` and `sharding_constraint`: where a value lies, as operations that transformations see.
 
 Invariant: they change no number. Eagerly they move; in a program over several devices a sharding becomes a constraint
-on the partitioner, and the program runs on the devices of its mesh; in a program for one device they are nothing. Under `vmap` the mapped
-axis is split over the map's `spmd_axis_name`; without one the partitioner chooses, and eagerly it is not split.
+on the partitioner, and the program runs on the devices of its mesh; in a program for one device they are nothing. Under `vmap`
+the mapped axis is split over the map's `spmd_axis_name`; without one the partitioner chooses, and eagerly it is not split.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 from anima.core.aval import physical_aval
 from anima.core.axes import MeshEffect
 from anima.core.effects import Effects, no_effects
-from anima.core.primitive import Primitive, Zero
+from anima.core.primitive import Primitive
 from anima.errors import ShardingError
 from anima.interpreters.batch import Axis
 from anima.interpreters.key_reuse import same
+from anima.lax.declare import jvp_linear
 from anima.lowering.module import Context, Value
 from anima.runtime.devices import resolve_device
 from anima.runtime.layout import put_on_device, put_sharded
@@ -57,11 +58,6 @@ def _lower(ctx: Context, x: Value, *, where: Any) -> Value:
     return ctx.op("stablehlo.custom_call", (x,), attrs=attrs)
 
 
-def _jvp(primals: Any, tangents: Any, *, where: Any) -> tuple[Any, Any]:
-    (x,), (t,) = primals, tangents
-    return device_put_p.bind(x, where=where), t if type(t) is Zero else device_put_p.bind(t, where=where)
-
-
 def _over_examples(axis: Axis, d: int, sharding: NamedSharding) -> NamedSharding:
     """The sharding of an array with a mapped axis at `d`, each example of which has `sharding`."""
     entries = list(sharding.spec)
@@ -77,12 +73,12 @@ def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
     return device_put_p.bind(x, where=where), d
 
 
-device_put_p = Primitive(
+device_put_p: Primitive = Primitive(
     "device_put",
     shape=lambda x, *, where: x,
     effects=_effects,
     lower=_lower,
-    jvp=_jvp,
+    jvp=lambda primals, tangents, **params: jvp_linear(device_put_p, primals, tangents, **params),
     transpose=lambda ct, x, *, where: [ct],
     batch=_batch,
     keys=same,
@@ -91,12 +87,6 @@ device_put_p.eager = _eager
 
 
 # --- the constraint ---------------------------------------------------------------------------
-
-
-def _constraint_jvp(primals: Any, tangents: Any, *, sharding: Sharding) -> tuple[Any, Any]:
-    (x,), (t,) = primals, tangents
-    ans = sharding_constraint_p.bind(x, sharding=sharding)
-    return ans, t if type(t) is Zero else sharding_constraint_p.bind(t, sharding=sharding)
 
 
 def _constraint_batch(axis: Axis, args: Any, dims: Any, *, sharding: Sharding) -> tuple[Any, int]:
@@ -120,7 +110,7 @@ sharding_constraint_p: Primitive = Primitive(
     shape=lambda x, *, sharding: x,
     effects=lambda x, *, sharding: _effects(x, where=sharding),
     lower=lambda ctx, x, *, sharding: _lower(ctx, x, where=sharding),
-    jvp=_constraint_jvp,
+    jvp=lambda primals, tangents, **params: jvp_linear(sharding_constraint_p, primals, tangents, **params),
     transpose=_constraint_transpose,
     batch=_constraint_batch,
     keys=same,
