@@ -13,6 +13,7 @@ import anima
 import anima.numpy as np
 from anima import lax
 from anima.config import enable_x64, numpy_dtype_promotion
+from anima.numpy.calls import recalled
 
 CALLS: dict[str, Callable[[], Any]] = {
     "zeros, a number": lambda: np.zeros(3),
@@ -220,7 +221,16 @@ def test_a_numpy_array_may_change_afterwards() -> None:
 
 
 def test_clear_caches_forgets() -> None:
-    for _ in range(3):
-        np.full((3,), 2.0)
+    calls = []
+
+    @recalled()
+    def sevens(count: int) -> Any:
+        calls.append(count)
+        return np.full.__wrapped__((count,), 7.0)
+
+    for _ in range(5):
+        assert onp.asarray(sevens(3)).tolist() == [7.0] * 3
+    assert calls == [3, 3]  # from the third call on it is not asked
     anima.clear_caches()
-    assert (onp.asarray(np.full((3,), 2.0)) == 2).all()
+    assert (onp.asarray(sevens(3)) == 7).all()
+    assert calls == [3, 3, 3]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import platform
-import signal
 import sys
 import threading
 import time
@@ -19,6 +17,7 @@ import anima
 import anima.numpy as np
 from anima import _native
 from anima.config import cpu_memory_reuse
+from tests.forks import fork_beside_threads
 
 pytestmark = [
     pytest.mark.cpu,
@@ -197,24 +196,4 @@ def test_arrays_from_the_host_and_failures_leave_the_books_right() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
 def test_a_child_process_finds_no_lock_that_nobody_gives_back() -> None:
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            _native.release_large_blocks()
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(20):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(5)
-                _native.release_large_blocks()
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    fork_beside_threads(_native.release_large_blocks)

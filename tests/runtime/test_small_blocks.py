@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import platform
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import anima
 import anima.numpy as np
 from anima import _native
 from anima.config import cpu_memory_reuse
+from tests.forks import fork_beside_threads
 
 pytestmark = [
     pytest.mark.cpu,
@@ -142,24 +141,4 @@ def test_it_can_be_turned_off() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
 def test_a_child_process_finds_no_lock_that_nobody_gives_back() -> None:
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            _native.small_blocks()
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(20):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(5)
-                _native.small_blocks()
-                os._exit(0)
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    fork_beside_threads(_native.small_blocks)
