@@ -8,8 +8,8 @@ rows in no group give zeros, or count for nothing. The two are each other's deri
 
 `P` is a multiple of `Q`, and each of the `Q` sets of matrices belongs to `P // Q` consecutive sets of rows.
 
-Where a program runs on one device, a loop goes through the rows in tiles, each within one group, so the work is that of one
-product of all rows; a partitioned program multiplies all rows by all matrices and selects.
+On one device, and on each device's blocks in `shard_map`, a loop goes through the rows in tiles, each within one group, so the
+work is that of one product of all rows; where XLA divides arrays itself, all rows are multiplied by all matrices and selected.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def _lower(
     if 0 in lhs.shape or 0 in rhs.shape or 0 in out.shape:
         return ctx.full(0, out)
     work = rows * lhs.shape[2] * rhs.shape[-1]
-    if groups > 1 and ctx.module.partitions == 1 and work >= _LEAST_WORK:
+    if groups > 1 and ctx.module.for_one_device and work >= _LEAST_WORK:
         step = tiled(_tile_rows(rows, groups, ctx.module.platform), dtype, precision)
         found = _loop(ctx, step, operands, ShapedArray(out.shape, dtype))
     else:

@@ -126,7 +126,7 @@ def scatter_lower(combine: Callable[..., Value]) -> Callable[..., Value]:
             return Value(x.name, out)
         if params["mode"] is GatherScatterMode.CLIP:
             indices = clipped(ctx, x, indices, updates, params["dimension_numbers"])
-        if ctx.module.platform == "cpu" and ctx.module.partitions == 1:
+        if ctx.module.platform == "cpu" and ctx.module.for_one_device:
             indices, params = in_order(ctx, indices, params)
         scalar = ShapedArray((), x.dtype)
         if inner_shape(x):

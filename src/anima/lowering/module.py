@@ -128,8 +128,13 @@ class ModuleBuilder:
 
     @property
     def kernels_allowed(self) -> bool:
-        """Whether lowering may choose host kernels: never in partitioned or exported programs."""
-        return self.platform == "cpu" and self.partitions == 1 and not self.exported and host_kernels.value
+        """Whether lowering may choose host kernels: never in exported programs, nor in what XLA's partitioner divides."""
+        return self.platform == "cpu" and self.for_one_device and not self.exported and host_kernels.value
+
+    @property
+    def for_one_device(self) -> bool:
+        """Whether what is lowered is done by one device, or by each of several on its own blocks."""
+        return self.partitions == 1 or self.manual is not None
 
     def is_apart(self, eqn: Eqn | None) -> bool:
         """Whether XLA joins an equation of one result with no other: one of the main program that takes its arguments and

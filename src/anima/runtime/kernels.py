@@ -5,6 +5,7 @@ without a kernel, it lowers to XLA's operations, and both give the same result.
 
 XLA runs a program in the thread that calls it if it counts few operations there, and it counts none in calls of kernels. A program
 in which kernels have much to do gets a weight: some operations for XLA to count, so that its caller can go on meanwhile.
+Programs over several devices need none: each of those has a thread.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def call_kernel(
 
 def _note_work(ctx: Context, work: int) -> None:
     module = ctx.module
+    if module.partitions > 1:
+        return
     before, module.uncounted_work = module.uncounted_work, module.uncounted_work + work
     if before < _MUCH_WORK <= module.uncounted_work:
         _native.register_kernel(client("cpu"), "anima_weight")
