@@ -20,6 +20,9 @@ using a missing rule raises that reason. Rules by name:
 | `host` | a `core.host.HostRule`: how NumPy computes it with the same bits; optional | |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
+`unfused` says that XLA computes an operation by programs of its own, as loops and branches: it joins their results with no loop
+over elements, before them or after.
+
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
 the others pass such functions on to its other rules, which run them or wrap them.
 """
@@ -137,6 +140,7 @@ class Primitive:
         "stage",
         "taylor",
         "transpose",
+        "unfused",
         "varying",
     )
 
@@ -159,6 +163,7 @@ class Primitive:
         host: HostRule | None = None,
         varying: Rule | None = None,
         multiple_results: bool = False,
+        unfused: bool = False,
         dtypes: tuple[str, ...] | None = None,
     ) -> None:
         self.name = name
@@ -177,6 +182,7 @@ class Primitive:
         self.host = host
         self.varying = varying
         self.multiple_results = multiple_results
+        self.unfused = unfused
         self.dtypes = dtypes
         self.eager: Callable[..., Any] = _FirstCall(self)
         if self.listed:

@@ -522,12 +522,9 @@ class LoweredModule:
         self.held = held
 
 
-_LOOPS = frozenset(("scan", "while", "bounded_while", "saving_while", "replay", "cond"))
-
-
 def _apart(jaxpr: Jaxpr) -> frozenset[Var]:
     """The results of `ModuleBuilder.is_apart`."""
-    made = {v for eqn in jaxpr.eqns if eqn.primitive.name not in _LOOPS for v in eqn.outvars}
+    made = {v for eqn in jaxpr.eqns if not eqn.primitive.unfused for v in eqn.outvars}
     read = {a for eqn in jaxpr.eqns for a in eqn.invars if type(a) is Var}
     wanted = ({a for a in jaxpr.outvars if type(a) is Var} & made) - read
     return frozenset(

@@ -174,6 +174,7 @@ bounded_while_p = Primitive(
     dce=_dce,
     keys=while_keys,
     multiple_results=True,
+    unfused=True,
     varying=variance.as_given,
 )
 bounded_while_p.eager = eager_by_program(bounded_while_p, "body_jaxpr")
@@ -301,6 +302,7 @@ saving_while_p = Primitive(
     dce=_saving_dce,
     keys=while_keys,
     multiple_results=True,
+    unfused=True,
     varying=variance.as_given,
 )
 saving_while_p.eager = eager_by_program(saving_while_p, "body_jaxpr")
@@ -459,6 +461,7 @@ replay_p = Primitive(
     taylor=_replay_taylor,
     partial=_replay_partial,
     multiple_results=True,
+    unfused=True,
     varying=variance.as_given,
 )
 replay_p.eager = eager_by_program(replay_p, "step")

@@ -300,6 +300,7 @@ cond_p = Primitive(
     partial=divided_cond,
     keys=cond_keys,
     multiple_results=True,
+    unfused=True,
     varying=_varying,
 )
 cond_p.eager = eager_by_program(cond_p, "branches")

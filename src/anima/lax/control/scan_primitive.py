@@ -528,6 +528,7 @@ scan_p = Primitive(
     partial=divided_scan,
     keys=scan_keys,
     multiple_results=True,
+    unfused=True,
     varying=variance.as_of("jaxpr"),
 )
 scan_p.eager = eager_by_program(scan_p, "jaxpr")

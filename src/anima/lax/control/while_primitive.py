@@ -495,6 +495,7 @@ while_p = Primitive(
     dce=_dce,
     keys=while_keys,
     multiple_results=True,
+    unfused=True,
     varying=_varying,
 )
 while_p.eager = eager_by_program(while_p, "body_jaxpr")
