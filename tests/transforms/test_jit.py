@@ -83,7 +83,7 @@ def test_pytrees_in_and_out():
 def test_donated_arguments_are_deleted_and_reused():
     f = jit(lambda x, y: x.at[1].set(y), donate_argnums=0)
     x = anima.block_until_ready(
-        np.sin(np.arange(1000.0))
+        np.sin(np.arange(10_000.0))
     )  # a result of a program: nobody else holds its memory
     before = x.unsafe_buffer_pointer()
     out = f(x, 5.0)

@@ -18,6 +18,7 @@ using a missing rule raises that reason. Rules by name:
 | `varying` | `(*avals, **params) -> list of axes, along which each operand is to vary`, where operands do not all vary along the same axes; optional | the recording one |
 | `keys` | `(walk, *values, **params) -> values or None`: what the operation does to random keys, for the check of their reuse; optional | none |
 | `host` | a `core.host.HostRule`: how NumPy computes it with the same bits; optional | |
+| `elementwise` | `(shape, other, params) -> params`, or a program instead: how the operation is performed on arrays of another shape, where each element of a result depends on the operands' at its place alone, to the bit; optional | none |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
 `unfused` says that XLA computes an operation by programs of its own, as loops and branches: it joins their results with no loop
@@ -128,6 +129,7 @@ class Primitive:
         "dtypes",
         "eager",
         "effects",
+        "elementwise",
         "host",
         "jvp",
         "keys",
@@ -161,6 +163,7 @@ class Primitive:
         stage: Rule | None = None,
         keys: Rule | None = None,
         host: HostRule | None = None,
+        elementwise: Rule | None = None,
         varying: Rule | None = None,
         multiple_results: bool = False,
         unfused: bool = False,
@@ -180,6 +183,7 @@ class Primitive:
         self.stage = stage
         self.keys = keys
         self.host = host
+        self.elementwise = elementwise
         self.varying = varying
         self.multiple_results = multiple_results
         self.unfused = unfused

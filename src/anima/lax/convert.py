@@ -26,6 +26,7 @@ from anima.lax.declare import (
     no_tangent,
     operand as as_operand,
     unary_linear,
+    unchanged,
 )
 from anima.lowering.module import Context, Value
 
@@ -91,6 +92,7 @@ convert_element_type_p = declare(
     jvp=_convert_jvp,
     transpose=_convert_transpose,
     batch=batch_elementwise,
+    elementwise=unchanged,
     host=HostRule(_converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host, kernel="convert"),
     dtypes=ANY,
 )

@@ -335,6 +335,7 @@ def elementwise(
     transpose: Callable[..., Any] | Missing | None = None,
     out_dtype: OutDtype | None = None,
     host: HostRule | None = None,
+    shapeless: bool = True,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -345,6 +346,8 @@ def elementwise(
       transpose: for operations linear in some operand.
       out_dtype: the result's dtype from the operands' (default: the same).
       host: how NumPy computes it with the same bits, if it does.
+      shapeless: whether its results have the same bits in arrays of every shape. Not those of loops that go on until the last
+        element is done, nor those that the compiler refines in vectors.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -383,8 +386,14 @@ def elementwise(
         transpose=transpose or Missing("it is not linear"),
         batch=batch_elementwise,
         host=host,
+        elementwise=unchanged if shapeless else None,
         dtypes=accepts,
     )
+
+
+def unchanged(shape: tuple[int, ...], other: tuple[int, ...], params: dict[str, Any]) -> dict[str, Any]:
+    """The `elementwise` rule of an operation whose parameters say nothing of shapes."""
+    return params
 
 
 def spread(ctx: Context, operands: Sequence[Value]) -> tuple[Value, ...]:
@@ -510,6 +519,7 @@ def structural(
     batch: Callable[..., Any],
     accepts: tuple[str, ...] = ANY,
     host: HostRule | None = None,
+    elementwise: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A data movement that is linear in its first operand: reshape, slice, transpose, ..."""
     return declare(
@@ -521,6 +531,7 @@ def structural(
         batch=batch,
         keys=moved,
         host=host,
+        elementwise=elementwise,
         dtypes=accepts,
     )
 

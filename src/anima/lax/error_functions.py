@@ -188,7 +188,9 @@ def lgamma(x: Any) -> Any:
     return lgamma_p.bind(operand(x))
 
 
-digamma_p = unary("digamma", "chlo.digamma", FLOAT, lambda t, ans, x: mul(t, polygamma(constant(1, x), x)))
+digamma_p = unary(
+    "digamma", "chlo.digamma", FLOAT, lambda t, ans, x: mul(t, polygamma(constant(1, x), x)), shapeless=False
+)
 
 
 def digamma(x: Any) -> Any:
@@ -220,6 +222,7 @@ polygamma_p = binary(
     "chlo.polygamma",
     FLOAT,
     (_no_order("polygamma"), lambda t, ans, m, x: mul(t, polygamma(add(m, constant(1, m)), x))),
+    shapeless=False,
 )
 
 

@@ -145,7 +145,7 @@ def _acosh_derivative(t: Any, ans: Any, x: Any) -> Any:
     return mul(t, mul(rsqrt(sub(x, one)), rsqrt(add(x, one))))
 
 
-acosh_p = unary("acosh", in_float32(direct("chlo.acosh")), INEXACT, _acosh_derivative)
+acosh_p = unary("acosh", in_float32(direct("chlo.acosh")), INEXACT, _acosh_derivative, shapeless=False)
 
 
 def acosh(x: Any) -> Any:

@@ -13,7 +13,7 @@ from anima.core.aval import ShapedArray, has_tangent
 from anima.core.primitive import Missing
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.key_reuse import same
-from anima.lax.declare import ANY, batch_elementwise, declare, jvp_linear, no_tangent, operand
+from anima.lax.declare import ANY, batch_elementwise, declare, jvp_linear, no_tangent, operand, unchanged
 from anima.lowering.module import Context, Value
 
 
@@ -32,6 +32,7 @@ copy_p = declare(
     jvp=jvp_linear,
     transpose=lambda ct, x: [ct],
     batch=batch_elementwise,
+    elementwise=unchanged,
     keys=same,
     dtypes=ANY,
 )
@@ -58,6 +59,7 @@ stage_p = declare(
     jvp=jvp_linear,
     transpose=lambda ct, x: [ct],
     batch=batch_elementwise,
+    elementwise=unchanged,
     dtypes=ANY,
 )
 
@@ -88,6 +90,7 @@ stop_gradient_p = declare(
     jvp=no_tangent,
     transpose=Missing("it has no tangent to transpose"),
     batch=batch_elementwise,
+    elementwise=unchanged,
     keys=same,
     dtypes=ANY,
 )

@@ -36,6 +36,7 @@ from anima.lax.declare import (
     same_shapes,
     spread,
     unary,
+    unchanged,
 )
 from anima.lax.exponential import log
 from anima.lax.operands import constant, filled, match_dtypes, match_shapes
@@ -186,6 +187,7 @@ rsqrt_p = unary(
     accurate("stablehlo.rsqrt"),
     INEXACT,
     lambda t, ans, x, **_: mul(t, div(mul(constant(-0.5, ans), ans), x)),
+    shapeless=False,
 )
 
 
@@ -279,6 +281,7 @@ pow_p = declare(
     jvp=jvp_of(_pow_by_base, _pow_by_exponent),
     transpose=Missing("it is not linear"),
     batch=batch_elementwise,
+    elementwise=unchanged,
     dtypes=INEXACT,
 )
 

@@ -31,6 +31,7 @@ from anima.lax.declare import (
     is_linear,
     operand,
     same_dtypes,
+    unchanged,
 )
 from anima.lax.operands import match_dtypes, stretch
 from anima.lowering.module import Context, Value
@@ -138,6 +139,7 @@ select_n_p = declare(
     jvp=_select_jvp,
     transpose=_select_transpose,
     batch=_select_batch,
+    elementwise=unchanged,
     keys=moved,
     host=moving(
         lambda which, *cases: np.where(which, cases[1], cases[0]),
@@ -249,6 +251,7 @@ clamp_p = declare(
     jvp=_clamp_jvp,
     transpose=Missing("it is not linear"),
     batch=_clamp_batch,
+    elementwise=unchanged,
     # In programs the compiler takes it that the bounds are in order.
     host=HostRule(
         lambda low, x, high: np.minimum(np.maximum(low, x), high),

@@ -186,6 +186,13 @@ def _broadcast_batch(
     return broadcast_in_dim_p.bind(x, shape=shape, broadcast_dimensions=mapped), place
 
 
+def _broadcast_of_number(
+    shape: tuple[int, ...], other: tuple[int, ...], params: dict[str, Any]
+) -> dict[str, Any] | None:
+    number = not params["broadcast_dimensions"] and params["shape"] == shape
+    return {"shape": other, "broadcast_dimensions": ()} if number else None
+
+
 broadcast_in_dim_p = structural(
     "broadcast_in_dim",
     shape=_broadcast_shape,
@@ -193,6 +200,7 @@ broadcast_in_dim_p = structural(
     transpose=_broadcast_transpose,
     batch=_broadcast_batch,
     host=moving(on_host.broadcast),
+    elementwise=_broadcast_of_number,
 )
 
 

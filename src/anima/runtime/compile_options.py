@@ -32,7 +32,7 @@ from anima.protobuf import (
 )
 from anima.records import NamedTuple
 
-__all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "debug_options_of", "options_for"]
+__all__ = ["TINY_ELEMENTS", "CompileOptions", "OptionValue", "ProgramKind", "debug_options_of", "options_for"]
 
 OptionValue = bool | int | float | str
 ProgramKind = Literal["single_op", "program"]

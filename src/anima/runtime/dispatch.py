@@ -28,11 +28,12 @@ from anima.interpreters.dce import dce_jaxpr
 from anima.lowering.checks import Checks
 from anima.lowering.module import LoweredModule, lower_module
 from anima.lowering.pieces import Packing, packed_text, packing_for
-from anima.runtime import compiler, finite, host, sharded
+from anima.runtime import compiler, finite, host, shapeless, sharded
 from anima.runtime.compile_options import TINY_ELEMENTS, ProgramKind, options_for
 from anima.runtime.devices import default_device
 from anima.runtime.effects import kept_by_caller, plans_of
 from anima.runtime.sequences import LARGEST
+from anima.runtime.shapeless import SharedPlan
 from anima.runtime.transfers import TRANSFER, settled
 
 
@@ -335,11 +336,54 @@ def _eager_miss(
     kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
     # The same whether the host answers or not.
     ordered = on_host.ordered if on_host is not None else host.is_ordered(closed.jaxpr)
-    program = Program(closed, _module_name(primitive, params), device, kind=kind, ordered=ordered)
+    name = _module_name(primitive, params)
+    if not ordered:
+        key = (primitive, avals, tuple(sorted(params.items())))
+        outs = shared_answer(closed, name, operands, kind, _shared_plans, key)
+        if outs is not None:
+            return (outs if primitive.multiple_results else outs[0]), None
+    program = Program(closed, name, device, kind=kind, ordered=ordered)
     plan = program.plan(
         program.compile(), single=not primitive.multiple_results, committed=committed, on_host=on_host
     )
     return plan.execute(operands), kept_by_caller(plan)
+
+
+_shared_plans: dict[Hashable, SharedPlan | None] = {}  # of single operations
+
+
+def shared_answer(
+    closed: ClosedJaxpr,
+    name: str,
+    operands: Sequence[Any],
+    kind: ProgramKind,
+    plans: dict[Hashable, SharedPlan | None] | None = None,
+    key: Hashable = None,
+) -> list[Any] | None:
+    """The results of an elementwise program by one that shapes share, or None where it must be compiled for this one.
+
+    Args:
+      plans, key: where its plan is kept, and as what, besides device and options; with the program, if that stays.
+    """
+    if not shapeless.suits(closed):
+        return None
+    device, committed = device_of(operands, name)
+    if not host.wanted(device):
+        return None
+    if plans is None:
+        plans = closed.jaxpr.memoized("shared plans", dict[Hashable, "SharedPlan | None"])
+    key = (key, device, committed, _native.options_key())
+    if key not in plans:
+        if len(plans) >= _MAX_KEPT:
+            plans.clear()
+        found = shapeless.lengthened(closed)
+        plan = None
+        if found is not None:
+            program = Program(found.closed, name, device, kind=kind)
+            plan = SharedPlan(closed, found, program.plan(program.compile(), committed=committed))
+        plans[key] = plan
+    shared = plans[key]
+    return None if shared is None else shared.answer(operands, device, committed)
 
 
 _MAX_KEPT = 1024
@@ -366,6 +410,12 @@ def _host_program(
 
 
 _kept_plans: dict[Hashable, Any] = {}  # of operations without programs
+
+
+def forget() -> None:
+    """Forget the programs of single operations that are kept here."""
+    for kept in (_kept_plans, _shared_plans, _host_programs):
+        kept.clear()
 
 
 def _eager_kept(

@@ -38,7 +38,7 @@ from anima.runtime.sequences import are_kept_apart
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
 # Exactly: what is derived from them may mean something else.
-_HOST_TYPES = (bool, int, float, complex, np.ndarray)
+HOST_TYPES = (bool, int, float, complex, np.ndarray)
 
 
 class _Step:
@@ -176,7 +176,7 @@ def answered(
         return out, native
     if program.calls >= eager_host_calls.value:
         return None
-    if _await_pending(operands, device):
+    if await_pending(operands, device):
         program.calls += 1
         if native is not None and (out := native.answer(operands)) is not None:
             return out, native
@@ -190,7 +190,7 @@ _PATIENCE = 0.01  # seconds: what compiling an operation takes
 _LOOKS_EACH = 2e-5  # seconds
 
 
-def _await_pending(operands: Sequence[Any], device: _native.Device) -> bool:
+def await_pending(operands: Sequence[Any], device: _native.Device) -> bool:
     """Whether an operand on the device was still being computed, and all of them are there after a short wait."""
     pending = [x for x in operands if type(x) is ArrayImpl and x.device is device and not x.is_ready()]
     end = time.perf_counter() + _PATIENCE
@@ -224,7 +224,7 @@ def arrived(what: Hashable, operands: Sequence[ArrayImpl]) -> bool:
     if max([x.nbytes for x in operands]) > LARGEST:
         return False
     count = _waits.get(what, 0)
-    if count >= eager_host_calls.value or not _await_pending(operands, device):
+    if count >= eager_host_calls.value or not await_pending(operands, device):
         return False
     if len(_waits) >= _MAX_WAITS:
         _waits.clear()
@@ -450,7 +450,7 @@ def _on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
     """A value as NumPy's, without waiting for it and without moving it; None where that cannot be had."""
     if type(value) is ArrayImpl:
         return np.asarray(value) if value.is_ready() else None
-    if not (type(value) in _HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:
+    if not (type(value) in HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:
         return None
     try:
         return np.asarray(value, aval.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from anima import _native
 from anima.lax.control.bodies import forget_bodies
+from anima.runtime import dispatch
 from anima.runtime.compiler import clear_memory_cache
 from anima.transforms.jit import forget_programs
 
@@ -17,6 +18,7 @@ def clear_caches() -> None:
     >>> anima.clear_caches()
     """
     _native.clear_all_caches()
+    dispatch.forget()
     forget_programs()
     forget_bodies()
     clear_memory_cache()

@@ -335,6 +335,7 @@ custom_jvp_call_p = Primitive(
     effects=_effects,
     dce=_dce,
     stage=_stage,
+    elementwise=lambda shape, other, params: params["call_jaxpr"],
     multiple_results=True,
     varying=variance.as_given,
 )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima import _native
-from anima._native import CompiledCall, PyTreeDef, tree_flatten, tree_unflatten
+from anima._native import CompiledCall, tree_flatten, tree_unflatten
 from anima.config import disable_jit, no_tracing
 from anima.core import source
 from anima.core.axes import named_axes
@@ -23,16 +23,16 @@ from anima.core.collector import collect_seldom
 from anima.core.effects import reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
-from anima.core.source import Position, is_internal
+from anima.core.source import is_internal
 from anima.core.spans import span
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lowering.checks import Checks
-from anima.records import Record
 from anima.runtime import finite, host, sharded
-from anima.runtime.dispatch import Program, check_execution, check_operand, device_of
+from anima.runtime.compile_options import ProgramKind
+from anima.runtime.dispatch import Program, check_execution, check_operand, device_of, shared_answer
 from anima.runtime.effects import kept_by_caller, plans_of
 from anima.sharding import Sharding
 from anima.transforms import convert
@@ -48,24 +48,7 @@ from anima.transforms.jit_primitive import jit_p
 from anima.transforms.jit_spec import JitSpec, resolve_arguments
 from anima.transforms.placement_primitive import sharding_constraint_p
 from anima.transforms.stages import CallSignature, Lowered, Traced
-
-
-class TracedProgram(Record):
-    """A traced function: its program with captured constants as leading arguments, and its result's structure.
-
-    `caller`: where it was called, if results were looked at for NaNs when it was traced.
-    """
-
-    closed: ClosedJaxpr
-    consts: list[Any]
-    in_tree: PyTreeDef
-    out_tree: PyTreeDef
-    name: str
-    caller: Position | None = None
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
+from anima.transforms.traced import TracedProgram
 
 _FEW = 3  # equations of a library function that is compiled as one operation is: there is little to fuse
 _MAX_PROGRAMS = 2048  # traced programs kept for one function
@@ -281,14 +264,14 @@ def _lower(
 ) -> tuple[Program, bool]:
     """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
     device, committed = device_of(parts.leaves, name_of(call.fun))
-    closed = bind_consts(traced)
+    closed = traced.bound()
     program = Program(
         closed,
         f"jit_{traced.name}",
         device,
         donate=_donated(call.spec, parts),
         keep_unused=call.spec.keep_unused,
-        kind="single_op" if call.spec.on_host and len(closed.jaxpr.eqns) <= _FEW else "program",
+        kind=_kind(call.spec, closed),
         ordered=call.spec.on_host and host.is_ordered(traced.closed.jaxpr),
         platform=platform,
         checks=checks,
@@ -316,7 +299,7 @@ def _sharded(
     """The program of a call lowered for the devices of its shardings."""
     wished, results = _shardings(call.spec, traced)
     return sharded.ShardedProgram(
-        bind_consts(traced),
+        traced.bound(),
         f"jit_{traced.name}",
         parts.leaves,
         wished=wished,
@@ -324,21 +307,6 @@ def _sharded(
         donate=_donated(call.spec, parts),
         checks=checks,
     )
-
-
-def bind_consts(traced: TracedProgram) -> ClosedJaxpr:
-    """The traced program as a function of its arguments alone."""
-    if not traced.consts:
-        return traced.closed
-    jaxpr = traced.closed.jaxpr
-    count = len(traced.consts)
-    rebound = jaxpr.memoized(
-        "rebound",
-        lambda: type(jaxpr)(
-            jaxpr.invars[:count], jaxpr.invars[count:], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name
-        ),
-    )
-    return ClosedJaxpr(rebound, traced.consts)
 
 
 def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -367,6 +335,11 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             return answer
         if traced.consts:
             on_host = None
+    if spec.on_host and not host.is_ordered(traced.closed.jaxpr):
+        closed = traced.bound()
+        outs = shared_answer(closed, f"jit_{traced.name}", parts.leaves, _kind(spec, closed))
+        if outs is not None:
+            return tree_unflatten(traced.out_tree, outs), None
     program, committed = _lower(call, parts, traced)
     packing = program.packing(parts.leaves)
     executable = program.compile(spec.compiler_options, packing)
@@ -385,10 +358,14 @@ def _host_program(call: CompiledCall, parts: _Call, traced: TracedProgram) -> ho
     return program
 
 
+def _kind(spec: JitSpec, closed: ClosedJaxpr) -> ProgramKind:
+    return "single_op" if spec.on_host and len(closed.jaxpr.eqns) <= _FEW else "program"
+
+
 def _run_watched(call: CompiledCall, parts: _Call, traced: TracedProgram) -> Any:
     """The results of a program whose use of keys is followed in every call."""
     library = is_internal(getattr(call.fun, "__code__", _trace_method.__code__))
-    followed = key_reuse.follow(bind_consts(traced), parts.leaves, name_of(call.fun), library)
+    followed = key_reuse.follow(traced.bound(), parts.leaves, name_of(call.fun), library)
     out = _run_kept(call, parts, traced)
     followed.remember(tree_flatten(out)[0])
     return out
@@ -549,7 +526,7 @@ def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
     """Trace for these arguments (arrays or `ShapeDtypeStruct`s) without compiling: has `.jaxpr` and `.lower()`."""
     parts = _Call(call, args, kwargs, tracers=True)
     traced = parts.program(call)
-    closed = bind_consts(traced)
+    closed = traced.bound()
     if get_trace() is None:
         key_reuse.check(closed)
     trees = traced.in_tree, traced.out_tree

@@ -112,6 +112,7 @@ jit_p = Primitive(
     dce=_dce,
     partial=_partial,
     taylor=_taylor,
+    elementwise=lambda shape, other, params: params["jaxpr"],
     multiple_results=True,
     varying=variance.as_of("jaxpr"),
 )

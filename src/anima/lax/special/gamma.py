@@ -109,6 +109,7 @@ beta_p = binary(
         lambda t, ans, a, b: mul(t, mul(ans, sub(digamma(a), digamma(add(a, b))))),
         lambda t, ans, a, b: mul(t, mul(ans, sub(digamma(b), digamma(add(a, b))))),
     ),
+    shapeless=False,
 )
 
 log_beta_p = binary(

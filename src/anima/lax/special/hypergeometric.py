@@ -59,7 +59,12 @@ def _family(name: str, arity: int, formula: Callable[..., Any], upper: int) -> A
         return by_argument
 
     primitive = elementwise(
-        name, in_float32(by_formula(compute)), arity, FLOAT, derivatives=[rule(i) for i in range(arity)]
+        name,
+        in_float32(by_formula(compute)),
+        arity,
+        FLOAT,
+        derivatives=[rule(i) for i in range(arity)],
+        shapeless=False,
     )
     return primitive
 

@@ -207,7 +207,9 @@ def _density_by_x(t: Any, ans: Any, a: Any, b: Any, x: Any, orders: tuple[int, i
 
 
 def _operation(name: str, formula: Formula, derivatives: Sequence[Formula]) -> Any:
-    return elementwise(name, in_float32(by_formula(formula)), 3, FLOAT, derivatives=derivatives)
+    return elementwise(
+        name, in_float32(by_formula(formula)), 3, FLOAT, derivatives=derivatives, shapeless=False
+    )
 
 
 _density_p: Primitive = _operation(

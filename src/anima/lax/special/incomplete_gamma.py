@@ -238,7 +238,9 @@ def _moment(a: Any, x: Any, order: int) -> Any:
 
 
 def _operation(name: str, formula: Callable[..., Any], by_a: Any, by_x: Any) -> Any:
-    return elementwise(name, in_float32(by_formula(formula)), 2, FLOAT, derivatives=(by_a, by_x))
+    return elementwise(
+        name, in_float32(by_formula(formula)), 2, FLOAT, derivatives=(by_a, by_x), shapeless=False
+    )
 
 
 def _density_by_x(t: Any, ans: Any, a: Any, x: Any, order: int = 0) -> Any:
