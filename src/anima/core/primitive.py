@@ -20,6 +20,9 @@ using a missing rule raises that reason. Rules by name:
 | `host` | a `core.host.HostRule`: how NumPy computes it with the same bits; optional | |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
+With `remembers`, the shape rule depends on avals, hashable parameters and options alone, and is asked once for each; what
+it has said is in `answers`, up to a bound. Not for parameters that hold programs or functions: these would be kept alive.
+
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
 the others pass such functions on to its other rules, which run them or wrap them.
 """
@@ -29,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import bind_operation, set_trace
+from anima._native import bind_operation, made_by_position, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
 from anima.core.effects import Effects, no_effects
@@ -97,6 +100,10 @@ class Linear:
         return len(self.shape)
 
 
+made_by_position(Zero, "aval")
+made_by_position(Linear, "aval")
+
+
 class _FirstCall:
     """The eager road of a primitive until its first eager call, which builds the real one."""
 
@@ -120,6 +127,7 @@ class Primitive:
 
     __slots__ = (
         "__weakref__",
+        "answers",
         "batch",
         "dce",
         "dtypes",
@@ -160,6 +168,7 @@ class Primitive:
         varying: Rule | None = None,
         multiple_results: bool = False,
         dtypes: tuple[str, ...] | None = None,
+        remembers: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
@@ -178,6 +187,7 @@ class Primitive:
         self.varying = varying
         self.multiple_results = multiple_results
         self.dtypes = dtypes
+        self.answers: dict[Any, AbstractValue] | None = {} if remembers else None
         self.eager: Callable[..., Any] = _FirstCall(self)
         if self.listed:
             primitives.setdefault(name, self)

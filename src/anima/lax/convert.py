@@ -93,6 +93,7 @@ convert_element_type_p = declare(
     batch=batch_elementwise,
     host=HostRule(_converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host, kernel="convert"),
     dtypes=ANY,
+    remembers=True,
 )
 
 

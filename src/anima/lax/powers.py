@@ -280,6 +280,7 @@ pow_p = declare(
     transpose=Missing("it is not linear"),
     batch=batch_elementwise,
     dtypes=INEXACT,
+    remembers=True,
 )
 
 

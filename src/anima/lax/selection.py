@@ -145,6 +145,7 @@ select_n_p = declare(
         kernel="select_n",
     ),
     dtypes=ANY,
+    remembers=True,
 )
 
 
