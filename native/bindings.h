@@ -12,4 +12,5 @@ void bind_tree(nanobind::module_& m);          // tree/bind.cc
 void bind_thread_state(nanobind::module_& m);  // common/thread_state.cc
 void bind_array(nanobind::module_& m);         // array/bind.cc
 void bind_call(nanobind::module_& m);          // call/bind.cc
+void bind_trace(nanobind::module_& m);         // trace/bind.cc
 }  // namespace anima

@@ -21,4 +21,5 @@ NB_MODULE(_native, m) {
   anima::bind_thread_state(m);
   anima::bind_array(m);
   anima::bind_call(m);
+  anima::bind_trace(m);
 }

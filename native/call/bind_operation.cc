@@ -4,38 +4,23 @@
 
 #include "common/py.h"
 #include "common/thread_state.h"
+#include "trace/trace.h"
 
 namespace anima {
 namespace {
 
 PyTypeObject* bind_type = nullptr;  // owned for the life of the process
 PyObject* eager_name = nullptr;     // likewise
-PyObject* process_name = nullptr;   // likewise
 
 struct BindObject {
   PyObject_HEAD vectorcallfunc vectorcall;
 };
 
-PyObject* by_trace(PyObject* trace, PyObject* const* args, size_t count, PyObject* names) {
-  PyRef kept = PyRef::borrow(trace);  // what it runs may end it
-  PyRef operands = PyRef::steal(checked(PyTuple_New(static_cast<Py_ssize_t>(count) - 1)));
-  for (size_t i = 1; i < count; i++)
-    PyTuple_SET_ITEM(operands.get(), static_cast<Py_ssize_t>(i - 1), PyRef::borrow(args[i]).release());
-  PyRef params = PyRef::steal(checked(PyDict_New()));
-  const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  for (Py_ssize_t i = 0; i < named; i++) {
-    if (PyDict_SetItem(params.get(), PyTuple_GET_ITEM(names, i), args[count + static_cast<size_t>(i)]) < 0)
-      throw PythonError();
-  }
-  PyObject* given[] = {trace, args[0], operands.get(), params.get()};
-  return checked(PyObject_VectorcallMethod(process_name, given, 4, nullptr));
-}
-
 PyObject* vectorcall(PyObject*, PyObject* const* args, size_t flagged, PyObject* names) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     const size_t count = PyVectorcall_NARGS(flagged);
     if (count == 0) throw_python(PyExc_TypeError, "Primitive.bind: the primitive is missing");
-    if (PyObject* trace = current_trace()) return by_trace(trace, args, count, names);
+    if (PyObject* trace = current_trace()) return processed(trace, args[0], {args + 1, count - 1, names});
     PyRef eager = PyRef::steal(checked(PyObject_GetAttr(args[0], eager_name)));
     return checked(PyObject_Vectorcall(eager.get(), args + 1, count - 1, names));
   });
@@ -74,7 +59,6 @@ PyType_Spec spec = {"anima._native.BindOperation", sizeof(BindObject), 0,
 void create_bind_operation_type() {
   bind_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));
   eager_name = checked(PyUnicode_InternFromString("eager"));
-  process_name = checked(PyUnicode_InternFromString("process"));
 }
 
 PyObject* make_bind_operation() {
@@ -82,5 +66,7 @@ PyObject* make_bind_operation() {
   reinterpret_cast<BindObject*>(object)->vectorcall = vectorcall;
   return object;
 }
+
+bool is_bind_operation(PyObject* object) { return Py_TYPE(object) == bind_type; }
 
 }  // namespace anima

@@ -44,13 +44,7 @@ PyObject* get_trace(PyObject*, PyObject*) {
 }
 
 PyObject* set_trace(PyObject*, PyObject* trace) {
-  PyObject* next = nullptr;
-  if (trace != Py_None) {
-    keeper.armed = true;  // the first use in a thread arranges for its destructor to run
-    Py_INCREF(trace);
-    next = trace;
-  }
-  PyObject* previous = std::exchange(state.trace, next);
+  PyObject* previous = exchange_trace(trace == Py_None ? nullptr : Py_NewRef(trace));
   if (previous != nullptr) return previous;
   Py_RETURN_NONE;
 }
@@ -158,6 +152,11 @@ PyMethodDef functions[] = {
 }  // namespace
 
 PyObject* current_trace() { return state.trace; }
+
+PyObject* exchange_trace(PyObject* trace) {
+  if (trace != nullptr) keeper.armed = true;  // the first use in a thread arranges for its destructor to run
+  return std::exchange(state.trace, trace);
+}
 
 int64_t options_key() {
   return state.options_key != kNoKey ? state.options_key

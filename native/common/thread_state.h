@@ -11,6 +11,8 @@ namespace anima {
 
 // The ambient trace of this thread (borrowed), or nullptr when operations run eagerly.
 PyObject* current_trace();
+// Makes a trace ambient, or none, and returns the one before; both references are owned, or null.
+PyObject* exchange_trace(PyObject* trace);
 // An interned number that stands for every trace-affecting option in force in this thread.
 int64_t options_key();
 bool x64_enabled();

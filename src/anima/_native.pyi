@@ -3,13 +3,15 @@
 # on ArrayImpl from Python.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, final
 
 import numpy as np
 
 from anima.core.aval import ShapedArray
-from anima.core.trace import Trace
+from anima.core.primitive import Primitive
+from anima.core.source import Position
+from anima.core.trace import Trace, Tracer
 from anima.sharding import Sharding
 
 _P = ParamSpec("_P")
@@ -185,6 +187,55 @@ def swap_thread_x64(choice: int, /) -> int: ...
 def transfers_guarded() -> bool: ...
 def set_transfers_guarded(guarded: bool, /) -> None: ...
 def swap_thread_guarded(choice: int, /) -> int: ...
+
+# ---- traces: trace/bind.cc
+
+class ShapedFields:
+    def __new__(
+        cls,
+        shape: _Shape,
+        dtype: Any,
+        weak_type: bool = False,
+        sharding: Any = None,
+        varying: frozenset[Any] = ...,
+    ) -> Self: ...
+    @property
+    def shape(self) -> _Shape: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def weak_type(self) -> bool: ...
+    @property
+    def sharding(self) -> Any: ...
+    varying: frozenset[Any]
+    @property
+    def ndim(self) -> int: ...
+
+def set_shaped_array(
+    cls: type[ShapedFields], as_dtype: Callable[[Any], Any], no_axes: frozenset[Any], /
+) -> None: ...
+def made_by_position(cls: type, /, *slots: str) -> None: ...
+def set_positions(
+    cls: type[Position], internal: dict[str, bool], is_internal: Callable[[CodeType], bool], /
+) -> None: ...
+def current_position(names: tuple[str, ...], /) -> Position | None: ...
+def set_variance(aligned: Callable[..., Any], of_results: Callable[..., Any], /) -> None: ...
+def set_stage_classes(
+    trace: type[Trace], tracer: type[Tracer], var: type, eqn: type, no_effects: frozenset[Any], /
+) -> None: ...
+def set_tape_classes(
+    trace: type[Trace], tracer: type[Tracer], eqn: type, outer_aval: Callable[..., Any], /
+) -> None: ...
+def set_jvp_classes(
+    trace: type[Trace], tracer: type[Tracer], zero: type, zero_of: Callable[[Any], Any], /
+) -> None: ...
+def set_linearize_classes(trace: type[Trace], tracer: type[Tracer], /) -> None: ...
+def process_natively(
+    trace: Trace, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], /
+) -> Any: ...
+def record_on_tape(
+    tape: Trace, primitive: Primitive, args: Sequence[Any], params: dict[str, Any], /
+) -> Any: ...
 
 # ---- arrays: array/bind.cc, array/attributes.cc, array/methods.cc
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima._native import ShapedFields, set_shaped_array
 
 Shape = tuple[int, ...]
 Axes = frozenset[Hashable]
@@ -44,44 +45,16 @@ class AbstractValue:
         return self.tangent_aval()
 
 
-class ShapedArray(AbstractValue):
+class ShapedArray(ShapedFields, AbstractValue):
     """An array of known shape and dtype: a tuple of dimensions, and a NumPy dtype or a scalar type such as `np.float32`.
 
     `weak_type` marks a value that came from a Python scalar and so yields to others in promotion.
     `sharding` is a sharding over an abstract mesh when it is part of the type, else None. `varying` are the manual axes,
-    of a `shard_map` around, along which devices may hold different values (`core.variance`).
+    of a `shard_map` around, along which devices may hold different values (`core.variance`). Fields, equality and hash are
+    native: every operation makes avals and compares them.
     """
 
-    __slots__ = ("_hash", "dtype", "shape", "sharding", "varying", "weak_type")
-
-    shape: Shape
-    dtype: Any
-    weak_type: bool
-    sharding: Any
-    varying: Axes
-
-    def __init__(
-        self,
-        shape: Shape,
-        dtype: Any,
-        weak_type: bool = False,
-        sharding: Any = None,
-        varying: Axes = no_axes,
-    ) -> None:
-        if (
-            callable(dtype) or dtype.__class__ is str
-        ):  # a scalar type or a name: the cheapest test that tells them
-            dtype = dtypes.as_dtype(dtype)
-        self.shape = shape
-        self.dtype = dtype
-        self.weak_type = weak_type
-        self.sharding = sharding
-        self.varying = varying
-        self._hash: int | None = None
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
+    __slots__ = ()
 
     @property
     def size(self) -> int:
@@ -95,25 +68,15 @@ class ShapedArray(AbstractValue):
     def nbytes(self) -> int:
         return self.size * int(self.dtype.itemsize)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or (
-            type(other) is ShapedArray
-            and self.shape == other.shape
-            and self.dtype == other.dtype
-            and self.weak_type == other.weak_type
-            and self.sharding == other.sharding
-            and self.varying == other.varying
-        )
-
-    def __hash__(self) -> int:
-        if self._hash is None:
-            self._hash = hash((self.shape, self.dtype, self.weak_type))
-        return self._hash
+    def __reduce__(self) -> Any:
+        return ShapedArray, (self.shape, self.dtype, self.weak_type, self.sharding, self.varying)
 
     def update(self, **changes: Any) -> ShapedArray:
         """A copy with some fields replaced."""
-        names = ("shape", "dtype", "weak_type", "sharding", "varying")
-        fields = {name: getattr(self, name) for name in names}
+        fields = {
+            "shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type,
+            "sharding": self.sharding, "varying": self.varying,
+        }  # fmt: skip
         return ShapedArray(**(fields | changes))
 
     def strip_weak_type(self) -> ShapedArray:
@@ -141,6 +104,9 @@ class ShapedArray(AbstractValue):
         if not self.shape:
             raise TypeError("len() of unsized object")
         return self.shape[0]
+
+
+set_shaped_array(ShapedArray, dtypes.as_dtype, no_axes)
 
 
 class AbstractToken(AbstractValue):

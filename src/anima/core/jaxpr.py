@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from anima._native import made_by_position
 from anima.core.aval import AbstractValue
 from anima.core.debug_info import DebugInfo
 from anima.core.effects import Effects, no_effects
@@ -48,6 +49,10 @@ class Literal:
 
     def __repr__(self) -> str:
         return f"{self.val}:{self.aval.str_short()}"
+
+
+made_by_position(Var, "aval")
+made_by_position(Literal, "val", "aval")
 
 
 class DropVar(Var):
@@ -110,6 +115,9 @@ class Eqn:
 
     def __repr__(self) -> str:
         return pretty_eqn(self)
+
+
+made_by_position(Eqn, "primitive", "invars", "outvars", "params", "effects", "source")
 
 
 class Jaxpr:

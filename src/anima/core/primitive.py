@@ -24,6 +24,9 @@ using a missing rule raises that reason. Rules by name:
 `unfused` says that XLA computes an operation by programs of its own, as loops and branches: it joins their results with no loop
 over elements, before them or after.
 
+With `remembers`, the shape rule depends on avals, hashable parameters and options alone, and is asked once for each; what
+it has said is in `answers`, up to a bound. Not for parameters that hold programs or functions: these would be kept alive.
+
 An operation with a `stage` rule may be bound with users' functions as parameters. Traces that record apply the rule first;
 the others pass such functions on to its other rules, which run them or wrap them.
 """
@@ -33,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import bind_operation, set_trace
+from anima._native import bind_operation, made_by_position, set_trace
 from anima.core import hooks
 from anima.core.aval import AbstractValue, array_aval
 from anima.core.effects import Effects, no_effects
@@ -101,6 +104,10 @@ class Linear:
         return len(self.shape)
 
 
+made_by_position(Zero, "aval")
+made_by_position(Linear, "aval")
+
+
 class _FirstCall:
     """The eager road of a primitive until its first eager call, which builds the real one."""
 
@@ -124,6 +131,7 @@ class Primitive:
 
     __slots__ = (
         "__weakref__",
+        "answers",
         "batch",
         "dce",
         "dtypes",
@@ -168,6 +176,7 @@ class Primitive:
         multiple_results: bool = False,
         unfused: bool = False,
         dtypes: tuple[str, ...] | None = None,
+        remembers: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
@@ -188,6 +197,7 @@ class Primitive:
         self.multiple_results = multiple_results
         self.unfused = unfused
         self.dtypes = dtypes
+        self.answers: dict[Any, AbstractValue] | None = {} if remembers else None
         self.eager: Callable[..., Any] = _FirstCall(self)
         if self.listed:
             primitives.setdefault(name, self)

@@ -7,9 +7,9 @@ one never formats or reads a file. Frames of this package do not count as the us
 from __future__ import annotations
 
 import os
-import sys
-from types import CodeType, FrameType
+from types import CodeType
 
+from anima._native import current_position, set_positions
 from anima.records import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -86,16 +86,7 @@ def exclude(path: str) -> None:
 
 def current(names: tuple[str, ...] = ()) -> Position | None:
     """The position of the innermost frame outside this package, inside scopes of these names."""
-    frame: FrameType | None = sys._getframe(2)
-    get, new = _internal.get, tuple.__new__
-    while frame is not None:
-        code = frame.f_code
-        known = get(code.co_filename)
-        if known is None:
-            known = is_internal(code)
-        if not known:
-            return new(
-                Position, (code, frame.f_lasti, names, None)
-            )  # all fields, so nothing has to be looked at
-        frame = frame.f_back
-    return None
+    return current_position(names)
+
+
+set_positions(Position, _internal, is_internal)

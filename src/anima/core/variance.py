@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from anima._native import set_variance
 from anima.core import hooks
 from anima.core.aval import AbstractValue, Axes, ShapedArray, no_axes
 from anima.core.trace import Tracer, aval_of
@@ -27,6 +28,7 @@ def watch() -> None:
     """From now on, look at what varies."""
     global seen
     seen = True
+    set_variance(aligned, of_results)
 
 
 def joined(avals: Sequence[AbstractValue]) -> Axes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anima.core.effects import happens
-from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, join_effects
+from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, join_effects
 
 
 def dce_jaxpr(
@@ -22,17 +22,18 @@ def dce_jaxpr(
     Returns the new jaxpr, which of the constvars and which of the arguments it still takes.
     """
     outvars = [v for i, v in enumerate(jaxpr.outvars) if used_outputs is None or used_outputs[i]]
-    live = {v for v in outvars if isinstance(v, Var)}
+    live: set[Atom] = set(outvars)
     kept: list[Eqn] = []
     for eqn in reversed(jaxpr.eqns):
-        used = tuple([v in live for v in eqn.outvars])
-        if any(used) or happens(eqn.effects):
-            smaller = smaller_equation(eqn, used)
+        if live.isdisjoint(eqn.outvars) and not happens(eqn.effects):
+            continue
+        if eqn.primitive.dce is not None:
+            smaller = smaller_equation(eqn, tuple([v in live for v in eqn.outvars]))
             if smaller is None:
                 continue
             eqn = smaller
-            kept.append(eqn)
-            live.update([a for a in eqn.invars if isinstance(a, Var)])
+        kept.append(eqn)
+        live.update(eqn.invars)  # literals do no harm: nothing binds them
     kept.reverse()
     used_consts = [v in live for v in jaxpr.constvars]
     used_inputs = [v in live for v in jaxpr.invars]

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import get_trace, set_trace
+from anima._native import get_trace, made_by_position, process_natively, set_jvp_classes, set_trace
 from anima.config import check_tracer_leaks
-from anima.core import source, variance
+from anima.core import variance
 from anima.core.aval import AbstractValue
 from anima.core.axes import axes_alone
 from anima.core.evaluate import eval_jaxpr
@@ -48,6 +48,8 @@ class JvpTracer(Tracer):
         return f"Traced<{self.aval!r}>with<JVPTrace> with primal = {self.primal!r} and tangent = {self.tangent!r}"
 
 
+made_by_position(JvpTracer, "_trace", "primal", "tangent")
+
 _TANGENT_VARIES = (
     "a derivative rule returned a tangent that may differ between devices along the axes {axes}, for a result that is the "
     "same along them; sum it with psum, or mark the result with lax.pcast(..., to='varying')"
@@ -78,41 +80,7 @@ class JvpTrace(Trace):
         self.staging = enclosing_stage(parent)
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        primals: list[Any] = []
-        tangents: list[Any] = []
-        active = False
-        for arg in args:
-            if type(arg) is JvpTracer and arg._trace is self:
-                primals.append(arg.primal)
-                tangents.append(arg.tangent)
-                active = True
-            else:
-                primals.append(arg)
-                tangents.append(None)
-        if not active:
-            set_trace(self.parent)
-            try:
-                return primitive.bind(*args, **params)
-            finally:
-                set_trace(self)
-        for i, tangent in enumerate(tangents):
-            if tangent is None:
-                tangents[i] = zero_of(primals[i])
-        staging = self.staging
-        outer = None
-        if staging is not None:
-            outer = staging.source
-            staging.source = outer or source.current(staging.names)
-        set_trace(self.parent)
-        try:
-            out, out_tangent = primitive.jvp(primals, tangents, **params)
-        finally:
-            set_trace(self)
-            if staging is not None:
-                staging.source = outer
-        if primitive.multiple_results:
-            return [self.pair(p, t) for p, t in zip(out, out_tangent)]
-        return self.pair(out, out_tangent)
+        return process_natively(self, primitive, args, params)
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         """`primal` with its tangent; plain if that is a symbolic zero."""
@@ -133,6 +101,9 @@ class JvpTrace(Trace):
 
     def describe(self) -> str:
         return "JVPTrace"
+
+
+set_jvp_classes(JvpTrace, JvpTracer, Zero, zero_of)
 
 
 def jvp_flat(

@@ -12,7 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import ArrayImpl, get_trace, set_trace
+from anima._native import (
+    ArrayImpl,
+    get_trace,
+    made_by_position,
+    process_natively,
+    record_on_tape,
+    set_linearize_classes,
+    set_tape_classes,
+    set_trace,
+)
 from anima.config import check_tracer_leaks, debug_infs, debug_nans
 from anima.core import source, variance
 from anima.core.aval import AbstractValue
@@ -42,6 +51,9 @@ class TapeTracer(Tracer):
 
     def __repr__(self) -> str:
         return f"Tangent<{self.aval!r}>"
+
+
+made_by_position(TapeTracer, "_trace", "aval")
 
 
 class TapeEqn:
@@ -90,12 +102,13 @@ class TapeTrace(Trace):
             self.staging = _Place()
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        for arg in args:
-            if type(arg) is TapeTracer and arg._trace is self:
-                if primitive.partial is not None and (division := self._division(primitive, args, params)):
-                    return in_halves(primitive, args, division, self.outside, self.record)
-                return self.record(primitive, args, params)
-        return self.outside(primitive, args, params)
+        return process_natively(self, primitive, args, params)
+
+    def process_divided(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
+        """Put an operation with programs inside on the tape, but for the part that no tangent enters."""
+        if division := self._division(primitive, args, params):
+            return in_halves(primitive, args, division, self.outside, self.record)
+        return self.record(primitive, args, params)
 
     def outside(self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """What an operation gives that touches no tangent."""
@@ -114,33 +127,20 @@ class TapeTrace(Trace):
 
     def record(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
         """Put an operation on the tape; its results are tangents."""
-        if primitive.stage is not None:
-            args, params = primitive.stage(args, **params)
-        avals = []
-        for arg in args:
-            if type(arg) is TapeTracer and arg._trace is self:
-                avals.append(arg.aval)
-                continue
-            if isinstance(arg, Tracer):
-                check_enclosing(arg, self)
-            avals.append(aval_of(arg))
-        if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:
-            args = tuple(aligned)
-            avals = [aval_of(arg) for arg in args]
-        shapes = primitive.shape(*avals, **params)
-        if variance.seen:
-            shapes = variance.of_results(primitive, avals, shapes)
-        position = None if self.staging is None else self.staging.source
-        if primitive.multiple_results:
-            outs = [TapeTracer(self, aval) for aval in shapes]
-            self.eqns.append(TapeEqn(primitive, args, outs, params, position))
-            return list(outs)
-        out = TapeTracer(self, shapes)
-        self.eqns.append(TapeEqn(primitive, args, [out], params, position))
-        return out
+        return record_on_tape(self, primitive, args, params)
 
     def describe(self) -> str:
         return "LinearTrace"
+
+
+def _outer_aval(value: Any, tape: TapeTrace) -> AbstractValue:
+    """The aval of what an operation on the tape uses beside tangents."""
+    if isinstance(value, Tracer):
+        check_enclosing(value, tape)
+    return aval_of(value)
+
+
+set_tape_classes(TapeTrace, TapeTracer, TapeEqn, _outer_aval)
 
 
 def record_whole(primitive: Primitive, *args: Any, **params: Any) -> Any:
@@ -175,6 +175,9 @@ class LinearizeTracer(Tracer):
         return f"Traced<{self.aval!r}>with<LinearizeTrace> with primal = {self.primal!r}"
 
 
+made_by_position(LinearizeTracer, "_trace", "primal", "tangent")
+
+
 class LinearizeTrace(Trace):
     """Applies each operation's `linearize` rule, or its `jvp` rule with tangents on the tape.
 
@@ -190,41 +193,7 @@ class LinearizeTrace(Trace):
         self.staging = tape.staging
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        primals: list[Any] = []
-        tangents: list[Any] = []
-        active = False
-        for arg in args:
-            if type(arg) is LinearizeTracer and arg._trace is self:
-                primals.append(arg.primal)
-                tangents.append(arg.tangent)
-                active = True
-            else:
-                primals.append(arg)
-                tangents.append(None)
-        if not active:
-            set_trace(self.parent)
-            try:
-                return primitive.bind(*args, **params)
-            finally:
-                set_trace(self)
-        for i, tangent in enumerate(tangents):
-            if tangent is None:
-                tangents[i] = zero_of(primals[i])
-        staging = self.staging
-        outer = None
-        if staging is not None:
-            outer = staging.source
-            staging.source = outer or source.current(staging.names)
-        set_trace(self.tape)
-        try:
-            out, out_tangent = (primitive.linearize or primitive.jvp)(primals, tangents, **params)
-        finally:
-            set_trace(self)
-            if staging is not None:
-                staging.source = outer
-        if primitive.multiple_results:
-            return [self.pair(p, t) for p, t in zip(out, out_tangent)]
-        return self.pair(out, out_tangent)
+        return process_natively(self, primitive, args, params)
 
     def pair(self, primal: Any, tangent: Any) -> Any:
         """`primal` with its tangent; plain if that is a symbolic zero or not linear in the inputs."""
@@ -250,6 +219,9 @@ class LinearizeTrace(Trace):
 
     def describe(self) -> str:
         return "LinearizeTrace"
+
+
+set_linearize_classes(LinearizeTrace, LinearizeTracer)
 
 
 class Tape:

@@ -65,7 +65,9 @@ def repeat_cheap(
             if atom not in names and not isinstance(atom, Literal):
                 names[atom] = Var(atom.aval)
                 known = tracers.get(atom)
-                remaining.append((StagedTracer(trace, atom) if known is None else known, names[atom]))
+                remaining.append(
+                    (StagedTracer(trace, atom, atom.aval) if known is None else known, names[atom])
+                )
         for eqn in reversed(chain):
             invars = [names.get(a, a) for a in eqn.invars]
             eqns.append(eqn.replace(invars=invars, outvars=[names[eqn.outvars[0]]]))

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from anima import dtypes
-from anima._native import set_trace
+from anima._native import made_by_position, process_natively, set_stage_classes, set_trace
 from anima.config import check_tracer_leaks, debug_infs, debug_nans, enable_checks
-from anima.core import source, trace as core_trace, validate, variance
+from anima.core import source, trace as core_trace, validate
 from anima.core.aval import AbstractValue, ShapedArray, array_aval
 from anima.core.collector import collect_seldom
 from anima.core.effects import no_effects
@@ -36,10 +36,10 @@ class StagedTracer(Tracer):
 
     aval: AbstractValue
 
-    def __init__(self, trace: StageTrace, atom: Atom) -> None:
+    def __init__(self, trace: StageTrace, atom: Atom, aval: AbstractValue) -> None:
         self._trace = trace
         self.atom = atom
-        self.aval = atom.aval
+        self.aval = aval
 
     def origin(self) -> str:
         trace = self._trace
@@ -57,8 +57,11 @@ class StagedTracer(Tracer):
         return f"Traced<{self.aval!r}:JaxprTrace(level=-{jaxprs}/{traces})>"
 
 
+made_by_position(StagedTracer, "_trace", "atom", "aval")
+
+
 class StageTrace(Trace):
-    """Records equations. `source`, if set, is given to new equations instead of the caller's position."""
+    """Records equations, natively. `source`, if set, is given to new equations instead of the caller's position."""
 
     __slots__ = (
         "_const_vars", "at_end", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
@@ -81,7 +84,7 @@ class StageTrace(Trace):
         """A tracer for a new argument of the jaxpr."""
         var = Var(aval)
         self.invars.append(var)
-        return StagedTracer(self, var)
+        return StagedTracer(self, var, aval)
 
     def atom(self, value: Any) -> Atom:
         """The atom that stands for `value` in this jaxpr."""
@@ -108,25 +111,7 @@ class StageTrace(Trace):
         return atom
 
     def process(self, primitive: Primitive, args: tuple[Any, ...], params: dict[str, Any]) -> Any:
-        if primitive.stage is not None:
-            args, params = primitive.stage(args, **params)
-        atoms = [a.atom if type(a) is StagedTracer and a._trace is self else self.atom(a) for a in args]
-        avals = [atom.aval for atom in atoms]
-        if variance.seen and (aligned := variance.aligned(primitive, args, avals, params)) is not None:
-            atoms = [self.atom(a) for a in aligned]
-            avals = [atom.aval for atom in atoms]
-        outs = primitive.shape(*avals, **params)
-        if variance.seen:
-            outs = variance.of_results(primitive, avals, outs)
-        effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
-        position = self.source or source.current(self.names)
-        if primitive.multiple_results:
-            outvars = [Var(aval) for aval in outs]
-            self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, position))
-            return [StagedTracer(self, var) for var in outvars]
-        var = Var(outs)
-        self.eqns.append(Eqn(primitive, atoms, [var], params, effects, position))
-        return StagedTracer(self, var)
+        return process_natively(self, primitive, args, params)
 
     def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """The recorded jaxpr with these outputs, and the values of its constvars."""
@@ -152,6 +137,9 @@ class StageTrace(Trace):
             if any(out is var for out in eqn.outvars):
                 return f"it was computed by '{eqn.primitive.name}' at {eqn.source}"
         return f"it is a constant of {self.fun_name or 'the traced function'}"
+
+
+set_stage_classes(StageTrace, StagedTracer, Var, Eqn, no_effects)
 
 
 def _check_fits(value: int, aval: AbstractValue) -> None:

@@ -30,7 +30,7 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
     flowing: dict[TapeTracer, Any] = {}
 
     def give(target: Any, ct: Any) -> None:
-        if type(ct) is not Zero and ct is not None and type(target) is TapeTracer:
+        if ct is not None and type(ct) is not Zero and type(target) is TapeTracer:
             if variance.seen:
                 ct = variance.made_to(ct, target.aval.varying, _COTANGENT_VARIES)
             known = flowing.get(target)
@@ -47,9 +47,15 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
         else None
     )
     for eqn in reversed(tape.eqns):
-        cts = [flowing.pop(out, None) for out in eqn.outs]
-        if all([ct is None for ct in cts]):
-            continue
+        outs = eqn.outs
+        if len(outs) == 1:
+            if outs[0] not in flowing:
+                continue
+            cts = [flowing.pop(outs[0])]
+        else:
+            cts = [flowing.pop(out, None) for out in outs]
+            if all([ct is None for ct in cts]):
+                continue
         if staging is not None:
             staging.source = eqn.source if caller is None else _asked_for_at(caller, eqn.source)
         for arg, ct in zip(eqn.args, _transposed(eqn, cts)):

@@ -343,6 +343,7 @@ dot_general_p = declare(
         otherwise=calling(matrix_products.lone_call, on_host_tiny.PLAIN, alone=True),
     ),
     dtypes=ANY,
+    remembers=True,
 )
 
 # --- the public functions ---------------------------------------------------------------------

@@ -95,6 +95,7 @@ convert_element_type_p = declare(
     elementwise=unchanged,
     host=HostRule(_converted, WHOLE + REAL, "numbers", rounds=True, refuses=_not_on_host, kernel="convert"),
     dtypes=ANY,
+    remembers=True,
 )
 
 

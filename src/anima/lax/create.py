@@ -58,6 +58,7 @@ iota_p = declare(
     batch=Missing("it has no operands"),
     host=HostRule(on_host.iota, _WIDE),
     dtypes=_COUNTING,
+    remembers=True,
 )
 
 

@@ -25,12 +25,13 @@ from anima.core.host import HostRule
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Missing, Primitive, Zero, primitives
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
+from anima.dtypes.declared import BY_NAME
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
 from anima.interpreters.key_reuse import moved
 from anima.interpreters.stage import unplaced
 from anima.interpreters.zeros import add as add_zeros
-from anima.lowering.module import Context, Value
+from anima.lowering.module import Context, ModuleBuilder, Value
 
 BOOL = ("bool",)
 SIGNED = ("int2", "int4", "int8", "int16", "int32", "int64")
@@ -207,9 +208,10 @@ def widening(narrow: tuple[str, ...], lower: Callable[..., Any]) -> Callable[...
     It is for dtypes that the compiler does not manage in some operation.
     """
 
+    few = frozenset([BY_NAME[name] for name in narrow if name in BY_NAME])
+
     def is_narrow(aval: AbstractValue) -> bool:
-        dtype = aval.dtype  # type: ignore[attr-defined]
-        return isinstance(dtype, np.dtype) and dtype.name in narrow
+        return aval.dtype in few  # type: ignore[attr-defined]
 
     def wide(aval: Any) -> ShapedArray:
         kind = {"b": np.uint8, "i": np.int8, "u": np.uint8, "f": np.float32}[
@@ -228,9 +230,12 @@ def widening(narrow: tuple[str, ...], lower: Callable[..., Any]) -> Callable[...
         return ctx.op("stablehlo.convert", (y,), aval)
 
     def rule(ctx: Context, *operands: Value, **params: Any) -> Any:
-        outs = list(ctx.out_avals)
-        if not any(is_narrow(v.aval) for v in operands):
+        for operand in operands:
+            if operand.dtype in few:
+                break
+        else:
             return lower(ctx, *operands, **params)
+        outs = list(ctx.out_avals)
         given = [widened(ctx, v) if is_narrow(v.aval) else v for v in operands]
         ctx.out_avals = [wide(a) if is_narrow(a) else a for a in outs]
         results = lower(ctx, *given, **params)
@@ -252,8 +257,21 @@ def traced_region(ctx: Context, fun: Callable[..., Sequence[Any]], avals: Sequen
 
 def combining_region(ctx: Context, operation: str, dtype: Any) -> str:
     """A region whose block combines two scalars of a dtype by a binary operation."""
+    if ctx.module.debug_info:
+        return _combining(ctx, operation, dtype)
+    return _combining_text(operation, dtype, ctx.module.platform, ctx.module.partitions, ctx.module.exported)
+
+
+def _combining(ctx: Context, operation: str, dtype: Any) -> str:
     closed = _combination(operation, dtype)
     return ctx.region(closed.in_avals, lambda inner, args: inner.jaxpr(closed.jaxpr, closed.consts, args))
+
+
+@functools.lru_cache(1024)
+def _combining_text(operation: str, dtype: Any, platform: str, partitions: int, exported: bool) -> str:
+    """`_combining`, written once: its values have names of their own, which no function's values have."""
+    ctx = Context(ModuleBuilder("region", platform, partitions, exported))
+    return _combining(ctx, operation, dtype).replace("%", "%r")
 
 
 @functools.cache
@@ -388,6 +406,7 @@ def elementwise(
         host=host,
         elementwise=unchanged if shapeless else None,
         dtypes=accepts,
+        remembers=True,
     )
 
 
@@ -396,11 +415,15 @@ def unchanged(shape: tuple[int, ...], other: tuple[int, ...], params: dict[str, 
     return params
 
 
-def spread(ctx: Context, operands: Sequence[Value]) -> tuple[Value, ...]:
+def spread(ctx: Context, operands: tuple[Value, ...]) -> tuple[Value, ...]:
     """The operands with constant scalars broadcast to the shape of the result."""
     out = ctx.out_avals[0]
     assert isinstance(out, ShapedArray)
-    return tuple([v if v.shape == out.shape else broadcast_value(ctx, v, out.shape) for v in operands])
+    shape = out.shape
+    for operand in operands:
+        if operand.shape != shape:
+            return tuple([v if v.shape == shape else broadcast_value(ctx, v, shape) for v in operands])
+    return operands
 
 
 def comparison(direction: str, dtype: Any, total: bool = False) -> str:
@@ -533,6 +556,7 @@ def structural(
         host=host,
         elementwise=elementwise,
         dtypes=accepts,
+        remembers=True,
     )
 
 

@@ -101,6 +101,7 @@ concatenate_p = declare(
     keys=moved,
     host=moving(lambda *xs, dimension: np.concatenate(xs, dimension)),
     dtypes=ANY,
+    remembers=True,
 )
 
 
@@ -240,6 +241,7 @@ pad_p = declare(
         ),
     ),
     dtypes=ANY,
+    remembers=True,
 )
 
 

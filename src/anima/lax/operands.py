@@ -33,17 +33,20 @@ def operands(name: str, *values: Any) -> tuple[Any, ...]:
       TypeError: dtypes differ otherwise; or shapes differ, and are neither scalars nor of equal rank.
       OverflowError: a Python integer does not fit into the others' dtype.
     """
-    given = tuple([operand(v) for v in values])
-    avals: list[Any] = [aval_of(v) for v in given]
-    first = avals[0]
-    for aval in avals[1:]:
-        if aval.dtype != first.dtype:
-            given = match_dtypes(name, given, avals)
+    for value in values:
+        if not isinstance(value, Tracer):
+            values = tuple([operand(v) for v in values])
             break
-    for aval in avals[1:]:
-        if aval.shape != first.shape:
-            return match_shapes(name, given, avals)
-    return given
+    avals: list[Any] = [aval_of(v) for v in values]
+    first = avals[0]
+    for aval in avals:
+        if aval is not first and aval.dtype != first.dtype:
+            values = match_dtypes(name, values, avals)
+            break
+    for aval in avals:
+        if aval is not first and aval.shape != first.shape:
+            return match_shapes(name, values, avals)
+    return values
 
 
 def match_dtypes(name: str, values: tuple[Any, ...], avals: list[ShapedArray]) -> tuple[Any, ...]:

@@ -283,6 +283,7 @@ pow_p = declare(
     batch=batch_elementwise,
     elementwise=unchanged,
     dtypes=INEXACT,
+    remembers=True,
 )
 
 

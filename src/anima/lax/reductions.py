@@ -166,6 +166,7 @@ def _reduction(
         batch=batch,
         host=host,
         dtypes=accepts,
+        remembers=True,
     )
     return primitive
 

@@ -147,6 +147,7 @@ select_n_p = declare(
         kernel="select_n",
     ),
     dtypes=ANY,
+    remembers=True,
 )
 
 

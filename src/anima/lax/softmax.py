@@ -85,6 +85,7 @@ softmax_p: Primitive = declare(
     transpose=Missing("it is not linear"),
     batch=_batch,
     dtypes=_ACCEPTED,
+    remembers=True,
 )
 
 

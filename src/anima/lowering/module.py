@@ -32,7 +32,7 @@ from anima.core.source import NOWHERE
 from anima.lowering import checks
 from anima.lowering.checks import CODE, Checks
 from anima.lowering.manual import ManualRegion, enter
-from anima.lowering.types import dense, tensor_type, type_of
+from anima.lowering.types import between, dense, tensor_type, type_of
 from anima.options import register_context_value
 from anima.sharding.spec import PartitionSpec
 
@@ -114,6 +114,7 @@ class ModuleBuilder:
         self.exported = exported
         self.checks = checks
         self.main: Jaxpr | None = None  # the whole program
+        self._results: frozenset[Atom] | None = None  # of the whole program
         self._apart: frozenset[Var] | None = None
         # Set while what is lowered is for one device, on blocks of arrays.
         self.manual: ManualRegion | None = None
@@ -139,9 +140,13 @@ class ModuleBuilder:
     def is_apart(self, eqn: Eqn | None) -> bool:
         """Whether XLA joins an equation of one result with no other: one of the main program that takes its arguments and
         results of loops alone, and whose result is one of the program's and read by nothing else."""
+        if self._results is None:
+            self._results = frozenset(self.main.outvars) if self.main is not None else frozenset()
+        if eqn is None or len(eqn.outvars) != 1 or eqn.outvars[0] not in self._results:
+            return False
         if self._apart is None:
             self._apart = _apart(self.main) if self.main is not None else frozenset()
-        return eqn is not None and len(eqn.outvars) == 1 and eqn.outvars[0] in self._apart
+        return eqn.outvars[0] in self._apart
 
     def next_channel(self) -> int:
         """A number for a collective operation, by which its devices find each other."""
@@ -238,8 +243,19 @@ class Context:
 
         `attrs` is the inside of the attribute dictionary; `regions` come from `region`.
         """
-        result = self.new(self.out_avals[0] if out is None else out)
-        self._emit(f"{result.name} = ", name, operands, attrs, regions, result.type)
+        root = self._root
+        result = Value(f"%{root._next}", self.out_avals[0] if out is None else out)
+        root._next += 1
+        if len(operands) == 1:
+            names, types = operands[0].name, operands[0].type
+        elif len(operands) == 2:
+            left, right = operands
+            names, types = f"{left.name}, {right.name}", f"{left.type}, {right.type}"
+        else:
+            names, types = _listed(operands)
+        if regions or attrs:
+            attrs = between(attrs, regions)
+        self._lines.append(f'    {result.name} = "{name}"({names}){attrs} : ({types}) -> {result.type}\n')
         return result
 
     def ops(
@@ -254,19 +270,10 @@ class Context:
         results = [self.new(aval) for aval in outs]
         left = ", ".join([r.name for r in results]) + " = " if results else ""
         right = results[0].type if len(results) == 1 else "(" + ", ".join([r.type for r in results]) + ")"
-        self._emit(left, name, operands, attrs, regions, right)
+        names, types = _listed(operands)
+        inside = between(attrs, regions)
+        self._lines.append(f'    {left}"{name}"({names}){inside} : ({types}) -> {right}\n')
         return results
-
-    def _emit(
-        self, left: str, name: str, operands: Sequence[Value], attrs: str, regions: Sequence[str], right: str
-    ) -> None:
-        if len(operands) == 1:
-            names, types = operands[0].name, operands[0].type
-        else:
-            names, types = ", ".join([v.name for v in operands]), ", ".join([v.type for v in operands])
-        region = " (" + ", ".join(regions) + ")" if regions else ""
-        dictionary = f" {{{attrs}}}" if attrs else ""
-        self._lines.append(f'    {left}"{name}"({names}){region}{dictionary} : ({types}) -> {right}\n')
 
     def region(
         self, avals: Sequence[AbstractValue], body: Callable[[Context, list[Value]], Sequence[Value]]
@@ -360,15 +367,11 @@ class Context:
         for var, const in zip(jaxpr.constvars, consts):
             env[var] = self.constant(const, var.aval)
 
-        def read(atom: Atom) -> Value:
-            if type(atom) is Literal:
-                return self.constant(atom.val, atom.aval)
-            return env[atom]
-
         for eqn in jaxpr.eqns:
-            self.out_avals = [v.aval for v in eqn.outvars]
+            outvars = eqn.outvars
+            self.out_avals = [outvars[0].aval] if len(outvars) == 1 else [v.aval for v in outvars]
             self.eqn = eqn
-            operands = [read(a) for a in eqn.invars]
+            operands = [self.constant(a.val, a.aval) if type(a) is Literal else env[a] for a in eqn.invars]
             if self.origin is not None and self.module.checks is not None:
                 outs = checks.lowered(self, self.module.checks, eqn, operands)
             elif self.module.debug_info:
@@ -376,10 +379,10 @@ class Context:
             else:
                 outs = eqn.primitive.lower(self, *operands, **eqn.params)
             if eqn.primitive.multiple_results:
-                env.update(zip(eqn.outvars, outs))
+                env.update(zip(outvars, outs))
             else:
-                env[eqn.outvars[0]] = outs
-        outputs = [read(a) for a in jaxpr.outvars]
+                env[outvars[0]] = outs
+        outputs = [self.constant(a.val, a.aval) if type(a) is Literal else env[a] for a in jaxpr.outvars]
         if self.origin is not None:
             checks.note_results(self, outputs)
         return outputs
@@ -479,6 +482,11 @@ class Context:
         root.constants.append(value)
         root.constant_params.append(param)
         return param
+
+
+def _listed(values: Sequence[Value]) -> tuple[str, str]:
+    """The names of values and their types, as operations list them."""
+    return ", ".join([v.name for v in values]), ", ".join([v.type for v in values])
 
 
 def _quoted(text: str) -> str:

@@ -148,6 +148,12 @@ def i64_array(values: Sequence[int]) -> str:
     return f"array<i64: {', '.join(map(str, values))}>" if len(values) else "array<i64>"
 
 
+def between(attrs: str, regions: Sequence[str]) -> str:
+    """What stands between an operation's operands and its type: regions, and the inside of its dictionary of attributes."""
+    dictionary = f" {{{attrs}}}" if attrs else ""
+    return f" ({', '.join(regions)}){dictionary}" if regions else dictionary
+
+
 def bool_array(values: Sequence[bool]) -> str:
     """`array<i1: true, false>`."""
     items = ", ".join("true" if v else "false" for v in values)

@@ -52,19 +52,33 @@ def call_kernel(
       work: how many elements could be moved in the time that it takes, if that is more than it reads and writes.
     """
     _native.register_kernel(client("cpu"), name)
-    written = ", ".join([f"{key} = {_attribute(value)}" for key, value in sorted((attributes or {}).items())])
-    attrs = [
-        f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}',
-        _row_major(tuple([v.aval for v in operands]), tuple(results)),
-    ]
+    given = () if not attributes else tuple(attributes.items())
+    # True equals 1, but is written in another way.
+    kinds = tuple([type(value) for _, value in given])
+    attrs, moved = _written(name, given, kinds, tuple([v.aval for v in operands]), tuple(results))
     if in_place:
-        attrs.append(operand_aliases(in_place, len(results)))
-    written_to = ctx.ops("stablehlo.custom_call", operands, results, ", ".join(filter(None, attrs)))
+        attrs += f", {operand_aliases(in_place, len(results))}"
+    written_to = ctx.ops("stablehlo.custom_call", operands, results, attrs)
     for value in written_to:
         value.stored = True
-    moved = sum([math.prod(array_aval(aval).shape) for aval in (*[v.aval for v in operands], *results)])
     _note_work(ctx, max(work, moved))
     return written_to
+
+
+@functools.lru_cache(1024)  # the layers of a model call alike
+def _written(
+    name: str,
+    attributes: tuple[tuple[str, int | bool], ...],
+    kinds: tuple[type, ...],
+    operands: tuple[AbstractValue, ...],
+    results: tuple[AbstractValue, ...],
+) -> tuple[str, int]:
+    """The attributes of a kernel's call as they are written, and how many elements it reads and writes."""
+    written = ", ".join([f"{key} = {_attribute(value)}" for key, value in sorted(attributes)])
+    attrs = f'call_target_name = "{name}", api_version = 4 : i32, backend_config = {{{written}}}'
+    orders = row_major(operands, results)
+    moved = sum([math.prod(array_aval(aval).shape) for aval in (*operands, *results)])
+    return f"{attrs}, {orders}" if orders else attrs, moved
 
 
 def _note_work(ctx: Context, work: int) -> None:
@@ -82,9 +96,6 @@ def _weigh(ctx: Context) -> None:
     weight = ctx.op("stablehlo.add", (places, places), _WEIGHT)
     attrs = 'call_target_name = "anima_weight", api_version = 4 : i32, backend_config = {}, has_side_effect = true'
     ctx.ops("stablehlo.custom_call", (weight,), (), attrs)
-
-
-_row_major = functools.lru_cache(1024)(row_major)  # the layers of a model call alike
 
 
 def _attribute(value: int | bool) -> str:
