@@ -71,7 +71,7 @@ class Filters {
     Along& across = along_[1];
     const int64_t line = std::max((across.size - 1) * across.step + across.places, across.low + across.n);
     if (line > 2 * across.n + 64) return;
-    padded_ = padded_rows(frame, x_, summed_ * along_[0].n, across.n, across.low, line, pixel_);
+    padded_ = padded_rows(frame, x_, summed_ * along_[0].n, across.n, -across.low, line - across.low, pixel_);
     x_ = padded_.get();
     rows_ = pixel_ * across.places;
     across.n = line;

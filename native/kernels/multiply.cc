@@ -16,15 +16,22 @@ struct Lanes {
 };
 
 template <typename T, int kBytes, int kRows, int kVectors>
-ANIMA_INLINE void multiply(const Product<T>& p) {
+ANIMA_INLINE void multiply_one(const Product<T>& p, int64_t a_skip, int64_t row_skip) {
   using V = typename Lanes<T, kBytes>::V;
   constexpr int kSize = Lanes<T, kBytes>::kSize;
+  T* rows[kRows];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    rows[i] = p.rows[i] + row_skip;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(rows[i] + v * kSize, 1, 3);
+  }
   V sums[kRows][kVectors] = {};
   for (int64_t s = 0; s < p.count; ++s) {
     const Segment<T>& segment = p.segments[s];
     const T* a[kRows];
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) a[i] = segment.a[i];
+    for (int i = 0; i < kRows; ++i) a[i] = segment.a[i] + a_skip;
     const T* b = segment.b;
     const int64_t end = segment.count * p.a_step;
     for (int64_t k = 0; k < end; k += p.a_step, b += p.b_step) {
@@ -45,17 +52,23 @@ ANIMA_INLINE void multiply(const Product<T>& p) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         V before = {};
-        if (p.adds) std::memcpy(&before, p.rows[i] + v * kSize, sizeof(V));
+        if (p.adds) std::memcpy(&before, rows[i] + v * kSize, sizeof(V));
         sums[i][v] += before;
-        std::memcpy(p.rows[i] + v * kSize, &sums[i][v], sizeof(V));
+        std::memcpy(rows[i] + v * kSize, &sums[i][v], sizeof(V));
       }
       continue;
     }
     T row[kVectors * kSize];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) std::memcpy(row + v * kSize, &sums[i][v], sizeof(V));
-    for (int64_t j = 0; j < p.width; ++j) p.rows[i][j] = p.adds ? p.rows[i][j] + row[j] : row[j];
+    for (int64_t j = 0; j < p.width; ++j) rows[i][j] = p.adds ? rows[i][j] + row[j] : row[j];
   }
+}
+
+template <typename T, int kBytes, int kRows, int kVectors>
+ANIMA_INLINE void multiply(const Product<T>& p) {
+  for (int64_t i = 0; i < p.repeats; ++i)
+    multiply_one<T, kBytes, kRows, kVectors>(p, i * p.a_skip, i * p.row_skip);
 }
 
 // Few columns would leave most of a vector unused: vectors are of terms here.
