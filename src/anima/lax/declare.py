@@ -335,6 +335,7 @@ def elementwise(
     transpose: Callable[..., Any] | Missing | None = None,
     out_dtype: OutDtype | None = None,
     host: HostRule | None = None,
+    at_once: Callable[..., Value | None] | None = None,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -345,6 +346,8 @@ def elementwise(
       transpose: for operations linear in some operand.
       out_dtype: the result's dtype from the operands' (default: the same).
       host: how NumPy computes it with the same bits, if it does.
+      at_once: a lowering rule that is asked first, before constant scalars are broadcast: what makes the result together with
+        an operand, or None.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -367,6 +370,8 @@ def elementwise(
         return ShapedArray(dims, dtype, weak)
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        if at_once is not None and (made := at_once(ctx, *operands)) is not None:
+            return made
         if arity > 1:
             operands = spread(ctx, operands)
         return ctx.op(hlo, operands) if isinstance(hlo, str) else hlo(ctx, *operands, **params)
