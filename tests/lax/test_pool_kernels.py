@@ -195,6 +195,40 @@ def test_derivatives_of_means() -> None:
         assert np.allclose(run(x), without, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("shape", "where"), LIES)
+def test_elements_of_windows_are_counted_before_the_program_runs(shape: tuple[int, ...], where: Any) -> None:
+    pool = reduced("add", where)
+    with anima.enable_x64(True):
+        for number, dtype in ((1.0, F32), (0.3, F32), (0.3, F64), (1.0, BF16), (1.0, np.float16)):
+            fun = lambda x, number=number: pool(anima.numpy.full_like(x, number))
+            closed = stage_closed(lambda x, fun=fun: [fun(x)], [ShapedArray(shape, np.dtype(dtype))], "f")
+            text = lower_module(closed, name="f", platform="cpu").text
+            assert "anima_" not in text and "reduce_window" not in text
+            x = np.full(shape, number, dtype)
+            got, want = np.asarray(anima.jit(fun)(x)), oracle("add", x, where)
+            assert got.dtype == dtype and got.shape == want.shape
+            assert np.all(np.abs(got.astype(F64) - want) <= 3 * float(ml_dtypes.finfo(dtype).eps) * want)
+            if number == 1.0 and dtype in (F32, F64):
+                assert np.array_equal(got, want)
+
+
+def test_what_is_not_counted() -> None:
+    full = anima.numpy.full
+    pool, x = reduced("add", lie((3, 1), None, ((4, 4), (0, 0)))), np.zeros((40, 40), F32)
+    for value in (np.inf, np.nan):  # some windows have no elements
+        got = np.asarray(anima.jit(lambda x, value=value: pool(full(x.shape, value, F32)))(x))
+        assert np.array_equal(
+            got, oracle("add", np.full((40, 40), value), lie((3, 1), None, ((4, 4), (0, 0)))), equal_nan=True
+        )
+    long = reduced("add", lie((3000,), None, ((2999, 0),)))
+    got = anima.jit(lambda x: long(full(x.shape, 1, F32)))(np.zeros(3000, F32))
+    assert np.array_equal(got, np.arange(1, 3001))
+    integers = anima.jit(
+        lambda x: lax.reduce_window(full(x.shape, 100, np.int8), np.int8(0), lax.add, (2, 2))
+    )(x)
+    assert np.all(np.asarray(integers) == np.int8(400 - 512))
+
+
 # ---- odd numbers ----------------------------------------------------------------------------------------------------
 
 
