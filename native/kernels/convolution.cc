@@ -288,11 +288,7 @@ class Convolution {
 
 // Operands: [batch, rows, columns, summed] and the kernel [rows, columns, summed, features], or with its last
 // two dimensions turned. Result: [batch, rows, columns, features].
-void convolution(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return Convolution<double>(call).run(call.frame());
-  Convolution<float>(call).run(call.frame());
-}
+constexpr auto convolution = &run_kind<Convolution>;
 
 }  // namespace
 

@@ -33,6 +33,14 @@ inline Along read_along(const Call& call, int d, int64_t n, int64_t size, int64_
   return {n, size, places, read("stride", 1), read("low", 0), read("base", 1), read("step", 1)};
 }
 
+// A kernel of two operands: `Kind<T>(call).run(frame)` for the element type of the first.
+template <template <typename> class Kind>
+void run_kind(const Call& call) {
+  call.expect(2, 1);
+  if (call.operand(0).type == ffi::DataType::kF64) return Kind<double>(call).run(call.frame());
+  Kind<float>(call).run(call.frame());
+}
+
 inline void expect_shape(const ffi::Buffer& buffer, int64_t a, int64_t b, int64_t c, int64_t d) {
   const int64_t sizes[] = {a, b, c, d};
   for (int64_t i = 0; i < 4; ++i) {

@@ -187,11 +187,7 @@ class Filters {
 
 // Operands: [summed, rows, columns, pixel] and the window [summed, rows, columns, features]. Result: [rows,
 // columns, pixel, features].
-void filters(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return Filters<double>(call).run(call.frame());
-  Filters<float>(call).run(call.frame());
-}
+constexpr auto filters = &run_kind<Filters>;
 
 }  // namespace
 
