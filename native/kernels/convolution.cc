@@ -6,6 +6,7 @@
 #include "kernels/convolution.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -42,7 +43,7 @@ class Convolution {
     expect_shape(w, along_[0].size, along_[1].size, turned_ ? features_ : pixel_,
                  turned_ ? pixel_ : features_);
     expect_shape(y, batch_, along_[0].places, along_[1].places, features_);
-    line_ = along_[1].n;
+    middle_ = {x_, along_[1].n, 0};
     windows_ = along_[1].size;
   }
 
@@ -68,21 +69,34 @@ class Convolution {
   };
   struct Place {
     const T* image;
+    int64_t line;         // pixels of a row of it
     int64_t row, column;  // of the element
     T* out;
   };
+  // Columns of all images, from one on, that lie together.
+  struct Strip {
+    const T* pixels;
+    int64_t line, first;
+  };
 
-  // A row of the window with few features becomes one place with many: its pixels lie together, once the
-  // operand has its padding.
+  // A row of the window with few features becomes one place with many: its pixels lie together. Windows that
+  // reach beyond the operand read strips of it that have its padding.
   void join_pixels(ffi::CallFrame& frame) {
     Along& across = along_[1];
-    const int64_t line = std::max((across.places - 1) * across.stride + across.size, across.low + across.n);
-    if (line > 2 * across.n + 64) return;
-    padded_ = padded_rows(frame, x_, batch_ * along_[0].n, across.n, across.low, line, pixel_);
-    x_ = padded_.get();
-    line_ = across.n = line;
+    if ((across.places - 1) * across.stride + across.size > 2 * across.n + 64) return;
+    const int64_t rows = batch_ * along_[0].n;
+    left_ = std::min((across.low + across.stride - 1) / across.stride, across.places);
+    const int64_t room = across.n + across.low - across.size;
+    right_ = std::clamp(room < 0 ? 0 : room / across.stride + 1, left_, across.places);
+    const auto strip = [&](int64_t from, int64_t until, std::unique_ptr<T[]>& padded) {
+      if (from == until) return Strip{};
+      const int64_t first = from * across.stride - across.low,
+                    end = (until - 1) * across.stride - across.low + across.size;
+      padded = padded_rows(frame, x_, rows, across.n, first, end, pixel_);
+      return Strip{padded.get(), end - first, first};
+    };
+    before_ = strip(0, left_, padded_[0]), behind_ = strip(right_, across.places, padded_[1]);
     summed_ = pixel_ * across.size;
-    across.low = 0;
     across.size = windows_ = 1;
   }
 
@@ -135,8 +149,10 @@ class Convolution {
       const int64_t p = grouped ? from / images % row.count : from / column.count % row.count;
       const int64_t q = grouped ? from / inner : from % column.count;
       const int64_t y_row = row.first + p * row.period, y_column = column.first + q * column.period;
-      place.image = x_ + n * along_[0].n * line_ * pixel_;
-      place.row = p * row.x_step, place.column = q * column.x_step;
+      const Strip& strip = q < left_ ? before_ : q < right_ ? middle_ : behind_;
+      place.image = strip.pixels + n * along_[0].n * strip.line * pixel_;
+      place.line = strip.line;
+      place.row = p * row.x_step, place.column = q * column.x_step - strip.first;
       place.out = y_ + ((n * along_[0].places + y_row) * along_[1].places + y_column) * features_;
       ++from;
     }
@@ -145,7 +161,8 @@ class Convolution {
   // Whether the same places of all images stand together, so that what meets only padding can be left out;
   // else places that are near in memory do.
   bool is_grouped(const Phase& row, const Phase& column) const {
-    return row.inside(along_[0].n) * column.inside(along_[1].n) < 0.95;
+    const bool joined = summed_ != pixel_;
+    return row.inside(along_[0].n) * (joined ? 1 : column.inside(along_[1].n)) < 0.95;
   }
 
   // All features, where they are few.
@@ -221,8 +238,9 @@ class Convolution {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = places[i].row + part.row, column = places[i].column + part.column;
       const bool inside = static_cast<uint64_t>(row) < static_cast<uint64_t>(along_[0].n) &&
-                          static_cast<uint64_t>(column) < static_cast<uint64_t>(along_[1].n);
-      segment.a[i] = inside ? places[i].image + (row * line_ + column) * pixel_ + part.first : zeros_.data();
+                          static_cast<uint64_t>(column) < static_cast<uint64_t>(places[i].line);
+      segment.a[i] =
+          inside ? places[i].image + (row * places[i].line + column) * pixel_ + part.first : zeros_.data();
       any |= inside;
     }
     return any;
@@ -260,18 +278,17 @@ class Convolution {
   const T* const w_;
   T* const y_;
   Along along_[2];
-  int64_t line_, windows_;  // pixels of a row; places of the window in a row
-  std::unique_ptr<T[]> padded_;
+  int64_t windows_;  // places of the window in a row
+  // Places in a row from `left_` to `right_` read the operand itself, those around them the other strips.
+  int64_t left_ = 0, right_ = std::numeric_limits<int64_t>::max();
+  Strip before_ = {}, middle_, behind_ = {};
+  std::unique_ptr<T[]> padded_[2];
   std::vector<T> zeros_;
 };
 
 // Operands: [batch, rows, columns, summed] and the kernel [rows, columns, summed, features], or with its last
 // two dimensions turned. Result: [batch, rows, columns, features].
-void convolution(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return Convolution<double>(call).run(call.frame());
-  Convolution<float>(call).run(call.frame());
-}
+constexpr auto convolution = &run_kind<Convolution>;
 
 }  // namespace
 

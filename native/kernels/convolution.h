@@ -33,6 +33,14 @@ inline Along read_along(const Call& call, int d, int64_t n, int64_t size, int64_
   return {n, size, places, read("stride", 1), read("low", 0), read("base", 1), read("step", 1)};
 }
 
+// A kernel of two operands: `Kind<T>(call).run(frame)` for the element type of the first.
+template <template <typename> class Kind>
+void run_kind(const Call& call) {
+  call.expect(2, 1);
+  if (call.operand(0).type == ffi::DataType::kF64) return Kind<double>(call).run(call.frame());
+  Kind<float>(call).run(call.frame());
+}
+
 inline void expect_shape(const ffi::Buffer& buffer, int64_t a, int64_t b, int64_t c, int64_t d) {
   const int64_t sizes[] = {a, b, c, d};
   for (int64_t i = 0; i < 4; ++i) {
@@ -40,18 +48,20 @@ inline void expect_shape(const ffi::Buffer& buffer, int64_t a, int64_t b, int64_
   }
 }
 
-// `rows` rows of `n` pixels, with zeros around them: `low` pixels before and as many behind as make `line`.
+// Pixels [first, end) of each of `rows` rows of `n`, with zeros in the place of those that are not there.
 template <typename T>
-std::unique_ptr<T[]> padded_rows(ffi::CallFrame& frame, const T* x, int64_t rows, int64_t n, int64_t low,
-                                 int64_t line, int64_t pixel) {
-  std::unique_ptr<T[]> padded(new T[rows * line * pixel]);
-  const int64_t before = low * pixel, here = n * pixel, whole = line * pixel;
-  parallel_for(frame, rows, (1 << 14) / whole + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+std::unique_ptr<T[]> padded_rows(ffi::CallFrame& frame, const T* x, int64_t rows, int64_t n, int64_t first,
+                                 int64_t end, int64_t pixel) {
+  const int64_t whole = (end - first) * pixel;
+  std::unique_ptr<T[]> padded(new T[rows * whole]);
+  const int64_t from = std::clamp<int64_t>(first, 0, n), until = std::clamp<int64_t>(end, from, n);
+  const int64_t before = std::min(std::max<int64_t>(-first, 0) * pixel, whole);
+  parallel_for(frame, rows, (1 << 14) / (whole + 1) + 1, [&](int64_t begin, int64_t last) {
+    for (int64_t i = begin; i < last; ++i) {
       T* to = padded.get() + i * whole;
       std::fill(to, to + before, T(0));
-      std::copy(x + i * here, x + (i + 1) * here, to + before);
-      std::fill(to + before + here, to + whole, T(0));
+      T* behind = std::copy(x + (i * n + from) * pixel, x + (i * n + until) * pixel, to + before);
+      std::fill(behind, to + whole, T(0));
     }
   });
   return padded;

@@ -368,19 +368,11 @@ class DepthwiseFilters {
 
 // Operands: [batch, rows, columns, features] and filters [rows, columns, 1, features]. Result: [batch, rows,
 // columns, features].
-void depthwise(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return Depthwise<double>(call).run(call.frame());
-  Depthwise<float>(call).run(call.frame());
-}
+constexpr auto depthwise = &run_kind<Depthwise>;
 
 // Operands: [batch, rows, columns, features] and the window [batch, rows, columns, features]. Result: [rows,
 // columns, 1, features].
-void depthwise_filters(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return DepthwiseFilters<double>(call).run(call.frame());
-  DepthwiseFilters<float>(call).run(call.frame());
-}
+constexpr auto depthwise_filters = &run_kind<DepthwiseFilters>;
 
 }  // namespace
 

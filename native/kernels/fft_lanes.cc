@@ -150,65 +150,66 @@ ANIMA_INLINE void gather(const FftPass<T>& p) {
 
 // --- rows and columns of memory ----------------------------------------------------------------
 
-// Squares of lanes and elements. The last one lies over the one before, if the rows do not end with a square;
-// rows that are shorter than one are read and written past their ends, into the next ones, which are written
-// later; but the last of a block are not.
-template <typename T, int kBytes>
-ANIMA_INLINE void rows_in(const FftBlock<T>& b) {
-  using V = typename LanesOf<T, kBytes>::V;
-  constexpr int kLanes = LanesOf<T, kBytes>::kLanes;
-  const T* end = b.memory + b.count * b.step;
-  const int64_t here = std::min<int64_t>(kLanes, b.n);
-  for (int64_t j = 0; j < b.n; j += kLanes) {
-    const int64_t at = std::min(j, b.n - here);
-    V re[kLanes], im[kLanes];
+// `here` elements of a row, or a whole vector where memory does not end before it does.
+template <typename T, typename V>
+ANIMA_INLINE void load_some(const T* from, const T* end, int64_t here, V& re, V& im) {
+  constexpr int kRow = 2 * sizeof(V) / sizeof(T);
+  if (from + kRow <= end) return load_row(from, re, im);
+  T rest[kRow] = {};
+  std::memcpy(rest, from, 2 * here * sizeof(T));
+  load_row(rest, re, im);
+}
+template <typename T, typename V>
+ANIMA_INLINE void store_some(T* to, const T* end, int64_t here, const V& re, const V& im) {
+  constexpr int kRow = 2 * sizeof(V) / sizeof(T);
+  if (to + kRow <= end) return store_row(to, re, im);
+  T rest[kRow];
+  store_row(rest, re, im);
+  std::memcpy(to, rest, 2 * here * sizeof(T));
+}
+
+// The first columns of a square, as cells.
+template <int kLanes, typename T, typename V>
+ANIMA_INLINE void store_turned(T* cells, V* re, V* im, int64_t columns) {
+  turn_square<kLanes>(re);
+  turn_square<kLanes>(im);
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      const T* from = b.memory + std::min<int64_t>(i, b.count - 1) * b.step + 2 * at;
-      if (from + 2 * kLanes <= end) {
-        load_row(from, re[i], im[i]);
-      } else {
-        T rest[2 * kLanes] = {};
-        std::memcpy(rest, from, 2 * here * sizeof(T));
-        load_row(rest, re[i], im[i]);
-      }
-    }
-    turn_square<kLanes>(re);
-    turn_square<kLanes>(im);
-    T* cell = b.cells + at * 2 * kLanes;
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i, cell += 2 * kLanes) {
-      if (i < here) store_cell(cell, re[i], im[i]);
-    }
+  for (int i = 0; i < kLanes; ++i) {
+    if (i < columns) store_cell(cells + i * 2 * kLanes, re[i], im[i]);
   }
 }
 
-template <typename T, int kBytes>
-ANIMA_INLINE void rows_out(const FftBlock<T>& b) {
+// Squares of lanes and elements, from memory to cells or back. The last one lies over the one before, if the
+// rows do not end with a square; rows that are shorter than one are read and written past their ends, into
+// the next ones, which are written later; but the last of a block are not.
+template <typename T, int kBytes, bool kIn>
+ANIMA_INLINE void rows(const FftBlock<T>& b) {
   using V = typename LanesOf<T, kBytes>::V;
   constexpr int kLanes = LanesOf<T, kBytes>::kLanes;
   const T* end = b.memory + b.count * b.step;
   const int64_t here = std::min<int64_t>(kLanes, b.n);
   for (int64_t j = 0; j < b.n; j += kLanes) {
     const int64_t at = std::min(j, b.n - here);
+    T* cells = b.cells + at * 2 * kLanes;
     V re[kLanes], im[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      load_cell(b.cells + (at + std::min<int64_t>(i, here - 1)) * 2 * kLanes, re[i], im[i]);
+      if (kIn) {
+        const T* from = b.memory + std::min<int64_t>(i, b.count - 1) * b.step + 2 * at;
+        load_some(from, end, here, re[i], im[i]);
+      } else {
+        load_cell(cells + std::min<int64_t>(i, here - 1) * 2 * kLanes, re[i], im[i]);
+      }
+    }
+    if (kIn) {
+      store_turned<kLanes>(cells, re, im, here);
+      continue;
     }
     turn_square<kLanes>(re);
     turn_square<kLanes>(im);
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      T* to = b.memory + i * b.step + 2 * at;
-      if (i >= b.count) continue;
-      if (to + 2 * kLanes <= end) {
-        store_row(to, re[i], im[i]);
-      } else {
-        T rest[2 * kLanes];
-        store_row(rest, re[i], im[i]);
-        std::memcpy(to, rest, 2 * here * sizeof(T));
-      }
+      if (i < b.count) store_some(b.memory + i * b.step + 2 * at, end, here, re[i], im[i]);
     }
   }
 }
@@ -243,7 +244,6 @@ template <typename T, int kBytes>
 ANIMA_INLINE void turn(const FftTurn<T>& t) {
   using V = typename LanesOf<T, kBytes>::V;
   constexpr int kLanes = LanesOf<T, kBytes>::kLanes;
-  T* cell = t.cells;
   const T *group = t.from, *factors = t.by_group;
   for (int64_t j = 0; j < t.n; j += kLanes, group += t.from_step, factors += t.factor_step) {
     const int64_t here = std::min<int64_t>(kLanes, t.n - j);
@@ -259,12 +259,7 @@ ANIMA_INLINE void turn(const FftTurn<T>& t) {
       re[i] = x * e - y * f;
       im[i] = x * f + y * e;
     }
-    turn_square<kLanes>(re);
-    turn_square<kLanes>(im);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i, cell += 2 * kLanes) {
-      if (i < here) store_cell(cell, re[i], im[i]);
-    }
+    store_turned<kLanes>(t.cells + j * 2 * kLanes, re, im, here);
   }
 }
 
@@ -377,8 +372,8 @@ FftEngine<T> engine() {
   e.lanes = LanesOf<T, kBytes>::kLanes;
   set_passes<How, T, kBytes, Lying::kCells, 2, 3, 4, 5, 7, 8>(e);
   set_passes<How, T, kBytes, Lying::kRows, 2, 3, 4, 5, 7, 8>(e);
-  e.rows_in = &How::template run<&rows_in<T, kBytes>, FftBlock<T>>;
-  e.rows_out = &How::template run<&rows_out<T, kBytes>, FftBlock<T>>;
+  e.rows_in = &How::template run<&rows<T, kBytes, true>, FftBlock<T>>;
+  e.rows_out = &How::template run<&rows<T, kBytes, false>, FftBlock<T>>;
   e.columns_in = &How::template run<&columns_in<T, kBytes>, FftBlock<T>>;
   e.columns_out = &How::template run<&columns_out<T, kBytes>, FftBlock<T>>;
   e.turn = &How::template run<&turn<T, kBytes>, FftTurn<T>>;

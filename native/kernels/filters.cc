@@ -71,7 +71,7 @@ class Filters {
     Along& across = along_[1];
     const int64_t line = std::max((across.size - 1) * across.step + across.places, across.low + across.n);
     if (line > 2 * across.n + 64) return;
-    padded_ = padded_rows(frame, x_, summed_ * along_[0].n, across.n, across.low, line, pixel_);
+    padded_ = padded_rows(frame, x_, summed_ * along_[0].n, across.n, -across.low, line - across.low, pixel_);
     x_ = padded_.get();
     rows_ = pixel_ * across.places;
     across.n = line;
@@ -187,11 +187,7 @@ class Filters {
 
 // Operands: [summed, rows, columns, pixel] and the window [summed, rows, columns, features]. Result: [rows,
 // columns, pixel, features].
-void filters(const Call& call) {
-  call.expect(2, 1);
-  if (call.operand(0).type == ffi::DataType::kF64) return Filters<double>(call).run(call.frame());
-  Filters<float>(call).run(call.frame());
-}
+constexpr auto filters = &run_kind<Filters>;
 
 }  // namespace
 

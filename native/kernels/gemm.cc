@@ -151,13 +151,22 @@ class Multiplication {
     for (int64_t p = part.panel; p < part.panel_end; ++p) {
       ready_.push_back(panel(p, panels_ + (p - part.panel) * panel_size_, part.tile_end - part.tile));
     }
-    for (int64_t t = part.tile; t < part.tile_end; ++t) multiply(t);
+    if (ready_.size() == 1) {
+      const int64_t first = first_row(part.tile), rows = first_row(part.tile_end) - first,
+                    height = plan_.widest.rows, whole = rows / height;
+      if (whole > 0) multiply(first, height, whole);
+      if (rows % height != 0) multiply(first + whole * height, rows % height, 1);
+      return;
+    }
+    for (int64_t t = part.tile; t < part.tile_end; ++t) {
+      multiply(first_row(t), first_row(t + 1) - first_row(t), 1);
+    }
   }
 
   int64_t first_row(int64_t tile) const { return m_.rows * tile / plan_.tiles; }
 
-  void multiply(int64_t tile) const {
-    const int64_t from = first_row(tile), rows = first_row(tile + 1) - from;
+  // Tiles of so many rows, one below the other.
+  void multiply(int64_t from, int64_t rows, int64_t tiles) const {
     Segment<T> segment;
     segment.count = count_;
     for (int64_t i = 0; i < rows; ++i) {
@@ -167,10 +176,10 @@ class Multiplication {
       T* out[kMostRows];
       for (int64_t i = 0; i < rows; ++i) {
         out[i] = m_.out + (from + i) * m_.columns + panel.column;
-        for (int64_t j = 0; j < panel.width; j += 64 / sizeof(T)) __builtin_prefetch(out[i] + j, 1, 3);
       }
       segment.b = panel.start;
-      panel.kind->multiply[rows]({&segment, 1, m_.left.column, panel.step, out, panel.width, adds_});
+      panel.kind->multiply[rows]({&segment, 1, m_.left.column, panel.step, out, panel.width, adds_, tiles,
+                                  rows * m_.left.row, rows * m_.columns});
     }
   }
 

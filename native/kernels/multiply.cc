@@ -16,15 +16,22 @@ struct Lanes {
 };
 
 template <typename T, int kBytes, int kRows, int kVectors>
-ANIMA_INLINE void multiply(const Product<T>& p) {
+ANIMA_INLINE void multiply_one(const Product<T>& p, int64_t a_skip, int64_t row_skip) {
   using V = typename Lanes<T, kBytes>::V;
   constexpr int kSize = Lanes<T, kBytes>::kSize;
+  T* rows[kRows];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    rows[i] = p.rows[i] + row_skip;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(rows[i] + v * kSize, 1, 3);
+  }
   V sums[kRows][kVectors] = {};
   for (int64_t s = 0; s < p.count; ++s) {
     const Segment<T>& segment = p.segments[s];
     const T* a[kRows];
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) a[i] = segment.a[i];
+    for (int i = 0; i < kRows; ++i) a[i] = segment.a[i] + a_skip;
     const T* b = segment.b;
     const int64_t end = segment.count * p.a_step;
     for (int64_t k = 0; k < end; k += p.a_step, b += p.b_step) {
@@ -45,17 +52,23 @@ ANIMA_INLINE void multiply(const Product<T>& p) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         V before = {};
-        if (p.adds) std::memcpy(&before, p.rows[i] + v * kSize, sizeof(V));
+        if (p.adds) std::memcpy(&before, rows[i] + v * kSize, sizeof(V));
         sums[i][v] += before;
-        std::memcpy(p.rows[i] + v * kSize, &sums[i][v], sizeof(V));
+        std::memcpy(rows[i] + v * kSize, &sums[i][v], sizeof(V));
       }
       continue;
     }
     T row[kVectors * kSize];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) std::memcpy(row + v * kSize, &sums[i][v], sizeof(V));
-    for (int64_t j = 0; j < p.width; ++j) p.rows[i][j] = p.adds ? p.rows[i][j] + row[j] : row[j];
+    for (int64_t j = 0; j < p.width; ++j) rows[i][j] = p.adds ? rows[i][j] + row[j] : row[j];
   }
+}
+
+template <typename T, int kBytes, int kRows, int kVectors>
+ANIMA_INLINE void multiply(const Product<T>& p) {
+  for (int64_t i = 0; i < p.repeats; ++i)
+    multiply_one<T, kBytes, kRows, kVectors>(p, i * p.a_skip, i * p.row_skip);
 }
 
 // Few columns would leave most of a vector unused: vectors are of terms here.
@@ -100,65 +113,62 @@ ANIMA_INLINE void dots(const Product<T>& p) {
   }
 }
 
-template <typename T, int kRows, int kVectors>
-ANIMA_CLONES void multiply_narrow(const Product<T>& p) {
-  multiply<T, 32, kRows, kVectors>(p);
-}
+// --- the tables --------------------------------------------------------------------------------
 
-template <typename T, int kColumns>
-ANIMA_CLONES void dots_narrow(const Product<T>& p) {
-  dots<T, 32, kColumns>(p);
-}
-
-template <typename T, int kVectors>
-constexpr typename Multipliers<T>::Width kNarrow = {
-    kVectors * Lanes<T, 32>::kSize,
-    6,
-    {nullptr, &multiply_narrow<T, 1, kVectors>, &multiply_narrow<T, 2, kVectors>,
-     &multiply_narrow<T, 3, kVectors>, &multiply_narrow<T, 4, kVectors>, &multiply_narrow<T, 5, kVectors>,
-     &multiply_narrow<T, 6, kVectors>}};
-
-template <typename T>
-constexpr Multipliers<T> kNarrowOnes = {
-    {kNarrow<T, 1>, kNarrow<T, 2>, {}},
-    {nullptr, &dots_narrow<T, 1>, &dots_narrow<T, 2>, &dots_narrow<T, 3>, &dots_narrow<T, 4>}};
+struct Narrow {
+  static constexpr int kBytes = 32;
+  static constexpr int rows(int) { return 6; }
+  template <auto kBody, typename Arguments>
+  ANIMA_CLONES static void run(const Arguments& arguments) {
+    kBody(arguments);
+  }
+};
 
 #ifdef ANIMA_HAS_WIDE
-
-template <typename T, int kRows, int kVectors>
-ANIMA_WIDE void multiply_wide(const Product<T>& p) {
-  multiply<T, 64, kRows, kVectors>(p);
-}
-
-template <typename T, int kColumns>
-ANIMA_WIDE void dots_wide(const Product<T>& p) {
-  dots<T, 64, kColumns>(p);
-}
-
-template <typename T, int kVectors>
-constexpr typename Multipliers<T>::Width kWide = {
-    kVectors * Lanes<T, 64>::kSize,
-    kVectors == 4 ? 6 : 8,
-    {nullptr, &multiply_wide<T, 1, kVectors>, &multiply_wide<T, 2, kVectors>, &multiply_wide<T, 3, kVectors>,
-     &multiply_wide<T, 4, kVectors>, &multiply_wide<T, 5, kVectors>, &multiply_wide<T, 6, kVectors>,
-     kVectors == 4 ? nullptr : &multiply_wide < T, 7, kVectors == 4 ? 1 : kVectors >,
-     kVectors == 4 ? nullptr : &multiply_wide < T, 8, kVectors == 4 ? 1 : kVectors > }};
-
-template <typename T>
-constexpr Multipliers<T> kWideOnes = {
-    {kWide<T, 1>, kWide<T, 2>, kWide<T, 4>},
-    {nullptr, &dots_wide<T, 1>, &dots_wide<T, 2>, &dots_wide<T, 3>, &dots_wide<T, 4>}};
-
+struct Wide {
+  static constexpr int kBytes = 64;
+  static constexpr int rows(int vectors) { return vectors == 4 ? 6 : 8; }
+  template <auto kBody, typename Arguments>
+  ANIMA_WIDE static void run(const Arguments& arguments) {
+    kBody(arguments);
+  }
+};
 #endif
+
+template <typename How, typename T, int kRows, int kVectors>
+constexpr Multiply<T> with_rows() {
+  if constexpr (kRows > How::rows(kVectors)) {
+    return nullptr;
+  } else {
+    return &How::template run<&multiply<T, How::kBytes, kRows, kVectors>, Product<T>>;
+  }
+}
+
+template <typename How, typename T, int kVectors>
+constexpr typename Multipliers<T>::Width kWidth = {
+    kVectors * Lanes<T, How::kBytes>::kSize,
+    How::rows(kVectors),
+    {nullptr, with_rows<How, T, 1, kVectors>(), with_rows<How, T, 2, kVectors>(),
+     with_rows<How, T, 3, kVectors>(), with_rows<How, T, 4, kVectors>(), with_rows<How, T, 5, kVectors>(),
+     with_rows<How, T, 6, kVectors>(), with_rows<How, T, 7, kVectors>(), with_rows<How, T, 8, kVectors>()}};
+
+template <typename How, typename T, int kColumns>
+constexpr Multiply<T> kDots = &How::template run<&dots<T, How::kBytes, kColumns>, Product<T>>;
+
+// Widths of 1, 2 and `kVectors` vectors.
+template <typename How, typename T, int... kVectors>
+constexpr Multipliers<T> kOnes = {
+    {kWidth<How, T, 1>, kWidth<How, T, 2>, kWidth<How, T, kVectors>...},
+    {nullptr, kDots<How, T, 1>, kDots<How, T, 2>, kDots<How, T, 3>, kDots<How, T, 4>}};
 
 }  // namespace
 
 template <typename T>
 const Multipliers<T>& multipliers() {
 #ifdef ANIMA_HAS_WIDE
-  if (has_wide()) return kWideOnes<T>;
+  if (has_wide()) return kOnes<Wide, T, 4>;
 #endif
-  return kNarrowOnes<T>;
+  return kOnes<Narrow, T>;
 }
 template const Multipliers<float>& multipliers<float>();
 template const Multipliers<double>& multipliers<double>();

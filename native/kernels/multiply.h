@@ -28,6 +28,8 @@ struct Product {
   T* const* rows;  // of the result
   int64_t width;   // columns of the result that exist; the right matrix has those of whole vectors
   bool adds;       // to what the result holds
+  // So many products, for each of which rows of the left matrix and of the result lie so much further on.
+  int64_t repeats = 1, a_skip = 0, row_skip = 0;
 };
 
 template <typename T>

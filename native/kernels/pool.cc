@@ -20,6 +20,13 @@ namespace {
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth a thread
 constexpr int64_t kTogether = 8;     // rows that are combined before their elements are
 
+// What is done to each result: `zero` is added or taken away, and sums are multiplied by `factor`, as for
+// means.
+template <typename C>
+struct Finish {
+  C zero, factor = 1;
+};
+
 // Equal zeros of different signs count as 0 and -0 do: 0 is greater. A NaN beats all; where it is known that
 // there are none, half of the instructions do.
 template <typename T, bool kMost, bool kNans = true>
@@ -43,7 +50,10 @@ struct ExtremumOf {
     std::memcpy(&a, &x, sizeof x);
   }
   // Under flags that take subnormal numbers for 0, they become it here.
-  static ANIMA_INLINE void finish(V& x, T zero) { x = x - zero; }
+  template <typename X>
+  static ANIMA_INLINE void finish(X& x, const Finish<T>& by) {
+    x = x - by.zero;
+  }
 };
 
 template <typename T>
@@ -58,7 +68,10 @@ struct SumOf {
   };
   static constexpr T kNeutral = 0;
   static ANIMA_INLINE void combine(V& a, const V& b) { a = a + b; }
-  static ANIMA_INLINE void finish(V& x, T zero) { x = x + zero; }  // no sum is -0
+  template <typename X>
+  static ANIMA_INLINE void finish(X& x, const Finish<T>& by) {
+    x = (x + by.zero) * by.factor;  // no sum is -0
+  }
 };
 
 // The combination of p[k][at] over `count` pointers.
@@ -94,7 +107,8 @@ struct How {
 // out[i] = the combination of p[k][i * kStride] over the pointers, for the next elements of some vectors.
 template <typename How, int kVectors, typename In, typename Out>
 ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t first, int64_t taps, int64_t i,
-                               typename How::Op::C zero, typename VectorOf<typename How::Op::C>::Mask& odd) {
+                               const Finish<typename How::Op::C>& finish,
+                               typename VectorOf<typename How::Op::C>::Mask& odd) {
   using Op = typename How::Op;
   using Of = VectorOf<typename Op::C>;
   constexpr int64_t kStep = Of::kSize * How::kStride;
@@ -113,7 +127,7 @@ ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t first, int6
   }
   for (int v = 0; v < kVectors; ++v) {
     if (How::kWatches) odd |= sums[v] != sums[v];
-    Op::finish(total[v], zero);
+    Op::finish(total[v], finish);
     settle<How::kStride>(total[v]);
     store(out + i + v * Of::kSize, total[v]);
   }
@@ -122,7 +136,9 @@ ANIMA_INLINE void fold_vectors(Out* out, const In* const* p, int64_t first, int6
 // The last vector overlaps the one before, since single elements would take longer than all the rest of a
 // short row. Returns whether there was nothing odd, if that was watched for.
 template <typename How, typename In, typename Out>
-ANIMA_CLONES bool fold_rows(Out* out, const In* const* p, const Rows& rows, typename How::Op::C zero) {
+ANIMA_CLONES bool fold_rows(Out* out, const In* const* p, const Rows& rows,
+                            const Finish<typename How::Op::C>& by) {
+  const Finish<typename How::Op::C> finish = by;  // or each store might change it
   using Of = VectorOf<typename How::Op::C>;
   constexpr int64_t kSize = Of::kSize;
   const int64_t taps = rows.taps, n = rows.n;
@@ -131,14 +147,16 @@ ANIMA_CLONES bool fold_rows(Out* out, const In* const* p, const Rows& rows, type
   for (int64_t row = 0; row < rows.count; ++row, out += rows.to) {
     const int64_t first = row * rows.from;
     int64_t i = 0;
-    for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<How, 2>(out, p, first, taps, i, zero, odd);
+    for (; i + 2 * kSize <= n; i += 2 * kSize) fold_vectors<How, 2>(out, p, first, taps, i, finish, odd);
     if (n >= kSize) {
-      for (; i < n; i += kSize) fold_vectors<How, 1>(out, p, first, taps, std::min(i, n - kSize), zero, odd);
+      for (; i < n; i += kSize)
+        fold_vectors<How, 1>(out, p, first, taps, std::min(i, n - kSize), finish, odd);
       continue;
     }
     for (; i < n; ++i) {
-      const typename How::Op::C x = fold_single<typename How::Op>(p, first + i * How::kStride, taps);
+      typename How::Op::C x = fold_single<typename How::Op>(p, first + i * How::kStride, taps);
       clean = clean && x == x;
+      How::Op::finish(x, finish);
       store(out + i, x);
     }
   }
@@ -148,24 +166,25 @@ ANIMA_CLONES bool fold_rows(Out* out, const In* const* p, const Rows& rows, type
 }
 
 template <typename Op, int kStride, bool kWatches, typename In, typename Out>
-bool fold_counted(Out* out, const In* const* p, const Rows& rows, typename Op::C zero) {
+bool fold_counted(Out* out, const In* const* p, const Rows& rows, const Finish<typename Op::C>& finish) {
   switch (rows.taps) {
     case 2:
-      return fold_rows<How<Op, kStride, 2, kWatches>>(out, p, rows, zero);
+      return fold_rows<How<Op, kStride, 2, kWatches>>(out, p, rows, finish);
     case 3:
-      return fold_rows<How<Op, kStride, 3, kWatches>>(out, p, rows, zero);
+      return fold_rows<How<Op, kStride, 3, kWatches>>(out, p, rows, finish);
     default:
-      return fold_rows<How<Op, kStride, 0, kWatches>>(out, p, rows, zero);
+      return fold_rows<How<Op, kStride, 0, kWatches>>(out, p, rows, finish);
   }
 }
 
 // Rows, of which it may be known that they are `clean`, without NaNs. Returns whether the results are.
 template <typename Op, int kStride, typename In, typename Out>
-bool fold(Out* out, const In* const* p, const Rows& rows, typename Op::C zero, bool clean = false) {
+bool fold(Out* out, const In* const* p, const Rows& rows, const Finish<typename Op::C>& finish,
+          bool clean = false) {
   using Quick = typename Op::Quick;
-  if (clean || std::is_same_v<Op, Quick>) return fold_counted<Quick, kStride, false>(out, p, rows, zero);
-  if (fold_counted<Quick, kStride, true>(out, p, rows, zero)) return true;
-  fold_counted<Op, kStride, false>(out, p, rows, zero);
+  if (clean || std::is_same_v<Op, Quick>) return fold_counted<Quick, kStride, false>(out, p, rows, finish);
+  if (fold_counted<Quick, kStride, true>(out, p, rows, finish)) return true;
+  fold_counted<Op, kStride, false>(out, p, rows, finish);
   return false;
 }
 
@@ -174,7 +193,8 @@ class Pool {
   using C = typename Op::C;
 
  public:
-  explicit Pool(const Windows& windows) : windows_(windows), wide_(windows[windows.last]) {
+  Pool(const Windows& windows, C factor)
+      : windows_(windows), finish_{opaque_, factor}, wide_(windows[windows.last]) {
     // A row between two dimensions gets margins as wide as the padding, so that no place at its ends is
     // special.
     const int64_t needed = (wide_.count - 1) * wide_.stride + (wide_.size - 1) * wide_.step + 1;
@@ -245,7 +265,7 @@ class Pool {
         const Rows rows{window.taps(begin + k, x, found), window.in_stride, alike,
                         window.stride * window.in_stride, length};
         if (rows.taps > 0) {
-          clean &= fold<Op, 1>(to, found, rows, zero_);
+          clean &= fold<Op, 1>(to, found, rows, between_);
         } else {
           std::fill_n(to, window.in_stride, Op::kNeutral);
         }
@@ -265,7 +285,7 @@ class Pool {
     if (count == 0) return nothing(y, window.out_stride);
     C* further = scratch + window.in_stride;  // each dimension has its own, or margins would not last
     if (count == 1) return from(d + 1, rows[0], y, further);
-    fold<Op, 1>(scratch, rows, Rows{count, window.in_stride}, zero_);
+    fold<Op, 1>(scratch, rows, Rows{count, window.in_stride}, between_);
     from(d + 1, static_cast<const C*>(scratch), y, further);
   }
 
@@ -293,12 +313,12 @@ class Pool {
     const int64_t inner = window.in_stride, places = window.outside - window.inside;
     rows.n = places * inner;
     if (window.stride == 1) {
-      fold<Op, 1>(y, found, rows, zero_, clean);
+      fold<Op, 1>(y, found, rows, finish_, clean);
     } else if (window.stride == 2 && inner == 1) {
-      fold<Op, 2>(y, found, rows, zero_, clean);
+      fold<Op, 2>(y, found, rows, finish_, clean);
     } else {  // one after the other
       for (int64_t row = 0; row < rows.count; ++row, y += rows.to) {
-        fold<Op, 1>(y, found, Rows{rows.taps, inner, places, window.stride * inner, inner}, zero_, clean);
+        fold<Op, 1>(y, found, Rows{rows.taps, inner, places, window.stride * inner, inner}, finish_, clean);
         for (int64_t k = 0; k < rows.taps; ++k) found[k] += rows.from;
       }
     }
@@ -308,46 +328,63 @@ class Pool {
   template <typename In>
   void single(const In* const* found, const Rows& rows, Stored* y, bool clean) const {
     if (rows.taps > 0 && rows.n > 1) {
-      fold<Op, 1>(y, found, rows, zero_, clean);
+      fold<Op, 1>(y, found, rows, finish_, clean);
       return;
     }
     for (int64_t row = 0; row < rows.count; ++row, y += rows.to) {
       if (rows.taps == 0) {
         nothing(y, rows.n);
       } else {
-        store(y, fold_single<Op>(found, row * rows.from, rows.taps));
+        C x = fold_single<Op>(found, row * rows.from, rows.taps);
+        Op::finish(x, finish_);
+        store(y, x);
       }
     }
   }
 
-  static void nothing(Stored* y, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) store(y + i, Op::kNeutral);
+  void nothing(Stored* y, int64_t n) const {
+    C x = Op::kNeutral;
+    Op::finish(x, finish_);
+    for (int64_t i = 0; i < n; ++i) store(y + i, x);
   }
 
   const Windows& windows_;
-  const volatile C opaque_ = 0;  // or the compiler would drop the operation that flushes
-  const C zero_ = opaque_;
+  const volatile C opaque_ = 0;                // or the compiler would drop the operation that flushes
+  const Finish<C> between_{opaque_}, finish_;  // of what is combined further, and of results
   bool margins_;
   Window wide_;  // along the last dimension, on a row with margins
 };
 
-template <template <typename> class Op>
+// The number that sums are multiplied by: a second operand, or 1.
+template <typename C>
+C factor_of(const Call& call) {
+  if (call.operands() == 1) return 1;
+  if (size_of(call.operand(1)) != 1)
+    throw KernelError("windows were to be multiplied by more than one number");
+  return *data<C>(call.operand(1));
+}
+
+template <typename Op, typename Stored>
+void pool(const Call& call, const Windows& windows) {
+  const Pool<Op, Stored> made(windows, factor_of<typename Op::C>(call));
+  made.run(call.frame(), static_cast<const Stored*>(call.operand(0).data),
+           static_cast<Stored*>(call.result(0).data));
+}
+
+template <template <typename> class Op, bool kScaled = false>
 void reduce(const Call& call) {
-  call.expect(1, 1);
+  call.expect(kScaled && call.operands() == 2 ? 2 : 1, 1);
   const ffi::Buffer &x = call.operand(0), &y = call.result(0);
   const Windows windows(call, x, y);
   if (x.type != y.type) throw KernelError("a reduction of windows was called for another element type");
   if (size_of(y) == 0) return;
   switch (x.type) {
     case ffi::DataType::kF32:
-      return Pool<Op<float>, float>(windows).run(call.frame(), static_cast<const float*>(x.data),
-                                                 static_cast<float*>(y.data));
+      return pool<Op<float>, float>(call, windows);
     case ffi::DataType::kF64:
-      return Pool<Op<double>, double>(windows).run(call.frame(), static_cast<const double*>(x.data),
-                                                   static_cast<double*>(y.data));
+      return pool<Op<double>, double>(call, windows);
     case ffi::DataType::kBF16:
-      return Pool<Op<float>, Bfloat16>(windows).run(call.frame(), static_cast<const Bfloat16*>(x.data),
-                                                    static_cast<Bfloat16*>(y.data));
+      return pool<Op<float>, Bfloat16>(call, windows);
     default:
       throw KernelError("a reduction of windows was called with an unexpected element type");
   }
@@ -362,7 +399,7 @@ using MinimumOf = ExtremumOf<T, false>;
 
 extern const Kernel kPoolKernels[] = {kernel<reduce<MaximumOf>>("anima_reduce_window_max"),
                                       kernel<reduce<MinimumOf>>("anima_reduce_window_min"),
-                                      kernel<reduce<SumOf>>("anima_reduce_window_add"),
+                                      kernel<reduce<SumOf, true>>("anima_reduce_window_add"),
                                       {nullptr, nullptr}};
 
 }  // namespace anima::kernels

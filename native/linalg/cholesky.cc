@@ -123,8 +123,7 @@ void update_all(const Call& call, const Stack& stack) {
 void cholesky_update(const Call& call) {
   call.expect(2, 1);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   expect_stack(vectors_of(call.operand(1)), stack.count, 1, stack.columns);
   if (stack.empty()) return;
   if (call.operand(0).type == ffi::DataType::kF32) return update_all<float>(call, stack);
@@ -135,8 +134,7 @@ void cholesky_update(const Call& call) {
 void cholesky(const Call& call) {
   call.expect(1, 1);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   const bool symmetrize = call.flag("symmetrize");
   if (stack.empty()) return;
   with_element_type(call.operand(0), [&](auto zero) {

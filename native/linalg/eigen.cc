@@ -143,8 +143,7 @@ void decompose(ffi::CallFrame& frame, const Wanted& wanted, const Workspace<T>& 
 void eigh(const Call& call) {
   const bool vectors = call.results() == 2;
   call.expect(1, vectors ? 2 : 1);
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   const ffi::Buffer& values = call.result(vectors ? 1 : 0);
   const Stack found = vectors_of(values);
   expect_stack(found, stack.count, 1, found.columns);
@@ -198,8 +197,7 @@ int reduce(char triangle, int n, T* a, RealOf<T>* d, RealOf<T>* e, T* taus, T* w
 void tridiagonal(const Call& call) {
   call.expect(1, 4);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   const int n = stack.rows;
   if (n == 0) throw KernelError("tridiagonal: matrices of no size");
   expect_stack(vectors_of(call.result(1)), stack.count, 1, n);

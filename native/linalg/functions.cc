@@ -96,9 +96,7 @@ bool solve_sylvester(const T* a_rows, const T* b_rows, const T* c_rows, T* to, i
 void sylvester(const Call& call) {
   call.expect(3, 1);
   expect_same_shape(call.operand(2), call.result(0));
-  const Stack a = stack_of(call.operand(0)), b = stack_of(call.operand(1)), c = stack_of(call.operand(2));
-  expect_square(a);
-  expect_square(b);
+  const Stack a = squares_of(call.operand(0)), b = squares_of(call.operand(1)), c = stack_of(call.operand(2));
   expect_stack(a, c.count, c.rows, c.rows);
   expect_stack(b, c.count, c.columns, c.columns);
   if (c.empty()) return;
@@ -155,8 +153,7 @@ Matrix<T> root_of(const Matrix<T>& t) {
 void sqrtm(const Call& call) {
   call.expect(1, 1);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   if (stack.empty()) return;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
@@ -177,7 +174,7 @@ void sqrtm(const Call& call) {
       if (!good) fill_nan(to + i * size, size);
     });
   };
-  call.operand(0).type == ffi::DataType::kC64 ? run(std::complex<float>()) : run(std::complex<double>());
+  with_complex_type(call.operand(0), run);
 }
 
 // The other elements of f(t) from its diagonal, by rows (Golub and Van Loan, Matrix Computations, 9.1.4):
@@ -208,8 +205,7 @@ RealOf<T> extend(const T* t, const T* diagonal, T* f, int64_t n) {
 void parlett(const Call& call) {
   call.expect(2, 2);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   expect_stack(vectors_of(call.operand(1)), stack.count, 1, stack.rows);
   if (kernels::size_of(call.result(1)) != stack.count)
     throw KernelError("parlett: one number for each matrix was expected");
@@ -222,7 +218,7 @@ void parlett(const Call& call) {
     for_matrices(call, stack.count, size * n / 3.0,
                  [&](int64_t i) { least[i] = extend(t + i * size, diagonal + i * n, f + i * size, n); });
   };
-  call.operand(0).type == ffi::DataType::kC64 ? run(std::complex<float>()) : run(std::complex<double>());
+  with_complex_type(call.operand(0), run);
 }
 
 }  // namespace

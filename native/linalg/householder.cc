@@ -52,12 +52,14 @@ void with_workspace(std::vector<T>& workspace, const Routine& routine) {
   routine(workspace.data(), size);
 }
 
-// Reflectors below the diagonal and r on and above it, for rows that stand `stride` apart.
+// Reflectors below the diagonal and r on and above it, for rows that stand `stride` apart. `ts` is kept for
+// `multiply`.
 template <typename T>
-void factor(T* a, int rows, int columns, int stride, T* taus, std::vector<T>& workspace) {
+void factor(T* a, int rows, int columns, int stride, T* taus, std::vector<T>& ts) {
   if constexpr (!kComplex<T>) {
-    if (std::min(rows, columns) >= kNarrow) return factor_by_panels(a, rows, columns, stride, taus);
+    if (std::min(rows, columns) >= kNarrow) return factor_by_panels(a, rows, columns, stride, taus, ts);
   }
+  std::vector<T> workspace;
   int info = 0;
   with_workspace(workspace,
                  [&](T* work, int size) { gelqf<T>(columns, rows, a, stride, taus, work, size, &info); });
@@ -65,13 +67,14 @@ void factor(T* a, int rows, int columns, int stride, T* taus, std::vector<T>& wo
   conjugate(taus, std::min(rows, columns));
 }
 
-// The first columns of the product of `count` reflectors, in the place of the reflectors.
+// The first columns of the product of `count` reflectors, in the place of the reflectors; `ts` is that of
+// `factor`, or empty.
 template <typename T>
-void multiply(T* a, int rows, int columns, int count, const T* taus, std::vector<T>& workspace) {
+void multiply(T* a, int rows, int columns, int count, const T* taus, std::vector<T>& ts) {
   if constexpr (!kComplex<T>) {
-    if (count >= kNarrow) return multiply_by_panels(a, rows, columns, count, taus);
+    if (count >= kNarrow) return multiply_by_panels(a, rows, columns, count, taus, ts);
   }
-  std::vector<T> factors(taus, taus + count);
+  std::vector<T> factors(taus, taus + count), workspace;
   conjugate(factors.data(), count);
   int info = 0;
   with_workspace(workspace, [&](T* work, int size) {
@@ -104,19 +107,19 @@ double work_of(const Stack& a) { return 2.0 * a.size() * std::min(a.rows, a.colu
 template <typename T>
 void factor_both(const T* a, const Stack& shape, T* q, int q_columns, T* r, int r_rows) {
   const int rows = shape.rows, columns = shape.columns, count = std::min(rows, columns);
-  std::vector<T> taus(count), workspace;
+  std::vector<T> taus(count), ts;
   if (columns <= q_columns) {
     copy_rows(a, columns, q, q_columns, rows, columns);
-    factor(q, rows, columns, q_columns, taus.data(), workspace);
+    factor(q, rows, columns, q_columns, taus.data(), ts);
     copy_upper(q, q_columns, r, std::min(rows, r_rows), columns);
     std::fill(r + int64_t{std::min(rows, r_rows)} * columns, r + int64_t{r_rows} * columns, T(0));
   } else {
     copy_rows(a, columns, r, columns, rows, columns);
-    factor(r, rows, columns, columns, taus.data(), workspace);
+    factor(r, rows, columns, columns, taus.data(), ts);
     copy_rows(r, columns, q, q_columns, rows, q_columns);
     for (int64_t i = 1; i < rows; ++i) std::fill(r + i * columns, r + i * columns + i, T(0));
   }
-  multiply(q, rows, q_columns, count, taus.data(), workspace);
+  multiply(q, rows, q_columns, count, taus.data(), ts);
 }
 
 void qr(const Call& call) {
@@ -147,10 +150,10 @@ void geqrf(const Call& call) {
     const T* from = data<T>(call.operand(0));
     T *to = data<T>(call.result(0)), *factors = data<T>(call.result(1));
     for_matrices(call, a.count, work_of(a), [&](int64_t i) {
-      std::vector<T> workspace;
+      std::vector<T> ts;
       T* own = to + i * a.size();
       std::copy(from + i * a.size(), from + (i + 1) * a.size(), own);
-      factor(own, a.rows, a.columns, a.columns, factors + i * taus.columns, workspace);
+      factor(own, a.rows, a.columns, a.columns, factors + i * taus.columns, ts);
     });
   });
 }
@@ -208,10 +211,10 @@ void householder_product(const Call& call) {
     const T *from = data<T>(call.operand(0)), *factors = data<T>(call.operand(1));
     T* to = data<T>(call.result(0));
     for_matrices(call, a.count, work_of(a), [&](int64_t i) {
-      std::vector<T> workspace;
+      std::vector<T> ts;
       T* own = to + i * a.size();
       std::copy(from + i * a.size(), from + (i + 1) * a.size(), own);
-      multiply(own, a.rows, a.columns, taus.columns, factors + i * taus.columns, workspace);
+      multiply(own, a.rows, a.columns, taus.columns, factors + i * taus.columns, ts);
     });
   });
 }

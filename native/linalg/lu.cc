@@ -71,8 +71,7 @@ void pivots_to_permutation(const Call& call) {
 void transposed_lu(const Call& call) {
   call.expect(1, 2);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack a = stack_of(call.operand(0));
-  expect_square(a);
+  const Stack a = squares_of(call.operand(0));
   expect_stack(vectors_of(call.result(1)), a.count, 1, a.rows);
   int* pivots = data<int>(call.result(1));
   with_element_type(call.operand(0), [&](auto zero) {
@@ -119,8 +118,7 @@ void solve(const T* factors, const int* pivots, int n, T* x, int columns, bool t
 void transposed_lu_solve(const Call& call) {
   call.expect(3, 1);
   expect_same_shape(call.operand(2), call.result(0));
-  const Stack a = stack_of(call.operand(0)), b = stack_of(call.operand(2));
-  expect_square(a);
+  const Stack a = squares_of(call.operand(0)), b = stack_of(call.operand(2));
   expect_stack(vectors_of(call.operand(1)), a.count, 1, a.rows);
   expect_stack(b, a.count, a.rows, b.columns);
   const bool transpose_a = call.flag("transpose_a");

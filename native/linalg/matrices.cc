@@ -29,8 +29,10 @@ void expect_stack(const Stack& stack, int64_t count, int64_t rows, int64_t colum
   throw KernelError("a stack of matrices of another shape was expected");
 }
 
-void expect_square(const Stack& stack) {
+Stack squares_of(const ffi::Buffer& buffer) {
+  const Stack stack = stack_of(buffer);
   if (stack.rows != stack.columns) throw KernelError("square matrices were expected");
+  return stack;
 }
 
 int to_int(int64_t value) {

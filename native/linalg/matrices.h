@@ -31,12 +31,12 @@ struct Stack {
   bool empty() const { return count == 0 || size() == 0; }
 };
 Stack stack_of(const ffi::Buffer& buffer);
+Stack squares_of(const ffi::Buffer& buffer);  // throws where matrices are not square
 // `count` vectors: the last dimension of a buffer, as matrices of one row.
 Stack vectors_of(const ffi::Buffer& buffer);
 
 // Throws unless the stack is as stated.
 void expect_stack(const Stack& stack, int64_t count, int64_t rows, int64_t columns);
-void expect_square(const Stack& stack);
 
 // `value` as LAPACK takes integers; throws if it is too large.
 int to_int(int64_t value);
@@ -61,6 +61,12 @@ void with_element_type(const ffi::Buffer& buffer, const Body& body) {
     default:
       throw KernelError("a kernel for float and complex numbers was called with others");
   }
+}
+
+// Calls `body(T())` for a buffer of complex numbers.
+template <typename Body>
+void with_complex_type(const ffi::Buffer& buffer, const Body& body) {
+  buffer.type == ffi::DataType::kC64 ? body(std::complex<float>()) : body(std::complex<double>());
 }
 
 // to[j, i] = from[i, j], both without gaps; `from` has so many rows and columns.

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "kernels/clones.h"
+#include "kernels/turn.h"
 #include "kernels/vectors.h"
 #include "linalg/matrices.h"
 
@@ -26,30 +28,95 @@ void add_product(int m, int n, int k, T alpha, const T* a, int a_stride, bool tu
   gemm<T>('N', turned ? 'T' : 'N', n, m, k, alpha, b, b_stride, a, a_stride, beta, c, c_stride);
 }
 
-template <typename T>
-ANIMA_CLONES T dot(const T* x, const T* y, int n) {
+// Products of x with `kCount` vectors that lie `stride` apart.
+template <typename T, int kCount>
+ANIMA_CLONES void few_dots(const T* x, const T* y, int64_t stride, int n, T* results) {
   using Of = kernels::VectorOf<T>;
-  typename Of::V sums[4] = {};
+  constexpr int kSums = kCount == 1 ? 4 : 2;  // of each, for an addition takes as long as several steps
+  typename Of::V sums[kCount][kSums] = {};
   int i = 0;
-  for (; i + 4 * Of::kSize <= n; i += 4 * Of::kSize) {
-    for (int k = 0; k < 4; ++k) {
+  for (; i + kSums * Of::kSize <= n; i += kSums * Of::kSize) {
+    for (int k = 0; k < kSums; ++k) {
       typename Of::V a, b;
       kernels::load<1>(a, x + i + k * Of::kSize);
-      kernels::load<1>(b, y + i + k * Of::kSize);
-      sums[k] += a * b;
+      for (int c = 0; c < kCount; ++c) {
+        kernels::load<1>(b, y + c * stride + i + k * Of::kSize);
+        sums[c][k] += a * b;
+      }
     }
   }
-  sums[0] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  T sum = 0;
-  for (int k = 0; k < Of::kSize; ++k) sum += sums[0][k];
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
+  for (int c = 0; c < kCount; ++c) {
+    if (kSums == 4) sums[c][0] += sums[c][kSums - 2], sums[c][1] += sums[c][kSums - 1];
+    sums[c][0] += sums[c][1];
+    T sum = 0;
+    for (int k = 0; k < Of::kSize; ++k) sum += sums[c][0][k];
+    for (int k = i; k < n; ++k) sum += x[k] * y[c * stride + k];
+    results[c] = sum;
+  }
 }
 
 template <typename T>
-ANIMA_CLONES void add_multiple(T factor, const T* x, T* y, int n) {
-  ANIMA_INDEPENDENT
-  for (int i = 0; i < n; ++i) y[i] += factor * x[i];
+T dot(const T* x, const T* y, int n) {
+  T result;
+  few_dots<T, 1>(x, y, 0, n, &result);
+  return result;
+}
+
+// Each of `kCount` vectors that lie `stride` apart is increased by a multiple of x.
+template <typename T, int kCount>
+ANIMA_CLONES void add_multiples(const T* factors, const T* x, T* y, int64_t stride, int n) {
+  using Of = kernels::VectorOf<T>;
+  int i = 0;
+  for (; i + Of::kSize <= n; i += Of::kSize) {
+    typename Of::V a, b;
+    kernels::load<1>(a, x + i);
+    for (int c = 0; c < kCount; ++c) {
+      kernels::load<1>(b, y + c * stride + i);
+      b += factors[c] * a;
+      kernels::store<T>(y + c * stride + i, b);
+    }
+  }
+  for (; i < n; ++i) {
+    for (int c = 0; c < kCount; ++c) y[c * stride + i] += factors[c] * x[i];
+  }
+}
+
+template <typename T>
+void add_multiple(T factor, const T* x, T* y, int n) {
+  add_multiples<T, 1>(&factor, x, y, 0, n);
+}
+
+constexpr int kTogether = 4;  // vectors for which another is read once
+
+// Products of x with any number of vectors.
+template <typename T>
+void dots(const T* x, const T* y, int64_t stride, int count, int n, T* results) {
+  int c = 0;
+  for (; c + kTogether <= count; c += kTogether)
+    few_dots<T, kTogether>(x, y + c * stride, stride, n, results + c);
+  for (; c < count; ++c) results[c] = dot(x, y + c * stride, n);
+}
+
+// Takes the reflector with v and tau off any number of vectors.
+template <typename T>
+void take_off(T tau, const T* v, T* y, int64_t stride, int count, int n) {
+  T factors[kTogether];
+  for (int c = 0; c < count;) {
+    const int here = c + kTogether <= count ? kTogether : 1;
+    dots(v, y + c * stride, stride, here, n, factors);
+    for (int k = 0; k < here; ++k) factors[k] *= -tau;
+    if (here == 1) {
+      add_multiples<T, 1>(factors, v, y + c * stride, stride, n);
+    } else {
+      add_multiples<T, kTogether>(factors, v, y + c * stride, stride, n);
+    }
+    c += here;
+  }
+}
+
+template <typename T>
+ANIMA_CLONES void divide_all(T* x, int n, T divisor) {
+  for (int i = 0; i < n; ++i) x[i] /= divisor;
 }
 
 // The Euclidean norm, without overflow or underflow.
@@ -81,7 +148,7 @@ T reflect(T* column, int n, T* tau) {
   }
   const T result = -std::copysign(std::hypot(first, rest), first), below = first - result;
   *tau = -below / result;
-  for (int i = 1; i < n; ++i) column[i] /= below;
+  divide_all(column + 1, n - 1, below);
   return result;
 }
 
@@ -96,6 +163,7 @@ struct Panel {
   T* t;
   int t_stride;
   T *workspace, *more;  // of as many numbers as t has
+  T* products;          // of two rows for each column
 
   // T of the columns from that of both halves.
   void join(int first, int left, int right) const {
@@ -110,13 +178,27 @@ struct Panel {
 
   // T of columns whose V is known.
   void find_t(int first, int columns) const {
-    if (columns > 1) {
-      const int left = columns / 2;
+    if (columns > kNarrow) {
+      const int left = (columns / 2 + kNarrow - 1) / kNarrow * kNarrow;
       find_t(first, left);
       find_t(first + left, columns - left);
       return join(first, left, columns - left);
     }
-    t[first * t_stride + first] = taus[first];
+    const T* own = v + first * v_stride + first;
+    add_product<T>(columns, columns, rows - first, T(1), own, v_stride, true, own, v_stride, T(0), workspace,
+                   columns);
+    for (int j = 0; j < columns; ++j) find_column(first, j, workspace + j, columns);
+  }
+
+  // Column j of T of those from `first` on, by the products of its column of V with those before.
+  void find_column(int first, int j, const T* with, int stride) const {
+    T* own = t + first * t_stride + first;
+    for (int k = 0; k < j; ++k) {
+      T sum = 0;
+      for (int l = k; l < j; ++l) sum += own[k * t_stride + l] * with[l * stride];
+      own[k * t_stride + j] = -taus[first + j] * sum;
+    }
+    own[j * t_stride + j] = taus[first + j];
   }
 
   void factor(int first, int columns) const {
@@ -131,114 +213,132 @@ struct Panel {
   // c = Q c, or Q^T c, for c of the rows from `first` on.
   void apply(int first, int count, T* c, int c_stride, int columns, bool turned) const {
     if (columns == 0) return;
-    const T* from = v + first * v_stride + first;
-    std::vector<T> both(2 * static_cast<size_t>(count) * columns);
-    T *product = both.data(), *scaled = product + static_cast<size_t>(count) * columns;
-    add_product<T>(count, columns, rows - first, T(1), from, v_stride, true, c, c_stride, T(0), product,
-                   columns);
-    add_product<T>(count, columns, count, T(1), t + first * t_stride + first, t_stride, turned, product,
+    add_product<T>(count, columns, rows - first, T(1), v + first * v_stride + first, v_stride, true, c,
+                   c_stride, T(0), products, columns);
+    update(first, count, c, c_stride, columns, turned);
+  }
+
+  // c = Q c, where the first columns of c are those of the identity, as many as Q has reflectors.
+  void apply_to_identity(int count, T* c, int c_stride, int columns) const {
+    for (int i = 0; i < count; ++i) {
+      for (int j = 0; j < count; ++j) products[i * columns + j] = v[j * v_stride + i];
+    }
+    add_product<T>(count, columns - count, rows, T(1), v, v_stride, true, c + count, c_stride, T(0),
+                   products + count, columns);
+    update(0, count, c, c_stride, columns, false);
+  }
+
+  // The rest of it, from V^T c on.
+  void update(int first, int count, T* c, int c_stride, int columns, bool turned) const {
+    T* scaled = products + static_cast<size_t>(count) * columns;
+    add_product<T>(count, columns, count, T(1), t + first * t_stride + first, t_stride, turned, products,
                    columns, T(0), scaled, columns);
-    add_product<T>(rows - first, columns, count, T(-1), from, v_stride, false, scaled, columns, T(1), c,
-                   c_stride);
+    add_product<T>(rows - first, columns, count, T(-1), v + first * v_stride + first, v_stride, false, scaled,
+                   columns, T(1), c, c_stride);
   }
 
   // Column by column, where each lies together.
   void factor_narrow(int first, int columns) const {
     const int n = rows - first;
-    std::vector<T> turned(static_cast<size_t>(n) * columns);
-    const auto column = [&](int j) { return turned.data() + static_cast<size_t>(j) * n; };
-    for (int i = 0; i < n; ++i) {
-      for (int j = 0; j < columns; ++j)
-        column(j)[i] = a[static_cast<size_t>(first + i) * a_stride + first + j];
-    }
-    std::vector<T> upper(kNarrow * kNarrow);  // r, whose places v takes
+    const std::unique_ptr<T[]> turned(new T[static_cast<size_t>(n) * columns]);
+    const auto column = [&](int j) { return turned.get() + static_cast<size_t>(j) * n; };
+    T* from = a + static_cast<size_t>(first) * a_stride + first;
+    kernels::turn(from, a_stride, turned.get(), n, n, columns);
+    T upper[kNarrow][kNarrow];  // r, whose places v takes
     for (int j = 0; j < columns; ++j) {
       T* x = column(j);
-      std::copy(x, x + std::min(j, n), upper.data() + j * kNarrow);
-      std::fill(x, x + std::min(j, n), T(0));
-      T tau = 0;
-      if (j < n) upper[j * kNarrow + j] = reflect(x + j, n - j, &tau);
-      taus[first + j] = tau;
-      T* own = t + first * t_stride + first;
-      for (int k = j + 1; k < columns && tau != 0; ++k) {
-        add_multiple(-tau * dot(x + j, column(k) + j, n - j), x + j, column(k) + j, n - j);
-      }
-      T products[kNarrow];
-      for (int k = 0; k < j; ++k) products[k] = dot(column(k) + j, x + j, n - j);
-      for (int k = 0; k < j; ++k) {
-        T sum = 0;
-        for (int l = k; l < j; ++l) sum += own[k * t_stride + l] * products[l];
-        own[k * t_stride + j] = -tau * sum;
-      }
-      own[j * t_stride + j] = tau;
+      std::copy(x, x + j, upper[j]);
+      std::fill(x, x + j, T(0));
+      T& tau = taus[first + j] = T(0);
+      upper[j][j] = reflect(x + j, n - j, &tau);
+      if (tau != 0) take_off(tau, x + j, column(j + 1) + j, n, columns - j - 1, n - j);
+      T with[kNarrow];
+      dots(x + j, turned.get() + j, n, j, n - j, with);
+      find_column(first, j, with, 1);
     }
-    for (int i = 0; i < n; ++i) {
-      T* to = a + static_cast<size_t>(first + i) * a_stride + first;
-      T* to_v = v + static_cast<size_t>(first + i) * v_stride + first;
-      for (int j = 0; j < columns; ++j) {
-        to_v[j] = column(j)[i];
-        to[j] = i <= j ? upper[j * kNarrow + i] : column(j)[i];
-      }
+    kernels::turn(turned.get(), n, v + static_cast<size_t>(first) * v_stride + first, v_stride, columns, n);
+    kernels::turn(turned.get(), n, from, a_stride, columns, n);
+    for (int j = 0; j < columns; ++j) {
+      for (int i = 0; i <= j; ++i) from[static_cast<size_t>(i) * a_stride + j] = upper[j][i];
     }
   }
 };
 
-// What panels of so many rows and columns, or fewer, work with.
+// What the panels of a matrix work with.
 template <typename T>
 class Panels {
  public:
-  Panels(int rows, int columns)
-      : columns_(columns),
-        v_(static_cast<size_t>(rows) * columns),
-        t_(3 * static_cast<size_t>(columns) * columns) {}
+  Panels(int rows, int columns, int count)
+      : width_(std::min(kPanel, count)),
+        v_(new T[static_cast<size_t>(rows) * width_]),
+        workspace_(new T[2 * static_cast<size_t>(width_) * (width_ + columns)]) {}
 
-  // The panel of so many columns whose first element is `a`.
-  Panel<T> at(T* a, int rows, int stride, T* taus, int columns) {
-    const size_t square = static_cast<size_t>(columns_) * columns_;
-    std::fill_n(v_.begin(), static_cast<size_t>(rows) * columns, T(0));
-    std::fill_n(t_.begin(), square, T(0));
-    T* const t = t_.data();
-    return {a, rows, stride, taus, v_.data(), columns, t, columns, t + square, t + 2 * square};
+  // The panel of so many columns whose first element is `a`, where V is not known below its square of zeros.
+  Panel<T> at(T* a, int rows, int stride, T* taus, T* t, int columns) const {
+    std::fill_n(v_.get(), columns * columns, T(0));
+    T *const first = workspace_.get(), *const second = first + static_cast<size_t>(width_) * width_;
+    return {a,
+            rows,
+            stride,
+            taus,
+            v_.get(),
+            columns,
+            t,
+            columns,
+            first,
+            second,
+            second + static_cast<size_t>(width_) * width_};
   }
 
  private:
-  const int columns_;
-  std::vector<T> v_, t_;
+  const int width_;
+  const std::unique_ptr<T[]> v_, workspace_;
 };
 
-// Reflectors below the diagonal and r on and above it, for rows that stand `stride` apart.
+// Reflectors below the diagonal and r on and above it, for rows that stand `stride` apart. `ts` becomes the T
+// of all panels, one behind the other.
 template <typename T>
-void factor_by_panels(T* a, int rows, int columns, int stride, T* taus) {
+void factor_by_panels(T* a, int rows, int columns, int stride, T* taus, std::vector<T>& ts) {
   const int count = std::min(rows, columns);
-  Panels<T> panels(rows, std::min(kPanel, count));
+  const Panels<T> panels(rows, columns, count);
+  ts.assign(static_cast<size_t>(count) * kPanel, T(0));
   for (int first = 0; first < count; first += kPanel) {
     const int width = std::min(kPanel, count - first);
     T* from = a + static_cast<size_t>(first) * (stride + 1);
-    const Panel<T> panel = panels.at(from, rows - first, stride, taus + first, width);
+    const Panel<T> panel =
+        panels.at(from, rows - first, stride, taus + first, ts.data() + first * kPanel, width);
     panel.factor(0, width);
     panel.apply(0, width, from + width, stride, columns - first - width, true);
   }
 }
 
-// The first columns of the product of `count` reflectors, in the place of the reflectors.
+// The first columns of the product of `count` reflectors, in the place of the reflectors; `ts` is that of
+// `factor_by_panels`, or empty.
 template <typename T>
-void multiply_by_panels(T* a, int rows, int columns, int count, const T* taus) {
-  const std::vector<T> reflectors(a, a + static_cast<size_t>(rows) * columns);
+void multiply_by_panels(T* a, int rows, int columns, int count, const T* taus, std::vector<T>& ts) {
+  const Panels<T> panels(rows, columns, count);
+  const bool known = !ts.empty();
+  if (!known) ts.assign(static_cast<size_t>(count) * kPanel, T(0));
   std::vector<T> factors(taus, taus + count);
-  std::fill(a, a + static_cast<size_t>(rows) * columns, T(0));
-  for (int i = 0; i < std::min(rows, columns); ++i) a[static_cast<size_t>(i) * (columns + 1)] = 1;
-  Panels<T> panels(rows, std::min(kPanel, count));
-  for (int first = (count - 1) / kPanel * kPanel; first >= 0 && count > 0; first -= kPanel) {
+  const auto row = [&](int i) { return a + static_cast<size_t>(i) * columns; };
+  for (int i = 0; i < rows; ++i) std::fill(row(i) + count, row(i) + columns, T(0));
+  for (int i = count; i < std::min(rows, columns); ++i) row(i)[i] = 1;
+  for (int first = (count - 1) / kPanel * kPanel; first >= 0; first -= kPanel) {
     const int width = std::min(kPanel, count - first);
-    T* to = a + static_cast<size_t>(first) * (columns + 1);
-    const Panel<T> panel = panels.at(to, rows - first, columns, factors.data() + first, width);
-    for (int i = 0; i < panel.rows; ++i) {
-      const T* row = reflectors.data() + static_cast<size_t>(first + i) * columns + first;
-      std::copy(row, row + std::min(i, width), panel.v + static_cast<size_t>(i) * width);
-      if (i < width) panel.v[i * width + i] = 1;
+    const Panel<T> panel = panels.at(row(first) + first, rows - first, columns, factors.data() + first,
+                                     ts.data() + first * kPanel, width);
+    for (int i = 0; i < rows; ++i) {
+      T* own = row(i) + first;
+      if (i >= first) {
+        T* to = panel.v + static_cast<size_t>(i - first) * width;
+        std::copy(own, own + std::min(i - first, width), to);
+        if (i - first < width) to[i - first] = 1;
+      }
+      std::fill(own, own + width, T(0));
+      if (i >= first && i - first < width) own[i - first] = 1;
     }
-    panel.find_t(0, width);
-    panel.apply(0, width, to, columns, columns - first, false);
+    if (!known) panel.find_t(0, width);
+    panel.apply_to_identity(width, panel.a, columns, columns - first);
   }
 }
 

@@ -105,8 +105,7 @@ int eigen_work(const Sides& sides, int n) {
 void eig(const Call& call) {
   const Sides sides{call.flag("left"), call.flag("right")};
   call.expect(1, 1 + sides.left + sides.right);
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   expect_stack(vectors_of(call.result(0)), stack.count, 1, stack.columns);
   for (int64_t i = 1; i < call.results(); ++i) expect_same_shape(call.operand(0), call.result(i));
   if (stack.empty()) return;
@@ -161,8 +160,7 @@ int schur_of(char vectors, int n, T* a, T* z, T* work, int work_size) {
 void schur(const Call& call) {
   const bool vectors = call.results() == 2;
   call.expect(1, vectors ? 2 : 1);
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   for (int64_t i = 0; i < call.results(); ++i) expect_same_shape(call.operand(0), call.result(i));
   if (stack.empty()) return;
   with_element_type(call.operand(0), [&](auto zero) {
@@ -214,8 +212,7 @@ void schur_reorder(const Call& call) {
   if (count != 1 && count != 2) throw KernelError("schur_reorder: one or two results were expected");
   const bool vectors = count == 2;
   call.expect(count + 1, count);
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   for (int64_t i = 0; i < count; ++i) {
     expect_same_shape(call.operand(0), call.operand(i));
     expect_same_shape(call.operand(0), call.result(i));
@@ -253,8 +250,7 @@ void schur_reorder(const Call& call) {
 void hessenberg(const Call& call) {
   call.expect(1, 2);
   expect_same_shape(call.operand(0), call.result(0));
-  const Stack stack = stack_of(call.operand(0));
-  expect_square(stack);
+  const Stack stack = squares_of(call.operand(0));
   const int n = stack.rows;
   if (n == 0) throw KernelError("hessenberg: matrices of no size");
   expect_stack(vectors_of(call.result(1)), stack.count, 1, n - 1);

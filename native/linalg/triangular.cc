@@ -41,10 +41,9 @@ void solve(const Equation& e, const T* a, int n, T* x, int rows, int columns) {
 void triangular_solve(const Call& call) {
   call.expect(2, 1);
   expect_same_shape(call.operand(1), call.result(0));
-  const Stack a = stack_of(call.operand(0)), b = stack_of(call.operand(1));
+  const Stack a = squares_of(call.operand(0)), b = stack_of(call.operand(1));
   const Equation e{call.flag("left_side"), call.flag("lower"), call.flag("transpose_a"),
                    call.flag("conjugate_a"), call.flag("unit_diagonal")};
-  expect_square(a);
   expect_stack(a, b.count, e.left_side ? b.rows : b.columns, a.rows);
   if (b.empty()) return;
   with_element_type(call.operand(0), [&](auto zero) {

@@ -64,6 +64,15 @@ struct WalkRows {
   T v[kRows], w[kRows], x[kRows];
 };
 
+// Row i of a block from column j on, less the products with v and w of these columns.
+template <typename T, typename V>
+ANIMA_INLINE void change_row(const WalkRows<T>& block, int i, int j, const V& v, const V& w, V& changed) {
+  std::memcpy(&changed, block.rows[i] + j, sizeof changed);
+  changed -= block.v[i] * w;
+  changed -= block.w[i] * v;
+  std::memcpy(block.rows[i] + j, &changed, sizeof changed);
+}
+
 // Columns [j, j + lanes) of a block; where `keep` has zeros, nothing changes.
 template <bool kSome, typename T, typename V>
 ANIMA_INLINE void walk_columns(const Walk<T>& p, const WalkRows<T>& block, int j, const V& keep, V* sums) {
@@ -76,10 +85,7 @@ ANIMA_INLINE void walk_columns(const Walk<T>& p, const WalkRows<T>& block, int j
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
     V changed;
-    std::memcpy(&changed, block.rows[i] + j, sizeof changed);
-    changed -= block.v[i] * w;
-    changed -= block.w[i] * v;
-    std::memcpy(block.rows[i] + j, &changed, sizeof changed);
+    change_row(block, i, j, v, w, changed);
     sums[i] += changed * x;
     if (kSome) changed *= keep;
     y += changed * block.x[i];
@@ -121,10 +127,7 @@ ANIMA_INLINE void walk(const Walk<T>& all) {
 #pragma GCC unroll 4
     for (int i = 0; i < kRows; ++i) {
       Few changed;
-      std::memcpy(&changed, block.rows[i] + first, sizeof changed);
-      changed -= block.v[i] * w;
-      changed -= block.w[i] * v;
-      std::memcpy(block.rows[i] + first, &changed, sizeof changed);
+      change_row(block, i, first, v, w, changed);
       y += changed * block.x[i];
     }
     add_totals<T, kBytes>(sums, y);

@@ -101,6 +101,137 @@ def test_every_kind_of_window(shape: tuple[int, ...], where: Any) -> None:
                 assert np.array_equal(got, want.astype(dtype))
 
 
+# ---- sums times a number --------------------------------------------------------------------------------------------
+
+# What a program makes of sums, by which number that multiplies them, and whether only the product is wanted.
+SCALED: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "quotient": (lambda s: s / 9, 1 / 9),
+    "product": (lambda s: s * 0.3, 0.3),
+    "product from the left": (lambda s: -2 * s, -2.0),
+    "quotient of nothing": (lambda s: s / np.inf, 0.0),
+}
+
+
+def calls(fun: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> list[int]:
+    """The numbers of operands of calls of the kernel for sums, in order."""
+    closed = stage_closed(lambda x: [fun(x)], [ShapedArray(shape, np.dtype(dtype))], "f")
+    lines = lower_module(closed, name="f", platform="cpu").text.splitlines()
+    return [
+        line.split("(")[1].split(")")[0].count("%") for line in lines if "anima_reduce_window_add" in line
+    ]
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("shape", "where"), LIES)
+def test_sums_times_a_number_are_one_call(shape: tuple[int, ...], where: Any) -> None:
+    x = random.randn(*shape)
+    pool = reduced("add", where)
+    with anima.enable_x64(True):
+        for (make, factor), dtype in itertools.product(SCALED.values(), (F32, F64, BF16)):
+            v, fun = x.astype(dtype), lambda x, make=make: make(pool(x))
+            assert calls(fun, shape, dtype)[-1] == 2
+            got = np.asarray(anima.jit(fun)(v))
+            want, size = oracle("add", v, where) * factor, oracle("add", np.abs(v), where) * abs(factor)
+            eps = float(ml_dtypes.finfo(dtype).eps)
+            assert got.dtype == dtype and got.shape == want.shape
+            assert np.all(np.abs(got.astype(F64) - want) <= (2 if dtype == BF16 else 9) * eps * size)
+            if dtype != BF16:  # as by a pass over the sums, bit by bit
+                inverse = dtype(1) / dtype(9) if make is SCALED["quotient"][0] else dtype(factor)
+                assert np.array_equal(got, np.asarray(pool(v)) * inverse)
+
+
+@pytest.mark.parametrize("dtype", [F32, F64])
+def test_quotients_of_odd_sums_as_without_kernels(dtype: Any) -> None:
+    tiny, huge = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    odd = np.array([0.0, 5.0, np.inf, -np.inf, np.nan, tiny / 4, -tiny, huge / 16, 1.0, -3.0]).astype(dtype)
+    x = odd[random.randint(0, 10, (40, 40))]
+    where = lie((2, 1))  # of two numbers there is only one sum
+    with anima.enable_x64(True):
+        for by in (0.0, -0.0, np.inf, np.nan, 3.0, -7.0, huge, tiny):
+            run = anima.jit(lambda x, by=by: reduced("add", where)(x) / dtype(by))
+            with host_kernels(False):
+                without = np.asarray(run(x))
+            assert 2 in calls(lambda x, by=by: reduced("add", where)(x) / dtype(by), x.shape, dtype)
+            got = np.asarray(run(x))
+            assert np.array_equal(got, without, equal_nan=True)
+            numbers = ~np.isnan(got)
+            assert np.array_equal(np.signbit(got[numbers]), np.signbit(without[numbers]))
+
+
+def test_sums_that_something_else_reads_are_not_made_twice() -> None:
+    pool, shape = reduced("add", lie((3, 3), (2, 2))), (40, 40)
+    x = random.randn(*shape).astype(F32)
+
+    def in_a_loop(x: Any) -> Any:
+        sums = pool(x)
+        return lax.fori_loop(0, 3, lambda i, y: y + sums / 9, anima.numpy.zeros_like(sums))
+
+    def divided_again(x: Any) -> Any:
+        return pool(x) / 9 / 3
+
+    for fun, wanted in (
+        (lambda x: (lambda s: s + s / 9)(pool(x)), [1]),
+        (lambda x: (lambda s: s / 9 + s / 4)(pool(x)), [1]),
+        (lambda x: pool(x) / anima.numpy.sum(x), [1]),  # no constant
+        (in_a_loop, [1]),
+        (divided_again, [1, 2]),
+    ):
+        assert calls(fun, shape, F32) == wanted
+        run = anima.jit(fun)
+        with host_kernels(False):
+            without = np.asarray(run(x))
+        np.testing.assert_allclose(run(x), without, rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("always")
+def test_derivatives_of_means() -> None:
+    where = lie((1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (0, 1), (0, 0)))
+    x = random.randn(2, 9, 10, 9).astype(F32)
+    loss = lambda x: anima.numpy.sum(anima.numpy.sin(reduced("add", where)(x) / 9))
+    for fun in (anima.grad(loss), anima.vmap(anima.grad(lambda row: loss(row[None])), 0, 0)):
+        run = anima.jit(fun)
+        with host_kernels(False):
+            without = np.asarray(run(x))
+        assert np.allclose(run(x), without, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "where"), LIES)
+def test_elements_of_windows_are_counted_before_the_program_runs(shape: tuple[int, ...], where: Any) -> None:
+    pool = reduced("add", where)
+    with anima.enable_x64(True):
+        for number, dtype in ((1.0, F32), (0.3, F32), (0.3, F64), (1.0, BF16), (1.0, np.float16)):
+            fun = lambda x, number=number: pool(anima.numpy.full_like(x, number))
+            closed = stage_closed(lambda x, fun=fun: [fun(x)], [ShapedArray(shape, np.dtype(dtype))], "f")
+            text = lower_module(closed, name="f", platform="cpu").text
+            assert "anima_" not in text and "reduce_window" not in text
+            x = np.full(shape, number, dtype)
+            got, want = np.asarray(anima.jit(fun)(x)), oracle("add", x, where)
+            assert got.dtype == dtype and got.shape == want.shape
+            assert np.all(np.abs(got.astype(F64) - want) <= 3 * float(ml_dtypes.finfo(dtype).eps) * want)
+            if number == 1.0 and dtype in (F32, F64):
+                assert np.array_equal(got, want)
+
+
+def test_what_is_not_counted() -> None:
+    full = anima.numpy.full
+    pool, x = reduced("add", lie((3, 1), None, ((4, 4), (0, 0)))), np.zeros((40, 40), F32)
+    for value in (np.inf, np.nan):  # some windows have no elements
+        got = np.asarray(anima.jit(lambda x, value=value: pool(full(x.shape, value, F32)))(x))
+        assert np.array_equal(
+            got, oracle("add", np.full((40, 40), value), lie((3, 1), None, ((4, 4), (0, 0)))), equal_nan=True
+        )
+    long = reduced("add", lie((3000,), None, ((2999, 0),)))
+    got = anima.jit(lambda x: long(full(x.shape, 1, F32)))(np.zeros(3000, F32))
+    assert np.array_equal(got, np.arange(1, 3001))
+    integers = anima.jit(
+        lambda x: lax.reduce_window(full(x.shape, 100, np.int8), np.int8(0), lax.add, (2, 2))
+    )(x)
+    assert np.all(np.asarray(integers) == np.int8(400 - 512))
+
+
+# ---- odd numbers ----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("dtype", [F32, F64, BF16])
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -210,7 +341,7 @@ def called(kernel: str, attributes: dict[str, Any], out: Any = None, operands: i
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_malformed_calls_raise(name: str) -> None:
     kernel, x, f32 = f"anima_reduce_window_{name}", np.ones((3, 4), F32), np.dtype(F32)
-    calls = [
+    malformed = [
         called(kernel, PLAIN, None, 2),
         called(kernel, PLAIN, ((3,), f32)),
         called(kernel, PLAIN, ((4, 3), f32)),
@@ -224,7 +355,7 @@ def test_malformed_calls_raise(name: str) -> None:
             )
         ),
     ]  # fmt: skip
-    for primitive in calls:
+    for primitive in malformed:
         with pytest.raises(errors.JaxRuntimeError, match=r"kernel|windows"):
             np.asarray(primitive.bind(x, x))
     with pytest.raises(errors.JaxRuntimeError, match="element type"):

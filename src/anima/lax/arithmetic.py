@@ -135,6 +135,12 @@ def sub(x: Any, y: Any) -> Any:
 # --- mul --------------------------------------------------------------------------------------
 
 
+def _mul_at_once(ctx: Context, x: Value, y: Value) -> Value | None:
+    if x.scaled is not None and not y.shape:
+        return x.scaled(ctx, y)
+    return y.scaled(ctx, x) if y.scaled is not None and not x.shape else None
+
+
 def _mul_transpose(ct: Any, x: Any, y: Any) -> list[Any]:
     return [mul(ct, y), None] if is_linear(x) else [None, mul(x, ct)]
 
@@ -146,6 +152,7 @@ mul_p = binary(
     (lambda t, ans, x, y: mul(t, y), lambda t, ans, x, y: mul(x, t)),
     transpose=_mul_transpose,
     host=HostRule(np.multiply, WHOLE + REAL, "numbers", rounds=True, kernel="mul", sequence="product"),
+    at_once=_mul_at_once,
 )
 
 
@@ -210,6 +217,13 @@ def mulhi(x: Any, y: Any, /) -> Any:
 
 # --- div, rem ---------------------------------------------------------------------------------
 
+
+def _div_at_once(ctx: Context, x: Value, y: Value) -> Value | None:
+    if x.scaled is None or y.shape:
+        return None
+    return x.scaled(ctx, ctx.op("stablehlo.divide", (ctx.constant(y.dtype.type(1)), y), y.aval))
+
+
 div_p = binary(
     "div",
     "stablehlo.divide",
@@ -228,6 +242,7 @@ div_p = binary(
         by_constant=on_host_tiny.BY_INVERSE,
         sequence="product",
     ),
+    at_once=_div_at_once,  # as the compiler, which multiplies by the inverse of a constant
 )
 
 

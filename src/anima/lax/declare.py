@@ -354,6 +354,7 @@ def elementwise(
     out_dtype: OutDtype | None = None,
     host: HostRule | None = None,
     shapeless: bool = True,
+    at_once: Callable[..., Value | None] | None = None,
 ) -> Primitive:
     """An operation on `arity` operands of one dtype and shape; any may be a constant scalar instead.
 
@@ -366,6 +367,8 @@ def elementwise(
       host: how NumPy computes it with the same bits, if it does.
       shapeless: whether its results have the same bits in arrays of every shape. Not those of loops that go on until the last
         element is done, nor those that the compiler refines in vectors.
+      at_once: a lowering rule that is asked first, before constant scalars are broadcast: what makes the result together with
+        an operand, or None.
     """
 
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -388,6 +391,8 @@ def elementwise(
         return ShapedArray(dims, dtype, weak)
 
     def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        if at_once is not None and (made := at_once(ctx, *operands)) is not None:
+            return made
         if arity > 1:
             operands = spread(ctx, operands)
         return ctx.op(hlo, operands) if isinstance(hlo, str) else hlo(ctx, *operands, **params)

@@ -10,6 +10,7 @@ those of rows and then of columns by elementwise operations on slices take 1 (7x
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,11 +19,12 @@ import numpy as np
 from anima import tree
 from anima.core import hooks
 from anima.core.aval import ShapedArray
-from anima.core.jaxpr import ClosedJaxpr
+from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, Var
 from anima.core.primitive import Missing, Primitive, Zero, primitives
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.interpreters.jvp import jvp_flat
+from anima.lax.arithmetic import mul
 from anima.lax.compare import ge_p, le_p
 from anima.lax.declare import (
     ANY,
@@ -39,7 +41,7 @@ from anima.lax.declare import (
 )
 from anima.lax.fold import initial, is_identity, monoid_of, reduce_p, scalar_program
 from anima.lax.reductions import NO_ZERO, identity
-from anima.lax.shape import broadcast_in_dim, shape_of
+from anima.lax.shape import broadcast_in_dim, broadcast_in_dim_p, shape_of
 from anima.lax.window_selection import select_and_gather_add_p
 from anima.lax.window_shapes import Windows, dilated, integers, pads_attribute, windows_on
 from anima.lax.window_slices import SLICES, fold_windows, spread, windows_along
@@ -80,6 +82,7 @@ def _is_sliced(n: int, windows: Windows) -> bool:
 
 # The kernel takes windows of so many elements along a dimension, so far apart, on so many dimensions.
 _KERNEL_SIZE, _KERNEL_DISTANCE, _KERNEL_RANK = 32, 1 << 24, 8
+_MOST_COUNTED = 1 << 20
 
 
 def _has_kernel(ctx: Context, x: Value, windows: Windows) -> bool:
@@ -114,7 +117,31 @@ def _by_kernel(ctx: Context, x: Value, operation: str, windows: Windows) -> Valu
     for d, (size, stride, (low, _), base, step) in enumerate(zip(*windows)):
         lie = {"size": size, "stride": stride, "low": low, "base": base, "step": step}
         attributes |= {f"{name}{d}": value for name, value in lie.items()}
-    return call_kernel(ctx, f"anima_reduce_window_{operation}", (x,), [out], attributes)[0]
+    result = call_kernel(ctx, f"anima_reduce_window_{operation}", (x,), [out], attributes)[0]
+    if operation == "add" and _is_read_once(ctx):
+        # Not in a loop that the sums are made outside of.
+        result.scaled = lambda at, by: _times(ctx, x, by, out, attributes) if at is ctx else None
+    return result
+
+
+def _is_read_once(ctx: Context) -> bool:
+    """Whether one equation reads the result of the one at hand, and nothing else does."""
+    eqn, program = ctx.eqn, ctx.program
+    if eqn is None or program is None or eqn.primitive is not reduce_window_sum_p:
+        return False
+    return eqn.outvars[0] in program.memoized("read once", lambda: _read_once(program))
+
+
+def _read_once(program: Jaxpr) -> frozenset[Var]:
+    reads = Counter([a for eqn in program.eqns for a in eqn.invars if type(a) is Var])
+    return frozenset([var for var, count in reads.items() if count == 1]).difference(program.outvars)
+
+
+def _times(ctx: Context, x: Value, by: Value, out: ShapedArray, attributes: dict[str, int | bool]) -> Value:
+    """Sums of windows times a number, as means are: a pass over them would take half as long as the sums."""
+    if by.dtype.name == "bfloat16":  # what the kernel adds up is float32
+        by = ctx.op("stablehlo.convert", (by,), ShapedArray((), np.dtype(np.float32)))
+    return call_kernel(ctx, "anima_reduce_window_add", (x, by), [out], attributes)[0]
 
 
 def _lowering(operation: str) -> Callable[..., Value]:
@@ -136,9 +163,56 @@ def _lowering(operation: str) -> Callable[..., Value]:
     if operation != "add":
         return lower
     in_steps = in_float32(lower)
-    return lambda ctx, x, **params: (lower if _has_kernel(ctx, x, Windows(**params)) else in_steps)(
-        ctx, x, **params
-    )
+
+    def lower_sum(ctx: Context, x: Value, **params: Any) -> Value:
+        windows, number = Windows(**params), _equal_elements(ctx)
+        if number is not None and _are_counted(x.shape, windows):
+            return lowered_by(lambda: _sums_of_equal(number, x.shape, windows))(ctx)
+        return (lower if _has_kernel(ctx, x, windows) else in_steps)(ctx, x, **params)
+
+    return lower_sum
+
+
+def _equal_elements(ctx: Context) -> Any:
+    """What all elements are of the array that the equation at hand adds up, if it can be seen: of the ones that windows'
+    elements are counted by, mostly."""
+    eqn, program = ctx.eqn, ctx.program
+    if eqn is None or program is None or eqn.primitive is not reduce_window_sum_p:
+        return None
+    by = program.memoized("made by", lambda: {var: eqn for eqn in program.eqns for var in eqn.outvars})
+    (operand,) = eqn.invars
+    source = by.get(operand) if type(operand) is Var else None
+    if source is None or source.primitive is not broadcast_in_dim_p or type(source.invars[0]) is not Literal:
+        return None
+    number = np.asarray(source.invars[0].val)
+    known = number.dtype.name in ("bfloat16", "float16", "float32", "float64") and np.isfinite(number)
+    return number if known else None
+
+
+def _are_counted(shape: Sequence[int], windows: Windows) -> bool:
+    """Whether counting the elements of windows along each dimension, one by one, takes little time."""
+    counts = windows.counts(shape)
+    return bool(shape) and max(a * b for a, b in zip(windows.window_dimensions, counts)) <= _MOST_COUNTED
+
+
+def _sums_of_equal(number: Any, shape: Sequence[int], windows: Windows) -> Any:
+    """Sums of windows of one number: its product with the numbers of elements along each dimension."""
+    counts = windows.counts(shape)
+    total = broadcast_in_dim(number, counts, ())
+    for d, n in enumerate(shape):
+        along = windows.along(d)
+        if not along.are_elements:
+            found = _elements_along(n, along).astype(number.dtype)
+            total = mul(total, broadcast_in_dim(found, counts, (d,)))
+    return total
+
+
+def _elements_along(n: int, windows: Windows) -> np.ndarray[Any, Any]:
+    """How many of `n` elements each window has, along one dimension."""
+    ((size, stride, (low, _), base, step),) = zip(*windows)
+    (count,) = windows.counts((n,))
+    at = np.arange(count)[:, None] * stride + np.arange(size) * step - low
+    return np.count_nonzero((at >= 0) & (at % base == 0) & (at < n * base), axis=1)
 
 
 def _window_reduction(

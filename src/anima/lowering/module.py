@@ -46,12 +46,13 @@ class Value:
     """An SSA value: its name in the text, its aval and its type.
 
     What it was made from, for operations that can take that instead: of a transpose, `transposed` has the value and the
-    permutation; where dimensions were reversed, `reversal` has the value and these dimensions. Where `stored`, it stands in
-    memory whatever takes it: an argument of the program, or of a loop's body, or what a kernel wrote. Where `borrowed`, that
-    memory may not be written to: it is an argument's that is not donated.
+    permutation; where dimensions were reversed, `reversal` has the value and these dimensions; `scaled` makes, if it can, the
+    value times a number in no more time than itself. Where `stored`, it stands in memory whatever takes it: an argument of the
+    program, or of a loop's body, or what a kernel wrote. Where `borrowed`, that memory may not be written to: it is an argument's
+    that is not donated.
     """
 
-    __slots__ = ("aval", "borrowed", "name", "reversal", "stored", "transposed", "type")
+    __slots__ = ("aval", "borrowed", "name", "reversal", "scaled", "stored", "transposed", "type")
 
     def __init__(self, name: str, aval: AbstractValue) -> None:
         self.name = name
@@ -59,6 +60,7 @@ class Value:
         self.type = type_of(aval)
         self.transposed: tuple[Value, tuple[int, ...]] | None = None
         self.reversal: tuple[Value, tuple[int, ...]] | None = None
+        self.scaled: Callable[[Context, Value], Value | None] | None = None
         self.stored = self.borrowed = False
 
     @property
@@ -198,7 +200,7 @@ class Context:
 
     __slots__ = (
         "_constant_places", "_literals", "_lines", "_next", "_root", "constant_params", "constants", "module", "origin",
-        "eqn", "origins", "out_avals", "scope", "token",
+        "eqn", "origins", "out_avals", "program", "scope", "token",
     )  # fmt: skip
 
     def __init__(self, module: ModuleBuilder, outer: Context | None = None, scope: str = "") -> None:
@@ -216,6 +218,7 @@ class Context:
         self._constant_places: dict[int, int] = {}  # by the value's id
         self.out_avals: Sequence[AbstractValue] = ()
         self.eqn: Eqn | None = None  # the equation at hand
+        self.program: Jaxpr | None = None  # and what it is of
 
     def text(self) -> str:
         return "".join(self._lines)
@@ -367,10 +370,11 @@ class Context:
         for var, const in zip(jaxpr.constvars, consts):
             env[var] = self.constant(const, var.aval)
 
+        outer = self.program
         for eqn in jaxpr.eqns:
             outvars = eqn.outvars
             self.out_avals = [outvars[0].aval] if len(outvars) == 1 else [v.aval for v in outvars]
-            self.eqn = eqn
+            self.eqn, self.program = eqn, jaxpr
             operands = [self.constant(a.val, a.aval) if type(a) is Literal else env[a] for a in eqn.invars]
             if self.origin is not None and self.module.checks is not None:
                 outs = checks.lowered(self, self.module.checks, eqn, operands)
@@ -382,6 +386,7 @@ class Context:
                 env.update(zip(outvars, outs))
             else:
                 env[outvars[0]] = outs
+        self.program = outer
         outputs = [self.constant(a.val, a.aval) if type(a) is Literal else env[a] for a in jaxpr.outvars]
         if self.origin is not None:
             checks.note_results(self, outputs)
