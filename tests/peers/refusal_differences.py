@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import jax
+import jax.nn
+import jax.random
 import ml_dtypes
 import numpy
 import pytest
 
 import anima
-from anima.errors import ArgumentError
+import anima.nn
+import anima.random
+from anima.errors import ArgumentError, PluginError
 
 F8, INT2 = (numpy.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.int2))
 
@@ -92,6 +96,7 @@ def lax_forms(run_python, tmp_path) -> None:
     for call, shape in (
         (lambda lax: lax.broadcast(x, 3), (3, 2)),
         (lambda lax: lax.tile(x, 3), (6,)),
+        (lambda lax: lax.rng_uniform(0, 1, 3), (3,)),
         (lambda lax: lax.fft(c, "fft", 2), (2, 2)),
         (lambda lax: lax.fft(c, "fft", [2]), (2, 2)),
         (lambda lax: lax.empty([2], "float32"), (2,)),
@@ -120,6 +125,16 @@ def lax_refusals(run_python, tmp_path) -> None:
         jax.eval_shape(lambda call=call: call(jax.lax))
         with pytest.raises((TypeError, ValueError)):
             call(anima.lax)
+    key = jax.random.key(0), anima.random.key(0)
+    for call in (
+        lambda lib, key: lib.numpy.ones_like(key),
+        lambda lib, key: lib.random.clone(3),
+        lambda lib, key: lib.random.choice(key, 1.5),
+        lambda lib, key: lib.nn.dot_product_attention(x, x, x),
+    ):
+        call(jax, key[0])
+        with pytest.raises((TypeError, ValueError)):
+            call(anima, key[1])
     with pytest.raises(ValueError, match="eps must be positive"):
         anima.lax.linalg.qdwh(square, eps=-1.0)
 
@@ -139,6 +154,14 @@ def mistaken_kinds(run_python, tmp_path) -> None:
     assert jax.lax.collapse(image, None).shape == (4,)
     with pytest.raises(TypeError, match="start_dimension must be an integer"):
         anima.lax.collapse(image, None)
+
+
+def platform_names(run_python, tmp_path) -> None:
+    with pytest.raises(ValueError, match="only accepts"):
+        jax.device_put(1.0, "cpu")
+    assert anima.device_put(1.0, "cpu").committed
+    with pytest.raises(PluginError):
+        anima.device_put(1.0, "words")
 
 
 def reduce_nothing(run_python, tmp_path) -> None:
@@ -185,6 +208,7 @@ REFUSAL_CHECKS = {
     "lax-forms": lax_forms,
     "lax-refusals": lax_refusals,
     "mistaken-kinds": mistaken_kinds,
+    "platform-names": platform_names,
     "first-mistake": first_mistake,
     "reduce-nothing": reduce_nothing,
     "small-float-sums": small_float_sums,

@@ -20,6 +20,7 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.host import moving
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.lax import on_host
 from anima.lax.arguments import check_integers, check_shape
@@ -296,7 +297,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes have together under NumPy's broadcasting.
 
     Raises:
-      ValueError: there is none. TypeError: one is no shape.
+      ArgumentError: there is none. TypeError: one is no shape.
 
     >>> from anima import lax
     >>> lax.broadcast_shapes((2, 1), (3,))
@@ -307,7 +308,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     padded = [(1,) * (rank - len(shape)) + shape for shape in given]
     result = tuple(next((d for d in column if d != 1), 1) for column in zip(*padded))
     if any(d not in (1, r) for shape in padded for d, r in zip(shape, result)):
-        raise ValueError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
+        raise ArgumentError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
     return result
 
 
