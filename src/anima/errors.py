@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArgumentError",
     "ClosedOverDerivativeError",
     "ConcretizationTypeError",
     "ConversionError",
@@ -274,6 +275,14 @@ class ExtendedPromotionError(TypePromotionError, TypeError):
 
 
 DtypePromotionError = TypePromotionError
+
+
+class ArgumentError(_Picklable, TypeError, ValueError):
+    """An argument has a dtype, a shape or a number of entries with which an operation cannot be performed.
+
+    Both a TypeError and a ValueError: dtypes and shapes belong to the types of arrays, and what does not fit is seen in their
+    values. JAX raises the one or the other, depending on which of its checks comes first; whoever catches it there, does here.
+    """
 
 
 class UnboundAxisNameError(_Picklable, NameError):

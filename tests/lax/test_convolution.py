@@ -468,7 +468,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "uint8 must be signed, as int8 is",
     ),
-    (general((1, 1), "SAME", out_sharding="x"), ValueError, "conv_general_dilated: out_sharding"),
+    (general((1, 1), "SAME", out_sharding="x"), TypeError, "conv_general_dilated: out_sharding"),
     (lambda: lax.conv_transpose(np.ones((1,) * 6), np.ones((1,) * 6), (1,) * 4, "SAME"), ValueError, "give dimension_numbers"),
     (lambda: lax.conv_transpose(X, K, (1,), "SAME"), TypeError, "conv_transpose: strides must have 2 entries"),
     (lambda: lax.conv_transpose(X[:, 0], K[:, 0], (2,), ((1,),)), ValueError, "conv_transpose: padding must be"),

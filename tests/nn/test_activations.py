@@ -10,7 +10,7 @@ import scipy.special
 
 import anima
 import anima.numpy as np
-from anima import nn
+from anima import errors, nn
 
 X = numpy.array([-100.0, -3.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.0, 6.0, 40.0], "float32")
 D = X.astype("float64")
@@ -128,6 +128,13 @@ def test_unsigned_integers() -> None:
     assert nn.relu6(x).dtype == "float32"
 
 
+@pytest.mark.parametrize("name", ["relu", "relu6", "elu", "selu", "leaky_relu", "hard_tanh", "sparse_plus"])
+def test_complex_numbers_of_the_program(name: str) -> None:
+    call = getattr(nn, name)
+    for x in (1j, -2 + 1j, 3 - 1j):
+        assert anima.jit(lambda x=x: call(x))() == anima.jit(call)(x)
+
+
 def test_standardize() -> None:
     x = numpy.array([1e4, 1e4 + 1, 1e4 + 3, 7.0], "float32")
     mask = numpy.array([True, True, True, False])
@@ -145,6 +152,10 @@ def test_one_hot() -> None:
         out.tolist()
         == numpy.moveaxis(numpy.array([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]]), -1, 0).tolist()
     )
+    with pytest.raises(ValueError, match="axis 3 is out of bounds"):
+        nn.one_hot(out[0], 3, axis=3)
+    with pytest.raises(errors.ArgumentError, match="num_classes must not be negative"):
+        nn.one_hot(1, -1)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -232,3 +232,18 @@ def test_files_and_buffers() -> None:
     assert np.from_dlpack(numpy.arange(3, dtype="int32")).tolist() == [0, 1, 2]
     with pytest.raises(TypeError, match="__dlpack__"):
         np.from_dlpack([1])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint32", "float32", "bfloat16", "complex64"])
+def test_text_is_read_as_numbers_of_a_dtype_that_is_given(dtype: str) -> None:
+    for value in ("1", b"1", ["0", "1"], numpy.array([["1"]]), (0, "1")):
+        for made in (np.array(value, dtype), np.asarray(value, dtype=dtype), getattr(np, dtype)(value)):
+            assert (
+                made.dtype == dtype and made.tolist() == numpy.array(value, dtype="i4").astype("c8").tolist()
+            )
+    assert np.float32("1.5") == 1.5 and np.complex64("2j") == 2j
+    for refused in (lambda: np.int32("1.5"), lambda: np.float32("one"), lambda: np.array(["a"], "int32")):
+        with pytest.raises(ValueError):
+            refused()
+    with pytest.raises(TypeError, match="an object of type str is not an array"):
+        np.array("1")

@@ -9,6 +9,7 @@ import pytest
 
 import anima
 import anima.numpy as np
+from anima import errors
 from tests.numpy.support import check, narrow
 
 X = numpy.array([[1.5, -2.0, 3.0], [0.0, 7.0, -1.0]], "float32")
@@ -159,6 +160,16 @@ def test_bad_arguments() -> None:
     with pytest.raises(TypeError, match="sum requires ndarray or scalar arguments, got list"):
         np.sum([1, 2])
     assert np.sum(X, axis=[0, 1]) == np.sum(X)
+
+
+def test_random_keys_and_masks_of_numbers_are_refused() -> None:
+    key = anima.random.key(0)
+    for call in (np.sum, np.prod, np.any, np.all, np.mean, np.max, np.round, np.trunc, np.floor):
+        with pytest.raises(errors.ArgumentError, match="does not accept dtype key<fry>"):
+            call(key)
+    for call in (np.sum, np.mean, np.var, np.all):
+        with pytest.raises(errors.ArgumentError, match="where must hold booleans, got int32"):
+            call(numpy.ones(3), where=numpy.ones(3, "int32"))
 
 
 def test_derivatives_of_reductions() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import jax
+import jax.nn
+import jax.random
 import ml_dtypes
 import numpy
 import pytest
 
 import anima
+import anima.nn
+import anima.random
+from anima.errors import ArgumentError, PluginError
 
 F8, INT2 = (numpy.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.int2))
 
@@ -29,10 +34,15 @@ def conv_checks(run_python, tmp_path) -> None:
             conv(jax, strides, **more)
         with pytest.raises(TypeError, match="window_strides|rhs_dilation"):
             anima.eval_shape(lambda strides=strides, more=more: conv(anima, strides, **more))
-    with pytest.raises(ValueError, match="window_strides"):
-        conv(jax, (1, 1))
-    with pytest.raises(TypeError, match="window_strides must have 1 entries"):
-        conv(anima, (1, 1))
+    for lib in (jax, anima):
+        with pytest.raises(ValueError, match="window_strides"):
+            conv(lib, (1, 1))
+    assert jax.lax.padtype_to_pads((5, 5), (2,), (1,), "VALID")
+    assert jax.lax.conv_shape_tuple((2, 3, 5), (4, 3, 2), (1, 1), [(0, 0)])
+    with pytest.raises(ArgumentError, match="window_shape must have 2 entries"):
+        anima.lax.padtype_to_pads((5, 5), (2,), (1,), "VALID")
+    with pytest.raises(ArgumentError, match="strides must have 1 entries"):
+        anima.lax.conv_shape_tuple((2, 3, 5), (4, 3, 2), (1, 1), [(0, 0)])
     more = numpy.ones((1, 2, 3, 2), "float32")
     assert jax.lax.conv_general_dilated_local(x, more, (1,), "VALID", (2,)).ndim == 4
     with pytest.raises(TypeError, match="equally many dimensions"):
@@ -66,9 +76,6 @@ def late_dtypes(run_python, tmp_path) -> None:
         traced(jax, jax.lax.linalg.cholesky, INT2)
     types = traced(anima, anima.lax.linalg.cholesky, INT2), traced(jax, jax.lax.linalg.cholesky, "int8")
     assert [t.dtype for t in types] == ["float32", "float32"]
-    for lib, error in ((jax, ValueError), (anima, TypeError)):
-        with pytest.raises(error, match="floating"):
-            lib.lax.approx_max_k(numpy.arange(4), 2)
 
 
 def first_mistake(run_python, tmp_path) -> None:
@@ -81,6 +88,80 @@ def first_mistake(run_python, tmp_path) -> None:
             lib.lax.argmax(nothing, 0, numpy.float32)
         with pytest.raises(ValueError, match=about):
             lib.lax.reduce(x, numpy.ones(2, "float32"), lib.lax.add, (5,))
+
+
+def lax_forms(run_python, tmp_path) -> None:
+    x, c = numpy.ones(2, "float32"), numpy.ones((2, 2), "complex64")
+    nibbles = numpy.array([0, 1]).astype("int4")
+    for call, shape in (
+        (lambda lax: lax.broadcast(x, 3), (3, 2)),
+        (lambda lax: lax.tile(x, 3), (6,)),
+        (lambda lax: lax.rng_uniform(0, 1, 3), (3,)),
+        (lambda lax: lax.fft(c, "fft", 2), (2, 2)),
+        (lambda lax: lax.fft(c, "fft", [2]), (2, 2)),
+        (lambda lax: lax.empty([2], "float32"), (2,)),
+        (lambda lax: lax.pad(x, numpy.float32(0), [[1, 0, 0]]), (3,)),
+        (lambda lax: lax.linalg.eig(c, compute_left_eigenvectors="yes")[0], (2,)),
+        (lambda lax: lax.approx_max_k(x, 1, aggregate_to_topk=1.5)[0], (1,)),
+        (lambda lax: lax.index_take(x, (nibbles,), (0,)), (2,)),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            jax.jit(lambda call=call: call(jax.lax))()
+        assert call(anima.lax).shape == shape
+    with pytest.raises(TypeError):
+        jax.lax.broadcast_shapes(3, (3,))
+    assert anima.lax.broadcast_shapes(3, (3,)) == (3,)
+
+
+def lax_refusals(run_python, tmp_path) -> None:
+    x, square = numpy.ones(2, "float32"), numpy.eye(2, dtype="float32")
+    for call in (
+        lambda lax: lax.full_like(x, 0, dtype=-1),
+        lambda lax: lax.logistic(x, accuracy="words"),
+        lambda lax: lax.linalg.qdwh(square, max_iterations=-1),
+        lambda lax: lax.random_gamma_grad(x.astype("float16"), x),
+        lambda lax: lax.approx_max_k(x, 1, recall_target=float("nan")),
+    ):
+        jax.eval_shape(lambda call=call: call(jax.lax))
+        with pytest.raises((TypeError, ValueError)):
+            call(anima.lax)
+    key = jax.random.key(0), anima.random.key(0)
+    for call in (
+        lambda lib, key: lib.numpy.ones_like(key),
+        lambda lib, key: lib.random.clone(3),
+        lambda lib, key: lib.random.choice(key, 1.5),
+        lambda lib, key: lib.nn.dot_product_attention(x, x, x),
+    ):
+        call(jax, key[0])
+        with pytest.raises((TypeError, ValueError)):
+            call(anima, key[1])
+    with pytest.raises(ValueError, match="eps must be positive"):
+        anima.lax.linalg.qdwh(square, eps=-1.0)
+
+
+def mistaken_kinds(run_python, tmp_path) -> None:
+    image = numpy.ones((1, 2, 2), "float32")
+    for call, error in (
+        (lambda lax: lax.sort(None), AttributeError),
+        (lambda lax: lax.sort(image, num_keys="one"), ValueError),
+        (lambda lax: lax.cumsum(image, axis="words"), ValueError),
+        (lambda lax: lax.linalg.eigh(image[0], subset_by_index=()), IndexError),
+    ):
+        with pytest.raises(error):
+            call(jax.lax)
+        with pytest.raises(TypeError):
+            call(anima.lax)
+    assert jax.lax.collapse(image, None).shape == (4,)
+    with pytest.raises(TypeError, match="start_dimension must be an integer"):
+        anima.lax.collapse(image, None)
+
+
+def platform_names(run_python, tmp_path) -> None:
+    with pytest.raises(ValueError, match="only accepts"):
+        jax.device_put(1.0, "cpu")
+    assert anima.device_put(1.0, "cpu").committed
+    with pytest.raises(PluginError):
+        anima.device_put(1.0, "words")
 
 
 def reduce_nothing(run_python, tmp_path) -> None:
@@ -124,6 +205,10 @@ REFUSAL_CHECKS = {
     "conv-checks": conv_checks,
     "conv-shape-numbers": conv_shape_numbers,
     "late-dtypes": late_dtypes,
+    "lax-forms": lax_forms,
+    "lax-refusals": lax_refusals,
+    "mistaken-kinds": mistaken_kinds,
+    "platform-names": platform_names,
     "first-mistake": first_mistake,
     "reduce-nothing": reduce_nothing,
     "small-float-sums": small_float_sums,

@@ -36,6 +36,7 @@ from anima.dtypes.declared import (
     uint32,
     uint64,
 )
+from anima.errors import ArgumentError
 
 TO_32_BIT: Final[dict[object, np.dtype[Any]]] = {
     int64: int32,
@@ -155,11 +156,13 @@ def check_user_dtype_supported(dtype: Any, fun_name: str | None = None) -> DType
       fun_name: the public function's name, for messages.
 
     Raises:
-      TypeError: it is not a dtype, or not one that an array can have.
+      TypeError: it is not a dtype, or not one that an array can have. ArgumentError: it is an array.
     """
     if isinstance(dtype, type) and dtype in PYTHON_SCALARS:
         return canonical(PYTHON_SCALARS[dtype])
     where = f" in {fun_name}" if fun_name else ""
+    if hasattr(dtype, "aval"):
+        raise ArgumentError(f"dtype requested{where} is an array: write dtype=x.dtype in place of dtype=x")
     if isinstance(dtype, type) and dtype in _CLASSES_OF_DTYPES:
         raise TypeError(f"{dtype} requested{where} is a class of dtypes. Name one, such as float32.")
     try:

@@ -17,6 +17,7 @@ from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis
+from anima.lax.arguments import check_integers
 from anima.lax.arithmetic import neg
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import FLOAT, check_dtype, declare, lowered_by, operand as as_operand
@@ -106,19 +107,22 @@ def _approximate(
     name: str, operand: Any, k: int, dimension: int, recall_target: float, override: int, aggregate: bool
 ) -> list[Any]:
     x = as_operand(operand)
+    if not shape_of(x):
+        raise TypeError(f"{name}: operand must have at least 1 dimension, got a scalar")
     d = check_axis(name, dimension, len(shape_of(x)), "reduction_dimension")
-    if k <= 0:
+    (count, override) = check_integers(name, (k, override), "k and reduction_input_size_override")
+    if count <= 0:
         raise ValueError(f"{name}: k must be positive, got {k}")
     if not 0 < recall_target <= 1:
         raise ValueError(f"{name}: recall_target must be above 0 and at most 1, got {recall_target}")
     return list(
         approx_top_k_p.bind(
             x,
-            k=int(k),
+            k=count,
             reduction_dimension=d,
             recall_target=float(recall_target),
             is_max_k=name == "approx_max_k",
-            reduction_input_size_override=int(override),
+            reduction_input_size_override=override,
             aggregate_to_topk=bool(aggregate),
         )
     )
@@ -144,7 +148,8 @@ def approx_max_k(
     Returns:
       The values, and their indices as int32; their size along the dimension is `k`, or more without aggregation.
     Raises:
-      ValueError: `k`, the dimension or the target is out of range. TypeError: the dtype is another.
+      ValueError: `k`, the dimension or the target is out of range. TypeError: there is no dimension, or `k` is no integer.
+        ArgumentError: the dtype is another.
 
     >>> from anima import lax
     >>> values, places = lax.approx_max_k(lax.iota("float32", 5), 2)
@@ -177,7 +182,8 @@ def approx_min_k(
     Returns:
       The values, and their indices as int32.
     Raises:
-      ValueError: `k`, the dimension or the target is out of range. TypeError: the dtype is another.
+      ValueError: `k`, the dimension or the target is out of range. TypeError: there is no dimension, or `k` is no integer.
+        ArgumentError: the dtype is another.
 
     >>> from anima import lax
     >>> values, places = lax.approx_min_k(lax.iota("float32", 5), 2)

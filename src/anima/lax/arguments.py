@@ -11,7 +11,7 @@ from typing import Any
 
 from anima.core.aval import is_dim
 from anima.core.trace import Tracer
-from anima.errors import ShapeConcretizationError
+from anima.errors import ArgumentError, ShapeConcretizationError
 
 
 def check_shape(name: str, shape: Any, argument: str = "shape") -> tuple[int, ...]:
@@ -55,10 +55,22 @@ def check_integers(name: str, values: Any, argument: str) -> tuple[int, ...]:
     return tuple([operator.index(v) for v in given])
 
 
+def check_each(name: str, part: str, values: Sequence[Any], shape: Sequence[int]) -> None:
+    """Raise ArgumentError unless there are as many values, which the words `part` describe, as dimensions of `shape`."""
+    if len(values) != len(shape):
+        raise ArgumentError(
+            f"{name}: {part} must have one entry for each of the {len(shape)} dimensions of shape {tuple(shape)}"
+        )
+
+
 def check_inside(name: str, part: str, sizes: Sequence[int], shape: Sequence[int]) -> None:
-    """Raise TypeError unless `sizes`, which the words `part` describe, are as many as `shape` has, and none is larger."""
+    """Raise unless `sizes`, which the words `part` describe, are as many as `shape` has, and none is larger.
+
+    Raises:
+      ArgumentError: they are not as many. TypeError: one is larger.
+    """
     if len(sizes) != len(shape):
-        raise TypeError(
+        raise ArgumentError(
             f"{name}: {part} must have one size for each dimension of the operand's shape {tuple(shape)}"
         )
     for d, (size, n) in enumerate(zip(sizes, shape)):

@@ -181,10 +181,11 @@ def composite(decomposition: Callable[..., Any], name: str, version: int = 0) ->
         attributes = tuple(
             [(key, _attribute(name, key, value)) for key, value in kwargs.items() if value is not None]
         )
-        if get_trace() is None:
-            return decomposition(*args, **kwargs)
         leaves, structure = tree.flatten(args)
         values = [operand(leaf) for leaf in leaves]
+        avals = [aval_of(v) for v in values]
+        if get_trace() is None:
+            return decomposition(*args, **kwargs)
         result: Any = None
 
         def flat(*xs: Any) -> Sequence[Any]:
@@ -192,7 +193,7 @@ def composite(decomposition: Callable[..., Any], name: str, version: int = 0) ->
             outs, result = tree.flatten(decomposition(*tree.unflatten(structure, xs), **kwargs))
             return outs
 
-        jaxpr, consts = stage(flat, [aval_of(v) for v in values], name)
+        jaxpr, consts = stage(flat, avals, name)
         whole = Jaxpr([], [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, name)
         outs = composite_p.bind(
             *consts,

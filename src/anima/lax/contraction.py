@@ -16,6 +16,7 @@ from anima.core.aval import ShapedArray
 from anima.core.host import HostRule, KernelCall, calling
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
 from anima.lax import matrix_products, on_host_tiny, pair_products
@@ -397,7 +398,7 @@ def _numbers(given: Any) -> tuple[tuple[tuple[int, ...], ...], ...]:
     try:
         (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = given
     except (TypeError, ValueError):
-        raise TypeError(
+        raise ArgumentError(
             "dot_general: dimension_numbers must be ((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch)), "
             f"got {given!r}"
         ) from None

@@ -16,6 +16,7 @@ from anima.core.aval import ShapedArray, has_tangent
 from anima.core.host import REAL, WHOLE, HostRule
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.lax.declare import (
     ANY,
@@ -37,7 +38,7 @@ _PYTHON_SCALARS = (bool, int, float, complex)
 
 def _convert_shape(x: ShapedArray, *, new_dtype: Any, weak_type: bool) -> ShapedArray:
     if not isinstance(x.dtype, np.dtype) or not isinstance(new_dtype, np.dtype):
-        raise TypeError(
+        raise ArgumentError(
             f"convert_element_type cannot convert {dtypes.dtype_name(x.dtype)} to {dtypes.dtype_name(new_dtype)}: "
             "random keys have no numbers to convert; see random.key_data and random.wrap_key_data"
         )
@@ -145,7 +146,7 @@ def _bitcast_shape(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
     if x.dtype == new_dtype:
         return x.strip_weak_type()
     if old_kind is None or new_kind is None:
-        raise TypeError(
+        raise ArgumentError(
             f"bitcast_convert_type cannot cast {names}: the dtypes of keys cast to themselves only"
         )
     old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(new_dtype)
@@ -196,13 +197,16 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
       new_dtype: a dtype; if narrower, the result has a last dimension for the parts of each element, the lowest
         bits first.
     Raises:
-      TypeError: one of the dtypes is bool or complex, and not the other. ValueError: the last dimension does not fit.
+      TypeError: one of the dtypes is bool or complex, and not the other. ValueError: the last dimension does not fit, or
+        `new_dtype` is None. ArgumentError: a dtype is that of keys.
 
     >>> from anima import lax
     >>> print(lax.bitcast_convert_type(1.0, "int32"))
     1065353216
     """
     value = as_operand(operand)
+    if new_dtype is None:
+        raise ValueError("bitcast_convert_type: new_dtype must be given, got None")
     dtype = dtypes.check_user_dtype_supported(new_dtype, "bitcast_convert_type")
     return bitcast_convert_type_p.bind(value, new_dtype=dtype)
 

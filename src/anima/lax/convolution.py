@@ -125,8 +125,8 @@ def geometry_of(
             f"and {rhs_shape}"
         )
     strides = integers(name, "window_strides", window_strides, rank)
-    spread = integers(name, "lhs_dilation", lhs_dilation, rank)
-    steps = integers(name, "rhs_dilation", rhs_dilation, rank)
+    spread = integers(name, "lhs_dilation", lhs_dilation, rank, ones=True)
+    steps = integers(name, "rhs_dilation", rhs_dilation, rank, ones=True)
     if isinstance(padding, str) and any(d != 1 for d in spread):
         raise ValueError(
             f"{name}: padding {padding!r} is not defined with lhs_dilation {spread}; give (low, high) pairs, or use "
@@ -249,7 +249,7 @@ def conv_transpose(
         dimension_numbers = _CHANNELS_LAST[rank]
     numbers = conv_dimension_numbers(shape_of(x), shape_of(kernel), dimension_numbers)
     steps = integers(name, "strides", strides, rank - 2)
-    dilation = integers(name, "rhs_dilation", rhs_dilation, rank - 2)
+    dilation = integers(name, "rhs_dilation", rhs_dilation, rank - 2, ones=True)
     out_features, in_features, *spatial = numbers.rhs_spec
     windows = [dilated(shape_of(kernel)[d], step) for d, step in zip(spatial, dilation)]
     pads = transposed_pads(name, windows, steps, padding, use_consistent_padding)

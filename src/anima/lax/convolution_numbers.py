@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from anima.errors import ArgumentError
 from anima.lax.window_shapes import Pads, dilated, explicit_pads, integers, named_pads
 
 
@@ -85,7 +86,7 @@ def conv_dimension_numbers(
         the kernel's input and output feature dimension and other letters, the same ones in each, are spatial
         dimensions; or three permutations; or None for `('NCHW', 'OIHW', 'NCHW')` in any number of dimensions.
     Raises:
-      TypeError: they are malformed or do not fit the shapes.
+      TypeError: they are malformed or do not fit the shapes; ArgumentError: they are not three.
 
     >>> from anima import lax
     >>> lax.conv_dimension_numbers((1, 8, 8, 3), (3, 3, 3, 5), ("NHWC", "HWIO", "NHWC"))
@@ -106,7 +107,7 @@ def conv_dimension_numbers(
             f"got {dimension_numbers!r}"
         )
     if len(dimension_numbers) != 3:
-        raise TypeError(
+        raise ArgumentError(
             f"{_WORD} must have three elements, for lhs, rhs and the result, got {len(dimension_numbers)}"
         )
     specs: Any = dimension_numbers
@@ -144,7 +145,7 @@ def conv_general_permutations(
     Args:
       dimension_numbers: three strings, as in `conv_dimension_numbers`.
     Raises:
-      TypeError: they are malformed.
+      TypeError: they are malformed; ArgumentError: they are not three strings.
 
     >>> from anima import lax
     >>> lax.conv_general_permutations(("NHWC", "HWIO", "NHWC"))
@@ -152,7 +153,7 @@ def conv_general_permutations(
     """
     specs = tuple(dimension_numbers)
     if len(specs) != 3 or not all(isinstance(spec, str) for spec in specs):
-        raise TypeError(
+        raise ArgumentError(
             f"{_WORD} must be three strings such as ('NHWC', 'HWIO', 'NHWC'), got {dimension_numbers!r}"
         )
     special = (("N", "C"), ("O", "I"), ("N", "C"))
@@ -224,23 +225,50 @@ def conv_shape_tuple(
       pads: 'SAME', 'SAME_LOWER', 'VALID' or `(low, high)` pairs.
       batch_group_count: into how many groups the batch is divided.
     Raises:
-      ValueError: a group count does not divide, or padding takes away more than there is. TypeError: entries are wrong.
+      ValueError: a group count does not divide, or padding takes away more than there is. TypeError: entries are no integers;
+        ArgumentError: too many, too few or too small.
 
     >>> from anima import lax
     >>> lax.conv_shape_tuple((1, 3, 8, 8), (5, 3, 3, 3), (2, 2), "SAME")
     (1, 5, 4, 4)
     """
     name = "conv_shape_tuple"
-    sizes, windows = tuple(lhs_shape[2:]), tuple(rhs_shape[2:])
+    lhs, rhs = _shapes(name, lhs_shape, rhs_shape)
+    sizes, windows = lhs[2:], rhs[2:]
     steps = integers(name, "strides", strides, len(windows))
     pairs = convolution_pads(name, sizes, windows, steps, pads)
-    if batch_group_count <= 0 or lhs_shape[0] % batch_group_count:
-        raise ValueError(
-            f"{name}: batch_group_count {batch_group_count} must divide the batch size {lhs_shape[0]}"
-        )
+    if batch_group_count <= 0 or lhs[0] % batch_group_count:
+        raise ValueError(f"{name}: batch_group_count {batch_group_count} must divide the batch size {lhs[0]}")
     padded = padded_sizes(name, sizes, pairs)
     places = tuple(max((n - w) // s + 1, 0) for n, w, s in zip(padded, windows, steps))
-    return (lhs_shape[0] // batch_group_count, rhs_shape[0], *places)
+    return (lhs[0] // batch_group_count, rhs[0], *places)
+
+
+def _shapes(name: str, lhs_shape: Any, rhs_shape: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes as integers, of which there must be two besides the spatial ones."""
+    lhs, rhs = (
+        integers(name, "lhs_shape", lhs_shape, least=0),
+        integers(name, "rhs_shape", rhs_shape, least=0),
+    )
+    if len(lhs) != len(rhs) or len(lhs) < 2:
+        raise ArgumentError(
+            f"{name}: lhs_shape and rhs_shape must have equally many sizes, two at least, got {lhs} and {rhs}"
+        )
+    return lhs, rhs
+
+
+def _in_order(
+    name: str, lhs_shape: Any, rhs_shape: Any, dimension_numbers: Any
+) -> tuple[tuple[int, ...], ...]:
+    """The shapes in canonical order, and the result's permutation."""
+    lhs_perm, rhs_perm, out_perm = conv_general_permutations(dimension_numbers)
+    shapes = _shapes(name, lhs_shape, rhs_shape)
+    if len(shapes[0]) != len(lhs_perm):
+        raise ArgumentError(
+            f"{name}: dimension_numbers {dimension_numbers} must name the sizes of lhs_shape {shapes[0]}"
+        )
+    lhs, rhs = (tuple(shape[d] for d in perm) for shape, perm in zip(shapes, (lhs_perm, rhs_perm)))
+    return lhs, rhs, out_perm
 
 
 def padded_sizes(name: str, sizes: Sequence[int], pads: Pads) -> tuple[int, ...]:
@@ -274,10 +302,8 @@ def conv_general_shape_tuple(
     >>> lax.conv_general_shape_tuple((1, 8, 8, 3), (3, 3, 3, 5), (1, 1), "VALID", ("NHWC", "HWIO", "NHWC"))
     (1, 6, 6, 5)
     """
-    lhs_perm, rhs_perm, out_perm = conv_general_permutations(dimension_numbers)
-    lhs, rhs = (
-        tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm))
-    )
+    name = "conv_general_shape_tuple"
+    lhs, rhs, out_perm = _in_order(name, lhs_shape, rhs_shape, dimension_numbers)
     return placed(conv_shape_tuple(lhs, rhs, window_strides, padding), out_perm)
 
 
@@ -302,10 +328,7 @@ def conv_transpose_shape_tuple(
     (1, 16, 16, 5)
     """
     name = "conv_transpose_shape_tuple"
-    lhs_perm, rhs_perm, out_perm = conv_general_permutations(dimension_numbers)
-    lhs, rhs = (
-        tuple(shape[d] for d in perm) for shape, perm in ((lhs_shape, lhs_perm), (rhs_shape, rhs_perm))
-    )
+    lhs, rhs, out_perm = _in_order(name, lhs_shape, rhs_shape, dimension_numbers)
     steps = integers(name, "window_strides", window_strides, len(rhs) - 2)
     pads = transposed_pads(name, rhs[2:], steps, padding)
     if isinstance(pads, str):

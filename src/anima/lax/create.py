@@ -22,6 +22,7 @@ from anima.lax.convert import convert_element_type, convert_element_type_p, conv
 from anima.lax.declare import COMPLEX, FLOAT, INTEGER, check_dtype, declare, no_tangent, operand as as_operand
 from anima.lax.shape import broadcast_in_dim_p, check_shape, refuse_out_sharding, shape_of
 from anima.lowering.module import Context, Value
+from anima.sharding.requests import is_request
 
 # --- iota -------------------------------------------------------------------------------------
 
@@ -154,6 +155,8 @@ def _described(x: Any) -> tuple[tuple[int, ...], Any, bool]:
     """Shape, dtype and weak type of an array, or of something that only has the first two."""
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "shape") or not hasattr(x, "dtype"):
         x = aval_of(as_operand(x))
+        if dtypes.kind_of(x.dtype) is None and not dtypes.is_extended(x.dtype) and x.dtype != dtypes.float0:
+            raise TypeError(f"full_like: x must be an array of numbers or booleans, got dtype {x.dtype}")
     return tuple(x.shape), x.dtype, bool(getattr(x, "weak_type", False))
 
 
@@ -194,12 +197,18 @@ def empty(shape: Any, dtype: Any, *, out_sharding: Any = None) -> Any:
     Args:
       shape: the result's shape.
       dtype: the result's dtype.
-      out_sharding: where the result lives.
+      out_sharding: where the result lives: a sharding.
+    Raises:
+      TypeError: the shape, the dtype or the sharding is none.
 
     >>> from anima import lax
     >>> lax.empty((2,), "float32").shape
     (2,)
     """
+    if out_sharding is not None and not is_request(out_sharding):
+        raise TypeError(
+            f"empty: out_sharding must be None, a sharding or a PartitionSpec, got {out_sharding!r}"
+        )
     return full(shape, 0, dtype, sharding=out_sharding)
 
 

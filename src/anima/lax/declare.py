@@ -26,6 +26,7 @@ from anima.core.jaxpr import ClosedJaxpr
 from anima.core.primitive import Linear, Missing, Primitive, Zero, primitives
 from anima.core.trace import Tracer, aval_of, get_trace, shaped
 from anima.dtypes.declared import BY_NAME
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.interpreters.jvp import stage_closed
 from anima.interpreters.key_reuse import moved
@@ -70,7 +71,7 @@ _accepted: set[tuple[str, str, Any]] = set()
 
 
 def check_dtype(name: str, aval: ShapedArray, accepted: tuple[str, ...], which: str = "") -> None:
-    """Raise TypeError unless `aval` has one of the accepted dtypes (fixed for each `name` and `which`)."""
+    """Raise ArgumentError unless `aval` has one of the accepted dtypes (fixed for each `name` and `which`)."""
     dtype = aval.dtype
     if (name, which, dtype) in _accepted:  # spelling a dtype's name costs ten times this look-up
         return
@@ -78,7 +79,7 @@ def check_dtype(name: str, aval: ShapedArray, accepted: tuple[str, ...], which: 
         _accepted.add((name, which, dtype))
     else:
         of = f" for argument {which}" if which else ""
-        raise TypeError(
+        raise ArgumentError(
             f"{_public(name)} does not accept dtype {dtypes.dtype_name(dtype)}{of}; it accepts {_summary(accepted)}"
         )
 
@@ -285,14 +286,14 @@ def same_shapes(name: str, avals: Sequence[ShapedArray]) -> tuple[int, ...]:
     """The common shape of the operands; scalars fit any.
 
     Raises:
-      TypeError: they differ.
+      ArgumentError: they differ.
     """
     shape = avals[0].shape
     for aval in avals[1:]:
         if aval.shape != shape and aval.shape:
             if shape:
                 shapes = ", ".join(str(a.shape) for a in avals)
-                raise TypeError(
+                raise ArgumentError(
                     f"lax.{_public(name)} requires arguments of equal shapes, or of equal rank with sizes of 1 where they "
                     f"differ, or scalars, got {shapes}{_tip(name, 'broadcasts its arguments')}"
                 )

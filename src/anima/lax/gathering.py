@@ -18,6 +18,7 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.host import moving
 from anima.core.primitive import Zero, primitives
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.interpreters.key_reuse import moved
 from anima.lax import on_host
@@ -113,12 +114,12 @@ def index_array(name: str, indices: Any, argument: str) -> Any:
     """Index vectors as an operand: integers of at least 32 bits, so that bounds are representable.
 
     Raises:
-      ValueError: they are no integers.
+      ArgumentError: they are no integers.
     """
     value = as_operand(indices)
     dtype = dtype_of(value)
     if not dtypes.is_int(dtype):
-        raise ValueError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype)}")
+        raise ArgumentError(f"{name}: {argument} must be integers, got dtype {dtypes.dtype_name(dtype)}")
     return value if dtype.itemsize >= 4 else convert_element_type(value, np.int32)
 
 
@@ -163,7 +164,7 @@ def _gather_shape(
         check_inside("gather", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     check_dims("gather", "collapsed_slice_dims", collapsed, x.ndim)
     gone = {*collapsed, *x_batch}
-    if len(gone) != len(collapsed) + len(x_batch) or any(slice_sizes[d] > 1 for d in gone):
+    if len(gone) != len(collapsed) + len(x_batch) or any(slice_sizes[d] != 1 for d in gone):
         raise TypeError(
             f"gather: slice_sizes {slice_sizes} must be 1 in collapsed_slice_dims {collapsed} and "
             f"operand_batching_dims {x_batch}, which must not overlap"

@@ -297,7 +297,12 @@ def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, in
         raise TypeError(
             f"pad: padding_config must be a sequence of (low, high, interior), got {padding_config!r}"
         )
-    config = tuple(check_integers("pad", entry, "each entry of padding_config") for entry in padding_config)
+    entries = tuple(padding_config)
+    if len(entries) != len(shape_of(x)):
+        raise ValueError(
+            f"pad: padding_config must have one entry for each of the {len(shape_of(x))} dimensions, got {entries}"
+        )
+    config = tuple(check_integers("pad", entry, "each entry of padding_config") for entry in entries)
     if any(len(entry) != 3 for entry in config):
         raise ValueError(f"pad: each entry of padding_config must be (low, high, interior), got {config}")
     return pad_p.bind(x, value, padding_config=config)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima import dtypes
+from anima.core.trace import shaped
 from anima.lax.contraction import dot_general
 from anima.lax.convert import convert_element_type
 from anima.lax.convolution import geometry_of
@@ -20,7 +21,7 @@ from anima.lax.convolution_numbers import (
     placed,
 )
 from anima.lax.convolution_rules import check_preferred
-from anima.lax.declare import operand as as_operand
+from anima.lax.declare import ANY, check_dtype, operand as as_operand
 from anima.lax.joining import pad
 from anima.lax.precision import PrecisionLike, canonical_precision
 from anima.lax.shape import dtype_of, reshape, shape_of, transpose
@@ -89,6 +90,7 @@ def _patches(
     shape = shape_of(x)
     if len(shape) < 2:
         raise TypeError(f"{name}: lhs must have a batch and a feature dimension, got shape {shape}")
+    check_dtype(name, shaped(x), ANY, "lhs")
     windows = integers(name, "filter_shape", filter_shape, max(len(shape) - 2, 0))
     numbers = conv_dimension_numbers(shape, shape, dimension_numbers)
     kernel = placed((1, 1, *windows), numbers.rhs_spec)

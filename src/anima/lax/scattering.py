@@ -93,9 +93,7 @@ def _check_numbers(
             f"outside the windows; indices of shape {indices.shape} want {indices.shape[:-1]}"
         )
     window = window_sizes(updates.shape, numbers, x.shape)
-    if any(
-        size > n for d, (size, n) in enumerate(zip(window, x.shape)) if d not in inserted or 0 not in batch
-    ):
+    if any(size > n for d, (size, n) in enumerate(zip(window, x.shape)) if d not in inserted):
         raise TypeError(f"{name}: windows of shape {window} exceed the operand's shape {x.shape}")
 
 

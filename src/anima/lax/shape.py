@@ -20,6 +20,7 @@ from anima.core.aval import ShapedArray, physical_aval
 from anima.core.host import moving
 from anima.core.primitive import Primitive, primitives
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis
 from anima.lax import on_host
 from anima.lax.arguments import check_integers, check_shape
@@ -27,6 +28,7 @@ from anima.lax.declare import SUBBYTE, operand as as_operand, structural, wideni
 from anima.lax.turning import turned_by_kernel
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
+from anima.sharding.requests import is_request
 
 
 def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
@@ -73,13 +75,18 @@ def dtype(x: Any) -> Any:
     """The dtype of a value as an operand, or the one that a dtype, its name or a Python type stands for.
 
     Raises:
-      TypeError: `x` is none of these.
+      TypeError: `x` is none of these, or of a dtype that no array has. ValueError: it is None.
 
     >>> from anima import lax
     >>> lax.dtype(1), lax.dtype("bfloat16")
     (dtype('int32'), dtype(bfloat16))
     """
-    return dtypes.pair_of(x)[0]
+    if x is None:
+        raise ValueError("dtype: x must be given, got None")
+    found = dtypes.pair_of(x)[0]
+    if dtypes.kind_of(found) is None and not dtypes.is_extended(found) and found != dtypes.float0:
+        raise TypeError(f"dtype: arrays hold numbers and booleans only, got {x!r:.80} of dtype {found}")
+    return found
 
 
 def inner_shape(x: Value) -> tuple[int, ...]:
@@ -115,8 +122,16 @@ def shape_as_value(shape: Sequence[int]) -> Any:
 
 
 def refuse_out_sharding(name: str, out_sharding: Any) -> None:
-    """Raise ValueError if `out_sharding` is given: it needs a mesh whose axes are part of types, and none is set."""
+    """Raise ValueError if `out_sharding` is given: it needs a mesh whose axes are part of types, and none is set.
+
+    Raises:
+      TypeError: it is not even a sharding.
+    """
     if out_sharding is not None:
+        if not is_request(out_sharding):
+            raise TypeError(
+                f"{name}: out_sharding must be None, a sharding or a PartitionSpec, got {out_sharding!r}"
+            )
         raise ValueError(
             f"{name}: out_sharding={out_sharding!r} needs a mesh with explicit axes, and none is set; inside jit "
             "use lax.with_sharding_constraint, outside use device_put"
@@ -256,7 +271,7 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
       arr: an array.
       like_arr: an array.
     Raises:
-      TypeError: the shapes do not fit. ValueError: `arr` has more dimensions.
+      ValueError: the shapes do not fit.
 
     >>> from anima import lax
     >>> lax.broadcast_like(lax.iota("int32", 3), lax.full((2, 3), 0)).shape
@@ -264,12 +279,13 @@ def broadcast_like(arr: Any, like_arr: Any) -> Any:
     """
     x = as_operand(arr)
     target = shape_of(as_operand(like_arr))
-    rank = len(shape_of(x))
-    if rank > len(target):
+    lead = len(target) - len(shape_of(x))
+    if lead < 0 or any(n not in (1, wanted) for n, wanted in zip(shape_of(x), target[lead:])):
         raise ValueError(
-            f"broadcast_like: arr of shape {shape_of(x)} has more dimensions than like_arr of shape {target}"
+            f"broadcast_like: arr of shape {shape_of(x)} does not broadcast to {target}, the shape of like_arr: its sizes must "
+            "be 1 or those of the last dimensions there"
         )
-    return broadcast_in_dim(x, target, range(len(target) - rank, len(target)))
+    return broadcast_in_dim(x, target, range(lead, len(target)))
 
 
 def broadcast_to_rank(x: Any, rank: int) -> Any:
@@ -289,7 +305,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes have together under NumPy's broadcasting.
 
     Raises:
-      ValueError: there is none. TypeError: one is no shape.
+      ArgumentError: there is none. TypeError: one is no shape.
 
     >>> from anima import lax
     >>> lax.broadcast_shapes((2, 1), (3,))
@@ -300,7 +316,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     padded = [(1,) * (rank - len(shape)) + shape for shape in given]
     result = tuple(next((d for d in column if d != 1), 1) for column in zip(*padded))
     if any(d not in (1, r) for shape in padded for d, r in zip(shape, result)):
-        raise ValueError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
+        raise ArgumentError(f"Incompatible shapes for broadcasting: {', '.join(map(str, shapes))}")
     return result
 
 

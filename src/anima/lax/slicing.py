@@ -22,7 +22,7 @@ from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.key_reuse import moved
 from anima.interpreters.zeros import instantiate
 from anima.lax import on_host
-from anima.lax.arguments import check_inside, check_integers
+from anima.lax.arguments import check_each, check_inside, check_integers
 from anima.lax.arithmetic import add
 from anima.lax.compare import lt
 from anima.lax.convert import convert_element_type
@@ -58,8 +58,8 @@ def _slice_shape(x: ShapedArray, *, start_indices: Any, limit_indices: Any, stri
         ("limit_indices", limit_indices),
         ("strides", strides),
     ):
-        if values is not None and len(values) != x.ndim:
-            raise TypeError(f"slice: {name} {values} must have one entry for each of the {x.ndim} dimensions")
+        if values is not None:
+            check_each("slice", f"{name} {values}", values, x.shape)
     for d, (lo, hi, n) in enumerate(zip(start_indices, limit_indices, x.shape)):
         if not 0 <= lo <= hi <= n:
             raise TypeError(
@@ -161,10 +161,9 @@ def slice(
     """
     x = as_operand(operand)
     steps = None if strides is None else check_integers("slice", strides, "strides")
-    if steps is not None and len(steps) != len(shape_of(x)):
-        raise TypeError(f"slice: strides {steps} must have one entry for each dimension of {shape_of(x)}")
-    if steps is not None and all([step == 1 for step in steps]):
-        steps = None
+    if steps is not None:
+        check_each("slice", f"strides {steps}", steps, shape_of(x))
+        steps = None if all([step == 1 for step in steps]) else steps
     lo = check_integers("slice", start_indices, "start_indices")
     hi = check_integers("slice", limit_indices, "limit_indices")
     return slice_p.bind(x, start_indices=lo, limit_indices=hi, strides=steps)
@@ -335,7 +334,8 @@ def _starts(
         raise ValueError(
             f"{name}: start_indices must have one entry for each dimension of {shape}, got {len(given)}"
         )
-    allowed = [allow_negative] * len(shape) if isinstance(allow_negative, bool) else list(allow_negative)
+    whole = isinstance(allow_negative, (bool, np.bool_))
+    allowed = [bool(allow_negative)] * len(shape) if whole else [*allow_negative]  # type: ignore[misc]
     if len(allowed) != len(shape):
         raise ValueError(
             f"{name}: allow_negative_indices must have one entry for each dimension of {shape}, got {len(allowed)}"
@@ -433,7 +433,7 @@ def dynamic_slice_in_dim(
     d = check_axis("dynamic_slice_in_dim", axis, len(shape))
     starts = [start_index if i == d else 0 for i in range(len(shape))]
     sizes = [slice_size if i == d else n for i, n in enumerate(shape)]
-    return dynamic_slice(x, starts, sizes, allow_negative_indices=allow_negative_indices)
+    return dynamic_slice(x, starts, sizes, allow_negative_indices=bool(allow_negative_indices))
 
 
 def dynamic_index_in_dim(
@@ -571,7 +571,7 @@ def dynamic_update_slice_in_dim(
     rank = len(shape_of(x))
     d = check_axis("dynamic_update_slice_in_dim", axis, rank)
     starts = [start_index if i == d else 0 for i in range(rank)]
-    return dynamic_update_slice(x, update, starts, allow_negative_indices=allow_negative_indices)
+    return dynamic_update_slice(x, update, starts, allow_negative_indices=bool(allow_negative_indices))
 
 
 def dynamic_update_index_in_dim(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from anima.core.trace import Tracer
-from anima.errors import ShapeConcretizationError
+from anima.errors import ArgumentError, ShapeConcretizationError
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -80,14 +80,15 @@ class Windows(NamedTuple):
 
 
 def integers(
-    name: str, argument: str, values: Any, count: int | None = None, least: int = 1
+    name: str, argument: str, values: Any, count: int = -1, least: int = 1, ones: bool = False
 ) -> tuple[int, ...]:
-    """`values` as a tuple of `count` integers, each at least `least`; None stands for ones.
+    """`values` as a tuple of `count` integers, or of any number, each at least `least`; None for as many `ones` where it may be.
 
     Raises:
-      ShapeConcretizationError: one is a traced value. TypeError: they are no integers, too small or too many or few.
+      ShapeConcretizationError: one is a traced value. TypeError: they are no integers. ArgumentError: they are too small, or too
+        many or few.
     """
-    if values is None and count is not None:
+    if values is None and ones:
         return (1,) * count
     if not hasattr(values, "__iter__"):
         raise TypeError(f"{name}: {argument} must be a sequence of integers, got {values!r}")
@@ -98,11 +99,13 @@ def integers(
         if not hasattr(item, "__index__"):
             raise TypeError(f"{name}: {argument} must be integers, got {item!r} in {values!r}")
     result = tuple(operator.index(item) for item in items)
-    if count is not None and len(result) != count:
-        raise TypeError(f"{name}: {argument} must have {count} entries, one for each dimension, got {result}")
+    if count >= 0 and len(result) != count:
+        raise ArgumentError(
+            f"{name}: {argument} must have {count} entries, one for each dimension, got {result}"
+        )
     if any(v < least for v in result):
         word = "positive" if least else "not negative"
-        raise TypeError(f"{name}: every entry of {argument} must be {word}, got {result}")
+        raise ArgumentError(f"{name}: every entry of {argument} must be {word}, got {result}")
     return result
 
 
@@ -110,11 +113,11 @@ def explicit_pads(name: str, padding: Any, count: int) -> Pads:
     """`padding` as pairs of integers, one for each of `count` dimensions.
 
     Raises:
-      ValueError: it does not consist of pairs. TypeError: there are too many or few, or they are no integers.
+      ArgumentError: it does not consist of pairs. TypeError: there are too many or few, or they are no integers.
     """
     pairs = tuple(padding) if hasattr(padding, "__iter__") else None
     if pairs is None or any(isinstance(p, str) or not hasattr(p, "__len__") or len(p) != 2 for p in pairs):
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: padding must be 'SAME', 'SAME_LOWER', 'VALID', or a sequence of (low, high) pairs, got {padding!r}"
         )
     if len(pairs) != count:
@@ -187,13 +190,14 @@ def windows_on(
     """What a user says about windows on an array of a shape, checked and complete.
 
     Raises:
-      TypeError: a number of entries is wrong, or an entry is. ValueError, RuntimeError: the padding is malformed.
+      ArgumentError: a number of entries is wrong, or an entry too small, or the padding is malformed. TypeError: an entry is no
+        integer. RuntimeError: the padding has a name that is none.
     """
     rank = len(shape)
     sizes = integers(name, "window_dimensions", window_dimensions, rank)
-    strides = integers(name, "window_strides", window_strides, rank)
-    base = integers(name, "base_dilation", base_dilation, rank)
-    steps = integers(name, "window_dilation", window_dilation, rank)
+    strides = integers(name, "window_strides", window_strides, rank, ones=True)
+    base = integers(name, "base_dilation", base_dilation, rank, ones=True)
+    steps = integers(name, "window_dilation", window_dilation, rank, ones=True)
     if isinstance(padding, str):
         spread = [dilated(n, d) for n, d in zip(shape, base)]
         pads = named_pads(spread, [dilated(n, d) for n, d in zip(sizes, steps)], strides, padding, name)

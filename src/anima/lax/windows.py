@@ -443,5 +443,7 @@ def reduce_window_shape_tuple(
     """
     name = "reduce_window_shape_tuple"
     shape = integers(name, "operand_shape", operand_shape, least=0)
-    lie = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
-    return windows_on(name, shape, *lie).counts(shape)
+    strides = integers(name, "window_strides", window_strides)
+    return windows_on(
+        name, shape, window_dimensions, strides, padding, base_dilation, window_dilation
+    ).counts(shape)

@@ -31,12 +31,12 @@ def _floating(name: str, x: Any, *, weak_integers: bool = True) -> Any:
 
 def _negative_part(x: Any) -> Any:
     """`x` where it is not positive, else 0: an argument of an exponential that cannot overflow."""
-    return np.where(x > 0, 0.0, x)
+    return np.where(np.greater(x, 0), 0.0, x)
 
 
 def _positive_part(x: Any) -> Any:
     """`x` where it is positive, else 0."""
-    return np.where(x > 0, x, 0.0)
+    return np.where(np.greater(x, 0), x, 0.0)
 
 
 @function
@@ -62,7 +62,7 @@ def relu(x: Any) -> Any:
     if dtypes.is_bool(dtype_of(x)):
         x = lax.convert_element_type_p.bind(x, new_dtype=dtypes.default_int_dtype(), weak_type=True)
     # `x <= 0` is False for NaN, which so passes; and unlike `maximum` it gives no derivative to a tie.
-    return np.where(x <= 0, np.zeros_like(x), x)
+    return np.where(np.less_equal(x, 0), np.zeros_like(x), x)
 
 
 @function
@@ -74,7 +74,8 @@ def relu6(x: Any) -> Any:
     6.0
     """
     x = _floating("relu6", x)
-    return np.where(x <= 0, np.zeros_like(x), np.where(x >= 6, np.full_like(x, 6), x))
+    capped = np.where(np.greater_equal(x, 6), np.full_like(x, 6), x)
+    return np.where(np.less_equal(x, 0), np.zeros_like(x), capped)
 
 
 @function
@@ -102,7 +103,7 @@ def softplus(x: Any) -> Any:
     # Two formulas, each smooth where it is used: one with an absolute value has no second derivative at 0.
     negative = np.log1p(np.exp(_negative_part(x)))
     positive = x + np.log1p(np.exp(-_positive_part(x)))
-    return np.where(x > 0, positive, negative)
+    return np.where(np.greater(x, 0), positive, negative)
 
 
 @function
@@ -114,7 +115,7 @@ def sparse_plus(x: Any) -> Any:
     0.25
     """
     x = _floating("sparse_plus", x)
-    return np.where(x <= -1.0, 0.0, np.where(x >= 1.0, x, (x + 1.0) ** 2 / 4))
+    return np.where(np.less_equal(x, -1.0), 0.0, np.where(np.greater_equal(x, 1.0), x, (x + 1.0) ** 2 / 4))
 
 
 @function
@@ -210,7 +211,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     2.0
     """
     x = _floating("elu", x)
-    return np.where(x > 0, x, alpha * np.expm1(_negative_part(x)))
+    return np.where(np.greater(x, 0), x, alpha * np.expm1(_negative_part(x)))
 
 
 @function
@@ -245,7 +246,7 @@ def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> Any:
     -0.5
     """
     x = _floating("leaky_relu", x)
-    return np.where(x >= 0, x, negative_slope * x)
+    return np.where(np.greater_equal(x, 0), x, negative_slope * x)
 
 
 @function
@@ -259,7 +260,7 @@ def hard_tanh(x: Any) -> Any:
     x = array_like("hard_tanh", x)
     if dtypes.kind_of(dtype_of(x)) == "u":
         return np.minimum(x, 1)
-    return np.where(x > 1, 1, np.where(x < -1, -1, x))
+    return np.where(np.greater(x, 1), 1, np.where(np.less(x, -1), -1, x))
 
 
 @function

@@ -10,6 +10,7 @@ from typing import Any
 
 import anima.numpy as np
 from anima import dtypes, lax
+from anima.errors import ArgumentError
 from anima.nn.normalization import logsumexp, softmax
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import dtype_of, shape_of
@@ -133,7 +134,7 @@ def _pattern(name: str, x: Any, shape: tuple[int, ...]) -> Any:
     x = np.asarray(x)
     known = shape_of(x)
     if len(known) > 4 or any(a not in (1, b) for a, b in zip(known[::-1], shape[::-1])):
-        raise ValueError(f"dot_product_attention: {name} of shape {known} does not broadcast to {shape}")
+        raise ArgumentError(f"dot_product_attention: {name} of shape {known} does not broadcast to {shape}")
     if name == "mask" and not dtypes.is_bool(dtype_of(x)):
         raise ValueError(
             f"dot_product_attention: mask must hold booleans, got {x.dtype}; add numbers with bias"

@@ -10,10 +10,12 @@ from typing import Any
 import anima.numpy as np
 from anima import dtypes, lax
 from anima.config import softmax_custom_jvp
+from anima.errors import ArgumentError
+from anima.lax.shape import check_axis
 from anima.lax.softmax import softmax as lax_softmax
 from anima.numpy.calls import function, plain
 from anima.numpy.promotion import array_like, dtype_of, inexact, shape_of
-from anima.numpy.reductions import axes_of
+from anima.numpy.reductions import axes_of, without_names
 from anima.transforms.custom_jvp import custom_jvp
 
 
@@ -39,7 +41,7 @@ def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     """Exponentials scaled to sum to 1 along `axis`.
 
     Args:
-      axis: an axis or a tuple of them.
+      axis: an axis or a tuple of them; also names of axes of a `vmap` around.
       where: a mask of the elements that take part; the others become 0.
 
     >>> from anima import nn, numpy as np
@@ -49,7 +51,7 @@ def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     x = inexact("softmax", x)
     if not softmax_custom_jvp.value:
         return _softmax(x, axis, where)
-    if where is None and dtype_of(x).name in ("float32", "float64"):
+    if where is None and dtype_of(x).name in ("float32", "float64") and not without_names(axis)[1]:
         return lax_softmax(x, axes_of("softmax", axis, len(shape_of(x))))
     return _differentiable(x, axis, where)
 
@@ -82,7 +84,7 @@ def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
     """The logarithm of `softmax`, without underflow.
 
     Args:
-      axis: an axis or a tuple of them.
+      axis: an axis or a tuple of them; also names of axes of a `vmap` around.
       where: a mask of the elements that take part; the others become -inf.
 
     >>> from anima import nn, numpy as np
@@ -107,7 +109,7 @@ def logsumexp(
     """`log(sum(b * exp(a)))` along `axis`, without overflow.
 
     Args:
-      axis: an axis, a tuple of them, or None for all.
+      axis: an axis, a tuple of them, or None for all; also names of axes of a `vmap` around.
       b: weights; with negative ones ask for the sign, else the logarithm of a negative sum is NaN.
       return_sign: also return the sign of the sum, and the logarithm of its size.
       where: a mask of the elements that take part.
@@ -133,8 +135,8 @@ def logsumexp(
         sign = None
         out = np.log(total) + shift
     if not keepdims:
-        out = np.squeeze(out, _axes(axis, len(shape_of(a))))
-        sign = None if sign is None else np.squeeze(sign, _axes(axis, len(shape_of(a))))
+        gone = _axes(without_names(axis)[0], len(shape_of(a)))
+        out, sign = np.squeeze(out, gone), None if sign is None else np.squeeze(sign, gone)
     return (out, sign) if return_sign else out
 
 
@@ -194,15 +196,16 @@ def standardize(
 
 
 @function(static=("num_classes", "dtype", "axis"))
-def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
+def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int | str = -1) -> Any:
     """Vectors with 1 at the place that `x` names and 0 elsewhere; all 0 for places out of range.
 
     Args:
       x: an array of integers.
       num_classes: the length of the vectors.
-      axis: where the new axis goes.
+      axis: where the new axis goes; or the name of an axis of a `vmap` around, along which the vectors lie.
     Raises:
-      TypeError: `num_classes` is no integer.
+      TypeError: `num_classes` is no integer. ArgumentError: it is negative. AxisError: the axis is out of range. ValueError: the
+        named axis has another size.
 
     >>> from anima import nn, numpy as np
     >>> print(nn.one_hot(np.array([0, 2]), 3))
@@ -211,12 +214,20 @@ def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> A
     """
     if not hasattr(num_classes, "__index__"):
         raise TypeError(f"one_hot: num_classes must be an integer, got {num_classes!r}")
+    if num_classes < 0:
+        raise ArgumentError(f"one_hot: num_classes must not be negative, got {num_classes}")
     x = array_like("one_hot", x)
     element = (
         dtypes.default_float_dtype() if dtype is None else dtypes.check_user_dtype_supported(dtype, "one_hot")
     )
+    if isinstance(axis, str):
+        if lax.axis_size(axis) != num_classes:
+            raise ValueError(
+                f"one_hot: num_classes must be {lax.axis_size(axis)}, the size of axis {axis!r}, got {num_classes}"
+            )
+        return (x == lax.axis_index(axis)).astype(element)
     ndim = len(shape_of(x)) + 1
-    place = axis % ndim
+    place = check_axis("one_hot", axis, ndim)
     classes = np.arange(int(num_classes), dtype=dtype_of(x))
     shape = tuple(int(num_classes) if d == place else 1 for d in range(ndim))
     return (np.expand_dims(x, place) == classes.reshape(shape)).astype(element)

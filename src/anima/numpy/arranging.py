@@ -14,7 +14,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.trace import Tracer
-from anima.errors import ConcretizationTypeError
+from anima.errors import ArgumentError, ConcretizationTypeError
 from anima.lax.arithmetic import add, sub
 from anima.lax.bitwise import bitwise_not
 from anima.lax.compare import ge, lt
@@ -98,7 +98,7 @@ def repeat(
         "repeat", repeats, "in a transformed function give repeat(..., total_repeat_length=n)"
     ).ravel()
     if (counts < 0).any():
-        raise ValueError("repeat: repeats must not be negative")
+        raise ArgumentError("repeat: repeats must not be negative")
     if count == 1 and total is None:
         return _repeat_each(a, int(counts[0]), along)
     places = np.repeat(np.arange(size), counts)

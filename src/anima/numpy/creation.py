@@ -128,7 +128,7 @@ def asarray(
     >>> np.asarray([1.0, 2.0])
     DeviceArray([1., 2.], dtype=float32)
     """
-    if dtype is None and device is None and type(a) is ArrayImpl and not copy:
+    if dtype is None and device is None and type(a) is ArrayImpl and not copy and order is None:
         return a
     refuse_out_sharding("asarray", out_sharding)
     _check_order("asarray", order)
@@ -181,6 +181,8 @@ def _check_fits(value: int, dtype: Any) -> None:
 
 
 def _from_host(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
+    if wanted is not None and value.dtype.kind in "SU":
+        value = _from_text(value, wanted)
     _check_numeric(name, value)
     target = dtypes.canonical(value.dtype) if wanted is None else wanted
     if value.dtype != target:
@@ -197,6 +199,12 @@ def _given(value: Any, copy: bool) -> Any:
     device = default_device()
     announce("host_to_device", value, device)
     return _native.array_from_host(value, device, copy=copy)
+
+
+def _from_text(value: Any, wanted: Any) -> Any:
+    """The numbers that texts spell, for NumPy's own dtypes as NumPy reads them."""
+    wide = {"f": np.float64, "c": np.complex128}.get(dtypes.kind_of(wanted) or "", wanted)
+    return np.array(value.tolist(), wide)
 
 
 def _check_numeric(name: str, value: Any) -> None:
@@ -216,6 +224,8 @@ def _from_object(name: str, value: Any, wanted: Any, copy: bool | None) -> Any:
     if any(hasattr(value, protocol) for protocol in known) or isinstance(
         value, (memoryview, bytes, bytearray)
     ):
+        return _from_host(name, np.asarray(value), wanted, copy)
+    if isinstance(value, str) and wanted is not None:
         return _from_host(name, np.asarray(value), wanted, copy)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _from_sequence(name, list(value), wanted, copy)
@@ -242,7 +252,8 @@ def _from_sequence(name: str, value: Any, wanted: Any, copy: bool | None) -> Any
         kinds = {type(leaf): leaf for leaf in leaves}.values() if _all_scalars(leaves) else leaves
         wanted = dtypes.lattice_result_type(*{dtypes.pair_of(leaf) for leaf in kinds})[0]
     host = np.asarray(_on_host(value))
-    _check_numeric(name, host)
+    if wanted is None:
+        _check_numeric(name, host)
     if dtypes.is_int(wanted) and dtypes.is_int(host.dtype) and host.size and _all_scalars(leaves):
         _check_fits(int(host.max()), wanted)
         _check_fits(int(host.min()), wanted)

@@ -42,6 +42,7 @@ from anima.lax import (
     sub,
     xor_p,
 )
+from anima.lax.declare import ANY, check_dtype
 from anima.lax.operands import constant, filled
 from anima.numpy.calls import function
 from anima.numpy.creation import asarray
@@ -331,7 +332,10 @@ def bitwise_right_shift(x1: Any, x2: Any, /) -> Any:
 def truth(name: str, x: Any) -> Any:
     """`x` as booleans."""
     x, known = aval(name, x)
-    return x if known.dtype == _BOOL else ne(x, constant(0, x))
+    if known.dtype == _BOOL:
+        return x
+    check_dtype(name, known, ANY)
+    return ne(x, constant(0, x))
 
 
 def _logical(name: str, primitive: Any, x: Any, y: Any) -> Any:

@@ -92,6 +92,8 @@ def arange(
     >>> np.arange(3), np.arange(1, 2, 0.25)
     (DeviceArray([0, 1, 2], dtype=int32), DeviceArray([1.  , 1.25, 1.5 , 1.75], dtype=float32))
     """
+    if start is None and stop is None:
+        raise TypeError("arange: start must be a number, got None")
     if dtype is None:
         kind = dtypes.result_type(*[a for a in (start, stop, step) if a is not None])
     else:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.errors import ArgumentError
 from anima.lax import (
     add,
     argmax_p,
@@ -40,6 +41,9 @@ from anima.lax import (
     sqrt_p,
     sub,
 )
+from anima.lax.axis_names import axis_size
+from anima.lax.collectives import pmax, pmin, psum
+from anima.lax.declare import ANY, check_dtype
 from anima.lax.operands import constant, filled
 from anima.lax.reductions import extreme
 from anima.lax.shape import check_axes, check_axis
@@ -63,6 +67,16 @@ def axes_of(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     return (check_axis(name, axis, ndim),)
 
 
+def without_names(axis: Any) -> tuple[Any, tuple[str, ...]]:
+    """An `axis` argument without the names in it, and those: of axes of `vmap` and `shard_map`, along which sums go on."""
+    if isinstance(axis, str):
+        return (), (axis,)
+    if not isinstance(axis, (tuple, list)):
+        return axis, ()
+    names = tuple([a for a in axis if isinstance(a, str)])
+    return tuple([a for a in axis if not isinstance(a, str)]) if names else axis, names
+
+
 def refuse_out(name: str, out: Any) -> None:
     """Raise if an `out` argument is given."""
     if out is not None:
@@ -78,11 +92,20 @@ def _keep(result: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: 
     return reshape_p.bind(result, new_sizes=kept_shape(shape, axes)) if keepdims and axes else result
 
 
+def _mask(name: str, where: Any) -> Any:
+    mask = array_like(name, where, "where")
+    if not dtypes.is_bool(dtype_of(mask)):
+        raise ArgumentError(
+            f"{name}: where must hold booleans, got {dtypes.dtype_name(dtype_of(mask))}; compare with 0"
+        )
+    return mask
+
+
 def _masked(name: str, a: Any, where: Any, neutral: Any) -> Any:
     """`a`, with the neutral element where `where` is False."""
     if where is None:
         return a
-    mask = truth(name, array_like(name, where, "where"))
+    mask = _mask(name, where)
     shape = np.broadcast_shapes(shape_of(a), shape_of(mask))
     a = stretch(a, shape_of(a), shape)
     return select(stretch(mask, shape_of(mask), shape), a, filled(neutral, a))
@@ -115,6 +138,7 @@ def _fold(
 ) -> Any:  # fmt: skip
     """A sum or a product."""
     a, known = aval(name, a)
+    check_dtype(name, known, ANY)
     if dtype is not None:
         target = dtypes.check_user_dtype_supported(dtype, name)
     else:
@@ -124,8 +148,10 @@ def _fold(
         a, inner = _strong(a, target), dtypes.default_int_dtype()
     a = _masked(name, _strong(a, inner), where, neutral)
     shape = shape_of(a)
+    axis, names = without_names(axis) if primitive is reduce_sum_p else (axis, ())
     axes = axes_of(name, axis, len(shape))
     result = primitive.bind(a, axes=axes) if axes else a
+    result = psum(result, names) if names else result
     if initial is not None:
         result = combine(_strong(_strong(array_like(name, initial, "initial"), target), inner), result)
     if inner != target:
@@ -142,7 +168,7 @@ def sum(
 
     Args:
       a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
+      axis: an integer, a sequence of them, or None for all axes; also names of axes of a `vmap` around.
       dtype: the result's dtype; by default that of `a`, widened if it is of small integers.
       out: not supported; must be None.
       keepdims: whether the axes stay, with size 1.
@@ -190,16 +216,20 @@ def _extreme(
     lowest: bool,
 ) -> Any:
     a, known = aval(name, a)
+    check_dtype(name, known, ANY)
     if initial is None and where is not None:
         raise ValueError(f"{name} has no identity, so it needs initial= beside where=")
     a = _masked(name, _strong(a, known.dtype), where, extreme(known.dtype, lowest))
     shape = shape_of(a)
+    axis, names = without_names(axis)
     axes = axes_of(name, axis, len(shape))
     if initial is None and builtins.any([shape[i] == 0 for i in axes]):
         raise ValueError(
             f"zero-size array to reduction operation {name} which has no identity; give initial="
         )
     result = primitive.bind(a, axes=axes) if axes else a
+    if names:
+        result = pmax(result, names) if lowest else pmin(result, names)
     if initial is not None:
         start = _strong(array_like(name, initial, "initial"), known.dtype)
         result = combine(start, result)
@@ -214,7 +244,7 @@ def max(
 
     Args:
       a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
+      axis: an integer, a sequence of them, or None for all axes; also names of axes of a `vmap` around.
       out: not supported; must be None.
       keepdims: whether the axes stay, with size 1.
       initial: the least value of the result; needed for empty axes and with `where`.
@@ -417,12 +447,14 @@ def _mean_dtypes(name: str, a: Any, dtype: Any) -> tuple[Any, Any]:
 def _amount(a: Any, axis: Any, where: Any, keepdims: bool, name: str) -> Any:
     """How many elements are summed: a number, or an array if a mask decides."""
     shape = shape_of(a)
+    axis, names = without_names(axis)
     axes = axes_of(name, axis, len(shape))
     if where is None:
-        return math.prod([shape[i] for i in axes])
-    mask = truth(name, array_like(name, where, "where"))
+        return math.prod([shape[i] for i in axes]) * (axis_size(names) if names else 1)
+    mask = _mask(name, where)
     shape = np.broadcast_shapes(shape, shape_of(mask))
-    return _count(name, stretch(mask, shape_of(mask), shape), axes_of(name, axis, len(shape)), keepdims)
+    every = (*axes_of(name, axis, len(shape)), *names)
+    return _count(name, stretch(mask, shape_of(mask), shape), every, keepdims)
 
 
 def _divided(total: Any, amount: Any) -> Any:
@@ -452,7 +484,7 @@ def mean(
 
     Args:
       a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
+      axis: an integer, a sequence of them, or None for all axes; also names of axes of a `vmap` around.
       dtype: the result's dtype; by default that of `a`, or floating-point.
       out: not supported; must be None.
       keepdims: whether the axes stay, with size 1.
@@ -528,7 +560,7 @@ def var(
 
     Args:
       a: an array.
-      axis: an integer, a sequence of them, or None for all axes.
+      axis: an integer, a sequence of them, or None for all axes; also names of axes of a `vmap` around.
       dtype: the dtype of the result and in which it is computed.
       out: not supported; must be None.
       ddof: what is subtracted from the number of elements before dividing by it; `correction` is the same.

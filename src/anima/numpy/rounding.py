@@ -37,6 +37,7 @@ from anima.lax import (
     shift_right_logical,
     sub,
 )
+from anima.lax.declare import ANY, check_dtype
 from anima.lax.operands import constant, filled
 from anima.numpy.arithmetic import floor_divide
 from anima.numpy.calls import function
@@ -58,6 +59,7 @@ from anima.numpy.promotion import (
 
 def _rounded(name: str, x: Any, to_whole: Any) -> Any:
     x, known = aval(name, x)
+    check_dtype(name, known, ANY)
     if not dtypes.is_inexact(known.dtype):
         return asarray(x)
     if dtypes.is_complex(known.dtype):
@@ -158,6 +160,7 @@ def _round(name: str, a: Any, decimals: Any, out: Any) -> Any:
         raise ValueError(f"{name}: out is not supported: arrays are immutable; use the result")
     places = operator.index(decimals)
     a, known = aval(name, a)
+    check_dtype(name, known, ANY)
     if dtypes.is_inexact(known.dtype):
         return _decimal(a, places)
     if dtypes.is_bool(known.dtype):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
+from anima.errors import ArgumentError
 from anima.lax import (
     complex as lax_complex,
     convert_element_type,
@@ -83,7 +84,7 @@ def where(
     if x is None and y is None:
         return nonzero(array_like("where", condition, "condition"), size=size, fill_value=fill_value)
     if x is None or y is None:
-        raise ValueError("where: either both or neither of x and y must be given")
+        raise ArgumentError("where: either both or neither of x and y must be given")
     if size is not None or fill_value is not None:
         raise ValueError("where: size and fill_value are for the form with the condition alone")
     return _where(condition, x, y)

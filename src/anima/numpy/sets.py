@@ -17,6 +17,7 @@ import numpy as np
 from anima import dtypes
 from anima._native import get_trace
 from anima.core.trace import ambient
+from anima.errors import ArgumentError
 from anima.lax.arithmetic import min, sub
 from anima.lax.bitwise import bitwise_and, bitwise_not
 from anima.lax.compare import eq, lt, ne
@@ -206,7 +207,7 @@ def checked_size(name: str, size: Any) -> int:
     """`size` as an integer that is not negative."""
     result = operator.index(size)
     if result < 0:
-        raise ValueError(f"{name}: size must not be negative, got {result}")
+        raise ArgumentError(f"{name}: size must not be negative, got {result}")
     return result
 
 

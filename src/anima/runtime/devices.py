@@ -25,7 +25,7 @@ from anima.config import (
     platforms,
     rocm_visible_devices,
 )
-from anima.errors import PluginError, XlaRuntimeError
+from anima.errors import ArgumentError, PluginError, XlaRuntimeError
 from anima.runtime import logs, plugins
 
 __all__ = [
@@ -157,14 +157,14 @@ def resolve_device(device: Device | str) -> Device:
     """A device as it is, or the first local device of a platform given by name.
 
     Raises:
-      TypeError: it is neither.
+      ArgumentError: it is neither.
       PluginError: the platform has no plugin.
     """
     if isinstance(device, Device):
         return device
     if isinstance(device, str):
         return _backend(device).local_devices[0]
-    raise TypeError(f"expected a device or the name of a platform, got {device!r}")
+    raise ArgumentError(f"expected a device or the name of a platform, got {device!r}")
 
 
 def processors() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anima.core.aval import physical_aval
+from anima.core.aval import AbstractValue, physical_aval
 from anima.core.axes import MeshEffect
 from anima.core.effects import Effects, no_effects
 from anima.core.primitive import Primitive
@@ -30,6 +30,12 @@ def put(value: Any, where: Any) -> Any:
         if isinstance(where, Sharding)
         else put_on_device(value, resolve_device(where))
     )
+
+
+def _shape(x: AbstractValue, *, where: Any) -> AbstractValue:
+    if not isinstance(where, Sharding):
+        resolve_device(where)  # raises for what is no device: nobody looks at it once it is part of a program
+    return x
 
 
 def _eager(value: Any, *, where: Any) -> Any:
@@ -75,7 +81,7 @@ def _batch(axis: Axis, args: Any, dims: Any, *, where: Any) -> tuple[Any, int]:
 
 device_put_p: Primitive = Primitive(
     "device_put",
-    shape=lambda x, *, where: x,
+    shape=_shape,
     effects=_effects,
     lower=_lower,
     jvp=lambda primals, tangents, **params: jvp_linear(device_put_p, primals, tangents, **params),

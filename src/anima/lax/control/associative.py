@@ -11,6 +11,7 @@ from typing import Any
 from anima._native import PyTreeDef, tree_unflatten
 from anima.core.trace import get_trace, shaped
 from anima.core.validate import same_type
+from anima.errors import ArgumentError
 from anima.interpreters.flat import name_of
 from anima.lax.control.bodies import check_function, flat_call, leaf_path, operand_leaves, traced_body
 from anima.lax.control.carries import type_text
@@ -101,7 +102,7 @@ class _Prefixes:
     def _combined(self, a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         outs = self._flat(*a, *b)
         if self._flat.out_tree != self.out_tree:
-            raise TypeError(
+            raise ArgumentError(
                 f"associative_scan: fn must return a pytree built as its arguments are, {self.out_tree}, but "
                 f"{name_of(self._flat.fun)} returns {self._flat.out_tree}"
             )

@@ -14,6 +14,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.trace import shaped
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.lax.control.bodies import (
     Body,
@@ -194,7 +195,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     if batch_size is None:
         return _mapped(f, rows, tree, count, None)
     if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-        raise ValueError(f"map: batch_size must be a positive integer, got {batch_size!r}")
+        raise ArgumentError(f"map: batch_size must be a positive integer, got {batch_size!r}")
     size = int(batch_size)
     whole = count - count % size
     parts = []

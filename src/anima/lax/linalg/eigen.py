@@ -16,6 +16,7 @@ from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing
 from anima.core.trace import shaped
+from anima.errors import ArgumentError
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, sub
 from anima.lax.compare import eq
@@ -94,14 +95,14 @@ def check_subset(name: str, subset: Any, size: int) -> tuple[int, int] | None:
     """The range of indices that `subset_by_index` names, or None for all.
 
     Raises:
-      ValueError: it is no range within `size`.
+      ValueError: it is no range within `size`. ArgumentError: it is no pair of integers.
     """
     if subset is None:
         return None
     try:
         start, end = (int(i.__index__()) for i in subset)
     except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"{name}: subset_by_index must be a pair (start, end), got {subset!r}") from None
+        raise ArgumentError(f"{name}: subset_by_index must be a pair (start, end), got {subset!r}") from None
     if not 0 <= start <= end <= size:
         raise ValueError(
             f"{name}: subset_by_index must be a range (start, end) of the {size} indices, got {(start, end)}"

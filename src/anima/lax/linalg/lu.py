@@ -13,6 +13,7 @@ import numpy as np
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Missing, Zero
+from anima.lax.arguments import check_integers
 from anima.lax.arithmetic import abs as abs_of, add, div, mul, sub
 from anima.lax.bitwise import bitwise_and
 from anima.lax.compare import eq, ge, gt
@@ -102,14 +103,15 @@ def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Any:
     Returns:
       Vectors of int32: for each place the number of the row that comes to it.
     Raises:
-      TypeError: `pivots` has another dtype, or is a scalar. ValueError: there are more pivots than rows.
+      TypeError: `pivots` has another dtype, or is a scalar; the number is no integer. ValueError: there are more pivots than rows.
 
     >>> import anima.numpy as np
     >>> from anima import lax
     >>> print(lax.linalg.lu_pivots_to_permutation(np.array([2, 2], "int32"), 3))
     [2 0 1]
     """
-    return lu_pivots_to_permutation_p.bind(operand(pivots), permutation_size=int(permutation_size))
+    (size,) = check_integers("lu_pivots_to_permutation", (permutation_size,), "permutation_size")
+    return lu_pivots_to_permutation_p.bind(operand(pivots), permutation_size=size)
 
 
 # --- factors ----------------------------------------------------------------------------------

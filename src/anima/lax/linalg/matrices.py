@@ -15,6 +15,7 @@ from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Primitive, Zero
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.arithmetic import add, mul
 from anima.lax.compare import eq, ge
@@ -45,34 +46,34 @@ def check_matrix(
     """Raise unless `aval`, the argument `which` of the function `name`, is that of a stack of matrices.
 
     Raises:
-      TypeError: it has another dtype or too few dimensions. ValueError: the matrices should be square and are not.
+      ArgumentError: it has another dtype or too few dimensions, or the matrices should be square and are not.
     """
     check_dtype(name, aval, accepted, which)
     if aval.ndim < 2:
-        raise TypeError(f"{name}: {which} must have at least 2 dimensions, got shape {aval.shape}")
+        raise ArgumentError(f"{name}: {which} must have at least 2 dimensions, got shape {aval.shape}")
     if square and aval.shape[-1] != aval.shape[-2]:
-        raise ValueError(f"{name}: {which} must be a stack of square matrices, got shape {aval.shape}")
+        raise ArgumentError(f"{name}: {which} must be a stack of square matrices, got shape {aval.shape}")
 
 
 def check_vectors(name: str, aval: ShapedArray, which: str, accepted: tuple[str, ...] = INEXACT) -> None:
-    """Raise TypeError unless `aval`, the argument `which` of the function `name`, is that of a stack of vectors."""
+    """Raise ArgumentError unless `aval`, the argument `which` of the function `name`, is that of a stack of vectors."""
     check_dtype(name, aval, accepted, which)
     if aval.ndim < 1:
-        raise TypeError(f"{name}: {which} must have at least 1 dimension, got a scalar")
+        raise ArgumentError(f"{name}: {which} must have at least 1 dimension, got a scalar")
 
 
 def check_batch(name: str, **avals: tuple[ShapedArray, int]) -> tuple[int, ...]:
     """The common shape of the stacks: all dimensions but the last ones, whose number is given with each aval.
 
     Raises:
-      TypeError: they differ in number or size.
+      ArgumentError: they differ in number or size.
     """
     stacks = {which: aval.shape[: aval.ndim - last] for which, (aval, last) in avals.items()}
     first = next(iter(stacks.values()))
     for which, stack in stacks.items():
         if stack != first:
             shapes = ", ".join(f"{w}: {aval.shape}" for w, (aval, _) in avals.items())
-            raise TypeError(
+            raise ArgumentError(
                 f"{name}: arguments must be stacks of one shape, got {shapes}; broadcast {which} to the others"
             )
     return first

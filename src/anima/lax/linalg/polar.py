@@ -123,8 +123,9 @@ def qdwh(
     Returns:
       `(u, h, num_iters, is_converged)`: the factors, how many steps there were, and whether the last was short enough.
     Raises:
-      TypeError: `x` has fewer than two dimensions, or a dtype without linear algebra.
-      ValueError: `x` is a stack of matrices or has fewer rows than columns.
+      ArgumentError: `x` has fewer than two dimensions, or a dtype without linear algebra.
+      ValueError: `x` is a stack of matrices or has fewer rows than columns; `max_iterations` is negative, or `eps` not positive.
+      TypeError: these are no numbers.
 
     Derivatives of both modes exist.
 
@@ -144,14 +145,28 @@ def qdwh(
         )
     if dynamic_shape is not None:
         x = _inside(x, dynamic_shape)
-    unit = float(dtypes.finfo(dtype_of(x)).eps) if eps is None else float(eps)
-    limit = _ITERATIONS if max_iterations is None else int(max_iterations)
+    unit, limit = _ends(float(dtypes.finfo(dtype_of(x)).eps), eps, max_iterations)
     if 0 in shape:
         return x, slice_in_dim(x, 0, shape[1], axis=0), convert_to(0, int, True), full((), True)
     u, count, moving = _iterated(_start(x), unit, limit)
     # One step of Newton and Schulz takes off what rounding errors were left.
     u = sub(_times(u, 1.5), _times(matmul(u, matmul(ct(u), u)), 0.5))
     return u, hermitian(matmul(ct(u), x)), convert_to(count, int, True), bitwise_not(moving)
+
+
+def _ends(least: float, eps: Any, max_iterations: Any) -> tuple[float, int]:
+    """When to stop: the unit of rounding and the number of steps, checked."""
+    unit, limit = least if eps is None else eps, _ITERATIONS if max_iterations is None else max_iterations
+    if isinstance(unit, str) or not hasattr(limit, "__index__"):
+        raise TypeError(
+            f"qdwh: eps must be a number and max_iterations an integer, got {eps!r} and {max_iterations!r}"
+        )
+    unit, limit = float(unit), int(limit)
+    if not unit > 0 or limit < 0:
+        raise ValueError(
+            f"qdwh: eps must be positive and max_iterations not negative, got {unit} and {limit}"
+        )
+    return unit, limit
 
 
 def _iterated(u: Any, unit: float, limit: int) -> tuple[Any, Any, Any]:

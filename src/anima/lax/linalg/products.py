@@ -82,6 +82,9 @@ def symmetric_product(
     [[1. 2.]
      [2. 4.]]
     """
+    factors: tuple[Any, ...] = (alpha, beta)
+    if any(isinstance(factor, str) for factor in factors):
+        raise TypeError(f"symmetric_product: alpha and beta must be numbers, got {alpha!r} and {beta!r}")
     out = symmetric_product_p.bind(operand(a_matrix), operand(c_matrix), alpha=float(alpha), beta=float(beta))
     if not symmetrize_output:
         return out

@@ -12,6 +12,7 @@ from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Zero
 from anima.core.trace import aval_of
+from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis, to_axis
 from anima.interpreters.zeros import add as add_tangents
 from anima.lax.arithmetic import neg
@@ -29,7 +30,7 @@ def _shape(a: ShapedArray, b: ShapedArray, *, left_side: bool, **params: bool) -
     check_matrix(_NAME, a, "a", square=True)
     check_matrix(_NAME, b, "b")
     if b.shape[:-2] != a.shape[:-2]:
-        raise TypeError(
+        raise ArgumentError(
             f"{_NAME}: a and b must be stacks of one shape, got shapes {a.shape} and {b.shape}; broadcast them first"
         )
     if b.shape[-2 if left_side else -1] != a.shape[-1]:

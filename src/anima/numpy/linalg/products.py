@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anima import dtypes
+from anima.errors import ArgumentError
 from anima.lax.linalg.singular import svd
 from anima.lax.shape import check_axis
 from anima.numpy import ranges, reductions, shapes
@@ -260,7 +261,7 @@ def matrix_power(a: Any, n: int) -> Any:
     a = asarray(array_like("matrix_power", a))
     exponent = operator.index(n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"matrix_power: a must be a stack of square matrices, got shape {a.shape}")
+        raise ArgumentError(f"matrix_power: a must be a stack of square matrices, got shape {a.shape}")
     if exponent < 0:
         a, exponent = inverse("matrix_power", a), -exponent
     if exponent == 0:

@@ -9,6 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 from anima.core.aval import ShapedArray
+from anima.errors import ArgumentError
 from anima.lax.linalg import cholesky as lax_cholesky, qr as lax_qr
 from anima.lax.linalg.matrices import ct, eye, mt
 from anima.lax.linalg.qr import geqrf
@@ -30,7 +31,7 @@ from anima.numpy.ranges import triu
 def square(name: str, argument: str, known: ShapedArray) -> None:
     """Raise ValueError unless `known` is the aval of a stack of square matrices."""
     if known.ndim < 2 or known.shape[-1] != known.shape[-2]:
-        raise ValueError(f"{name}: {argument} must be a stack of square matrices, got shape {known.shape}")
+        raise ArgumentError(f"{name}: {argument} must be a stack of square matrices, got shape {known.shape}")
 
 
 # --- equations --------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ class QRResult(NamedTuple):
 def _qr(a: Any, mode: str) -> Any:
     a = strong_inexact("qr", a)
     if len(shape_of(a)) < 2:
-        raise ValueError(f"qr: a must have at least 2 dimensions, got shape {shape_of(a)}")
+        raise ArgumentError(f"qr: a must have at least 2 dimensions, got shape {shape_of(a)}")
     if mode == "raw":
         packed, taus = geqrf(a)
         return mt(packed), taus
