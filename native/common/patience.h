@@ -35,7 +35,7 @@ class Watch {
   bool goes_on() noexcept;
 
  private:
-  int64_t now_, end_, used_ = 0;  // the clock's, and what all threads of the process have used
+  int64_t now_, end_;
 };
 
 // Whether `done()` became true in time.
