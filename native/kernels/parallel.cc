@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 
+#include "common/patience.h"
+
 namespace anima::kernels {
 namespace {
 
@@ -41,6 +43,7 @@ class Pieces {
   }
 
   void wait() {
+    patience::look_on([this] { return done_.load(std::memory_order_acquire) == count_; });
     std::unique_lock<std::mutex> lock(mutex_);
     all_done_.wait(lock, [this] { return done_.load(std::memory_order_acquire) == count_; });
     if (error_) std::rethrow_exception(error_);

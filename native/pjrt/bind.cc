@@ -8,6 +8,7 @@
 
 #include "array/array.h"
 #include "bindings.h"
+#include "common/patience.h"
 #include "common/py.h"
 #include "pjrt/client.h"
 #include "pjrt/interpose.h"
@@ -130,8 +131,9 @@ void bind_plugin(nb::module_& m) {
           "has_extension", [](const Plugin& p, int type) { return p.extension(type) != nullptr; },
           nb::arg("type"), "Whether the plugin offers the PJRT extension of this number.")
       .def(
-          "use_blocks", [](const Plugin& p) { use_blocks(p.path()); },
-          "Let the plugin's arrays be made of memory that is used again.")
+          "interpose", [](const Plugin& p) { interpose(p.path()); },
+          "Let the plugin's arrays be made of memory that is used again, and its threads look on before they "
+          "sleep.")
       .def("create_client", &create_client, nb::arg("options"),
            "Start the plugin's devices. Raises XlaRuntimeError if it refuses, ForkError in a forked child.")
       .def("__repr__", [](const Plugin& p) { return "Plugin('" + p.path() + "')"; });
@@ -382,6 +384,16 @@ void bind_blocks(nb::module_& m) {
       "How many blocks programs have taken, how many of these had been used before, and the bytes now and at "
       "most.");
   m.def("small_blocks", small_blocks::bytes_made, "The bytes of all small blocks, in use and free.");
+  m.def(
+      "set_patience",
+      [](int64_t microseconds) {
+        if (microseconds < 0 || microseconds > 1000000) {
+          throw_python(PyExc_ValueError,
+                       "jax_cpu_spin_microseconds must be from 0, for not at all, to 1000000");
+        }
+        patience::set(microseconds);
+      },
+      nb::arg("microseconds"), "For how long threads on CPUs that wait look on before they sleep.");
 }
 
 }  // namespace

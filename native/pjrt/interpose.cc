@@ -1,6 +1,6 @@
 // Invariant: of two families of functions that take and free memory, C's and C++'s with an alignment, the
 // library's imports are replaced all or not at all: memory that one of ours gave comes back to one of ours.
-// Other libraries' imports are not touched.
+// Of those that wait, each is replaced that is there. Other libraries' imports are not touched.
 #include "pjrt/interpose.h"
 
 #include <cerrno>
@@ -9,6 +9,7 @@
 
 #include "pjrt/large_blocks.h"
 #include "pjrt/small_blocks.h"
+#include "pjrt/waits.h"
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #include <dlfcn.h>
@@ -73,26 +74,34 @@ void our_sized_aligned_delete(void* memory, size_t, std::align_val_t alignment) 
   our_aligned_delete(memory, alignment);
 }
 
+enum Family { kOfC, kOfCpp, kWaits };  // memory comes back to functions of the same family
+
 struct Replacement {
   const char* name;
   void* ours;
-  int family;  // whose memory comes back to functions of the same family
+  Family family;
   bool frees;
 };
 
 template <class Function>
-Replacement replacement(const char* name, Function* ours, int family, bool frees = false) {
+Replacement replacement(const char* name, Function* ours, Family family, bool frees = false) {
   return {name, reinterpret_cast<void*>(ours), family, frees};
 }
 
 const Replacement kReplacements[] = {
-    replacement("aligned_alloc", our_aligned_alloc, 0), replacement("posix_memalign", our_posix_memalign, 0),
-    replacement("free", our_free, 0, true), replacement("realloc", our_realloc, 0),
+    replacement("aligned_alloc", our_aligned_alloc, kOfC),
+    replacement("posix_memalign", our_posix_memalign, kOfC), replacement("free", our_free, kOfC, true),
+    replacement("realloc", our_realloc, kOfC),
     // operator new and operator delete with an alignment.
-    replacement("_ZnwmSt11align_val_t", our_aligned_new, 1),
-    replacement("_ZnwmSt11align_val_tRKSt9nothrow_t", our_aligned_new_or_null, 1),
-    replacement("_ZdlPvSt11align_val_t", our_aligned_delete, 1, true),
-    replacement("_ZdlPvmSt11align_val_t", our_sized_aligned_delete, 1, true)};
+    replacement("_ZnwmSt11align_val_t", our_aligned_new, kOfCpp),
+    replacement("_ZnwmSt11align_val_tRKSt9nothrow_t", our_aligned_new_or_null, kOfCpp),
+    replacement("_ZdlPvSt11align_val_t", our_aligned_delete, kOfCpp, true),
+    replacement("_ZdlPvmSt11align_val_t", our_sized_aligned_delete, kOfCpp, true),
+    // std::condition_variable's wait, notify_one and notify_all.
+    replacement("_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE", waits::wait, kWaits),
+    replacement("_ZNSt18condition_variable10notify_oneEv", waits::notify_one, kWaits),
+    replacement("_ZNSt18condition_variable10notify_allEv", waits::notify_all, kWaits),
+    replacement("syscall", waits::system_call, kWaits)};
 
 #ifdef __x86_64__
 constexpr unsigned kJumpSlot = R_X86_64_JUMP_SLOT, kGlobalData = R_X86_64_GLOB_DAT, kAddress = R_X86_64_64;
@@ -185,7 +194,7 @@ struct ReadOnly {
 
 }  // namespace
 
-void use_blocks(const std::string& path) noexcept {
+void interpose(const std::string& path) noexcept {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
   link_map* map = nullptr;
   if (library == nullptr || dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr || map->l_addr == 0)
@@ -198,11 +207,11 @@ void use_blocks(const std::string& path) noexcept {
     if (tables.data != nullptr) {
       find_places(tables, tables.data + tables.num_relative, tables.num_data - tables.num_relative, places);
     }
-    auto comes_back = [&](int family) {  // what ours of a family takes
+    auto comes_back = [&](Family family) {  // what ours of a family takes
       return std::any_of(places.begin(), places.end(),
                          [&](const Place& place) { return place.by->frees && place.by->family == family; });
     };
-    const bool families[] = {comes_back(0), comes_back(1)};
+    const bool families[] = {comes_back(kOfC), comes_back(kOfCpp), true};
     ReadOnly read_only(tables.base);
     if (!read_only.protect(PROT_READ | PROT_WRITE)) return;
     for (const Place& place : places) {
@@ -220,7 +229,7 @@ void use_blocks(const std::string& path) noexcept {
 
 namespace anima {
 
-void use_blocks(const std::string&) noexcept {}
+void interpose(const std::string&) noexcept {}
 
 }  // namespace anima
 

@@ -255,6 +255,12 @@ cpu_memory_reuse = _bool(
     True,
     "Memory of arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
 )
+cpu_spin_microseconds = _int(
+    "cpu_spin_microseconds",
+    100,
+    "How long threads of programs on CPUs look for more work, or for the end of what they wait for, before they sleep; "
+    "0 lets them sleep at once.",
+)
 enable_compilation_cache = _bool("enable_compilation_cache", True, "Keep executables on disk.")
 load_programs_ahead = _bool(
     "load_programs_ahead",

@@ -17,6 +17,7 @@ from anima import _native
 from anima._native import Client, Device
 from anima.config import (
     cpu_memory_reuse,
+    cpu_spin_microseconds,
     cuda_visible_devices,
     default_device as default_device_option,
     num_cpu_devices,
@@ -273,6 +274,8 @@ def _start(platform: str, found: dict[str, plugins.PluginSpec]) -> _Backend:
     if spec is None:
         raise plugins.missing(platform, found)
     plugin = plugins.load(spec)
+    if platform == "cpu":
+        _spin(cpu_spin_microseconds.process_value)
     options = _client_options(platform)
     try:
         made = plugin.create_client(options)
@@ -368,9 +371,15 @@ def _forget_default(_: object) -> None:
         _native.forget_default_devices()
 
 
+def _spin(microseconds: int) -> None:
+    # On one processor nothing can happen while a thread looks on.
+    _native.set_patience(microseconds if processors() > 1 else min(microseconds, 0))
+
+
 def _watch_options() -> None:
     num_cpu_devices.on_set(_check_cpu_devices)
     cpu_memory_reuse.on_set(_native.keep_blocks)
+    cpu_spin_microseconds.on_set(_spin)
     platforms.on_set(_forget_default)
     platform_name.on_set(_forget_default)
 

@@ -133,7 +133,7 @@ def load(spec: PluginSpec) -> _native.Plugin:
     plugin = _native.load_plugin(spec.path)
     if spec.platform == "cpu":
         _native.keep_blocks(cpu_memory_reuse.process_value)
-        plugin.use_blocks()
+        plugin.interpose()
     if spec.platform == "cuda":
         _register_cuda_kernels(plugin)
     logs.debug("loaded the plugin %s, PJRT %s, from %s", spec.path, plugin.api_version, spec.source)
