@@ -15,7 +15,7 @@ import anima
 from anima.on_demand import on_demand
 
 PACKAGES = [
-    "anima", "anima.core", "anima.experimental", "anima.extend", "anima.interpreters", "anima.lax", "anima.nn", "anima.numpy",
+    "anima", "anima.core", "anima.experimental", "anima.extend", "anima.interpreters", "anima.lax", "anima.nn", "anima.numpy", "anima.ops",
     "anima.random", "anima.scipy", "anima.scipy.cluster", "anima.scipy.sparse", "anima.scipy.spatial", "anima.scipy.stats", "anima.sharding",
     "anima.transforms.convert",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS: list[tuple[str, ...]] = [
     ("_native",),
     (
+        "bytecode",
         "command_line",
         "config",
         "errors",

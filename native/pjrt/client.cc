@@ -60,8 +60,11 @@ std::shared_ptr<Client> Plugin::create_client(const Options& options) {
     std::lock_guard<std::mutex> lock(mutex_);
     platform_ = client->platform_;
   }
-  std::lock_guard<std::mutex> lock(registry().mutex);
-  registry().clients.push_back(client);
+  {
+    std::lock_guard<std::mutex> lock(registry().mutex);
+    registry().clients.push_back(client);
+  }
+  FirstWait::begin(*client);
   return client;
 }
 

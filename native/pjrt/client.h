@@ -330,6 +330,7 @@ class Client : public std::enable_shared_from_this<Client> {
   friend class Buffer;
   friend class Executable;
   friend class CallbackScope;
+  friend class FirstWait;
   Client() = default;
   bool try_enter() noexcept;
   void enter() {
@@ -379,6 +380,19 @@ class Client : public std::enable_shared_from_this<Client> {
   bool destroyed_ = false;
   std::vector<Client*> twins_;       // all that were made
   std::vector<Client*> idle_twins_;  // those that no callback uses
+};
+
+// The first thread that has to wait for XLA has it measure the frequency of the processor, for which it
+// sleeps 3 to 7 ms, once in a process. With this a thread of ours does that while the program is busy with
+// other things.
+class FirstWait {
+ public:
+  // To be called with each client that was made: the first one of processors counts.
+  static void begin(Client& client);
+
+ private:
+  class Transfer;
+  static void run(Client& client) noexcept;
 };
 
 void close_all_clients() noexcept;  // [blocking]

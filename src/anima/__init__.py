@@ -9,9 +9,9 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from anima import startup as _startup
+from anima import bytecode as _bytecode, startup as _startup
 
-with _startup.collector_paused():
+with _bytecode.imported_from_one_file(__name__, __path__[0]), _startup.collector_paused():
     # First, and from here: at some depths of nested imports CPython maps and unmaps a piece of its stack in every call, and
     # from where this package needs NumPy that made NumPy's import 12 ms slower.
     with _startup.blas_threads_sleep_soon():

@@ -20,7 +20,7 @@ from anima.lax.shape import check_shape
 from anima.random import continuous, counts, discrete, matrices, selection, uniforms
 from anima.random.arguments import check_key, function
 from anima.random.domains import covariance, non_negative, ordered, positive, probability, weights, within
-from anima.random.gamma import (
+from anima.random.gammas import (
     ball as draw_ball,
     beta as draw_beta,
     chisquare as draw_chisquare,

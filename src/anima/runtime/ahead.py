@@ -1,4 +1,4 @@
-"""What a program will ask for, made ready by a thread while Python is still at work.
+"""What a program will ask for, made ready by threads while Python is still at work.
 
 Invariant: only what the same script asked for when it last ran is made ready, under the full key under which the program itself
 would read it, so nobody gets an executable that reading it would not have given; one that nobody asks for is dropped. On one
@@ -6,7 +6,7 @@ processor, without a folder for executables, and where no script runs (at a prom
 
 That script's list is an entry of the folder of executables. To read them takes XLA 1 to 400 ms, as long as tracing and lowering
 them again takes Python, on a processor that would have nothing else to do. The same holds for the machine code of XLA's
-products of matrices (oneDNN's), which it makes in 26 ms when a process multiplies for the first time.
+products of matrices (oneDNN's), which it makes in 26 ms when a process multiplies for the first time: a second thread has that done.
 """
 
 from __future__ import annotations
@@ -102,9 +102,11 @@ def start(client: _native.Client, cache: DiskCache, environment: bytes) -> None:
         logs.debug("what this script asked for last is not known: %s", error)
         return
     script.readings = {program.key: _Reading(program) for program in programs}
-    if multiplies or programs:
+    if programs:
         readings = list(script.readings.values())
-        threading.Thread(target=_make_ready, args=(script, readings, multiplies), name="anima-ahead").start()
+        threading.Thread(target=_make_ready, args=(script, readings), name="anima-ahead").start()
+    if multiplies:  # beside it, for the program is wanted as soon as Python has lowered it
+        threading.Thread(target=_multiply, args=(script,), name="anima-products").start()
 
 
 def take(cache: DiskCache, key: bytes, client: _native.Client) -> _native.Executable | None:
@@ -157,12 +159,10 @@ def _of_this_process() -> _Script | None:
     return _script if _script is not None and _script.process == os.getpid() else None
 
 
-# The thread.
+# The threads.
 
 
-def _make_ready(script: _Script, readings: list[_Reading], multiplies: bool) -> None:
-    if multiplies:
-        _multiply(script)
+def _make_ready(script: _Script, readings: list[_Reading]) -> None:
     for reading in readings:
         if not threading.main_thread().is_alive():
             return

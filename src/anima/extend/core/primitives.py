@@ -18,7 +18,7 @@ from anima import lax
 from anima.core.primitive import Primitive, primitives as known
 from anima.extend.calls import call_p as call_p, closed_call_p as closed_call_p
 from anima.lax import rng as rng
-from anima.random import gamma as gamma, key_operations as key_operations
+from anima.random import gammas as gammas, key_operations as key_operations
 from anima.transforms import (  # they define primitives
     callback_primitives as callback_primitives,
     checkpoint_primitive as checkpoint_primitive,
