@@ -372,6 +372,34 @@ def elementwise(
         an operand, or None.
     """
 
+    def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
+        if at_once is not None and (made := at_once(ctx, *operands)) is not None:
+            return made
+        if arity > 1:
+            operands = spread(ctx, operands)
+        return ctx.op(hlo, operands) if isinstance(hlo, str) else hlo(ctx, *operands, **params)
+
+    if isinstance(derivatives, Missing):
+        jvp: Any = derivatives
+    else:
+        jvp = no_tangent if derivatives is None else jvp_of(*derivatives)
+    return declare(
+        name,
+        shape=_elementwise_shape(name, arity, accepts, out_dtype),
+        lower=lower,
+        jvp=jvp,
+        transpose=transpose or Missing("it is not linear"),
+        batch=batch_elementwise,
+        host=host,
+        elementwise=unchanged if shapeless else None,
+        dtypes=accepts,
+        remembers=True,
+    )
+
+
+def _elementwise_shape(
+    name: str, arity: int, accepts: tuple[str, ...], out_dtype: OutDtype | None
+) -> Callable[..., ShapedArray]:
     def shape(*avals: ShapedArray, **params: Any) -> ShapedArray:
         first = avals[0]
         if arity > 1:
@@ -391,29 +419,7 @@ def elementwise(
                 return aval
         return ShapedArray(dims, dtype, weak)
 
-    def lower(ctx: Context, *operands: Value, **params: Any) -> Value:
-        if at_once is not None and (made := at_once(ctx, *operands)) is not None:
-            return made
-        if arity > 1:
-            operands = spread(ctx, operands)
-        return ctx.op(hlo, operands) if isinstance(hlo, str) else hlo(ctx, *operands, **params)
-
-    if isinstance(derivatives, Missing):
-        jvp: Any = derivatives
-    else:
-        jvp = no_tangent if derivatives is None else jvp_of(*derivatives)
-    return declare(
-        name,
-        shape=shape,
-        lower=lower,
-        jvp=jvp,
-        transpose=transpose or Missing("it is not linear"),
-        batch=batch_elementwise,
-        host=host,
-        elementwise=unchanged if shapeless else None,
-        dtypes=accepts,
-        remembers=True,
-    )
+    return shape
 
 
 def unchanged(shape: tuple[int, ...], other: tuple[int, ...], params: dict[str, Any]) -> dict[str, Any]:

@@ -201,9 +201,7 @@ def _broadcast_batch(
     return broadcast_in_dim_p.bind(x, shape=shape, broadcast_dimensions=mapped), place
 
 
-def _broadcast_of_number(
-    shape: tuple[int, ...], other: tuple[int, ...], params: dict[str, Any]
-) -> dict[str, Any] | None:
+def _broadcast_of_number(shape: Any, other: Any, params: dict[str, Any]) -> dict[str, Any] | None:
     number = not params["broadcast_dimensions"] and params["shape"] == shape
     return {"shape": other, "broadcast_dimensions": ()} if number else None
 

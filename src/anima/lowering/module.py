@@ -116,8 +116,6 @@ class ModuleBuilder:
         self.exported = exported
         self.checks = checks
         self.main: Jaxpr | None = None  # the whole program
-        self._results: frozenset[Atom] | None = None  # of the whole program
-        self._apart: frozenset[Var] | None = None
         # Set while what is lowered is for one device, on blocks of arrays.
         self.manual: ManualRegion | None = None
         self._channels = 0
@@ -142,13 +140,11 @@ class ModuleBuilder:
     def is_apart(self, eqn: Eqn | None) -> bool:
         """Whether XLA joins an equation of one result with no other: one of the main program that takes its arguments and
         results of loops alone, and whose result is one of the program's and read by nothing else."""
-        if self._results is None:
-            self._results = frozenset(self.main.outvars) if self.main is not None else frozenset()
-        if eqn is None or len(eqn.outvars) != 1 or eqn.outvars[0] not in self._results:
+        main = self.main
+        if main is None or eqn is None or len(eqn.outvars) != 1:
             return False
-        if self._apart is None:
-            self._apart = _apart(self.main) if self.main is not None else frozenset()
-        return eqn.outvars[0] in self._apart
+        results = main.memoized("results", lambda: frozenset(main.outvars))  # most equations have none of those
+        return eqn.outvars[0] in results and eqn.outvars[0] in main.memoized("apart", lambda: _apart(main))
 
     def next_channel(self) -> int:
         """A number for a collective operation, by which its devices find each other."""
@@ -540,9 +536,8 @@ def _apart(jaxpr: Jaxpr) -> frozenset[Var]:
     made = {v for eqn in jaxpr.eqns if not eqn.primitive.unfused for v in eqn.outvars}
     read = {a for eqn in jaxpr.eqns for a in eqn.invars if type(a) is Var}
     wanted = ({a for a in jaxpr.outvars if type(a) is Var} & made) - read
-    return frozenset(
-        [v for eqn in jaxpr.eqns for v in eqn.outvars if v in wanted and made.isdisjoint(eqn.invars)]
-    )
+    apart = [eqn for eqn in jaxpr.eqns if made.isdisjoint(eqn.invars)]
+    return frozenset([v for eqn in apart for v in eqn.outvars if v in wanted])
 
 
 def lower_module(
