@@ -27,7 +27,7 @@ import numpy as np
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.collector import collect_seldom
 from anima.core.effects import Effects, has_ordered, reaches_host
-from anima.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
 from anima.lowering import checks
 from anima.lowering.checks import CODE, Checks
@@ -143,7 +143,9 @@ class ModuleBuilder:
         main = self.main
         if main is None or eqn is None or len(eqn.outvars) != 1:
             return False
-        results = main.memoized("results", lambda: frozenset(main.outvars))  # most equations have none of those
+        results = main.memoized(
+            "results", lambda: frozenset(main.outvars)
+        )  # most equations have none of those
         return eqn.outvars[0] in results and eqn.outvars[0] in main.memoized("apart", lambda: _apart(main))
 
     def next_channel(self) -> int:

@@ -26,7 +26,7 @@ KERNEL_CALL = 'call_target_name = "anima_'  # in the text of programs that call 
 
 MULTIPLIED_AT_ONCE = 16  # numbers by vector units, in the time in which one is moved
 
-# About a millisecond. Handing a program to another thread and waiting for it takes 25 to 60 us on two cores.
+# About a millisecond. Handing a program to another thread and waiting for it takes 5 to 30 us on two cores.
 _MUCH_WORK = 1 << 22
 _WEIGHT = ShapedArray((1024,), np.dtype(np.int8))  # XLA calls less than 1000 operations few
 
