@@ -22,6 +22,8 @@ bool of_user(PyCodeObject* code) {
 }  // namespace
 
 PyRef current_position(PyObject* names) {
+  if (position_type == nullptr)
+    throw_python(PyExc_TypeError, "current_position: the class of positions was not handed over");
   PyRef frame = PyRef::borrow(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
   while (frame) {
     auto* at = reinterpret_cast<PyFrameObject*>(frame.get());
@@ -42,6 +44,10 @@ PyObject* set_positions(PyObject*, PyObject* args) {
   PyObject *type, *known, *ask;
   if (!PyArg_ParseTuple(args, "O!O!O:set_positions", &PyType_Type, &type, &PyDict_Type, &known, &ask))
     return nullptr;
+  if (!PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type), &PyTuple_Type)) {
+    PyErr_Format(PyExc_TypeError, "set_positions: %R is no class of tuples", type);
+    return nullptr;
+  }
   position_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(type));
   internal = Py_NewRef(known);
   is_internal = Py_NewRef(ask);

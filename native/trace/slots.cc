@@ -31,11 +31,22 @@ PyObject* make_by_position(PyObject* type, PyObject* const* args, size_t flagged
   return made;
 }
 
+// Throws unless it is a class whose instances `object.__new__` makes: others have more in them than slots.
+void check_made_by_python(PyObject* type) {
+  if (!PyType_Check(type) ||
+      PyType_HasFeature(reinterpret_cast<PyTypeObject*>(type), Py_TPFLAGS_IMMUTABLETYPE) ||
+      reinterpret_cast<PyTypeObject*>(type)->tp_new != PyBaseObject_Type.tp_new) {
+    throw_python(PyExc_TypeError, "expected a class that Python makes instances of, got %R", type);
+  }
+}
+
 }  // namespace
 
 Py_ssize_t slot_offset(PyObject* type, const char* name) {
+  check_made_by_python(type);
   PyRef slot = PyRef::steal(checked(PyObject_GetAttrString(type, name)));
-  if (!PyType_Check(type) || !Py_IS_TYPE(slot.get(), &PyMemberDescr_Type)) {
+  if (!Py_IS_TYPE(slot.get(), &PyMemberDescr_Type) ||
+      reinterpret_cast<PyMemberDescrObject*>(slot.get())->d_member->type != T_OBJECT_EX) {
     throw_python(PyExc_TypeError, "%R has no slot '%s'", type, name);
   }
   return reinterpret_cast<PyMemberDescrObject*>(slot.get())->d_member->offset;
@@ -58,10 +69,9 @@ PyObject* new_instance(PyTypeObject* type) { return checked(type->tp_alloc(type,
 
 PyObject* made_by_position(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-    if (count < 1 || !PyType_Check(args[0]) ||
-        PyType_HasFeature(reinterpret_cast<PyTypeObject*>(args[0]), Py_TPFLAGS_IMMUTABLETYPE)) {
+    if (count < 1)
       throw_python(PyExc_TypeError, "made_by_position: expected a class and the names of its slots");
-    }
+    check_made_by_python(args[0]);
     Offsets offsets;
     for (Py_ssize_t i = 1; i < count; i++) {
       const char* name = PyUnicode_AsUTF8(args[i]);

@@ -162,6 +162,19 @@ def test_operands_of_several_kinds() -> None:
     np.testing.assert_array_equal(anp.floor_divide(whole - 3, 2), (np.arange(6).reshape(2, 3) - 3) // 2)
 
 
+def test_constants_of_the_length_of_operands() -> None:
+    row = anp.asarray(np.full((1,), 3.0, np.float32))
+    assert lengthened(lambda x: x * row, np.ones((1,), np.float32)) is None
+    window = anp.kaiser(1, 14.0)
+    np.testing.assert_allclose(window, np.kaiser(1, 14.0))
+
+
+def test_arrays_with_64_bits_outlive_64_bit_mode() -> None:
+    with enable_x64(True):
+        x = anp.asarray(np.linspace(0.5, 1, 3))
+    np.testing.assert_allclose(np.asarray(anp.exp(x)), np.exp(np.linspace(0.5, 1, 3)), rtol=1e-15)
+
+
 def test_results_are_arrays_of_their_own() -> None:
     x = anp.asarray(np.linspace(0, 1, 7, dtype=np.float32))
     first, second = anp.exp(x), anp.exp(x + 1)

@@ -245,9 +245,9 @@ def conv_shape_tuple(
 
 
 def _shapes(name: str, lhs_shape: Any, rhs_shape: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes as integers, of which there must be two besides the spatial ones."""
+    """The shapes as integers, of which there must be two besides the spatial ones. A size of -1 is one that is not known."""
     lhs, rhs = (
-        integers(name, "lhs_shape", lhs_shape, least=0),
+        integers(name, "lhs_shape", lhs_shape, least=-1),
         integers(name, "rhs_shape", rhs_shape, least=0),
     )
     if len(lhs) != len(rhs) or len(lhs) < 2:

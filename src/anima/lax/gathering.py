@@ -164,9 +164,10 @@ def _gather_shape(
         check_inside("gather", f"slice_sizes {slice_sizes}", slice_sizes, x.shape)
     check_dims("gather", "collapsed_slice_dims", collapsed, x.ndim)
     gone = {*collapsed, *x_batch}
-    if len(gone) != len(collapsed) + len(x_batch) or any(slice_sizes[d] != 1 for d in gone):
+    fits = all(slice_sizes[d] == 1 for d in collapsed) and all(slice_sizes[d] in (0, 1) for d in x_batch)
+    if len(gone) != len(collapsed) + len(x_batch) or not fits:
         raise TypeError(
-            f"gather: slice_sizes {slice_sizes} must be 1 in collapsed_slice_dims {collapsed} and "
+            f"gather: slice_sizes {slice_sizes} must be 1 in collapsed_slice_dims {collapsed} and 0 or 1 in "
             f"operand_batching_dims {x_batch}, which must not overlap"
         )
     window = [size for d, size in enumerate(slice_sizes) if d not in gone]

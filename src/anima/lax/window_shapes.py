@@ -104,7 +104,7 @@ def integers(
             f"{name}: {argument} must have {count} entries, one for each dimension, got {result}"
         )
     if any(v < least for v in result):
-        word = "positive" if least else "not negative"
+        word = {1: "positive", 0: "not negative"}.get(least, f"{least} or more")
         raise ArgumentError(f"{name}: every entry of {argument} must be {word}, got {result}")
     return result
 

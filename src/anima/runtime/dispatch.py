@@ -338,8 +338,10 @@ def _eager_miss(
     ordered = on_host.ordered if on_host is not None else host.is_ordered(closed.jaxpr)
     name = _module_name(primitive, params)
     if not ordered:
+        programs = subjaxprs(params)  # which the plan goes with
+        plans = programs[0].memoized("shared plans", dict[Hashable, Any]) if programs else _shared_plans
         key = (primitive, avals, tuple(sorted(params.items())))
-        outs = shared_answer(closed, name, operands, kind, _shared_plans, key)
+        outs = shared_answer(closed, name, operands, kind, plans, key)
         if outs is not None:
             return (outs if primitive.multiple_results else outs[0]), None
     program = Program(closed, name, device, kind=kind, ordered=ordered)

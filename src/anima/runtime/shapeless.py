@@ -78,6 +78,8 @@ def _is_plain(aval: Any) -> bool:
 def _perform(closed: ClosedJaxpr, args: Sequence[Any], shape: tuple[int, ...], length: int) -> list[Any]:
     """Stage the equations of a program for arrays of another length."""
     jaxpr = closed.jaxpr
+    if any([array_aval(v.aval).shape for v in jaxpr.constvars]):
+        raise _Refused
     values: dict[Var, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args]))
 
     def value(atom: Any) -> Any:
@@ -127,15 +129,16 @@ class SharedPlan:
             elif type(x) is ArrayImpl and not x.is_ready():
                 return None
             else:
-                given.append(self._filled(np.asarray(x), aval.dtype))
+                given.append(self._filled(np.asarray(x), aval.dtype, device))
         self.calls += 1
         outs = self._plan.execute(given)
         return [self._cut(x, aval, device, committed) for x, aval in zip(outs, self._out_avals)]
 
-    def _filled(self, x: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+    def _filled(self, x: np.ndarray[Any, Any], dtype: Any, device: _native.Device) -> Any:
         filled = np.zeros(self._of.length, dtype)
         filled[: x.size] = x.reshape(-1)
-        return filled
+        # Of the program's dtype whatever the options: arrays of 64 bits outlive 64-bit mode.
+        return _native.array_from_host(filled, device, dtype=dtype)
 
     def _cut(self, x: Any, aval: Any, device: _native.Device, committed: bool) -> Any:
         if not aval.shape:
