@@ -301,3 +301,11 @@ def test_misuse_raises() -> None:
         _native.process_natively(trace, lax.sin_p, None, {})  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         _native.process_natively(trace, "no primitive", (1.0,), {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cls", [_native.ArrayImpl, _native.Device, ShapedArray, int, onp.ndarray, 3])
+def test_only_classes_that_python_makes_instances_of_are_made_by_position(cls: Any) -> None:
+    with pytest.raises(TypeError, match="a class that Python makes instances of"):
+        _native.made_by_position(cls)
+    with pytest.raises(TypeError, match="no class of tuples"):
+        _native.set_positions(list, {}, len)  # type: ignore[arg-type]
