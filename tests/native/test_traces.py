@@ -309,3 +309,10 @@ def test_only_classes_that_python_makes_instances_of_are_made_by_position(cls: A
         _native.made_by_position(cls)
     with pytest.raises(TypeError, match="no class of tuples"):
         _native.set_positions(list, {}, len)  # type: ignore[arg-type]
+
+
+def test_clear_caches_forgets_what_shape_rules_have_said() -> None:
+    anima.make_jaxpr(lax.sin)(np.ones((3, 1, 2)))
+    assert lax.sin_p.answers
+    anima.clear_caches()
+    assert lax.sin_p.answers == {}

@@ -13,7 +13,7 @@ import anima.numpy as anp
 from anima import dtypes, lax, nn
 from anima.config import eager_host_calls, enable_x64
 from anima.core.primitive import primitives
-from anima.runtime import compiler, shapeless
+from anima.runtime import compiler, host, shapeless
 from anima.runtime.dispatch import shared_answer
 from tests.lax.samples import Sample, all_samples
 
@@ -125,6 +125,16 @@ def test_a_shape_that_is_met_often_has_a_program_of_its_own() -> None:
         assert compilations() == before + 1
     for result in results:
         np.testing.assert_allclose(result, np.cbrt(0.25), rtol=1e-6)
+
+
+def test_what_no_host_program_computes_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    look = host.host_program
+    monkeypatch.setattr(host, "host_program", lambda jaxpr: looks.append(jaxpr) or look(jaxpr))
+    x = anp.asarray(np.full((1, 1, 11), 3.0, np.float32))
+    for _ in range(5):
+        np.testing.assert_allclose(anp.hypot(x, x), 3 * np.sqrt(2), rtol=1e-6)
+    assert len(looks) == 1
 
 
 def lengthened(fun: Callable[..., Any], *args: Any) -> Any:

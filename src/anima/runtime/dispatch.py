@@ -19,7 +19,7 @@ from anima.core import hooks, source
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import reaches_host
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
-from anima.core.primitive import Primitive
+from anima.core.primitive import Primitive, primitives
 from anima.core.spans import program_name, span
 from anima.core.trace import Tracer, aval_of, leak_error
 from anima.errors import JaxRuntimeError
@@ -333,12 +333,12 @@ def _eager_miss(
         program_over = sharded.ShardedProgram(closed, _module_name(primitive, params), operands)
         return sharded.run(program_over, operands, single=not primitive.multiple_results)
     device, committed = device_of(operands, primitive.name)
-    kind: ProgramKind = "program" if subjaxprs(params) else "single_op"
+    programs = subjaxprs(params)
+    kind: ProgramKind = "program" if programs else "single_op"
     # The same whether the host answers or not.
     ordered = on_host.ordered if on_host is not None else host.is_ordered(closed.jaxpr)
     name = _module_name(primitive, params)
-    if not ordered:
-        programs = subjaxprs(params)  # which the plan goes with
+    if not ordered:  # a plan of a program goes with that
         plans = programs[0].memoized("shared plans", dict[Hashable, Any]) if programs else _shared_plans
         key = (primitive, avals, tuple(sorted(params.items())))
         outs = shared_answer(closed, name, operands, kind, plans, key)
@@ -415,7 +415,10 @@ _kept_plans: dict[Hashable, Any] = {}  # of operations without programs
 
 
 def forget() -> None:
-    """Forget the programs of single operations that are kept here."""
+    """Forget the programs of single operations that are kept here, and what their shape rules have said."""
+    for primitive in primitives.values():
+        if primitive.answers is not None:
+            primitive.answers.clear()
     for kept in (_kept_plans, _shared_plans, _host_programs):
         kept.clear()
 

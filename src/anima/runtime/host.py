@@ -38,7 +38,7 @@ from anima.runtime.sequences import are_kept_apart
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
 # Exactly: what is derived from them may mean something else.
-HOST_TYPES = (bool, int, float, complex, np.ndarray)
+_HOST_TYPES = (bool, int, float, complex, np.ndarray)
 
 
 class _Step:
@@ -117,7 +117,7 @@ class HostProgram:
     def answer(self, operands: Sequence[Any], device: _native.Device, committed: bool) -> list[Any] | None:
         """The results for these operands, or None where only the compiled program can tell."""
         with np.errstate(all="ignore"):
-            given = [_on_host(x, aval) for x, aval in zip(operands, self._inputs)]
+            given = [on_host(x, aval) for x, aval in zip(operands, self._inputs)]
             if any([x is None for x in given]):
                 return None
             values = [*given, *[None] * (self._size - len(given))]
@@ -295,9 +295,15 @@ def host_program(jaxpr: Jaxpr) -> HostProgram | None:
     return HostProgram(jaxpr, steps, places, constants, next(numbers), ordered)
 
 
+def program_of(jaxpr: Jaxpr) -> HostProgram | None:
+    """`host_program`, found once for a program, also where there is none."""
+    (program,) = jaxpr.memoized("host", lambda: (host_program(jaxpr),))
+    return program
+
+
 def is_ordered(jaxpr: Jaxpr) -> bool:
     """Whether a program is to be compiled without optimisation, on a CPU, for the host to have its bits."""
-    program: HostProgram | None = jaxpr.memoized("host", lambda: host_program(jaxpr))
+    program = program_of(jaxpr)
     return program is not None and program.ordered
 
 
@@ -446,11 +452,11 @@ def _rounds(eqn: Eqn) -> bool:
     return True
 
 
-def _on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
+def on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
     """A value as NumPy's, without waiting for it and without moving it; None where that cannot be had."""
     if type(value) is ArrayImpl:
         return np.asarray(value) if value.is_ready() else None
-    if not (type(value) in HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:
+    if not (type(value) in _HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:
         return None
     try:
         return np.asarray(value, aval.dtype)

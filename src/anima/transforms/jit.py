@@ -353,9 +353,7 @@ def _host_program(call: CompiledCall, parts: _Call, traced: TracedProgram) -> ho
     """A program as the host runs it, or None if it does not."""
     if not host.wanted(device_of(parts.leaves, name_of(call.fun))[0]):
         return None
-    jaxpr = traced.closed.jaxpr
-    program: host.HostProgram | None = jaxpr.memoized("host", lambda: host.host_program(jaxpr))
-    return program
+    return host.program_of(traced.closed.jaxpr)
 
 
 def _kind(spec: JitSpec, closed: ClosedJaxpr) -> ProgramKind:
