@@ -158,8 +158,11 @@ def loops_with_a_bound_do_not_leave_others_waiting() -> None:
     x = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
     run = jit(shard_map(steps, mesh=line(), in_specs=P("i"), out_specs=P()))
     np.testing.assert_allclose(np.asarray(run(x)), [sum(v * 1.5**v for v in x)], rtol=1e-6)
+    slope = jit(grad(lambda x: run(x).sum()))
+    np.testing.assert_allclose(np.asarray(slope(x)), [1.5**v for v in x], rtol=1e-5)
     beyond = x + np.array([0, 0, 0, 20], np.float32)
     assert anima.block_until_ready(run(beyond)).shape == (1,)
+    assert anima.block_until_ready(slope(beyond)).shape == (4,)
 
 
 @checks
