@@ -1,6 +1,6 @@
 // Invariant: of two families of functions that take and free memory, C's and C++'s with an alignment, the
 // library's imports are replaced all or not at all: memory that one of ours gave comes back to one of ours.
-// Of those that wait, each is replaced that is there. Other libraries' imports are not touched.
+// Of those that wait or round, each is replaced that is there. Other libraries' imports are not touched.
 #include "pjrt/interpose.h"
 
 #include <cerrno>
@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "pjrt/large_blocks.h"
+#include "pjrt/rounding.h"
 #include "pjrt/small_blocks.h"
 #include "pjrt/waits.h"
 
@@ -74,7 +75,7 @@ void our_sized_aligned_delete(void* memory, size_t, std::align_val_t alignment) 
   our_aligned_delete(memory, alignment);
 }
 
-enum Family { kOfC, kOfCpp, kWaits };  // memory comes back to functions of the same family
+enum Family { kOfC, kOfCpp, kAlone };  // memory comes back to functions of the same family
 
 struct Replacement {
   const char* name;
@@ -98,10 +99,10 @@ const Replacement kReplacements[] = {
     replacement("_ZdlPvSt11align_val_t", our_aligned_delete, kOfCpp, true),
     replacement("_ZdlPvmSt11align_val_t", our_sized_aligned_delete, kOfCpp, true),
     // std::condition_variable's wait, notify_one and notify_all.
-    replacement("_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE", waits::wait, kWaits),
-    replacement("_ZNSt18condition_variable10notify_oneEv", waits::notify_one, kWaits),
-    replacement("_ZNSt18condition_variable10notify_allEv", waits::notify_all, kWaits),
-    replacement("syscall", waits::system_call, kWaits)};
+    replacement("_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE", waits::wait, kAlone),
+    replacement("_ZNSt18condition_variable10notify_oneEv", waits::notify_one, kAlone),
+    replacement("_ZNSt18condition_variable10notify_allEv", waits::notify_all, kAlone),
+    replacement("syscall", waits::system_call, kAlone), replacement("fesetround", rounding::set, kAlone)};
 
 #ifdef __x86_64__
 constexpr unsigned kJumpSlot = R_X86_64_JUMP_SLOT, kGlobalData = R_X86_64_GLOB_DAT, kAddress = R_X86_64_64;

@@ -6,8 +6,8 @@
 namespace anima {
 
 // From now on the aligned memory that a loaded library takes is that of pjrt/small_blocks.h and
-// pjrt/large_blocks.h, and its threads wait as pjrt/waits.h has it. Does nothing where the library's imports
-// cannot be told, and nothing more the second time.
+// pjrt/large_blocks.h, its threads wait as pjrt/waits.h has it and round as pjrt/rounding.h has it. Does
+// nothing where the library's imports cannot be told, and nothing more the second time.
 void interpose(const std::string& path) noexcept;
 
 }  // namespace anima
