@@ -162,8 +162,25 @@ embedded_constants_max_bytes = _int(
 
 # Checks and debugging.
 
-disable_jit = _bool(
-    "disable_jit", False, "jit and control flow run as plain Python, an operation at a time.", traced=True
+
+
+class _DisableJit(State[bool]):
+    """The same, whose override has another name for its value."""
+
+    __slots__ = ()
+
+    def __call__(self, disable: object = True) -> Override:
+        return super().__call__(disable)
+
+
+disable_jit = declare(
+    _DisableJit(
+        "disable_jit",
+        False,
+        parse_bool,
+        "jit and control flow run as plain Python, an operation at a time.",
+        traced=True,
+    )
 )
 debug_nans = _bool(
     "debug_nans", False, "A result with a NaN raises FloatingPointError where it was made.", traced=True

@@ -117,12 +117,12 @@ class State(Generic[T]):
         """Calls ``hook(value)`` before each later process-wide change; what it raises prevents the change."""
         self._hooks.append(hook)
 
-    def __call__(self, value: object = _UNSET) -> Override:
-        if value is _UNSET:
+    def __call__(self, new_val: object = _UNSET) -> Override:
+        if new_val is _UNSET:
             if not isinstance(self.default, bool):
                 raise TypeError(f"{self.name}() needs a value: with {self.name}(value): ...")
-            value = True
-        checked = self.check(value)
+            new_val = True
+        checked = self.check(new_val)
         block = self._blocks.get(checked) if isinstance(checked, (bool, str)) else None
         if block is None:
             block = Override(dict.fromkeys((self, *self.members), checked))

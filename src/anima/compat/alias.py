@@ -15,7 +15,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from anima.compat.modules import MOVED, PUBLIC
+from anima.compat.modules import INTERNALS, MOVED, PUBLIC
 
 _lock = threading.Lock()
 
@@ -44,13 +44,20 @@ class _Alias(MetaPathFinder):
         top, _, inner = fullname.partition(".")
         if top != "jax":
             return None
-        name = f"anima.{MOVED.get(inner, inner)}" if inner else "anima"
-        found = importlib.util.find_spec(name)
+        found = importlib.util.find_spec(name := _ours(inner))
         if found is None:
             return None
         return ModuleSpec(
             fullname, _SameModule(name), is_package=found.submodule_search_locations is not None
         )
+
+
+def _ours(inner: str) -> str:
+    """The module that stands for `jax.{inner}`, or for `jax` itself."""
+    first, _, rest = inner.partition(".")
+    if first == "_src":
+        return f"{INTERNALS}.{rest}" if rest else INTERNALS
+    return f"anima.{MOVED.get(inner, inner)}" if inner else "anima"
 
 
 class _Missing(MetaPathFinder):

@@ -123,3 +123,6 @@ MOVED = {
     "experimental.stax": "example_libraries.stax",
     "linear_util": "extend.linear_util",
 }
+
+# What stands for `jax._src`: the few modules and names of it that well-known libraries import.
+INTERNALS = "anima.compat.internals"

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
 from weakref import WeakKeyDictionary
 
@@ -87,6 +88,7 @@ _clients: WeakKeyDictionary[_native.Client, _ClientKeys] = WeakKeyDictionary()
 _serials = count()
 _unknown: dict[str, frozenset[str]] = {}  # path of a plugin -> options of the policy that it does not know
 _stats = CompileStats()
+before_compiling: list[Callable[[_native.Client], None]] = []  # called with the client; what one raises goes to the caller
 
 
 def compile_program(
@@ -182,6 +184,8 @@ def _load_or_compile(
 
 
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
+    for tell in before_compiling:
+        tell(client)
     path = client.plugin.path
     defaults = _debug_options(client) if options.extras else b""
     while True:
