@@ -136,7 +136,7 @@ PyObject* get_ndim(PyObject* object, void*) {
 PyMemberDef members[] = {{"shape", T_OBJECT_EX, offsetof(Shaped, shape), READONLY, nullptr},
                          {"dtype", T_OBJECT_EX, offsetof(Shaped, dtype), READONLY, nullptr},
                          {"weak_type", T_OBJECT_EX, offsetof(Shaped, weak_type), READONLY, nullptr},
-                         {"sharding", T_OBJECT_EX, offsetof(Shaped, sharding), READONLY, nullptr},
+                         {"given_sharding", T_OBJECT_EX, offsetof(Shaped, sharding), READONLY, nullptr},
                          {"varying", T_OBJECT_EX, offsetof(Shaped, varying), READONLY, nullptr},
                          {}};
 PyGetSetDef properties[] = {{"ndim", get_ndim, nullptr, nullptr, nullptr}, {}};

@@ -163,7 +163,6 @@ embedded_constants_max_bytes = _int(
 # Checks and debugging.
 
 
-
 class _DisableJit(State[bool]):
     """The same, whose override has another name for its value."""
 

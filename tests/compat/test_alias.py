@@ -176,3 +176,63 @@ import jax
 assert jax.other
 """
     )
+
+
+def test_internals_that_libraries_import(run_python, other_jax) -> None:
+    run_python(
+        INSTALL
+        + """
+import jax, jax._src.dispatch
+from jax._src import ad_util, checkify, compiler, core, dtypes, flatten_util, traceback_util, tree_util, xla_bridge
+from jax.experimental import checkify as public
+assert jax.__version__ == "0.10.2" and anima.version.__version__ != jax.__version__
+assert checkify.checkify is public.checkify and dtypes.finfo is jax.dtypes.finfo and core.ShapedArray is jax.core.ShapedArray
+assert flatten_util.ravel_pytree is jax.flatten_util.ravel_pytree
+assert jax._src.xla_bridge._backends == {}
+assert core.trace_state_clean() and not jax.jit(lambda x: x * core.trace_state_clean())(1)
+assert list in tree_util._registry and int not in tree_util._registry and 3 not in tree_util._registry
+assert list(jax._src.xla_bridge._backends) == ["cpu"]
+assert traceback_util.api_boundary(len) is len
+jax._src.dispatch.wait_for_tokens()
+anima.compat.remove_jax_alias()
+assert anima.__version__ == anima.version.__version__
+"""
+    )
+
+
+def test_a_library_can_forbid_compiling(run_python, other_jax) -> None:
+    run_python(
+        INSTALL
+        + """
+import jax
+from jax._src import compiler
+plain = compiler.backend_compile_and_load
+def refuse(backend, *args, **kwargs):
+    raise PermissionError(backend.platform)
+compiler.backend_compile_and_load = refuse
+jax.config.update("jax_enable_compilation_cache", False)
+f = jax.jit(lambda x: jax.numpy.sin(x) + 12345)
+try:
+    f(1.0)
+except PermissionError as error:
+    assert str(error) == "cpu"
+else:
+    raise AssertionError
+compiler.backend_compile_and_load = plain
+assert abs(float(f(1.0)) - 12345.84) < 0.01
+"""
+    )
+
+
+def test_exclusions_are_seen_by_their_frames(run_python, tmp_path) -> None:
+    (tmp_path / "hidden.py").write_text("import sys\ndef frame():\n    return sys._getframe()\n")
+    run_python(
+        INSTALL
+        + """
+from jax._src import traceback_util
+import hidden, sys
+assert traceback_util.include_frame(hidden.frame()) and traceback_util.include_frame(sys._getframe())
+traceback_util.register_exclusion(hidden.__file__)
+assert not traceback_util.include_frame(hidden.frame()) and traceback_util.include_frame(sys._getframe())
+"""
+    )

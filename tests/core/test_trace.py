@@ -127,3 +127,20 @@ def test_tracers_look_like_arrays():
     jit(f)(np.zeros((2, 3)))
     vmap(f)(np.zeros((4, 2, 3)))
     grad(lambda x: f(x).sum())(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "name", ["sharding", "devices", "is_fully_addressable", "unsafe_buffer_pointer", "delete"]
+)
+@pytest.mark.parametrize("transform", [jit, vmap, lambda f: grad(lambda x: f(x).sum())])
+def test_traced_values_say_why_they_are_nowhere(name, transform):
+    def f(x):
+        assert not hasattr(x, name)
+        with pytest.raises(
+            AttributeError, match=rf"no attribute '{name}': it stands for any array of type f32"
+        ):
+            getattr(x, name)
+        return x
+
+    transform(f)(np.ones(3))
+    assert hasattr(np.ones(3), name)

@@ -356,3 +356,12 @@ def test_what_checkify_takes() -> None:
     named = checkify.checkify(lambda x, *, y: (x, {"y": y}))
     assert named(1, y=2.5)[1] == (1, {"y": 2.5})
     assert checkify.checkify(positive).__name__ == "positive"
+
+
+def test_a_key_in_a_message() -> None:
+    def f(key: Any, x: Any) -> Any:
+        checkify.check(x > 0, "with {key}: {x}", key=key, x=x)
+        return anima.random.uniform(key)
+
+    error, _ = checkify.checkify(f)(anima.random.key(3), np.float32(-1))
+    assert "fry" in str(error.get()) and "-1.0" in str(error.get())

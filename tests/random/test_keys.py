@@ -311,3 +311,10 @@ def test_each_layout_has_its_own_programs(name: str) -> None:
     assert not np.array_equal(eager[False], eager[True])
     traced = compiled.trace(key)
     assert "partitionable" not in str(traced.jaxpr)
+
+
+def test_keys_are_close_where_they_are_equal() -> None:
+    keys = random.split(random.key(0), 3)
+    other = keys.at[1].set(random.key(7))
+    assert anima.numpy.isclose(keys, other).tolist() == [True, False, True]
+    assert anima.numpy.allclose(keys, keys) and not anima.numpy.allclose(keys, other)

@@ -60,7 +60,7 @@ config.update("jax_platforms", "cpu")
 print(default_backend())
 """
     assert run_python(code).stdout.splitlines() == [
-        "no PJRT plugin for the platform 'nonsense' is installed",
+        "Unknown backend: no PJRT plugin for the platform 'nonsense' is installed",
         "[CpuDevice(id=0)]",
         "the platform 'tpu' is not among those of jax_platforms: nonsense, cpu",
         "cpu",

@@ -95,7 +95,7 @@ def test_paths_that_are_wrong(value, words):
 
 def test_a_missing_plugin_names_the_command():
     error = plugins.missing("cuda", plugins.discover())
-    assert str(error) == "no PJRT plugin for the platform 'cuda' is installed"
+    assert str(error) == "Unknown backend: no PJRT plugin for the platform 'cuda' is installed"
     notes = "\n".join(error.__notes__)
     assert (
         'pip install "anima[cuda13]"' in notes and "ANIMA_PJRT_PLUGIN_PATH=cuda:" in notes and "cpu" in notes

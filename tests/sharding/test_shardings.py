@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import anima
 from anima.errors import ShardingError
 from anima.sharding import (
     AbstractMesh,
@@ -215,3 +216,23 @@ def test_sharding_is_the_base_class() -> None:
     assert all(isinstance(s, Sharding) for s in (named(), gspmd(), SingleDeviceSharding(GRID[0, 0])))
     with pytest.raises(TypeError):
         Sharding()  # type: ignore[abstract]
+
+
+def test_types_say_that_nothing_is_sharded_by_type() -> None:
+    x = anima.numpy.ones((2, 3))
+    sharding = anima.typeof(x).sharding
+    assert sharding == NamedSharding(AbstractMesh((), ()), P(None, None))
+    assert sharding.is_fully_replicated and sharding.mesh.empty
+    assert not (sharding.mesh.are_all_axes_explicit or sharding.mesh.are_all_axes_auto)
+    assert anima.typeof(x) == anima.typeof(x).update(shape=(2, 3))
+    assert anima.typeof(3).sharding.spec == P()
+
+
+def test_what_a_type_says_can_be_asked_for() -> None:
+    x = anima.numpy.ones((2, 3))
+    same = anima.typeof(x).sharding
+    drawn = anima.random.normal(anima.random.key(0), (2, 3), out_sharding=same)
+    assert drawn.sharding == x.sharding
+    assert anima.numpy.zeros((2, 3), out_sharding=same).sharding == x.sharding
+    with pytest.raises(ValueError, match="needs a mesh with explicit axes"):
+        anima.numpy.zeros((2, 3), out_sharding=named("x"))

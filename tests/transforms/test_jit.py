@@ -296,3 +296,12 @@ def test_vmap_of_jit_shares_one_program():
     g = jit(f)
     vmap(g)(np.ones(4)), vmap(g)(np.zeros(4))
     assert f.traces == 1
+
+
+@pytest.mark.parametrize("disable", [True, False])
+def test_jit_is_disabled_by_keyword(disable):
+    with anima.disable_jit(disable=disable), anima.enable_x64(new_val=True):
+        seen = []
+        jit(lambda x: seen.append(x))(np.ones(2, "float64"))
+        assert isinstance(seen[0], anima.core.Tracer) != disable
+        assert seen[0].dtype == "float64"

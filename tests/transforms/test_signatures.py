@@ -59,4 +59,4 @@ def test_errors_other_than_of_signatures_are_not_hidden() -> None:
 
     function = anima.jit(Wrapped())
     with pytest.raises(ZeroDivisionError):
-        function.__signature__  # noqa: B018
+        function.__signature__

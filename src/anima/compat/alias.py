@@ -15,6 +15,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from anima import version
 from anima.compat.modules import INTERNALS, MOVED, PUBLIC
 
 _lock = threading.Lock()
@@ -89,12 +90,17 @@ def _loaded() -> list[str]:
     return [name for name in sys.modules if name == "jax" or name.startswith("jax.")]
 
 
+def _say_version(text: str) -> None:
+    """Libraries compare `jax.__version__` with versions of JAX, to know which interface they have before them."""
+    sys.modules["anima"].__version__ = text  # type: ignore[attr-defined]
+
+
 def install_jax_alias() -> None:
     """From here on `import jax` gives this library, in the whole process, also where JAX is installed.
 
     `import jax.numpy`, `from jax import lax`, `from jax.config import config` and the like give the modules of this library
-    themselves. Modules of JAX that it does not have raise ImportError; `missing_modules` lists them. Calling this again
-    does nothing.
+    themselves. Modules of JAX that it does not have raise ImportError; `missing_modules` lists them. Libraries written for JAX
+    run on this one, so `__version__` is that of the JAX whose interface it follows. Calling this again does nothing.
 
     Raises:
       RuntimeError: JAX has been imported in this process.
@@ -117,6 +123,7 @@ def install_jax_alias() -> None:
         # `anima.config` as an attribute is the object that holds the options, and importing a submodule sets the attribute
         # of its package: so this one is put in place, not imported.
         sys.modules["jax.config"] = importlib.import_module("anima.config")
+        _say_version(".".join(map(str, version.__version_info__)))
 
 
 def remove_jax_alias() -> None:
@@ -128,6 +135,7 @@ def remove_jax_alias() -> None:
         sys.meta_path.remove(_missing)
         for name in _loaded():
             del sys.modules[name]
+        _say_version(version.__version__)
 
 
 def missing_modules() -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from anima import dtypes
 from anima._native import ShapedFields, set_shaped_array
+from anima.core import hooks
 
 Shape = tuple[int, ...]
 Axes = frozenset[Hashable]
@@ -49,7 +50,7 @@ class ShapedArray(ShapedFields, AbstractValue):
     """An array of known shape and dtype: a tuple of dimensions, and a NumPy dtype or a scalar type such as `np.float32`.
 
     `weak_type` marks a value that came from a Python scalar and so yields to others in promotion.
-    `sharding` is a sharding over an abstract mesh when it is part of the type, else None. `varying` are the manual axes,
+    `given_sharding` is a sharding over an abstract mesh when it is part of the type, else None. `varying` are the manual axes,
     of a `shard_map` around, along which devices may hold different values (`core.variance`). Fields, equality and hash are
     native: every operation makes avals and compares them.
     """
@@ -68,14 +69,20 @@ class ShapedArray(ShapedFields, AbstractValue):
     def nbytes(self) -> int:
         return self.size * int(self.dtype.itemsize)
 
+    @property
+    def sharding(self) -> Any:
+        """The sharding over an abstract mesh; where it is no part of the type, that mesh has no axes."""
+        given = self.given_sharding
+        return hooks.unsharded(self.ndim) if given is None else given
+
     def __reduce__(self) -> Any:
-        return ShapedArray, (self.shape, self.dtype, self.weak_type, self.sharding, self.varying)
+        return ShapedArray, (self.shape, self.dtype, self.weak_type, self.given_sharding, self.varying)
 
     def update(self, **changes: Any) -> ShapedArray:
         """A copy with some fields replaced."""
         fields = {
             "shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type,
-            "sharding": self.sharding, "varying": self.varying,
+            "sharding": self.given_sharding, "varying": self.varying,
         }  # fmt: skip
         return ShapedArray(**(fields | changes))
 
@@ -85,7 +92,7 @@ class ShapedArray(ShapedFields, AbstractValue):
 
     def tangent_aval(self) -> ShapedArray:
         dtype = tangent_dtype(self.dtype)
-        return ShapedArray(self.shape, dtype, self.weak_type, self.sharding, self.varying)
+        return ShapedArray(self.shape, dtype, self.weak_type, self.given_sharding, self.varying)
 
     def str_short(self, short_dtypes: bool = True) -> str:
         dims = ",".join(map(str, self.shape))

@@ -13,6 +13,7 @@ hook read before it is set raises `HookError`, so a missing import shows as itse
 | `broadcast_batch` | `lax` | give an unbatched value a batch axis |
 | `move_axis` | `lax` | move a batch axis |
 | `vary` | `lax` | a value as one that may differ along manual axes |
+| `unsharded` | `sharding` | the sharding of an array of so many dimensions whose type has none |
 
 Two more places are set from above: the native module's hooks (`_native.set_array_hooks`, set by `runtime.arrays`) and
 `sharding.set_default_devices` (set there too).
@@ -43,3 +44,4 @@ zeros: Callable[..., Any] = _unset("zeros")
 broadcast_batch: Callable[..., Any] = _unset("broadcast_batch")
 move_axis: Callable[..., Any] = _unset("move_axis")
 vary: Callable[..., Any] = _unset("vary")
+unsharded: Callable[..., Any] = _unset("unsharded")

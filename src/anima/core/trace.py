@@ -54,6 +54,28 @@ class Trace:
         return type(self).__name__
 
 
+class _OfArrays:
+    """An attribute that arrays have and traced values have not: whoever asks for it is told why."""
+
+    __slots__ = ("instead", "name")
+
+    def __init__(self, instead: str = "") -> None:
+        self.instead = instead
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tracer: Tracer | None, owner: type) -> _OfArrays:
+        if tracer is None:
+            return self
+        raise AttributeError(
+            f"a traced value has no attribute {self.name!r}: it stands for any array of type {tracer.aval.str_short()}, "
+            f"wherever that lies{self.instead}. {tracer.origin_message()}".rstrip(),
+            name=self.name,
+            obj=tracer,
+        )
+
+
 class Tracer:
     """Stands for a value inside a transformation; has the methods of an array.
 
@@ -65,6 +87,20 @@ class Tracer:
     _trace: Trace
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
+
+    sharding = _OfArrays("; anima.typeof(x).sharding is what its type says")
+    addressable_shards = _OfArrays()
+    committed = _OfArrays()
+    copy_to_host_async = _OfArrays()
+    delete = _OfArrays()
+    device = _OfArrays()
+    devices = _OfArrays()
+    global_shards = _OfArrays()
+    is_deleted = _OfArrays()
+    is_fully_addressable = _OfArrays()
+    is_fully_replicated = _OfArrays()
+    tobytes = _OfArrays()
+    unsafe_buffer_pointer = _OfArrays()
 
     @property
     def aval(self) -> AbstractValue:

@@ -413,7 +413,7 @@ def _elementwise_shape(
                 dims is aval.shape
                 and dtype is aval.dtype
                 and weak is aval.weak_type
-                and aval.sharding is None
+                and aval.given_sharding is None
                 and not aval.varying
             ):
                 return aval

@@ -28,7 +28,7 @@ from anima.lax.declare import SUBBYTE, operand as as_operand, structural, wideni
 from anima.lax.turning import turned_by_kernel
 from anima.lowering.module import Context, Value
 from anima.lowering.types import i64_array
-from anima.sharding.requests import is_request
+from anima.sharding.requests import is_request, says_nothing
 
 
 def check_axis(name: str, axis: Any, ndim: int, argument: str = "axis") -> int:
@@ -122,12 +122,12 @@ def shape_as_value(shape: Sequence[int]) -> Any:
 
 
 def refuse_out_sharding(name: str, out_sharding: Any) -> None:
-    """Raise ValueError if `out_sharding` is given: it needs a mesh whose axes are part of types, and none is set.
+    """Raise ValueError if `out_sharding` says anything: it needs a mesh whose axes are part of types, and none is set.
 
     Raises:
       TypeError: it is not even a sharding.
     """
-    if out_sharding is not None:
+    if out_sharding is not None and not says_nothing(out_sharding):
         if not is_request(out_sharding):
             raise TypeError(
                 f"{name}: out_sharding must be None, a sharding or a PartitionSpec, got {out_sharding!r}"

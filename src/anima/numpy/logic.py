@@ -514,9 +514,9 @@ def _close(name: str, a: Any, b: Any, rtol: Any, atol: Any, equal_nan: bool) -> 
     a, b = promote(name, a, b)
     shape = shape_of(a) or shape_of(b)
     a, b = stretch(a, shape_of(a), shape), stretch(b, shape_of(b), shape)
+    if dtype_of(a) == _BOOL or dtypes.issubdtype(dtype_of(a), dtypes.extended):
+        return eq(a, b)  # keys, too, are close if they are equal
     if _is_integer(a):
-        if dtype_of(a) == _BOOL:
-            return eq(a, b)
         a, b = inexact(name, a), inexact(name, b)
     difference, scale = lax_abs(sub(a, b)), lax_abs(b)
     rtol, atol = (convert_element_type(t, dtype_of(scale)) for t in (rtol, atol))

@@ -88,7 +88,9 @@ _clients: WeakKeyDictionary[_native.Client, _ClientKeys] = WeakKeyDictionary()
 _serials = count()
 _unknown: dict[str, frozenset[str]] = {}  # path of a plugin -> options of the policy that it does not know
 _stats = CompileStats()
-before_compiling: list[Callable[[_native.Client], None]] = []  # called with the client; what one raises goes to the caller
+before_compiling: list[
+    Callable[[_native.Client], None]
+] = []  # called with the client; what one raises goes to the caller
 
 
 def compile_program(

@@ -113,7 +113,7 @@ def discover() -> dict[str, PluginSpec]:
 
 def missing(platform: str, found: dict[str, PluginSpec]) -> errors.PluginError:
     """The error for a platform without a plugin, with the way to get one."""
-    error = errors.PluginError(f"no PJRT plugin for the platform {platform!r} is installed")
+    error = errors.PluginError(f"Unknown backend: no PJRT plugin for the platform {platform!r} is installed")
     if platform in _INSTALL:
         error.add_note(f"Install it: {_INSTALL[platform]}")
     error.add_note(f"Or name its library: ANIMA_PJRT_PLUGIN_PATH={platform}:/path/to/plugin.so")

@@ -72,7 +72,7 @@ def lengthened(closed: ClosedJaxpr) -> Lengthened | None:
 
 
 def _is_plain(aval: Any) -> bool:
-    return isinstance(aval.dtype, np.dtype) and aval.dtype.name in _DTYPES and aval.sharding is None
+    return isinstance(aval.dtype, np.dtype) and aval.dtype.name in _DTYPES and aval.given_sharding is None
 
 
 def _perform(closed: ClosedJaxpr, args: Sequence[Any], shape: tuple[int, ...], length: int) -> list[Any]:

@@ -107,18 +107,18 @@ class _Axes:
 
     @property
     def are_all_axes_auto(self) -> bool:
-        """Whether every axis is of type ``Auto``."""
-        return len(self.auto_axes) == len(self.axis_names)
+        """Whether there are axes, and every one is of type ``Auto``."""
+        return 0 < len(self.axis_names) == len(self.auto_axes)
 
     @property
     def are_all_axes_explicit(self) -> bool:
-        """Whether every axis is of type ``Explicit``."""
-        return len(self.explicit_axes) == len(self.axis_names)
+        """Whether there are axes, and every one is of type ``Explicit``."""
+        return 0 < len(self.axis_names) == len(self.explicit_axes)
 
     @property
     def are_all_axes_manual(self) -> bool:
-        """Whether every axis is of type ``Manual``."""
-        return len(self.manual_axes) == len(self.axis_names)
+        """Whether there are axes, and every one is of type ``Manual``."""
+        return 0 < len(self.axis_names) == len(self.manual_axes)
 
     def __hash__(self) -> int:
         return self._hash

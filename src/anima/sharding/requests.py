@@ -18,6 +18,11 @@ def is_request(x: Any) -> bool:
     return isinstance(x, (Sharding, PartitionSpec, Format))
 
 
+def says_nothing(x: Any) -> bool:
+    """Whether this is what types have for a sharding where it is no part of them: one over a mesh without axes."""
+    return isinstance(x, NamedSharding) and x.mesh.empty
+
+
 def on_current_mesh(what: str, spec: PartitionSpec, error: type[Exception] = RuntimeError) -> NamedSharding:
     """The sharding that a spec stands for.
 

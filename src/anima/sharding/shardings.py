@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from anima.core import hooks
 from anima.errors import ShardingError
 from anima.sharding import convert
 from anima.sharding.hlo import REPLICATED, HloSharding
@@ -386,3 +387,11 @@ class GSPMDSharding(Sharding):
 
     def __repr__(self) -> str:
         return f"GSPMDSharding({self.op_sharding}, devices={list(self._devices)})"
+
+
+@functools.cache
+def _unsharded(ndim: int) -> NamedSharding:
+    return NamedSharding(AbstractMesh((), ()), PartitionSpec(*[None] * ndim))
+
+
+hooks.unsharded = _unsharded

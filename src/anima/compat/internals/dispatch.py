@@ -1,5 +1,5 @@
 """For `equinox`."""
 
-from anima import effects_barrier
+from anima.runtime.effects import effects_barrier
 
 wait_for_tokens = effects_barrier

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from anima import dtypes
 from anima._native import PyTreeDef, tree_unflatten
 from anima.core.trace import Tracer
 from anima.records import Record
@@ -52,9 +53,14 @@ class Site(Record):
 
     def text(self, values: list[Any]) -> str:
         """The message with values in it."""
-        args, kwargs = tree_unflatten(self.tree, [np.asarray(v) for v in values])
+        args, kwargs = tree_unflatten(self.tree, [_on_host(v) for v in values])
         text = self.message.format(*args, **kwargs)
         return f"{text} (`check` failed)" if self.category is FailedCheckError else text
+
+
+def _on_host(value: Any) -> Any:
+    """The value as a NumPy array; keys, which have no such form, stay what they are."""
+    return value if dtypes.issubdtype(value.dtype, dtypes.extended) else np.asarray(value)
 
 
 @register_pytree_node_class
@@ -118,7 +124,7 @@ class Error:
         codes = np.asarray(self._code)
         if not codes.any():
             return []
-        values = [np.asarray(v) for v in self._values]
+        values = [_on_host(v) for v in self._values]
         found: list[tuple[tuple[int, ...], JaxException]] = []
         for where in zip(*np.nonzero(np.atleast_1d(codes))):
             place = where if codes.ndim else ()

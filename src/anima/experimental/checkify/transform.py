@@ -7,7 +7,7 @@ the caller keeps the earlier of two errors. Results are those of the function wi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,11 @@ from anima.experimental.checkify.error import (
 from anima.experimental.checkify.primitive import check_p
 from anima.experimental.checkify.state import State, blank, later
 from anima.interpreters.stage import stage
+from anima.lax.collectives import pcast
 from anima.lax.selection import select
+from anima.lax.shape import expand_dims
+from anima.parallel.shard_map_primitive import inside
+from anima.sharding import PartitionSpec
 from anima.transforms.arguments import FlatFunction, check_callable, flatten_for_program, name_of
 
 user_checks: frozenset[ErrorCategory] = frozenset({FailedCheckError})
@@ -281,6 +285,32 @@ def _cut(
     return values[:first], values[first : first + second], values[first + second :]
 
 
+def _shard_map(eqn: Eqn, operands: list[Any], enabled: Enabled, state: State) -> list[Any]:
+    """Each device returns its own error, along one more dimension; of several the first device's counts."""
+    params = eqn.params
+    mesh, manual = params["mesh"], params["manual"]
+    axes = tuple([axis for axis in mesh.axis_names if axis in manual])
+    with inside(mesh, manual, params["check"]):
+        checked = _checked(params["jaxpr"], enabled)
+        count = len(checked.avals)
+
+        def run(*args: Any) -> list[Any]:
+            outs = _run(checked.closed, *args)
+            return [*[expand_dims(_own(x, axes), (0,)) for x in outs[:count]], *outs[count:]]
+
+        made = _staged(run, checked.closed.in_avals, checked.closed.jaxpr.name)
+    specs = (PartitionSpec(axes),) * count + params["out_specs"]
+    outs = eqn.primitive.bind(*operands, **{**params, "jaxpr": made, "out_specs": specs})
+    state.merge(outs[0], outs[1:count], checked.sites)
+    return list(outs[count:])
+
+
+def _own(x: Any, axes: tuple[Hashable, ...]) -> Any:
+    """A value of each device's own, also where it is known to be the same on all."""
+    same = tuple([axis for axis in axes if axis not in array_aval(aval_of(x)).varying])
+    return pcast(x, same, to="varying") if same else x
+
+
 _RULES: dict[str, Callable[[Eqn, list[Any], Enabled, State], list[Any]]] = {
     "jit": _call,
     "checkpoint": _call,
@@ -288,4 +318,5 @@ _RULES: dict[str, Callable[[Eqn, list[Any], Enabled, State], list[Any]]] = {
     "scan": _scan,
     "while": _while,
     "bounded_while": _while,
+    "shard_map": _shard_map,
 }
