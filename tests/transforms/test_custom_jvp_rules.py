@@ -1,11 +1,14 @@
 """What the rule of `custom_jvp` gets and must return: arguments of every kind, captured values, symbolic zeros, and what is refused."""
 
+import functools
+
 import numpy as onp
 import pytest
 
 import anima
 import anima.numpy as np
 from anima import (
+    checkpoint,
     custom_jvp,
     dtypes,
     errors,
@@ -15,6 +18,7 @@ from anima import (
     jvp,
     lax,
     value_and_grad,
+    vjp,
     vmap,
 )
 from anima.custom_derivatives import SymbolicZero, zero_from_primal
@@ -460,3 +464,66 @@ def test_rule_that_maps_an_output_which_the_function_does_not():
     assert vmap(f, (None, 0), out_axes=None)(1.0, np.arange(3.0)) == 1
     with pytest.raises(ValueError, match="depends on the mapped axis as output 0"):
         over(jit(vmap(f, (None, 0))))
+
+
+# --- rules that apply their own function to tangents: it is linear ----------------------------
+
+
+@custom_jvp
+def tripled(x):
+    return 3 * x
+
+
+@tripled.defjvp
+def _(primals, tangents):
+    return tripled(*primals), tripled(*tangents)
+
+
+@functools.partial(custom_jvp, nondiff_argnums=(0,))
+def times(count, x):
+    return count * x if count < 2 else x + again(count - 1, x)
+
+
+@functools.partial(custom_jvp, nondiff_argnums=(0,))
+def again(count, x):
+    return times(count, x)
+
+
+@times.defjvp
+def _(count, primals, tangents):
+    return times(count, *primals), again(count, *tangents)
+
+
+@again.defjvp
+def _(count, primals, tangents):
+    return again(count, *primals), times(count, *tangents)
+
+
+@pytest.mark.parametrize("f", [tripled, functools.partial(times, 3)], ids=["itself", "another that does"])
+@pytest.mark.parametrize("around", [lambda f: f, jit, checkpoint, lambda f: lambda x: vmap(f)(x[None])[0]])
+def test_a_rule_that_applies_its_own_function_to_tangents(f, around):
+    value = lambda x: around(f)(x) ** 2
+    assert jvp(value, (2.0,), (1.0,)) == (36.0, 36.0)
+    assert grad(value)(np.float32(2.0)) == 36
+    assert jit(grad(value))(np.float32(2.0)) == 36
+    assert grad(grad(value))(np.float32(2.0)) == 18
+    assert vmap(grad(value))(np.array([1.0, 2.0])).tolist() == [18, 36]
+    loop = lambda x: lax.scan(lambda c, _: (around(f)(c), None), x, None, length=3)[0]
+    assert grad(loop)(np.float32(1.0)) == 27
+    out, transpose = vjp(around(f), np.float32(2.0))
+    assert (out, *transpose(np.float32(5.0))) == (6, 15)
+
+
+def test_a_rule_that_uses_other_operands_beside_tangents():
+    @custom_jvp
+    def product(x, y):
+        return x * y
+
+    @product.defjvp
+    def _(primals, tangents):
+        (x, y), (dx, dy) = primals, tangents
+        return product(x, y), product(dx, y) + product(x, dy)
+
+    assert grad(product, (0, 1))(2.0, 5.0) == (5, 2)
+    assert jit(grad(grad(lambda x: product(x, product(x, x)))))(2.0) == 12
+    assert grad(lambda x: product(x, 7.0))(2.0) == 7

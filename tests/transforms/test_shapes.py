@@ -125,3 +125,13 @@ def test_make_jaxpr() -> None:
         make_jaxpr(lambda x: x, static_argnums=4)(1.0)
     with pytest.raises(TypeError, match="make_jaxpr expects a function"):
         make_jaxpr(3)
+
+
+def test_eval_shape_returns_the_structs_that_the_function_returned() -> None:
+    weak = ShapeDtypeStruct((), np.float32, weak_type=True)
+    found = eval_shape(lambda x: {"x": x, "given": [S, weak], "sum": np.sin(S)}, 1.0)
+    assert found["given"][0] is S and found["given"][1] is weak
+    assert found["x"] == weak and found["sum"] == S
+    assert eval_shape(lambda: S) is S
+    with pytest.raises(TypeError, match="ShapeDtypeStruct"):
+        jit(lambda x: S)(1.0)

@@ -89,14 +89,16 @@ class _Place:
 class TapeTrace(Trace):
     """Records linear operations; everything else it hands to its parent.
 
-    Outside of jaxprs positions are noted only while results are looked at for NaNs.
+    Outside of jaxprs positions are noted only while results are looked at for NaNs. `rules` are the users' rules that run now,
+    one inside the other, on tangents of this tape.
     """
 
-    __slots__ = ("eqns", "staging")
+    __slots__ = ("eqns", "rules", "staging")
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent
         self.eqns: list[TapeEqn] = []
+        self.rules: tuple[Any, ...] = ()
         self.staging: StageTrace | _Place | None = enclosing_stage(parent)
         if self.staging is None and (debug_nans.value or debug_infs.value):
             self.staging = _Place()

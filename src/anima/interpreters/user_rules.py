@@ -77,19 +77,29 @@ def _linearized(
     return [o if type(t) is Zero else t for o, t in zip(outs, found)]
 
 
+def sorted_on_tape(run: Callable[[], T], tape: TapeTrace) -> T:
+    """What `run` returns, which uses values and tangents of the tape; the tape is ambient."""
+    set_trace(RuleTrace(tape))
+    try:
+        return run()
+    finally:
+        set_trace(tape)
+
+
 def under_tape(
-    rule: Callable[[], tuple[list[Any], list[Any]]], tape: TapeTrace, function: str
+    rule: Callable[[], tuple[list[Any], list[Any]]], tape: TapeTrace, function: str, user: Any = None
 ) -> tuple[list[Any], list[Any]]:
-    """What the rule of a function returns, which uses tangents of the tape; the tape is ambient.
+    """What the rule of a function, the user's if that is given, returns, which uses tangents of the tape; the tape is ambient.
 
     Raises:
       TypeError: an output depends on a tangent.
     """
-    set_trace(RuleTrace(tape))
+    around = tape.rules
+    tape.rules = (*around, user)
     try:
-        outs, tangents = rule()
+        outs, tangents = sorted_on_tape(rule, tape)
     finally:
-        set_trace(tape)
+        tape.rules = around
     for out in outs:
         if _is_tangent(out, tape):
             raise TypeError(

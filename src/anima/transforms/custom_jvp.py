@@ -22,7 +22,7 @@ from anima.core.primitive import Primitive, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, batch_flat, batch_jaxpr, without_axis
 from anima.interpreters.linearize import TapeTrace
-from anima.interpreters.user_rules import only_linear, under_tape
+from anima.interpreters.user_rules import only_linear, sorted_on_tape, under_tape
 from anima.interpreters.zeros import instantiate, zero_of
 from anima.lax.control.bodies import leaf_path
 from anima.lax.control.carries import type_text
@@ -189,6 +189,10 @@ class StagedRule:
         outs = values[:count]
         return outs, [next(found) if flag else zero_of(o) for o, flag in zip(outs, self.out_flags)]
 
+    @property
+    def users(self) -> Iterator[Any]:
+        yield from ()
+
 
 class SelectedRule:
     """A rule of which some outputs are not used."""
@@ -203,6 +207,10 @@ class SelectedRule:
     def __call__(self, consts: Sequence[Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Pair:
         outs, found = self.rule(consts, primals, tangents)
         return [o for o, u in zip(outs, self.used) if u], [t for t, u in zip(found, self.used) if u]
+
+    @property
+    def users(self) -> Iterator[Any]:
+        yield from self.rule.users
 
 
 # ---------------------------------------------------------------------------------------------
@@ -279,7 +287,13 @@ def _jvp(primals: Any, tangents: Any, **params: Any) -> Pair:
         return outs, [zero_of(o) for o in outs]
     tape = get_trace()
     if type(tape) is TapeTrace:
-        return under_tape(lambda: jvp(consts, primals_in, given), tape, function)
+        user = next(jvp.users, None)
+        if user is not None and any([user is rule for rule in tape.rules]):
+            # The rule applies its own function to tangents: so that is linear, and its program says how.
+            given = [x if type(t) is Zero else t for x, t in zip(primals_in, given)]
+            found = sorted_on_tape(lambda: perform(params["call_jaxpr"], [*consts, *given]), tape)
+            return found, found
+        return under_tape(lambda: jvp(consts, primals_in, given), tape, function, user)
     pair: Pair = jvp(consts, primals_in, given)
     return pair
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -199,15 +200,24 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
       fun: a function of arrays and pytrees of them.
       args, kwargs: its arguments: arrays, numbers, or anything with `.shape` and `.dtype`.
     Returns:
-      `fun`'s result with a `ShapeDtypeStruct` for each array.
+      `fun`'s result with a `ShapeDtypeStruct` for each array, and those that `fun` returned.
 
     >>> import anima, anima.numpy as np
     >>> anima.eval_shape(lambda x: x @ x.T, anima.ShapeDtypeStruct((3, 2), np.float32))
     ShapeDtypeStruct(shape=(3, 3), dtype=float32)
     """
     check_callable(fun, "eval_shape")
-    closed, out_tree = _trace(fun, args, kwargs, "eval_shape")
-    return tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])
+    given: dict[int, ShapeDtypeStruct] = {}  # what `fun` returned of these, by their places
+
+    @functools.wraps(fun)
+    def without_structs(*args: Any, **kwargs: Any) -> Any:
+        leaves, tree = tree_flatten(fun(*args, **kwargs))
+        given.update((i, leaf) for i, leaf in enumerate(leaves) if isinstance(leaf, ShapeDtypeStruct))
+        return tree_unflatten(tree, [0 if i in given else leaf for i, leaf in enumerate(leaves)])
+
+    closed, out_tree = _trace(without_structs, args, kwargs, "eval_shape")
+    found = [ShapeDtypeStruct.of(a) for a in closed.out_avals]
+    return tree_unflatten(out_tree, [given.get(i, struct) for i, struct in enumerate(found)])
 
 
 def _check_axis_env(axis_env: Any) -> NamedAxes:
