@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <new>
 
 namespace anima::small_blocks {
 
@@ -46,5 +47,30 @@ struct Counts {
   size_t bytes_kept;
 };
 Counts counts() noexcept;
+
+// For objects of ours that are made and freed as often as XLA's.
+template <class T>
+struct Allocator {
+  using value_type = T;
+  Allocator() = default;
+  template <class U>
+  Allocator(const Allocator<U>&) noexcept {}
+
+  T* allocate(size_t count) {
+    void* block = take(alignof(T), count * sizeof(T));
+    return static_cast<T*>(block != nullptr ? block : ::operator new(count * sizeof(T)));
+  }
+  void deallocate(T* memory, size_t) noexcept {
+    is_block(memory) ? give_back(memory) : ::operator delete(memory);
+  }
+  template <class U>
+  bool operator==(const Allocator<U>&) const noexcept {
+    return true;
+  }
+  template <class U>
+  bool operator!=(const Allocator<U>&) const noexcept {
+    return false;
+  }
+};
 
 }  // namespace anima::small_blocks
