@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
 from weakref import WeakKeyDictionary
 
@@ -181,6 +182,10 @@ def _load_or_compile(
     return executable
 
 
+# Add notes to the error of a program that cannot be compiled: `explain(error, program)`.
+explanations: list[Callable[[XlaRuntimeError, str], None]] = []
+
+
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
     path = client.plugin.path
     defaults = _debug_options(client) if options.extras else b""
@@ -197,6 +202,8 @@ def _compile(program: str, client: _native.Client, options: CompileOptions) -> _
                 options = plain
                 continue
             if not names:
+                for explain in explanations:
+                    explain(error, program)
                 raise
             logs.debug("%s does not know %s: %s", path, names, error)
         _unknown[path] = _unknown.get(path, frozenset()) | names
