@@ -173,7 +173,7 @@ def ffi_call(
         )
     several = type(result_shape_dtypes) in (tuple, list)
     avals = _results(who, list(result_shape_dtypes) if several else [result_shape_dtypes])
-    params = {
+    params: dict[str, Any] = {
         "target_name": target_name,
         "result_avals": avals,
         "has_side_effect": bool(has_side_effect),
