@@ -62,7 +62,7 @@ LAYERS: list[tuple[str, ...]] = [
         "interpreters.pxla",
         "interpreters.xla",
     ),
-    ("debug", "profiler", "stages", "test_util"),
+    ("debug", "export", "ffi", "profiler", "stages", "test_util"),
     ("experimental",),
     ("compat", "__main__"),
     ("",),

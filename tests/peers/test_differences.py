@@ -21,6 +21,7 @@ from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.debug_differences import DEBUG_CHECKS
 from tests.peers.experimental_differences import EXPERIMENTAL_CHECKS
 from tests.peers.extension_differences import EXTENSION_CHECKS
+from tests.peers.foreign_differences import FOREIGN_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -44,6 +45,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **DEBUG_CHECKS,
     **EXPERIMENTAL_CHECKS,
     **EXTENSION_CHECKS,
+    **FOREIGN_CHECKS,
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,

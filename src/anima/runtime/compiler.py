@@ -189,6 +189,10 @@ def _load_or_compile(
     return executable
 
 
+# Add notes to the error of a program that cannot be compiled: `explain(error, program)`.
+explanations: list[Callable[[XlaRuntimeError, str], None]] = []
+
+
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
     for tell in before_compiling:
         tell(client)
@@ -207,6 +211,8 @@ def _compile(program: str, client: _native.Client, options: CompileOptions) -> _
                 options = plain
                 continue
             if not names:
+                for explain in explanations:
+                    explain(error, program)
                 raise
             logs.debug("%s does not know %s: %s", path, names, error)
         _unknown[path] = _unknown.get(path, frozenset()) | names
