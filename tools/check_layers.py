@@ -46,11 +46,12 @@ LAYERS: list[tuple[str, ...]] = [
     ("lowering",),
     ("runtime", "typing"),
     ("lax",),
+    ("state",),
     ("lax.control",),
     ("lax.special", "lax.linalg"),
     ("transforms", "ad_checkpoint", "custom_batching", "custom_derivatives"),
     ("parallel", "distributed"),
-    ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util", "dlpack"),
+    ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util", "dlpack", "ref"),
     (
         "util",
         "extend",

@@ -124,6 +124,7 @@ if _TYPE_CHECKING:
         ops as ops,
         profiler as profiler,
         random as random,
+        ref as ref,
         scipy as scipy,
         sharding as sharding,
         stages as stages,
@@ -161,6 +162,13 @@ if _TYPE_CHECKING:
         host_ids as host_ids,
     )
     from anima.runtime.shards import Shard as Shard
+    from anima.state.refs import (
+        Ref as Ref,
+        empty_ref as empty_ref,
+        free_ref as free_ref,
+        freeze as freeze,
+        new_ref as new_ref,
+    )
     from anima.transforms.caches import clear_caches as clear_caches
     from anima.transforms.callbacks import pure_callback as pure_callback
     from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
@@ -205,11 +213,13 @@ _ON_DEMAND = {
     "anima.parallel.shard_map": "shard_map",
     "anima.profiler": "profiler",
     "anima.random": "random",
+    "anima.ref": "ref",
     "anima.runtime.renamed": "host_count host_id host_ids",
     "anima.runtime.shards": "Shard",
     "anima.scipy": "scipy",
     "anima.sharding": "sharding",
     "anima.stages": "stages",
+    "anima.state.refs": "Ref empty_ref free_ref freeze new_ref",
     "anima.test_util": "test_util",
     "anima.transforms.caches": "clear_caches",
     "anima.transforms.callbacks": "pure_callback",
