@@ -49,7 +49,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("state",),
     ("lax.control",),
     ("lax.special", "lax.linalg"),
-    ("transforms", "ad_checkpoint", "custom_batching", "custom_derivatives"),
+    ("transforms", "ad", "ad_checkpoint", "custom_batching", "custom_derivatives"),
     ("parallel", "distributed"),
     ("numpy", "scipy", "nn", "random", "image", "ops", "example_libraries", "flatten_util", "dlpack", "ref"),
     (

@@ -107,6 +107,7 @@ from anima.version import __version__ as __version__, __version_info__ as __vers
 
 if _TYPE_CHECKING:
     from anima import (
+        ad as ad,
         ad_checkpoint as ad_checkpoint,
         api_util as api_util,
         compat as compat,
@@ -188,6 +189,7 @@ if _TYPE_CHECKING:
 
 # Each module with the names that it gives, loaded when one of them is first asked for.
 _ON_DEMAND = {
+    "anima.ad": "ad",
     "anima.ad_checkpoint": "ad_checkpoint",
     "anima.api_util": "api_util",
     "anima.compat": "compat",

@@ -119,3 +119,90 @@ def checkpointed(run_python: Any, tmp_path: Any) -> None:
 
         np.testing.assert_allclose(package.grad(package.checkpoint(f))(1.0), np.cos(1.0), rtol=1e-6)
         assert ref[...] == expected
+
+
+@difference("ref-maps")
+def maps(run_python: Any, tmp_path: Any) -> None:
+    for package in (jax, anima):
+        numpy, lax = package.numpy, package.lax
+
+        def choosing(x: Any, package: Any = package, lax: Any = lax) -> Any:
+            ref = package.new_ref(x)
+            lax.cond(x > 1, lambda: ref.__setitem__(..., 10.0), lambda: None)
+            return ref[...]
+
+        table, column = package.new_ref(numpy.zeros((2, 3))), package.new_ref(numpy.arange(3.0))
+        columns = lambda package=package, table=table, numpy=numpy: package.vmap(
+            lambda r, x: r.__setitem__(..., r[...] + x), in_axes=(1, 0)
+        )(table, numpy.arange(3.0))
+        both = lambda package=package, column=column: package.vmap(lambda r: r[...] + column[0])(column)
+        made = lambda package=package, numpy=numpy: package.vmap(package.new_ref)(numpy.arange(3.0))
+        if package is jax:
+            with pytest.raises(NotImplementedError):
+                jax.vmap(choosing)(numpy.arange(3.0))
+            with pytest.raises(ValueError):
+                columns()
+            both(), made()
+        else:
+            np.testing.assert_array_equal(anima.vmap(choosing)(numpy.arange(3.0)), [0, 1, 10])
+            columns()
+            np.testing.assert_array_equal(table[...], [[0, 1, 2], [0, 1, 2]])
+            for refused in (both, made):
+                with pytest.raises(anima.errors.RefError):
+                    refused()
+
+
+@difference("ref-derivatives")
+def derivatives(run_python: Any, tmp_path: Any) -> None:
+    for package in (jax, anima):
+        numpy = package.numpy
+        total, outside = package.new_ref(numpy.float32(0.0)), package.new_ref(numpy.float32(0.0))
+        _, pullback = package.vjp(lambda r: r[...] ** 2, package.new_ref(numpy.float32(3.0)))
+        add = lambda x, package=package, outside=outside: (
+            package.ref.addupdate(outside, ..., package.lax.stop_gradient(x)), x
+        )[1]  # fmt: skip
+        _, of_tree = package.vjp(lambda p: p["a"] * p["b"], {"a": 2.0, "b": 3.0})
+        if package is jax:
+            with pytest.raises(ValueError):
+                pullback.with_refs(total)(1.0)
+            with pytest.raises(TypeError):
+                jax.grad(add)(1.0)
+            with pytest.raises(Exception, match="^$"):
+                of_tree.with_refs(jax.ad.GradValue())(1.0)
+        else:
+            pullback.with_refs(total)(1.0)
+            anima.grad(add)(1.0)
+            assert (total[...], outside[...]) == (6, 1)
+            assert of_tree.with_refs(anima.ad.GradValue())(1.0) == ({"a": 3, "b": 2},)
+
+
+@difference("ref-rules")
+def rules(run_python: Any, tmp_path: Any) -> None:
+    for package in (jax, anima):
+
+        @package.custom_jvp
+        def forward(ref: Any, x: Any) -> Any:
+            return x * ref[...]
+
+        forward.defjvp(lambda primals, tangents, f=forward: (f(*primals), tangents[1]))
+
+        @package.custom_vjp
+        def reverse(ref: Any, x: Any) -> Any:
+            return x
+
+        def backward(ref: Any, ct: Any) -> Any:
+            ref[...] += 1
+            return None, ct
+
+        reverse.defvjp(lambda ref, x: (x, ref), backward)
+        ref, count = package.new_ref(package.numpy.float32(2.0)), package.new_ref(package.numpy.int32(0))
+        gradient = package.grad(package.jit(lambda x, f=reverse, count=count: f(count, x)))
+        if package is jax:
+            assert forward(ref, 3.0) == 6
+            gradient(1.0)
+            assert count[...] == 1
+        else:
+            with pytest.raises(TypeError):
+                forward(ref, 3.0)
+            with pytest.raises(anima.errors.RefError, match="floating point"):
+                gradient(1.0)

@@ -70,7 +70,8 @@ class Library:
     def __init__(self, package: Any, numpy: Any) -> None:
         self.np, self.lax = numpy, package.lax
         self.new_ref, self.freeze, self.ref = package.new_ref, package.freeze, package.ref
-        self.jit, self.checkpoint = package.jit, package.checkpoint
+        self.jit, self.checkpoint, self.vmap = package.jit, package.checkpoint, package.vmap
+        self.grad, self.jvp, self.vjp = package.grad, package.jvp, package.vjp
 
 
 class PlainModule:

@@ -69,7 +69,7 @@ class Ref(Place, Cell):
     place. Nothing else is computed with a reference: its value is an array, and stays as it is.
     """
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_kind", "_thread")
 
     def __init__(
         self,
@@ -81,10 +81,11 @@ class Ref(Place, Cell):
     ) -> None:
         Cell.__init__(self, value, array_aval, owner, shared)
         self._kind = kind
+        self._thread: Any = None  # see `state.threads`
 
-    def _inside(self, value: Any, array_aval: ShapedArray) -> Ref:
+    def _inside(self, value: Any) -> Ref:
         """The same reference as an argument of a function whose trace is ambient."""
-        inner = Ref(value, array_aval, get_trace(), kind=self._kind)
+        inner = Ref(value, shaped(value), get_trace(), kind=self._kind)
         inner._argument = True
         return inner
 

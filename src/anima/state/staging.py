@@ -17,7 +17,9 @@ from anima.errors import RefError
 from anima.interpreters.stage import InputNames, StageTrace, stage
 from anima.records import Record
 from anima.state.aval import AbstractRef
+from anima.state.cells import Cell
 from anima.state.refs import Ref
+from anima.state.threads import Thread, thread_of
 
 
 class References(Record):
@@ -25,12 +27,13 @@ class References(Record):
 
     Attributes:
       args: which of its arguments are references.
-      captured: those from outside, whose values come behind the arguments.
+      captured: those from outside, whose values come behind the arguments; or threads, a number for that of one among
+        the arguments.
       written: whether the program returns a new value for each, those among the arguments first.
     """
 
     args: tuple[int, ...]
-    captured: tuple[Ref, ...]
+    captured: tuple[Cell | int, ...]
     written: tuple[bool, ...]
 
     __eq__ = object.__eq__
@@ -39,24 +42,32 @@ class References(Record):
     @property
     def lasting(self) -> bool:
         """Whether the captured references belong to no trace, so that the program can be used in other calls."""
-        return all([ref._owner is None for ref in self.captured])
+        return all([type(ref) is int or ref._owner is None for ref in self.captured])  # type: ignore[union-attr]
 
-    def of_call(self, leaves: Sequence[Any]) -> list[Ref]:
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The captured references of a function that has none among its arguments."""
+        return self.captured  # type: ignore[return-value]
+
+    def of_call(self, leaves: Sequence[Any]) -> list[Cell]:
         """The references of a call with these arguments.
 
         Raises:
           RefError: one is there twice.
         """
-        refs = [*[leaves[i] for i in self.args], *self.captured]
+        given = [leaves[i] for i in self.args]
+        refs: list[Cell] = [*given]
+        for cell in self.captured:
+            refs.append(thread_of(given[cell]) if isinstance(cell, int) else cell)
         if len({id(ref) for ref in refs}) < len(refs):
-            check_aliases(refs[: len(self.args)])
+            check_aliases(given)
             raise RefError(
                 "a reference is an argument of a function that closes over it as well: it would have two names. Use the "
                 "argument"
             )
         return refs
 
-    def values(self, leaves: Sequence[Any], refs: Sequence[Ref]) -> list[Any]:
+    def values(self, leaves: Sequence[Any], refs: Sequence[Cell]) -> list[Any]:
         """The arguments of the program, for the references of a call."""
         values = [ref._read() for ref in refs]
         given = list(leaves)
@@ -64,7 +75,7 @@ class References(Record):
             given[place] = value
         return [*given, *values[len(self.args) :]]
 
-    def reusable(self, refs: Sequence[Ref], jaxpr: Jaxpr) -> tuple[int, ...]:
+    def reusable(self, refs: Sequence[Cell], jaxpr: Jaxpr) -> tuple[int, ...]:
         """Which arguments of the program are values that nobody else holds, and that the program replaces by new ones."""
         places = [*self.args, *range(len(jaxpr.invars) - len(self.captured), len(jaxpr.invars))]
         results = iter(jaxpr.outvars[len(jaxpr.outvars) - sum(self.written) :])
@@ -72,7 +83,7 @@ class References(Record):
         new = [flag and next(results) not in given for flag in self.written]
         return tuple([i for i, ref, flag in zip(places, refs, new) if flag and not ref._shared])
 
-    def write_back(self, refs: Sequence[Ref], results: Sequence[Any], held: Sequence[Any] = ()) -> None:
+    def write_back(self, refs: Sequence[Cell], results: Sequence[Any], held: Sequence[Any] = ()) -> None:
         """Give the references of a call their new values.
 
         `held`: what others may hold, the results of the function among it.
@@ -104,6 +115,58 @@ def array_avals(avals: Sequence[AbstractValue]) -> list[AbstractValue]:
     return [aval.inner_aval if type(aval) is AbstractRef else aval for aval in avals]
 
 
+class Lent:
+    """References among the arguments of a call, which the function gets as references of its own trace.
+
+    Attributes:
+      places: which arguments they are.
+      refs: the caller's.
+    """
+
+    __slots__ = ("_inner", "places", "refs")
+
+    def __init__(self, leaves: Sequence[Any], among: Sequence[bool] | None = None) -> None:
+        """`among`: which arguments to look at; by default all."""
+        found = [i for i, x in enumerate(leaves) if type(x) is Ref and (among is None or among[i])]
+        self.places = tuple(found)
+        self.refs: list[Ref] = [leaves[i] for i in found]
+        self._inner: list[Ref] = []
+
+    def arguments(self, leaves: Sequence[Any]) -> list[Any]:
+        """The arguments with the values of the references in their places."""
+        values = list(leaves)
+        for place, ref in zip(self.places, self.refs):
+            values[place] = ref._read()
+        return values
+
+    def call(self, fun: Callable[..., Sequence[Any]], values: Sequence[Any]) -> Sequence[Any]:
+        """What the function returns for values of the ambient trace; until then nobody uses the caller's references."""
+        args, trace = list(values), get_trace()
+        self._inner = []
+        for place, ref in zip(self.places, self.refs):
+            args[place] = ref._inside(values[place])
+            self._inner.append(args[place])
+            ref._lent = trace
+        try:
+            return fun(*args)
+        finally:
+            for ref in self.refs:
+                ref._lent = None
+
+    def captured(self, cell: Cell) -> Cell | int:
+        """A cell that the function captured; the number of the argument of which it is the thread, if it is one."""
+        number = self.number_of(cell._ref) if isinstance(cell, Thread) else None
+        return cell if number is None else number
+
+    def number_of(self, ref: Ref) -> int | None:
+        """Which of the references in the call another one is, or None."""
+        return next((i for i, inner in enumerate(self._inner) if inner is ref), None)
+
+    def values(self) -> list[Any]:
+        """What the references hold at the end of the call, as values of its trace."""
+        return [ref._value for ref in self._inner]
+
+
 def stage_with_refs(
     fun: Callable[..., Sequence[Any]],
     avals: Sequence[AbstractValue],
@@ -117,30 +180,20 @@ def stage_with_refs(
       avals: types of the arguments, of references those of their own or of their arrays.
       leaves: the arguments, if there may be references among them.
     """
-    given = [i for i, x in enumerate(leaves) if type(x) is Ref]
-    outer = [leaves[i] for i in given]
+    lent = Lent(leaves)
     found: list[References] = []
 
     def run(*inputs: Any) -> list[Any]:
         trace = get_trace()
         assert isinstance(trace, StageTrace)
         trace.captures = {}
-        args, inner = list(inputs), []
-        for place, ref in zip(given, outer):
-            args[place] = ref._inside(inputs[place], ref._array_aval)
-            inner.append(args[place])
-            ref._lent = trace
-        outs = fun(*args)
-        ends = [(ref._value, ref._value is not inputs[i]) for ref, i in zip(inner, given)]
+        outs = lent.call(fun, inputs)
+        ends = [(value, value is not inputs[i]) for value, i in zip(lent.values(), lent.places)]
         ends += [(use.value, use.written) for use in trace.captures.values()]
         if ends:
-            captured = tuple(trace.captures)
-            found.append(References(tuple(given), captured, tuple([flag for _, flag in ends])))
+            captured = tuple([lent.captured(cell) for cell in trace.captures])
+            found.append(References(lent.places, captured, tuple([flag for _, flag in ends])))
         return [*outs, *[value for value, flag in ends if flag]]
 
-    try:
-        jaxpr, consts = stage(run, array_avals(avals), name, in_names)
-    finally:
-        for ref in outer:
-            ref._lent = None
+    jaxpr, consts = stage(run, array_avals(avals), name, in_names)
     return jaxpr, consts, found[0] if found else None

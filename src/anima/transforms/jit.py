@@ -35,6 +35,7 @@ from anima.runtime.compile_options import ProgramKind
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of, shared_answer
 from anima.runtime.effects import kept_by_caller, plans_of
 from anima.sharding import Sharding
+from anima.state.cells import Cell
 from anima.state.refs import Ref
 from anima.state.staging import check_aliases, stage_with_refs, with_new_values
 from anima.transforms import convert
@@ -182,7 +183,7 @@ class _Call:
         *dynamic, self.static, self.fun = _split_static(call, args, kwargs)
         (self.args, self.kwargs), self.leaves, self.in_tree = flatten_for_program(tuple(dynamic))
         self.positions = [i for i in range(len(args)) if i not in call.spec.static_argnums]
-        self.refs: list[Ref] = []  # that the program uses
+        self.refs: list[Cell] = []  # that the program uses
         _check_leaves(call, self, tracers)
 
     def program(self, call: CompiledCall) -> TracedProgram:

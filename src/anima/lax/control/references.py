@@ -14,6 +14,7 @@ from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.errors import RefError
 from anima.lax.control.bodies import Body
 from anima.lax.control.programs import memoized_together, reordered
+from anima.state.cells import Cell
 from anima.state.refs import Ref, RefPart
 from anima.state.staging import check_aliases
 
@@ -31,11 +32,11 @@ class Threaded:
     def __init__(self, body: Body, num_carry: int) -> None:
         used = body.refs
         self.closed, self.consts = body.closed, body.consts
-        self.written: list[Ref] = []
+        self.written: list[Cell] = []
         if used is None:
             return
-        self.written = [ref for ref, flag in zip(used.captured, used.written) if flag]
-        self.consts = [*body.consts, *[r._read() for r, w in zip(used.captured, used.written) if not w]]
+        self.written = [ref for ref, flag in zip(used.cells, used.written) if flag]
+        self.consts = [*body.consts, *[r._read() for r, w in zip(used.cells, used.written) if not w]]
         flags, num_consts, num_outs = used.written, len(body.consts), len(body.out_avals)
 
         def order() -> ClosedJaxpr:
@@ -77,7 +78,7 @@ def test_of(test: Body, step: Threaded) -> tuple[ClosedJaxpr, list[Any]]:
             f"while_loop: cond_fun ({test.name}) writes to a reference; write to it in body_fun, which runs as often as "
             "the loop does"
         )
-    captured = () if used is None else used.captured
+    captured = () if used is None else used.cells
     position = {id(ref): i for i, ref in enumerate(step.written)}
     places = tuple([position.get(id(ref), -1) for ref in captured])
     read = [ref._read() for ref, place in zip(captured, places) if place < 0]
@@ -112,17 +113,17 @@ class Branches:
 
     def __init__(self, bodies: Sequence[Body]) -> None:
         self.bodies = list(bodies)
-        self.refs: list[Ref] = []
+        self.refs: list[Cell] = []
         if all([body.refs is None for body in bodies]):
             self.written: list[bool] = []
             return
         known: dict[int, int] = {}
         own: list[tuple[int, ...]] = []
         for body in bodies:
-            for ref in () if body.refs is None else body.refs.captured:
+            for ref in () if body.refs is None else body.refs.cells:
                 if known.setdefault(id(ref), len(self.refs)) == len(self.refs):
                     self.refs.append(ref)
-            own.append(tuple([known[id(ref)] for ref in (() if body.refs is None else body.refs.captured)]))
+            own.append(tuple([known[id(ref)] for ref in (() if body.refs is None else body.refs.cells)]))
         flags = [() if body.refs is None else body.refs.written for body in bodies]
         changed = {i for places, ends in zip(own, flags) for i, flag in zip(places, ends) if flag}
         self.written = [i in changed for i in range(len(self.refs))]
