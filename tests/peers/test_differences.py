@@ -30,6 +30,7 @@ from tests.peers.observing_differences import OBSERVING_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.ops_differences import OPS_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
+from tests.peers.ref_differences import REF_CHECKS
 from tests.peers.refusal_differences import REFUSAL_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.signal_differences import SIGNAL_CHECKS
@@ -54,6 +55,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **OPS_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
+    **REF_CHECKS,
     **REFUSAL_CHECKS,
     **SHARD_MAP_CHECKS,
     **SIGNAL_CHECKS,

@@ -212,7 +212,7 @@ class Primitive:
         return NoRule(f"'{self.name}' has no {what} rule: {rule.reason}")
 
     # bind(*args, **params): apply the operation to values that already satisfy its dtype rule.
-    bind = bind_operation
+    bind: Callable[..., Any] = bind_operation
 
     def bind_with_trace(self, trace: Any, args: Sequence[Any], avals: Any, params: dict[str, Any], /) -> Any:
         """`bind`, handled by `trace` (None: eagerly) rather than by the ambient one. `avals`: of `args`, which have them."""
