@@ -11,7 +11,7 @@ TORCH ?= torch==2.13.0+cpu
 VENV := .venv
 PEERS := .venv-peers
 PIP := -m pip --quiet --disable-pip-version-check --no-input
-CPP := $(shell find native -name '*.cc' -o -name '*.h')
+CPP := $(shell find native src/anima -name '*.cc' -o -name '*.h')
 # The folders too: a file that was added or removed changes its folder.
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CPP) $(shell find native -type d)
 

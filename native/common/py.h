@@ -1,10 +1,10 @@
 // Small owning handles for CPython objects, and the one place where C++ errors become Python ones.
 //
-// Invariant: no C++ lock is held while Python code may run or the GIL changes hands.
+// Invariant: no C++ lock is held while Python code may run or the GIL changes hands. (A thread that asks for
+// the GIL while the interpreter shuts down does not come back: common/ended.cc.)
 #pragma once
 
 #include <Python.h>
-#include <unistd.h>
 
 #include <stdexcept>
 #include <string>
@@ -74,17 +74,6 @@ R guarded(R failure, Fn&& fn) noexcept {
   }
 }
 
-// Taking the GIL while the interpreter shuts down ends the thread by a forced unwind, which a
-// destructor may not let through: such a thread sleeps instead, until the process is gone.
-template <class Fn>
-auto take_gil(Fn&& fn) noexcept {
-  try {
-    return fn();
-  } catch (...) {
-    for (;;) pause();
-  }
-}
-
 // The items of any sequence, or of another iterable, as a tuple.
 inline PyRef tuple_of(PyObject* items) {
   PyRef tuple = PyRef::steal(PySequence_Tuple(items));
@@ -96,9 +85,7 @@ inline PyRef tuple_of(PyObject* items) {
 class NoGil {
  public:
   NoGil() : state_(PyEval_SaveThread()) {}
-  ~NoGil() {
-    take_gil([this] { PyEval_RestoreThread(state_); });
-  }
+  ~NoGil() { PyEval_RestoreThread(state_); }
   NoGil(const NoGil&) = delete;
   NoGil& operator=(const NoGil&) = delete;
 
@@ -111,7 +98,7 @@ class NoGilIfHeld {
  public:
   NoGilIfHeld() : state_(PyGILState_Check() ? PyEval_SaveThread() : nullptr) {}
   ~NoGilIfHeld() {
-    if (state_ != nullptr) take_gil([this] { PyEval_RestoreThread(state_); });
+    if (state_ != nullptr) PyEval_RestoreThread(state_);
   }
   NoGilIfHeld(const NoGilIfHeld&) = delete;
   NoGilIfHeld& operator=(const NoGilIfHeld&) = delete;
@@ -123,7 +110,7 @@ class NoGilIfHeld {
 // Takes the GIL for a scope, on any thread (XLA's own included), whether it is held or not.
 class WithGil {
  public:
-  WithGil() : state_(take_gil([] { return PyGILState_Ensure(); })) {}
+  WithGil() : state_(PyGILState_Ensure()) {}
   ~WithGil() { PyGILState_Release(state_); }
   WithGil(const WithGil&) = delete;
   WithGil& operator=(const WithGil&) = delete;

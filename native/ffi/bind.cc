@@ -68,6 +68,34 @@ ffi::HandlerBundle read_bundle(nb::handle handler) {
   return bundle;
 }
 
+// Memory where a struct of a user's handler stands.
+template <class T>
+T* read_data(nb::handle capsule, const char* what, bool writable) {
+  if (!PyCapsule_CheckExact(capsule.ptr())) {
+    throw_python(PyExc_TypeError, "register_ffi_type: %s must be a capsule, got %R", what, capsule.ptr());
+  }
+  void* pointer = PyCapsule_GetPointer(capsule.ptr(), PyCapsule_GetName(capsule.ptr()));
+  if (pointer == nullptr) throw PythonError();
+  if (reinterpret_cast<uintptr_t>(pointer) % alignof(T) != 0 || !ffi::is_data(pointer, sizeof(T), writable)) {
+    throw_python(PyExc_ValueError, "register_ffi_type: the capsule of %s holds no address of data, got %R",
+                 what, capsule.ptr());
+  }
+  return static_cast<T*>(pointer);
+}
+
+const ffi::TypeInfo* read_type_info(nb::handle capsule) {
+  if (capsule.is_none()) return nullptr;
+  const auto* info = read_data<ffi::TypeInfo>(capsule, "'type_info'", false);
+  if (info->struct_size < sizeof(ffi::TypeInfo)) {
+    throw_python(PyExc_ValueError, "register_ffi_type: 'type_info' says that it has %zu bytes, it needs %zu",
+                 info->struct_size, sizeof(ffi::TypeInfo));
+  }
+  if (info->deleter != nullptr && !ffi::is_code(reinterpret_cast<const void*>(info->deleter))) {
+    throw_python(PyExc_ValueError, "register_ffi_type: the deleter in 'type_info' is no function");
+  }
+  return info;
+}
+
 // XLA's names of platforms in its handler registry are not those of its clients.
 std::string registry_platform(const std::string& platform) {
   if (platform == "cpu") return "Host";
@@ -111,6 +139,41 @@ void bind_callbacks(nb::module_& m) {
       "newest if `message` is empty; else None. Each is handed out once.");
 }
 
+void bind_types(nb::module_& m) {
+  m.def(
+      "check_ffi_handler", [](nb::handle handler) { read_bundle(handler); }, nb::arg("handler"),
+      "Raise TypeError or ValueError if this is nothing that register_ffi_handler takes.");
+  m.def(
+      "check_ffi_type",
+      [](nb::handle type_id, nb::handle type_info) {
+        read_data<ffi::TypeId>(type_id, "'type_id'", true);
+        read_type_info(type_info);
+      },
+      nb::arg("type_id"), nb::arg("type_info").none(),
+      "Raise TypeError or ValueError if these are nothing that register_ffi_type takes.");
+  m.def(
+      "register_ffi_type",
+      [](nb::handle client_or_plugin, const std::string& name, nb::handle type_id, nb::handle type_info,
+         const std::string& platform) {
+        ffi::register_type(plugin_of(client_or_plugin), name, registry_platform(platform),
+                           read_data<ffi::TypeId>(type_id, "'type_id'", true), read_type_info(type_info));
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"), nb::arg("type_id"), nb::arg("type_info").none(),
+      nb::arg("platform"),
+      "Register a type of handlers' states: capsules of its TypeId, which gets its number, and of its "
+      "TypeInfo "
+      "or None. Raises PluginError.");
+  m.def(
+      "register_batch_partitionable",
+      [](nb::handle client_or_plugin, const std::string& name) {
+        return ffi::register_batch_partitionable(plugin_of(client_or_plugin), name);
+      },
+      nb::arg("client_or_plugin"), nb::arg("name"),
+      "Let the partitioner divide custom calls of this name along leading dimensions. False if the plugin "
+      "has "
+      "no extension for that.");
+}
+
 }  // namespace
 
 void bind_ffi(nb::module_& m) {
@@ -125,6 +188,7 @@ void bind_ffi(nb::module_& m) {
       "Register an XLA FFI handler, a capsule of its function or a dict of such capsules by stage, for "
       "custom calls of this name. `platform` is 'cpu', 'cuda', 'rocm' or XLA's own name. Raises "
       "PluginError.");
+  bind_types(m);
   m.def(
       "register_kernel",
       [](nb::handle client_or_plugin, const std::string& name) {

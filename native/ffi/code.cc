@@ -1,4 +1,4 @@
-// Whether an address can be called at all: capsules hold anything.
+// Whether an address can be called, or read, at all: capsules hold anything.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -35,15 +35,17 @@ bool in_library(uintptr_t address) {
   return search.found;
 }
 
-// True if the address is executable memory of any kind: that of a function made at run time, say.
-bool in_executable_map(uintptr_t address) {
+// True if the memory, which lies in one map of the system, may be used so: 'r', 'w' or 'x'. Executable memory
+// outside of libraries is that of functions made at run time, say.
+bool in_map(uintptr_t address, size_t size, char use) {
   std::ifstream maps("/proc/self/maps");
   if (!maps) return true;  // the system does not tell
   for (std::string line; std::getline(maps, line);) {
     size_t start = 0, end = 0;
     char read, write, execute;
     if (std::sscanf(line.c_str(), "%zx-%zx %c%c%c", &start, &end, &read, &write, &execute) != 5) continue;
-    if (address >= start && address < end) return execute == 'x';
+    if (address < start || address >= end) continue;
+    return size <= end - address && (use == 'x' ? execute : use == 'w' ? write : read) == use;
   }
   return false;
 }
@@ -52,10 +54,15 @@ bool in_executable_map(uintptr_t address) {
 
 bool is_code(const void* pointer) {
   auto address = reinterpret_cast<uintptr_t>(pointer);
-  return in_library(address) || in_executable_map(address);
+  return in_library(address) || in_map(address, 1, 'x');
+}
+
+bool is_data(const void* pointer, size_t size, bool writable) {
+  return in_map(reinterpret_cast<uintptr_t>(pointer), size, writable ? 'w' : 'r');
 }
 #else
 bool is_code(const void*) { return true; }
+bool is_data(const void*, size_t, bool) { return true; }
 #endif
 
 }  // namespace anima::ffi

@@ -1,6 +1,7 @@
 // Registering handlers with a plugin, and what every handler needs.
 #include "ffi/handler.h"
 
+#include <cstddef>
 #include <cstring>
 #include <mutex>
 #include <tuple>
@@ -59,7 +60,17 @@ const Api* ask_for_api(const Plugin& plugin, const std::string& platform) {
   return seen_api;
 }
 
-// The PJRT extension takes one function a handler; several stages need XLA's table.
+void check(const Api* api, Error* error, const std::string& what) {
+  if (error == nullptr) return;
+  ErrorMessageArgs message{sizeof(ErrorMessageArgs), nullptr, error, nullptr};
+  api->error_message(&message);
+  std::string text = message.message;
+  ErrorDestroyArgs destroy{sizeof(ErrorDestroyArgs), nullptr, error};
+  api->error_destroy(&destroy);
+  throw PluginError(what + text);
+}
+
+// By XLA's table: the PJRT extension takes one function a handler, and keeps to itself why it refuses one.
 void register_stages(const Api* api, const std::string& name, const std::string& platform,
                      const HandlerBundle& bundle) {
   HandlerRegisterArgs args{};
@@ -67,20 +78,13 @@ void register_stages(const Api* api, const std::string& name, const std::string&
   args.name = {name.data(), name.size()};
   args.platform = {platform.data(), platform.size()};
   args.bundle = bundle;
-  Error* error = api->handler_register(&args);
-  if (error == nullptr) return;
-  ErrorMessageArgs message{sizeof(ErrorMessageArgs), nullptr, error, nullptr};
-  api->error_message(&message);
-  std::string text = message.message;
-  ErrorDestroyArgs destroy{sizeof(ErrorDestroyArgs), nullptr, error};
-  api->error_destroy(&destroy);
-  throw PluginError("registering the FFI target '" + name + "' failed: " + text);
+  check(api, api->handler_register(&args), "registering the FFI target '" + name + "' failed: ");
 }
 
 }  // namespace
 
 Error* make_error(const CallFrame& frame, PJRT_Error_Code code, const char* message) noexcept {
-  ErrorCreateArgs args{sizeof(ErrorCreateArgs), nullptr, message, code};
+  ErrorCreateArgs args{sizeof(ErrorCreateArgs), nullptr, message, static_cast<ErrorCode>(code)};
   return frame.api->error_create(&args);
 }
 
@@ -127,13 +131,38 @@ void register_handler(Plugin& plugin, const std::string& name, const std::string
     throw PluginError("the FFI target '" + name + "' is registered for " + platform +
                       " already, with another handler; give the new one another name");
   }
-  const Api* api = ask_for_api(plugin, platform);
-  if (bundle.instantiate || bundle.prepare || bundle.initialize) {
-    register_stages(api, name, platform, bundle);
-  } else {
-    register_single(plugin, name, platform, bundle.execute);
-  }
+  register_stages(ask_for_api(plugin, platform), name, platform, bundle);
   (*registered)[key] = bundle;
+}
+
+void register_type(Plugin& plugin, const std::string& name, const std::string& platform, TypeId* id,
+                   const TypeInfo* info) {
+  const Api* api = ask_for_api(plugin, platform);
+  if (api->struct_size < offsetof(Api, type_register) + sizeof(api->type_register) ||
+      api->type_register == nullptr) {
+    throw PluginError("the PJRT plugin " + plugin.path() + " registers no types");
+  }
+  TypeInfo none{sizeof(TypeInfo), nullptr, nullptr};
+  TypeRegisterArgs args{};
+  args.struct_size = sizeof(args);
+  args.name = {name.data(), name.size()};
+  args.type_id = id;
+  args.info = info == nullptr ? &none : info;
+  check(api, api->type_register(&args), "registering the FFI type '" + name + "' failed: ");
+}
+
+bool register_batch_partitionable(const Plugin& plugin, const std::string& name) {
+  const auto* found = reinterpret_cast<const PjrtPartitionerExtension*>(
+      plugin.extension(PJRT_Extension_Type_Custom_Partitioner));
+  if (found == nullptr || found->base.struct_size < sizeof(PjrtPartitionerExtension) ||
+      found->register_batch_partitionable == nullptr) {
+    return false;
+  }
+  Padded<PjrtBatchPartitionableArgs> args;
+  args.name = name.data();
+  args.name_size = name.size();
+  plugin.check(found->register_batch_partitionable(&args));
+  return true;
 }
 
 }  // namespace anima::ffi

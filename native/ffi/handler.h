@@ -35,6 +35,9 @@ Error* handler(CallFrame* frame) noexcept {
 // False if the address certainly holds no function (code.cc).
 bool is_code(const void* pointer);
 
+// False if memory of this size certainly does not stand there (code.cc).
+bool is_data(const void* pointer, size_t size, bool writable);
+
 // The element type in PJRT's numbering, PJRT_Buffer_Type_INVALID if it has none.
 PJRT_Buffer_Type pjrt_type(DataType type);
 
@@ -43,5 +46,14 @@ PJRT_Buffer_Type pjrt_type(DataType type);
 // the same name throws PluginError, as does a plugin without the FFI extension.
 void register_handler(Plugin& plugin, const std::string& name, const std::string& platform,
                       const HandlerBundle& bundle);
+
+// Registers a type of states: `id`, which must live as long as the process, gets its number, or has one of
+// another registration. `info` may be null: states of the type are never deleted then.
+void register_type(Plugin& plugin, const std::string& name, const std::string& platform, TypeId* id,
+                   const TypeInfo* info);
+
+// Lets the partitioner divide custom calls of this name along leading dimensions. False if the plugin has no
+// extension for it.
+bool register_batch_partitionable(const Plugin& plugin, const std::string& name);
 
 }  // namespace anima::ffi

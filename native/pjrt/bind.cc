@@ -362,12 +362,21 @@ void bind_blocks(nb::module_& m) {
   m.def(
       "keep_blocks",
       [](bool kept) {
-        small_blocks::enable(kept);
-        without_gil([&] { large_blocks::enable(kept); });
+        without_gil([&] {
+          small_blocks::enable(kept);
+          large_blocks::enable(kept);
+        });
       },
-      nb::arg("kept"), "Whether memory of arrays on CPUs is kept when it is free, to be used again.");
+      nb::arg("kept"),
+      "Whether memory of arrays and programs on CPUs is kept when it is free, to be used again.");
   m.def(
-      "release_large_blocks", [] { without_gil(large_blocks::release); },
+      "release_blocks",
+      [] {
+        without_gil([] {
+          large_blocks::release();
+          small_blocks::release();
+        });
+      },
       "Return the memory that is kept to the system.");
   m.def(
       "large_blocks",
@@ -383,7 +392,19 @@ void bind_blocks(nb::module_& m) {
       },
       "How many blocks programs have taken, how many of these had been used before, and the bytes now and at "
       "most.");
-  m.def("small_blocks", small_blocks::bytes_made, "The bytes of all small blocks, in use and free.");
+  m.def(
+      "small_blocks",
+      [] {
+        small_blocks::Counts counts = small_blocks::counts();
+        nb::dict told;
+        told["bytes_in_use"] = counts.bytes_in_use;
+        told["bytes_kept"] = counts.bytes_kept;
+        return told;
+      },
+      "The bytes of memory that is cut into small blocks, and of what is kept to be.");
+}
+
+void bind_patience(nb::module_& m) {
   m.def(
       "set_patience",
       [](int64_t microseconds) {
@@ -407,6 +428,7 @@ void bind_pjrt(nb::module_& m) {
   bind_executable(m);
   bind_timeline(m);
   bind_blocks(m);
+  bind_patience(m);
   m.def("compile_count", &compile_count, "How many programs this process has compiled.");
   m.def("deserialize_count", &deserialize_count, "How many serialised executables this process has loaded.");
   m.def(

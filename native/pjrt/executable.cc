@@ -5,6 +5,7 @@
 #include "pjrt/internal.h"
 #include "pjrt/launches.h"
 #include "pjrt/protobuf.h"
+#include "pjrt/small_blocks.h"
 
 namespace anima {
 namespace {
@@ -115,7 +116,8 @@ void Executable::launch(Buffer* const* args, size_t num_args, const std::vector<
   executions_.fetch_add(1, std::memory_order_relaxed);
   for (size_t d = 0, i = 0; d < num_devices; ++d) {
     for (size_t o = 0; o < num_outputs_; ++o, ++i) {
-      outs[i] = std::make_shared<Buffer>(devices_[d], results.data()[i]);
+      outs[i] =
+          std::allocate_shared<Buffer>(small_blocks::Allocator<Buffer>(), devices_[d], results.data()[i]);
     }
     if (num_outputs_ > 0 && owner_->keeps_contents()) launches::note(devices_[d], outs[i - 1]);
   }
@@ -180,7 +182,9 @@ std::string Executable::serialize() const {
     PJRT_Executable_Serialize_Args& args;
     ~Release() { args.serialized_executable_deleter(args.serialized_executable); }
   } release{args};
-  return seal(*owner_, args.serialized_bytes, args.serialized_bytes_size);
+  if (owner_->platform() != "cpu") return seal(*owner_, args.serialized_bytes, args.serialized_bytes_size);
+  std::string kept = lean({args.serialized_bytes, args.serialized_bytes_size});
+  return seal(*owner_, kept.data(), kept.size());
 }
 
 std::string Executable::optimized_program() const {

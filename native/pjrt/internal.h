@@ -44,6 +44,8 @@ void when_ready(const Client& client, PJRT_Event* event, std::function<void(bool
 // or are another plugin's, and views into `sealed`.
 std::string seal(const Client& client, const char* data, size_t size);
 std::string_view unseal(const Client& client, const std::string& sealed);
+// A serialised executable of a CPU without what running it does not need.
+std::string lean(std::string_view executable);
 
 // Throws std::invalid_argument for options that XLA would end the process over.
 void check_compile_options(const std::string& options, size_t num_devices);

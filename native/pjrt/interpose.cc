@@ -1,6 +1,8 @@
-// Invariant: of two families of functions that take and free memory, C's and C++'s with an alignment, the
-// library's imports are replaced all or not at all: memory that one of ours gave comes back to one of ours.
-// Of those that wait or round, each is replaced that is there. Other libraries' imports are not touched.
+// Invariant: of each family of functions that take and free memory, C's with an alignment, C++'s with one and
+// C++'s without, the library's imports are replaced all or not at all: memory that one of ours gave comes
+// back to one of ours. What C++'s operators gave the C++ library may free, so its import of `free` is
+// replaced with them; no other library's imports are touched. Of the functions that wait or round, each is
+// replaced that is there.
 #include "pjrt/interpose.h"
 
 #include <cerrno>
@@ -75,7 +77,28 @@ void our_sized_aligned_delete(void* memory, size_t, std::align_val_t alignment) 
   our_aligned_delete(memory, alignment);
 }
 
-enum Family { kOfC, kOfCpp, kAlone };  // memory comes back to functions of the same family
+void* our_new(size_t bytes) {
+  void* block = small_blocks::take(1, bytes);
+  return block != nullptr ? block : ::operator new(bytes);
+}
+
+void* our_new_or_null(size_t bytes, const std::nothrow_t& tag) noexcept {
+  void* block = small_blocks::take(1, bytes);
+  return block != nullptr ? block : ::operator new(bytes, tag);
+}
+
+void our_delete(void* memory) noexcept {
+  small_blocks::is_block(memory) ? small_blocks::give_back(memory) : ::operator delete(memory);
+}
+
+void our_delete_or_null(void* memory, const std::nothrow_t&) noexcept { our_delete(memory); }
+
+// What the C++ library calls to free what operator new gave.
+void our_free_of_cpp(void* memory) {
+  small_blocks::is_block(memory) ? small_blocks::give_back(memory) : free(memory);
+}
+
+enum Family { kOfC, kOfCpp, kPlain, kAlone };  // memory comes back to functions of the same family
 
 struct Replacement {
   const char* name;
@@ -98,6 +121,13 @@ const Replacement kReplacements[] = {
     replacement("_ZnwmSt11align_val_tRKSt9nothrow_t", our_aligned_new_or_null, kOfCpp),
     replacement("_ZdlPvSt11align_val_t", our_aligned_delete, kOfCpp, true),
     replacement("_ZdlPvmSt11align_val_t", our_sized_aligned_delete, kOfCpp, true),
+    // operator new, operator new[] and their counterparts.
+    replacement("_Znwm", our_new, kPlain), replacement("_Znam", our_new, kPlain),
+    replacement("_ZnwmRKSt9nothrow_t", our_new_or_null, kPlain),
+    replacement("_ZnamRKSt9nothrow_t", our_new_or_null, kPlain),
+    replacement("_ZdlPv", our_delete, kPlain, true), replacement("_ZdaPv", our_delete, kPlain, true),
+    replacement("_ZdlPvm", our_delete, kPlain), replacement("_ZdaPvm", our_delete, kPlain),
+    replacement("_ZdlPvRKSt9nothrow_t", our_delete_or_null, kPlain),
     // std::condition_variable's wait, notify_one and notify_all.
     replacement("_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE", waits::wait, kAlone),
     replacement("_ZNSt18condition_variable10notify_oneEv", waits::notify_one, kAlone),
@@ -160,20 +190,6 @@ struct Place {
   const Replacement* by;
 };
 
-// Where the library keeps the addresses of what is replaced.
-void find_places(const Tables& tables, const ElfW(Rela) * entries, size_t count, std::vector<Place>& places) {
-  for (size_t i = 0; i < count; i++) {
-    unsigned type = static_cast<unsigned>(ELF64_R_TYPE(entries[i].r_info));
-    if (type != kJumpSlot && type != kGlobalData && type != kAddress) continue;
-    const ElfW(Sym) & symbol = tables.symbols[ELF64_R_SYM(entries[i].r_info)];
-    if (symbol.st_shndx != SHN_UNDEF) continue;
-    for (const Replacement& replacement : kReplacements) {
-      if (std::strcmp(tables.names + symbol.st_name, replacement.name) != 0) continue;
-      places.push_back({reinterpret_cast<void**>(tables.base + entries[i].r_offset), &replacement});
-    }
-  }
-}
-
 // The part of the library that is read-only once it is loaded, as far as whole pages are.
 struct ReadOnly {
   size_t start = 0, end = 0;
@@ -193,32 +209,99 @@ struct ReadOnly {
   }
 };
 
+// A loaded library, or none.
+class Library {
+ public:
+  explicit Library(const link_map* map) : tables_(map) {
+    bool known = map->l_addr != 0 && std::memcmp(reinterpret_cast<void*>(map->l_addr), ELFMAG, SELFMAG) == 0;
+    known_ = known && tables_.complete();
+  }
+  // Where the library keeps the addresses of what is to be replaced.
+  template <size_t count>
+  std::vector<Place> places_of(const Replacement (&replacements)[count]) const {
+    std::vector<Place> places;
+    if (!known_) return places;
+    auto find = [&](const ElfW(Rela)* entries, size_t number) {
+      const char* last = nullptr;  // entries for one name follow each other
+      const Replacement* by = nullptr;
+      for (size_t i = 0; i < number; i++) {
+        const char* name = imported_by(entries[i]);
+        if (name == nullptr) continue;
+        if (name != last) {
+          by = std::find_if(replacements, replacements + count,
+                            [&](const Replacement& some) { return std::strcmp(name, some.name) == 0; });
+          last = name;
+        }
+        if (by != replacements + count)
+          places.push_back({reinterpret_cast<void**>(tables_.base + entries[i].r_offset), by});
+      }
+    };
+    find(tables_.calls, tables_.num_calls);
+    if (tables_.data != nullptr)
+      find(tables_.data + tables_.num_relative, tables_.num_data - tables_.num_relative);
+    return places;
+  }
+  // False if nothing was done.
+  template <class Wanted>
+  bool replace(const std::vector<Place>& places, const Wanted& wanted) const {
+    if (places.empty()) return false;
+    ReadOnly read_only(tables_.base);
+    if (!read_only.protect(PROT_READ | PROT_WRITE)) return false;
+    for (const Place& place : places) {
+      if (wanted(place.by->family)) *place.slot = place.by->ours;
+    }
+    read_only.protect(PROT_READ);
+    return true;
+  }
+
+ private:
+  // The name of what an entry is for, if it is another library's.
+  const char* imported_by(const ElfW(Rela) & entry) const {
+    unsigned type = static_cast<unsigned>(ELF64_R_TYPE(entry.r_info));
+    if (type != kJumpSlot && type != kGlobalData && type != kAddress) return nullptr;
+    const ElfW(Sym) & symbol = tables_.symbols[ELF64_R_SYM(entry.r_info)];
+    return symbol.st_shndx == SHN_UNDEF ? tables_.names + symbol.st_name : nullptr;
+  }
+
+  Tables tables_;
+  bool known_ = false;
+};
+
+// Some of what a library makes by operator new the C++ library frees, strings for example. From now on that
+// gives our blocks back, too; false if it cannot be told how, as where somebody else's operators are in use.
+bool cpp_library_gives_back(const std::vector<Place>& places) {
+  const link_map* provider = nullptr;
+  for (const Place& place : places) {
+    if (place.by->family != kPlain) continue;
+    Dl_info info;
+    link_map* map = nullptr;
+    if (dladdr1(*place.slot, &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0) return false;
+    if (map == nullptr || std::strstr(map->l_name, "/libstdc++.so") == nullptr) return false;
+    if (provider != nullptr && provider != map) return false;
+    provider = map;
+  }
+  if (provider == nullptr) return false;
+  static const Replacement kFree[] = {replacement("free", our_free_of_cpp, kPlain)};
+  Library cpp(provider);
+  return cpp.replace(cpp.places_of(kFree), [](Family) { return true; });
+}
+
 }  // namespace
 
 void interpose(const std::string& path) noexcept {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
   link_map* map = nullptr;
-  if (library == nullptr || dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr || map->l_addr == 0)
-    return;
-  Tables tables(map);
-  if (!tables.complete() || std::memcmp(reinterpret_cast<void*>(map->l_addr), ELFMAG, SELFMAG) != 0) return;
+  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr) return;
   try {
-    std::vector<Place> places;
-    find_places(tables, tables.calls, tables.num_calls, places);
-    if (tables.data != nullptr) {
-      find_places(tables, tables.data + tables.num_relative, tables.num_data - tables.num_relative, places);
-    }
+    Library library(map);
+    std::vector<Place> places = library.places_of(kReplacements);
     auto comes_back = [&](Family family) {  // what ours of a family takes
       return std::any_of(places.begin(), places.end(),
                          [&](const Place& place) { return place.by->frees && place.by->family == family; });
     };
-    const bool families[] = {comes_back(kOfC), comes_back(kOfCpp), true};
-    ReadOnly read_only(tables.base);
-    if (!read_only.protect(PROT_READ | PROT_WRITE)) return;
-    for (const Place& place : places) {
-      if (families[place.by->family]) *place.slot = place.by->ours;
-    }
-    read_only.protect(PROT_READ);
+    const bool families[] = {comes_back(kOfC), comes_back(kOfCpp),
+                             comes_back(kPlain) && cpp_library_gives_back(places), true};
+    library.replace(places, [&](Family family) { return families[family]; });
   } catch (const std::exception&) {
     return;  // no memory: nothing has been replaced yet
   }

@@ -5,9 +5,10 @@
 
 namespace anima {
 
-// From now on the aligned memory that a loaded library takes is that of pjrt/small_blocks.h and
-// pjrt/large_blocks.h, its threads wait as pjrt/waits.h has it and round as pjrt/rounding.h has it. Does
-// nothing where the library's imports cannot be told, and nothing more the second time.
+// From now on the memory that a loaded library takes with an alignment, and by C++'s operators, is that of
+// pjrt/small_blocks.h and pjrt/large_blocks.h, its threads wait as pjrt/waits.h has it, and it rounds as
+// pjrt/rounding.h has it. Does nothing where the library's imports cannot be told, and nothing more the
+// second time.
 void interpose(const std::string& path) noexcept;
 
 }  // namespace anima

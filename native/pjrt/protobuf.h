@@ -43,6 +43,8 @@ class Fields {
     return true;
   }
   bool done() const { return at_ == end_; }
+  // The end of the field that this one has come to, and so the start of the next.
+  const char* position() const { return at_; }
   // The next number of a packed list, which such a message is.
   uint64_t varint() {
     uint64_t result = 0;

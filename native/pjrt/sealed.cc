@@ -1,8 +1,8 @@
 // The seal on serialised executables.
 //
-// Invariant: XLA is given only bytes that it wrote itself, for the same platform. Its loader trusts them: of
-// executables with a few bytes altered, one in thirty ends the process while it is loaded, and the others
-// may do so when they run. The seal finds accidents, not forgeries.
+// Invariant: XLA is given only bytes that it wrote itself, but for what lean.cc leaves out, for the same
+// platform. Its loader trusts them: of executables with a few bytes altered, one in thirty ends the process
+// while it is loaded, and the others may do so when they run. The seal finds accidents, not forgeries.
 #include "pjrt/internal.h"
 
 namespace anima {

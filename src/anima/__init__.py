@@ -107,6 +107,7 @@ from anima.version import __version__ as __version__, __version_info__ as __vers
 
 if _TYPE_CHECKING:
     from anima import (
+        ad as ad,
         ad_checkpoint as ad_checkpoint,
         api_util as api_util,
         compat as compat,
@@ -116,7 +117,9 @@ if _TYPE_CHECKING:
         distributed as distributed,
         dlpack as dlpack,
         experimental as experimental,
+        export as export,
         extend as extend,
+        ffi as ffi,
         flatten_util as flatten_util,
         image as image,
         monitoring as monitoring,
@@ -124,6 +127,7 @@ if _TYPE_CHECKING:
         ops as ops,
         profiler as profiler,
         random as random,
+        ref as ref,
         scipy as scipy,
         sharding as sharding,
         stages as stages,
@@ -161,6 +165,13 @@ if _TYPE_CHECKING:
         host_ids as host_ids,
     )
     from anima.runtime.shards import Shard as Shard
+    from anima.state.refs import (
+        Ref as Ref,
+        empty_ref as empty_ref,
+        free_ref as free_ref,
+        freeze as freeze,
+        new_ref as new_ref,
+    )
     from anima.transforms.caches import clear_caches as clear_caches
     from anima.transforms.callbacks import pure_callback as pure_callback
     from anima.transforms.checkpoint import checkpoint as checkpoint, remat as remat
@@ -180,6 +191,7 @@ if _TYPE_CHECKING:
 
 # Each module with the names that it gives, loaded when one of them is first asked for.
 _ON_DEMAND = {
+    "anima.ad": "ad",
     "anima.ad_checkpoint": "ad_checkpoint",
     "anima.api_util": "api_util",
     "anima.compat": "compat",
@@ -190,7 +202,9 @@ _ON_DEMAND = {
     "anima.distributed": "distributed",
     "anima.dlpack": "dlpack",
     "anima.experimental": "experimental",
+    "anima.export": "export",
     "anima.extend": "extend",
+    "anima.ffi": "ffi",
     "anima.flatten_util": "flatten_util",
     "anima.monitoring": "monitoring",
     "anima.image": "image",
@@ -205,11 +219,13 @@ _ON_DEMAND = {
     "anima.parallel.shard_map": "shard_map",
     "anima.profiler": "profiler",
     "anima.random": "random",
+    "anima.ref": "ref",
     "anima.runtime.renamed": "host_count host_id host_ids",
     "anima.runtime.shards": "Shard",
     "anima.scipy": "scipy",
     "anima.sharding": "sharding",
     "anima.stages": "stages",
+    "anima.state.refs": "Ref empty_ref free_ref freeze new_ref",
     "anima.test_util": "test_util",
     "anima.transforms.caches": "clear_caches",
     "anima.transforms.callbacks": "pure_callback",

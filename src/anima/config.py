@@ -269,7 +269,7 @@ eager_host_calls = _int(
 cpu_memory_reuse = _bool(
     "cpu_memory_reuse",
     True,
-    "Memory of arrays on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
+    "Memory of arrays and programs on CPUs is used again by the next ones; off, the system gets it as soon as it is free.",
 )
 cpu_spin_microseconds = _int(
     "cpu_spin_microseconds",

@@ -285,6 +285,20 @@ class ArgumentError(_Picklable, TypeError, ValueError):
     """
 
 
+class RefError(ArgumentError):
+    """A mutable reference was used in a way that has no meaning: twice in a call, after its end, as an array, or across a
+    transformation that cannot hand its value on.
+
+    >>> import anima
+    >>> ref = anima.new_ref(1.0)
+    >>> anima.jit(lambda a, b: a[...] + b[...])(ref, ref)
+    Traceback (most recent call last):
+        ...
+    anima.errors.RefError: jit of <lambda>: the same reference, of type Ref{float32[]}, is passed as two arguments: it would \
+have two names. Pass it once
+    """
+
+
 class UnboundAxisNameError(_Picklable, NameError):
     """A collective named an axis that no enclosing ``vmap``, ``pmap`` or ``shard_map`` binds.
 

@@ -173,3 +173,27 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 """,
         timeout=30,
     )
+
+
+@pytest.mark.parametrize("place", ["get_threshold", "set_threshold"])
+def test_a_signal_handler_records_where_thresholds_change(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], place: str
+) -> None:
+    run_python(
+        f"""
+import gc, signal, types, anima
+from anima.core import collector
+
+def changed(*args):
+    signal.raise_signal(signal.SIGUSR1)
+    return gc.{place}(*args)
+
+handled = []
+signal.signal(signal.SIGUSR1, lambda *_: handled.append(anima.make_jaxpr(lambda x: x + 1)(1.0)) if len(handled) < 20 else None)
+collector.gc = types.SimpleNamespace(**{{**vars(gc), "{place}": changed}})
+before = gc.get_threshold()
+anima.make_jaxpr(lambda x: x * 2)(1.0)
+assert handled and gc.get_threshold() == before, gc.get_threshold()
+""",
+        timeout=60,
+    )

@@ -9,6 +9,7 @@ import ml_dtypes
 import mpmath
 import numpy as np
 import pytest
+from scipy import special
 
 import anima
 from anima import lax, nn
@@ -59,6 +60,28 @@ def test_errors_in_units_in_the_last_place(
     got = np.asarray(anima.jit(FUNCTIONS[name])(x)).astype(np.float64)
     spacing = np.spacing(np.maximum(abs(want), unit).astype(F32)).astype(np.float64)
     assert (abs(got - want) / spacing).max() <= ulps
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "bound"),
+    [
+        ("gelu", -12.9, -6, 5e-7),
+        ("gelu", -6, 6, 4e-7),
+        ("slope", -12.9, -2, 4e-7),
+        ("slope", 0, 12, 3e-7),
+        ("erfc", -4, 9.1, 4.2e-7),
+    ],
+)
+def test_relative_errors_all_over_the_range(name: str, low: float, high: float, bound: float) -> None:
+    x = np.linspace(low, high, 400_001, dtype=F32)
+    wide = x.astype(np.float64)
+    below = special.erfc(-wide / np.sqrt(2)) / 2
+    density = np.exp(-(wide**2) / 2) / np.sqrt(2 * np.pi)
+    want = {"gelu": wide * below, "slope": below + wide * density, "erfc": special.erfc(wide)}[name]
+    got = np.asarray(anima.jit(FUNCTIONS[name])(x)).astype(np.float64)
+    known = want != 0
+    assert (abs(got - want)[known] / abs(want[known])).max() <= bound
+    assert not got[~known].any()
 
 
 def test_the_ends_of_the_range() -> None:

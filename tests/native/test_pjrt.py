@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anima import _native, errors
+from anima import _native, errors, protobuf
 from tests.native.support import encode_options, plugin_path
 
 pytestmark = pytest.mark.cpu
@@ -161,6 +161,30 @@ def test_serialise_and_load(client: Any, put: Callable[..., Any]) -> None:
         assert loaded.name == "add" and loaded.num_outputs == 1
         assert np.asarray(run(loaded, put(f32(1, 2, 3)), put(f32(1, 1, 1)))).tolist() == [2, 3, 4]
     assert _native.deserialize_count() == before + 2
+
+
+def instructions(module: memoryview) -> list[dict[int, list[protobuf.Value]]]:
+    """The fields of each instruction of a serialised HloModuleProto."""
+    computations = [protobuf.message(c) for c in protobuf.fields(module)[3]]
+    return [protobuf.fields(protobuf.message(i)) for c in computations for i in protobuf.fields(c)[2]]
+
+
+def test_what_is_serialised_has_the_program_without_positions(client: Any, put: Callable[..., Any]) -> None:
+    executable = client.compile(ADD, ONE)
+    data = executable.serialize()
+    payload = memoryview(data)[24:]
+    for _ in range(3):
+        payload = protobuf.message(protobuf.fields(payload)[1][0])
+    whole = instructions(memoryview(executable.optimized_program()))
+    kept = instructions(payload)
+    metadata, opcode, shape = 7, 2, 3
+    assert any(bytes(protobuf.message(i[metadata][0])) for i in whole if metadata in i)
+    assert not any(metadata in i for i in kept)
+    assert [(i[opcode], i[shape]) for i in kept] == [(i[opcode], i[shape]) for i in whole]
+    again = client.deserialize(data, b"").serialize()
+    assert again == data
+    loaded = client.deserialize(again, b"")
+    assert np.asarray(run(loaded, put(f32(1, 2, 3)), put(f32(1, 1, 1)))).tolist() == [2, 3, 4]
 
 
 def test_threads_compile_at_once(client: Any, put: Callable[..., Any]) -> None:
@@ -368,7 +392,7 @@ def test_closing_while_threads_work(plugin: Any) -> None:
 SETUP = """
 import os, sys, threading, warnings
 import numpy as np
-from anima import _native, errors
+from anima import _native, errors, protobuf
 for name in ("XlaRuntimeError", "DeletedArrayError", "ForkError", "PluginError"):
     _native.set_error_class(name, getattr(errors, name))
 for code, scalar in {codes}:

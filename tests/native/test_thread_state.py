@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import threading
 import time
 import weakref
@@ -100,3 +101,38 @@ def test_x64() -> None:
 def test_wrong_arguments(call: Callable[[], Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         call()
+
+
+# Python ends threads that ask for the GIL while the interpreter shuts down, by unwinding their frames. Those of C++ hold references.
+@pytest.mark.parametrize(
+    "use",
+    [
+        "anima.jit(linger)(1.0)",
+        "anima.make_jaxpr(anima.grad(lambda x: anima.numpy.sin(lingering(x))))(1.0)",
+        "anima.tree.map(linger, [1], is_leaf=linger)",
+        "anima.numpy.asarray([Number()])",
+    ],
+)
+@pytest.mark.cpu
+def test_interpreter_ends_while_native_code_calls_python(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], use: str
+) -> None:
+    run_python(f"""
+import threading, time
+import anima, anima.numpy
+
+inside = threading.Event()
+
+def linger(*args):
+    inside.set()
+    while True:
+        time.sleep(0)
+
+class Number(float):
+    __float__ = linger
+
+lingering = anima.custom_jvp(lambda x: x)
+lingering.defjvp(linger)
+threading.Thread(target=lambda: {use}, daemon=True).start()
+assert inside.wait(60)
+""")

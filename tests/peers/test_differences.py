@@ -21,6 +21,7 @@ from tests.peers.convolution_differences import CONVOLUTION_CHECKS
 from tests.peers.debug_differences import DEBUG_CHECKS
 from tests.peers.experimental_differences import EXPERIMENTAL_CHECKS
 from tests.peers.extension_differences import EXTENSION_CHECKS
+from tests.peers.foreign_differences import FOREIGN_CHECKS
 from tests.peers.lax_differences import LAX_CHECKS
 from tests.peers.linalg_differences import LINALG_CHECKS
 from tests.peers.nn_differences import NN_CHECKS
@@ -29,6 +30,7 @@ from tests.peers.observing_differences import OBSERVING_CHECKS
 from tests.peers.operation_differences import OPERATION_CHECKS
 from tests.peers.ops_differences import OPS_CHECKS
 from tests.peers.random_differences import RANDOM_CHECKS
+from tests.peers.ref_differences import REF_CHECKS
 from tests.peers.refusal_differences import REFUSAL_CHECKS
 from tests.peers.shard_map_differences import SHARD_MAP_CHECKS
 from tests.peers.signal_differences import SIGNAL_CHECKS
@@ -44,6 +46,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **DEBUG_CHECKS,
     **EXPERIMENTAL_CHECKS,
     **EXTENSION_CHECKS,
+    **FOREIGN_CHECKS,
     **LAX_CHECKS,
     **LINALG_CHECKS,
     **NN_CHECKS,
@@ -52,6 +55,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     **OPS_CHECKS,
     **OPERATION_CHECKS,
     **RANDOM_CHECKS,
+    **REF_CHECKS,
     **REFUSAL_CHECKS,
     **SHARD_MAP_CHECKS,
     **SIGNAL_CHECKS,

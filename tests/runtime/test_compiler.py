@@ -292,3 +292,36 @@ def test_dump_ir(tmp_path, capsys):
     with dump_ir_to("-"):
         _compile(_program())
     assert "stablehlo.add" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["_count", "_compile", "_Flight"])
+def test_a_signal_handler_compiles_in_the_middle_of_a_compilation(run_python, place):
+    # The handler, or what the garbage collector ends there, may ask for the very program that this thread compiles.
+    out = run_python(
+        f"""
+import signal, anima
+from anima.config import enable_compilation_cache
+from anima.runtime import compiler
+
+def double(x):
+    return x + x
+
+def handle(*_):
+    print(anima.jit(double)(21.0))
+
+original = compiler.{place}
+
+def interrupted(*args, **kwargs):
+    compiler.{place} = original
+    signal.raise_signal(signal.SIGUSR1)
+    return original(*args, **kwargs)
+
+signal.signal(signal.SIGUSR1, handle)
+compiler.{place} = interrupted
+with enable_compilation_cache(False):
+    print(anima.jit(double)(4.0))
+    print(anima.jit(double)(5.0))
+""",
+        timeout=60,
+    ).stdout
+    assert out.split() == ["42.0", "8.0", "10.0"]

@@ -196,4 +196,4 @@ def test_arrays_from_the_host_and_failures_leave_the_books_right() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
 def test_a_child_process_finds_no_lock_that_nobody_gives_back() -> None:
-    fork_beside_threads(_native.release_large_blocks)
+    fork_beside_threads(_native.release_blocks)

@@ -6,6 +6,7 @@ says so. A module that is delivered is found where it stands, so nothing has to 
 
 # Names behind `jax.`.
 PUBLIC: tuple[str, ...] = (
+    "ad",
     "ad_checkpoint",
     "api_util",
     "config",

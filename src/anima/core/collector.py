@@ -16,7 +16,8 @@ import threading
 
 YOUNG = 50_000  # objects, 10 MB perhaps; then a program of 100,000 equations is looked at twice
 
-_lock = threading.Lock()
+# A signal handler that records may run wherever its thread is, in here, too.
+_lock = threading.RLock()
 _open = 0  # blocks, in all threads
 _before: tuple[int, int, int] | None = None  # the thresholds outside of them, if they were raised
 
@@ -57,15 +58,15 @@ class collect_seldom:
 def _put_back() -> None:
     """Set the thresholds outside of all blocks, unless somebody else has set others."""
     global _before
-    if _before is not None and gc.get_threshold() == (YOUNG, *_before[1:]):
-        gc.set_threshold(*_before)
-    _before = None
+    before, _before = _before, None
+    if before is not None and gc.get_threshold() == (YOUNG, *before[1:]):
+        gc.set_threshold(*before)
 
 
 def _after_fork() -> None:
     """The child has this thread alone: not those that held the lock, nor their blocks."""
     global _lock, _open
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _open = _own.open
     if _open == 0:
         _put_back()

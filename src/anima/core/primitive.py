@@ -19,6 +19,7 @@ using a missing rule raises that reason. Rules by name:
 | `keys` | `(walk, *values, **params) -> values or None`: what the operation does to random keys, for the check of their reuse; optional | none |
 | `host` | a `core.host.HostRule`: how NumPy computes it with the same bits; optional | |
 | `elementwise` | `(shape, other, params) -> params`, or a program instead: how the operation is performed on arrays of another shape, where each element of a result depends on the operands' at its place alone, to the bit; optional | none |
+| `counted` | `(length, number, *operands, **params) -> out, or None`: an operation that makes an array of a shape among its parameters, whose elements depend on their own place: so many elements in one dimension, of which those of its shape are asked for; `number` makes what depends on that shape an operand; optional | the recording one |
 | `stage` | `(args, **params) -> (args, params)`: makes Python functions among the parameters programs; optional | the recording one |
 
 `unfused` says that XLA computes an operation by programs of its own, as loops and branches: it joins their results with no loop
@@ -133,6 +134,7 @@ class Primitive:
         "__weakref__",
         "answers",
         "batch",
+        "counted",
         "dce",
         "dtypes",
         "eager",
@@ -172,6 +174,7 @@ class Primitive:
         keys: Rule | None = None,
         host: HostRule | None = None,
         elementwise: Rule | None = None,
+        counted: Rule | None = None,
         varying: Rule | None = None,
         multiple_results: bool = False,
         unfused: bool = False,
@@ -193,6 +196,7 @@ class Primitive:
         self.keys = keys
         self.host = host
         self.elementwise = elementwise
+        self.counted = counted
         self.varying = varying
         self.multiple_results = multiple_results
         self.unfused = unfused
@@ -208,7 +212,7 @@ class Primitive:
         return NoRule(f"'{self.name}' has no {what} rule: {rule.reason}")
 
     # bind(*args, **params): apply the operation to values that already satisfy its dtype rule.
-    bind = bind_operation
+    bind: Callable[..., Any] = bind_operation
 
     def bind_with_trace(self, trace: Any, args: Sequence[Any], avals: Any, params: dict[str, Any], /) -> Any:
         """`bind`, handled by `trace` (None: eagerly) rather than by the ambient one. `avals`: of `args`, which have them."""

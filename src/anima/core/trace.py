@@ -309,7 +309,11 @@ def typeof(x: Any) -> AbstractValue:
     >>> anima.typeof(1)
     ShapedArray(int32[], weak_type=True)
     """
-    return aval_of(x)
+    try:
+        return aval_of(x)
+    except errors.RefError:  # a reference has a type, but is not what operations take
+        aval: AbstractValue = x.aval
+        return aval
 
 
 def shaped(value: Any) -> ShapedArray:

@@ -24,6 +24,7 @@ Python bindings of MLIR, `hlo.AddOp(x, y).result` is the same as `hlo.add(x, y)`
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,7 +153,8 @@ def as_aval(type_: Any) -> AbstractValue:
 
 
 def attribute(value: Any) -> Attribute:
-    """A Python value as an attribute: booleans, integers (64 bits), floats, strings, NumPy arrays, lists and dicts.
+    """A Python value as an attribute: booleans, integers (64 bits), floats, strings, bytes, NumPy's numbers and arrays, dtypes,
+    lists and dicts.
 
     >>> from anima.extend import hlo
     >>> print(hlo.attribute(3), hlo.attribute("name"), hlo.attribute([True, 2]))
@@ -162,17 +164,17 @@ def attribute(value: Any) -> Attribute:
         return value
     if isinstance(value, (bool, np.bool_)):
         return Attribute("true" if value else "false")
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\0A")
-        return Attribute(f'"{escaped}"')
-    if isinstance(value, int):
-        return Attribute(f"{value} : i64")
-    if isinstance(value, float):
-        return Attribute(
-            f"{value!r} : f64" if np.isfinite(value) else f"0x{np.float64(value).view(np.uint64):016X} : f64"
-        )
+    if isinstance(value, (str, bytes)):
+        return Attribute(quoted(value))
+    if isinstance(value, (int, float)) and not isinstance(value, np.generic):
+        wide = np.iinfo(np.int64)
+        if isinstance(value, int) and not wide.min <= value <= wide.max:
+            raise OverflowError(f"an integer attribute has 64 bits, which do not hold {value}")
+        return _number(np.asarray(value, np.int64 if isinstance(value, int) else np.float64))
     if isinstance(value, np.generic):
-        return Attribute(f"{value.item()} : {element_type(value.dtype)}")
+        return _number(np.asarray(value))
+    if isinstance(value, np.dtype):
+        return Attribute(element_type(value))
     if isinstance(value, np.ndarray):
         return Attribute(dense(value))
     if isinstance(value, (list, tuple)):
@@ -184,7 +186,31 @@ def attribute(value: Any) -> Attribute:
 
 def attributes(values: Mapping[str, Any]) -> str:
     """The inside of an attribute dictionary."""
-    return ", ".join([f"{name} = {attribute(value)}" for name, value in values.items()])
+    return ", ".join([f"{key(name)} = {attribute(value)}" for name, value in values.items()])
+
+
+def _number(value: np.ndarray[Any, Any]) -> Attribute:
+    """A number as an array of one writes it, which holds every bit of it."""
+    if value.dtype.kind == "c":
+        raise TypeError(f"a complex number has no form as an attribute: {value}; pass its two parts")
+    element = element_type(value.dtype)
+    return Attribute(
+        dense(value).removeprefix("dense<").removesuffix(f"> : tensor<{element}>") + f" : {element}"
+    )
+
+
+_PLAIN = re.compile(rb"[ !#-\[\]-~]")  # what stands in a string as it is
+
+
+def quoted(text: str | bytes) -> str:
+    """A string of the program's text; other bytes than those of printable characters by their numbers."""
+    data = text.encode() if isinstance(text, str) else text
+    return '"' + "".join([chr(b) if _PLAIN.match(bytes([b])) else f"\\{b:02X}" for b in data]) + '"'
+
+
+def key(name: str) -> str:
+    """The name of an attribute, as the program's text has it."""
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$.]*", name) else quoted(name)
 
 
 def op(

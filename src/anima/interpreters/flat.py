@@ -17,6 +17,7 @@ from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.errors import RefError
 from anima.records import NamedTuple
 from anima.tree.registry import register_pytree_node
 from anima.tree_util import keystr, tree_leaves_with_path
@@ -230,6 +231,11 @@ def check_outputs(outs: list[Any], fun: Any) -> list[Any]:
             continue
         try:
             aval_of(out)
+        except RefError:
+            raise RefError(
+                f"{name_of(fun)} returned a reference at output leaf {index}; references cannot be returned from transformed "
+                "functions. Return its value ref[...]; the caller's own references hold what was written to them"
+            ) from None
         except TypeError:
             if not hasattr(out, "__jax_array__"):
                 raise TypeError(

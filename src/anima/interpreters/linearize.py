@@ -93,12 +93,14 @@ class TapeTrace(Trace):
     one inside the other, on tangents of this tape.
     """
 
-    __slots__ = ("eqns", "rules", "staging")
+    __slots__ = ("eqns", "rules", "staging", "threads")
 
     def __init__(self, parent: Trace | None) -> None:
         self.parent = parent
         self.eqns: list[TapeEqn] = []
         self.rules: tuple[Any, ...] = ()
+        # Further inputs, and what becomes of each, by what it belongs to (`state.threads`).
+        self.threads: dict[Any, list[Any]] = {}
         self.staging: StageTrace | _Place | None = enclosing_stage(parent)
         if self.staging is None and (debug_nans.value or debug_infs.value):
             self.staging = _Place()
@@ -227,11 +229,22 @@ set_linearize_classes(LinearizeTrace, LinearizeTracer)
 
 
 class Tape:
-    """A linear map from `inputs` to `outputs`; outputs that are `Zero` do not depend on them."""
+    """A linear map from `inputs` to `outputs`; outputs that are `Zero` do not depend on them.
 
-    __slots__ = ("eqns", "inputs", "outputs")
+    `threads`: what becomes of further inputs, the last of each being an output, with what it belongs to. Operations that nothing but
+    cotangents of threads reach are not transposed: these go along the thread.
+    """
 
-    def __init__(self, inputs: list[TapeTracer], outputs: list[Any], eqns: list[TapeEqn]) -> None:
+    __slots__ = ("eqns", "inputs", "outputs", "threads")
+
+    def __init__(
+        self,
+        inputs: list[TapeTracer],
+        outputs: list[Any],
+        eqns: list[TapeEqn],
+        threads: Sequence[tuple[Any, list[TapeTracer]]] = (),
+    ) -> None:
+        self.threads = threads
         self.inputs = inputs
         self.outputs = outputs
         self.eqns = eqns
@@ -244,6 +257,20 @@ class Tape:
             outs = eqn.primitive.bind(*args, **eqn.params)
             env.update(zip(eqn.outs, outs if eqn.primitive.multiple_results else [outs]))
         return [out if type(out) is Zero else env[out] for out in self.outputs]
+
+    def of_inputs(self, wanted: Sequence[bool]) -> Tape:
+        """The same map without what depends on no input that is wanted: those get symbolic zeros as cotangents."""
+        if all(wanted):
+            return self
+        alive = {t for t, flag in zip(self.inputs, wanted) if flag}
+        kept = []
+        for eqn in self.eqns:
+            if any([type(a) is TapeTracer and a in alive for a in eqn.args]):
+                alive.update(eqn.outs)
+                kept.append(eqn)
+        outputs = [o if type(o) is Zero or o in alive else Zero(o.aval) for o in self.outputs]
+        inputs = [t if flag else TapeTracer(t._trace, t.aval) for t, flag in zip(self.inputs, wanted)]  # type: ignore[arg-type]
+        return Tape(inputs, outputs, kept, self.threads)
 
 
 def linearize_onto(
@@ -285,10 +312,12 @@ def linearize_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
+    threads = [(of, [trace.split(x)[1] for x in values]) for of, values in tape.threads.items()]
     if check_tracer_leaks.value:
         del args, outputs
+        tape.threads = {}
         check_leaks(trace)
-    return [p for p, _ in pairs], Tape(inputs, [t for _, t in pairs], tape.eqns)
+    return [p for p, _ in pairs], Tape(inputs, [t for _, t in pairs], tape.eqns, threads)
 
 
 def tape_jaxpr(tape: Tape, keep_arrays: bool = False) -> tuple[Jaxpr, list[Any]]:

@@ -64,7 +64,7 @@ class StageTrace(Trace):
     """Records equations, natively. `source`, if set, is given to new equations instead of the caller's position."""
 
     __slots__ = (
-        "_const_vars", "at_end", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
+        "_const_vars", "at_end", "captures", "consts", "constvars", "eqns", "fun_name", "in_names", "invars", "names", "source",
     )  # fmt: skip
 
     def __init__(self, parent: Trace | None, fun_name: str, in_names: InputNames | None = None) -> None:
@@ -79,6 +79,9 @@ class StageTrace(Trace):
         self.source: source.Position | None = None
         self.names: tuple[str, ...] = ()  # of the scopes that are open
         self.at_end: tuple[Callable[[], None], ...] = ()  # looks at what the function has left behind
+        self.captures: dict[Any, Any] | None = (
+            None  # references from outside (`anima.state`), where the program may use any
+        )
 
     def new_input(self, aval: AbstractValue) -> StagedTracer:
         """A tracer for a new argument of the jaxpr."""

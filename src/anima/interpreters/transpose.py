@@ -8,6 +8,7 @@ skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from anima._native import get_trace, set_trace
@@ -38,6 +39,7 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
 
     for out, ct in zip(tape.outputs, cotangents):
         give(out, ct)
+    links = {after: before for _, values in tape.threads for before, after in pairwise(values)}
     staging = enclosing_stage(get_trace())
     outer_source = staging.source if staging is not None else None
     # In a program derived from another, whoever asked is not on the stack.
@@ -56,6 +58,10 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
             cts = [flowing.pop(out, None) for out in outs]
             if all([ct is None for ct in cts]):
                 continue
+        if links and all([ct is None or out in links for out, ct in zip(outs, cts)]):
+            for out, ct in zip(outs, cts):
+                give(links.get(out), ct)
+            continue
         if staging is not None:
             staging.source = eqn.source if caller is None else _asked_for_at(caller, eqn.source)
         for arg, ct in zip(eqn.args, _transposed(eqn, cts)):

@@ -185,6 +185,7 @@ bitcast_convert_type_p = declare(
     jvp=no_tangent,
     transpose=Missing("bits do not depend linearly on the value"),
     batch=_bitcast_batch,
+    elementwise=unchanged,
     dtypes=ANY,
 )
 

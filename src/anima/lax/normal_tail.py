@@ -28,60 +28,91 @@ class _Tail(NamedTuple):
     """How `e**(-t * a**2)` and its factor are found.
 
     Attributes:
-      power: -t / log 2 as the sum of a number of 8 bits and the rest.
-      above, below: the coefficients of an eighth of the factor, above and below the line, lowest first.
+      octave: log 2 / t, but for `_OFF`: a number of 15 bits, of which multiples by numbers of 8 bits are exact.
+      powers: the coefficients of an eighth of `e**(-t * (1 + _OFF) * r)` times the factor's scale, lowest first.
+      above, below: those of the factor without its scale, above and below the line; the highest are 1.
+      scale: what `above / below` lacks.
       end: where the result is 2**-130; beyond, tails are less than the least normal number.
     """
 
-    power: tuple[float, float]
+    octave: float
+    powers: tuple[float, ...]
     above: tuple[float, ...]
     below: tuple[float, ...]
+    scale: float
     end: float
 
 
-# An eighth of e**(a**2 / 2) * (1 - Phi(a)) and of e**(a**2) * erfc(a), to 1e-8: least squares with Lawson's weights (1961) on
-# the linearised problem (Sanathanan and Koerner, 1963), then a search among the neighbouring numbers of 32 bits.
+# Of itself, what log 2 in 15 bits lacks. No step is needed to make up for it: whole octaves lack a multiple of `a**2` and one of
+# what is left of it, which the factor and the powers contain.
+_OFF = math.log(2) / (45426 / 65536) - 1
+# The factors are e**(a**2 / 2) * (1 - Phi(a)) and e**(a**2) * erfc(a), times e**(_OFF * t * a**2), to 4e-8 up to a = 6 (erfc: 4.2) and
+# 7e-8 beyond: least squares with Lawson's weights (1961) on the linearised problem (Sanathanan and Koerner, 1963), then a search
+# among the neighbouring numbers of 32 bits. The powers, to 5e-9 half an octave around 1, are by Remez's exchange.
 _NORMAL = _Tail(
-    (-185 / 256, 185 / 256 - 0.5 / math.log(2)),
-    (0.0625, 0.0544125959, 0.0226245839, 0.00498406217, 0.000500187278),
-    (1.0, 1.66848636, 1.19324934, 0.463555366, 0.0999529362, 0.0100301253),
+    45426 / 32768,
+    (
+        0.0501190722,
+        -0.0250595883,
+        0.0062649087,
+        -0.0010441381,
+        0.00013052531,
+        -1.31211154e-05,
+        1.08341089e-06,
+    ),
+    (1921.51953, 1255.50256, 395.002594, 53.7397614),
+    (1540.87646, 2236.23218, 1330.60254, 396.33374, 54.1282616),
+    0.400952578,
     13.4246,
 )
 _ERFC = _Tail(
-    (-185 / 128, 185 / 128 - 1 / math.log(2)),
-    (0.125, 0.153906614, 0.0905028954, 0.0281962082, 0.00400191359),
-    (1.0, 2.35963249, 2.38657618, 1.3112005, 0.399841398, 0.0567448512),
+    45426 / 65536,
+    (
+        0.0708784759,
+        -0.0708786249,
+        0.0354393758,
+        -0.0118129589,
+        0.00295344554,
+        -0.000593783043,
+        9.80530458e-05,
+    ),
+    (479.358215, 442.944916, 197.089767, 37.9253349),
+    (271.809448, 557.865356, 469.440552, 197.753128, 38.1992073),
+    0.567027807,
     9.4926,
 )
-# 2**r for r from -1/2 to 1/2, to 2e-9.
-_POWERS_OF_TWO = (1.0, 0.693147182, 0.240226477, 0.0555033162, 0.00961844064, 0.00133992627, 0.000153530491)
 # Plus a number of size below 2**22: its lowest bits hold that number, rounded, plus 130.
 _ROUNDED = 1.5 * 2**23 + 130
-_UPPER_HALF = np.uint32(0xFFFF0000)
+_TWELVE_BITS = np.uint32(0xFFFFF000)
 
 
-def _polynomial(coefficients: Sequence[float], x: Any) -> Any:
-    value = filled(coefficients[-1], x)
-    for coefficient in reversed(coefficients[:-1]):
+def _polynomial(lower: Sequence[float], x: Any, value: Any) -> Any:
+    """By Horner's rule, from the value of its highest terms on."""
+    for coefficient in reversed(lower):
         value = add(mul(value, x), constant(coefficient, x))
     return value
 
 
+def _monic(lower: Sequence[float], x: Any) -> Any:
+    """The polynomial whose highest coefficient is 1: a product less, and where sums have units of their own that is time."""
+    return _polynomial(lower[:-1], x, add(x, constant(lower[-1], x)))
+
+
 def _power(tail: _Tail, a: Any) -> Any:
-    """Eight times `e**(-t * a**2)`, and 0 at the tail's end; `a` is neither negative nor beyond it."""
+    """`e**(-t * a**2)` times the factor's scale, and 0 at the tail's end; `a` is neither negative nor beyond it."""
     bits = bitcast_convert_type(a, np.uint32)
-    # Its square is exact, and so is the product with the first part of the power.
-    high = bitcast_convert_type(bitwise_and(bits, constant(_UPPER_HALF, bits)), np.float32)
+    # Its square is exact.
+    high = bitcast_convert_type(bitwise_and(bits, constant(_TWELVE_BITS, bits)), np.float32)
     square = mul(high, high)
-    main = mul(square, constant(tail.power[0], a))
-    rest = mul(mul(sub(a, high), add(a, high)), constant(sum(tail.power), a))
-    rest = add(rest, mul(square, constant(tail.power[1], a)))
-    y = add(main, rest)
-    part = add(sub(main, round(y, RoundingMethod.TO_NEAREST_EVEN)), rest)
+    octaves = mul(square, constant(-1 / tail.octave, a))
+    rest = add(
+        square, mul(round(octaves, RoundingMethod.TO_NEAREST_EVEN), constant(tail.octave, a))
+    )  # exact, too
+    rest = add(rest, mul(sub(a, high), add(a, high)))
     # The same whole number, since both roundings take the even one of two; converting it would cost five operations.
-    whole = bitcast_convert_type(add(y, constant(_ROUNDED, a)), np.int32)
+    whole = bitcast_convert_type(add(octaves, constant(_ROUNDED, a)), np.int32)
     scale = bitcast_convert_type(shift_left(whole, constant(23, whole)), np.float32)
-    return mul(_polynomial(_POWERS_OF_TWO, part), scale)
+    return mul(_polynomial(tail.powers[:-1], rest, filled(tail.powers[-1], a)), scale)
 
 
 def _within(tail: _Tail, x: Any) -> Any:
@@ -90,29 +121,33 @@ def _within(tail: _Tail, x: Any) -> Any:
     return select(gt(a, constant(tail.end, a)), filled(tail.end, a), a)
 
 
-def _ratio(tail: _Tail, above: Any, a: Any) -> Any:
-    return div(above, _polynomial(tail.below, a))
+def _factor(tail: _Tail, a: Any, times: Any = None) -> Any:
+    """The factor without its scale, times a value."""
+    above = _monic(tail.above, a)
+    return div(above if times is None else mul(times, above), _monic(tail.below, a))
 
 
 def erfc_float32(x: Any) -> Any:
     """`erfc(x)`, to 6 units in the last place; 0 where the result would be less than the least normal number."""
     a = _within(_ERFC, x)
-    tail = mul(_power(_ERFC, a), _ratio(_ERFC, _polynomial(_ERFC.above, a), a))
+    tail = mul(_power(_ERFC, a), _factor(_ERFC, a))
     return select(lt(x, constant(0, x)), sub(constant(2, x), tail), tail)
 
 
 def gelu_float32(x: Any) -> Any:
     """`x * Phi(x)`: the positive part of `x`, less `abs(x)` times a tail."""
     a = _within(_NORMAL, x)
-    tail = mul(_power(_NORMAL, a), _ratio(_NORMAL, mul(a, _polynomial(_NORMAL.above, a)), a))
+    tail = mul(_power(_NORMAL, a), _factor(_NORMAL, a, times=a))
     return sub(select(lt(x, constant(0, x)), filled(0, x), x), tail)
 
 
 def gelu_slope_float32(x: Any) -> Any:
     """`Phi(x) + x * phi(x)`: for negative `x` both have the factor `e**(-x**2 / 2)`, and the values at `x` and `-x` add to 1."""
     a = _within(_NORMAL, x)
-    density = mul(a, constant(1 / (8 * math.sqrt(2 * math.pi)), a))
-    left = mul(_power(_NORMAL, a), sub(_ratio(_NORMAL, _polynomial(_NORMAL.above, a), a), density))
+    # What the power lacks is 1 + _OFF * a**2 / 2, as far as numbers of 32 bits go.
+    density = 1 / (math.sqrt(2 * math.pi) * _NORMAL.scale)
+    density = mul(a, add(mul(mul(a, a), constant(density * _OFF / 2, a)), constant(density, a)))
+    left = mul(_power(_NORMAL, a), sub(_factor(_NORMAL, a), density))
     return select(lt(x, constant(0, x)), left, sub(constant(1, x), left))
 
 

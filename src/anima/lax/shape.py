@@ -202,8 +202,8 @@ def _broadcast_batch(
 
 
 def _broadcast_of_number(shape: Any, other: Any, params: dict[str, Any]) -> dict[str, Any] | None:
-    number = not params["broadcast_dimensions"] and params["shape"] == shape
-    return {"shape": other, "broadcast_dimensions": ()} if number else None
+    number = not params["broadcast_dimensions"] and params["shape"] in (shape, ())
+    return {"shape": other if params["shape"] else (), "broadcast_dimensions": ()} if number else None
 
 
 broadcast_in_dim_p = structural(

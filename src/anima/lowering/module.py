@@ -3,7 +3,7 @@
 Invariant: the text depends on the program alone: values are numbered in order of creation, each inner program
 becomes one function however often it is called, and no pointer, path, id or hash order enters. Constants up
 to `INLINE_BYTES` are literals; larger ones become parameters of every function that needs them,
-up to `main`, and are returned beside the text in parameter order.
+up to `main`, and are returned beside the text in parameter order. A program that is exported has all of them in its text.
 
 Lowering rules get a `Context` and `Value`s and emit operations with `Context.op`; the avals of the results that the
 rule must produce are in `Context.out_avals`.
@@ -18,20 +18,22 @@ In a program with checks (`lowering/checks.py`) `Context.origin` goes the same w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from anima._native import array_with
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.collector import collect_seldom
-from anima.core.effects import Effects, has_ordered, reaches_host
+from anima.core.effects import Effects, has_ordered, no_effects, reaches_host
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from anima.core.source import NOWHERE
 from anima.lowering import checks
 from anima.lowering.checks import CODE, Checks
+from anima.lowering.lowered import LoweredModule as LoweredModule
 from anima.lowering.manual import ManualRegion, enter
+from anima.lowering.symbols import renamed_functions, symbol as as_symbol
 from anima.lowering.types import between, dense, tensor_type, type_of
 from anima.options import register_context_value
 from anima.sharding.spec import PartitionSpec
@@ -108,7 +110,7 @@ class ModuleBuilder:
         devices: Sequence[Any] = (),
         checks: Checks | None = None,
     ) -> None:
-        self.name = symbol(name)
+        self.name = as_symbol(name)
         self.debug_info = debug_info  # operations say where they come from: for readers, never for XLA
         self.platform = platform
         self.partitions = partitions
@@ -122,6 +124,7 @@ class ModuleBuilder:
         self.functions: list[str] = []
         self._symbols: set[str] = {"main"}
         self._inner: dict[tuple[Any, ...], _Function] = {}
+        self._embedded: dict[int, str] = {}
         self._keep: list[Any] = []  # objects whose id is a key above
         self.held: list[Any] = []  # what must live as long as the executable: callbacks
         self.uncounted_work = 0  # of calls whose operations XLA does not count
@@ -155,7 +158,7 @@ class ModuleBuilder:
 
     def fresh_symbol(self, name: str) -> str:
         """`name` as a symbol not used in this module yet."""
-        base = candidate = symbol(name)
+        base = candidate = as_symbol(name)
         number = 0
         while candidate in self._symbols:
             candidate = f"{base}_{number}"
@@ -173,6 +176,16 @@ class ModuleBuilder:
             done = self._lower_function(closed, self.fresh_symbol(name), checked)
             self._inner[key] = done
         return done
+
+    def embedded(self, key: Any, text: str) -> str:
+        """The symbol of the main function of another module, whose functions become this one's, once for each `key`."""
+        symbol = self._embedded.get(id(key))
+        if symbol is None:
+            self._keep.append(key)
+            functions, symbol = renamed_functions(text, self.fresh_symbol)
+            self.functions.append(functions)
+            self._embedded[id(key)] = symbol
+        return symbol
 
     def _lower_function(self, closed: ClosedJaxpr, name: str, checked: bool) -> _Function:
         ctx = Context(self, scope=f"jit({closed.jaxpr.name or name})")
@@ -439,8 +452,10 @@ class Context:
                 aval = value.aval
         assert isinstance(aval, ShapedArray)
         physical = physical_aval(aval)
-        if physical.nbytes > INLINE_BYTES or physical is not aval:  # NumPy cannot read an extended dtype
-            return self._constant_param(value, aval)
+        if self.module.exported and physical is not aval:
+            value = array_with(value, dtype=physical.dtype)
+        elif not self.module.exported and (physical.nbytes > INLINE_BYTES or physical is not aval):
+            return self._constant_param(value, aval)  # NumPy cannot read an extended dtype
         if array is None or array.dtype != physical.dtype:
             array = np.asarray(value).astype(physical.dtype)
         key = (aval.shape, aval.dtype, array.tobytes())
@@ -497,42 +512,6 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-_BAD = re.compile(r"[^A-Za-z0-9_]+")
-
-
-def symbol(name: str) -> str:
-    """`name` as a valid symbol."""
-    text = _BAD.sub("_", name).strip("_") or "fn"
-    return text if not text[0].isdigit() else f"f{text}"
-
-
-class LoweredModule:
-    """The text, the constants that `main` takes after its arguments, and what must live as long as the program.
-
-    `signals`: whether there is one more result, which says that the effects have happened. `ordered`: whether they have
-    an order. `checks`: of a program with checks; then there is one more result, before the signal.
-    """
-
-    __slots__ = ("checks", "constants", "held", "ordered", "platform", "signals", "text")
-
-    def __init__(
-        self,
-        text: str,
-        constants: list[tuple[Any, Any]],
-        platform: str,
-        held: list[Any],
-        effects: Effects = frozenset(),
-        checks: Checks | None = None,
-    ) -> None:
-        self.checks = checks
-        self.signals = reaches_host(effects)
-        self.ordered = has_ordered(effects)
-        self.text = text
-        self.constants = constants  # pairs of a value and its aval
-        self.platform = platform
-        self.held = held
-
-
 def _apart(jaxpr: Jaxpr) -> frozenset[Var]:
     """The results of `ModuleBuilder.is_apart`."""
     made = {v for eqn in jaxpr.eqns if not eqn.primitive.unfused for v in eqn.outvars}
@@ -576,7 +555,9 @@ def lower_module(
         outputs = ctx.jaxpr(closed.jaxpr, closed.consts, inputs)
     if looking_for is not None:
         outputs.append(checks.origin_of_program(ctx, looking_for, outputs))
-    if reaches_host(closed.effects):
+    # Who calls an exported program has a signal of its own.
+    effects = no_effects if exported else closed.effects
+    if reaches_host(effects):
         outputs.append(ctx.latest_token())
     for emit in module.at_end:
         emit(ctx)
@@ -584,16 +565,28 @@ def lower_module(
     rest = [constant_attrs(v.aval) for v in ctx.constant_params]
     attrs = [*arg_attrs, *[""] * (len(inputs) - len(arg_attrs)), *rest]
     outs = [*result_attrs, *[""] * (len(outputs) - len(result_attrs))]
-    params = ", ".join(f"{v.name}: {v.type}" + (f" {{{a}}}" if a else "") for v, a in zip(args, attrs))
-    results = ", ".join(v.type + (f" {{{a}}}" if a else "") for v, a in zip(outputs, outs))
+    text = _text(module, ctx, args, attrs, outputs, outs)
+    constants = [(value, param.aval) for value, param in zip(ctx.constants, ctx.constant_params)]
+    return LoweredModule(text, constants, platform, module.held, effects, looking_for)
+
+
+def _text(
+    module: ModuleBuilder,
+    ctx: Context,
+    args: Sequence[Value],
+    arg_attrs: Sequence[str],
+    outputs: Sequence[Value],
+    result_attrs: Sequence[str],
+) -> str:
+    """The text of a module whose `main` is in `ctx`."""
+    params = ", ".join(f"{v.name}: {v.type}" + (f" {{{a}}}" if a else "") for v, a in zip(args, arg_attrs))
+    results = ", ".join(v.type + (f" {{{a}}}" if a else "") for v, a in zip(outputs, result_attrs))
     names = ", ".join(v.name for v in outputs)
     types = ", ".join(v.type for v in outputs)
     ret = f"    return {names} : {types}\n" if outputs else "    return\n"
     header = (
-        f"module @{module.name} attributes {{mhlo.num_partitions = {partitions} : i32, "
+        f"module @{module.name} attributes {{mhlo.num_partitions = {module.partitions} : i32, "
         "mhlo.num_replicas = 1 : i32} {\n"
     )
     main = f"  func.func public @main({params}) -> ({results}) {{\n{ctx.text()}{ret}  }}\n"
-    text = header + main + "".join(module.functions) + "}\n"
-    constants = [(value, param.aval) for value, param in zip(ctx.constants, ctx.constant_params)]
-    return LoweredModule(text, constants, platform, module.held, closed.effects, looking_for)
+    return header + main + "".join(module.functions) + "}\n"

@@ -75,19 +75,29 @@ def array_orders(
     operands: Sequence[tuple[AbstractValue, bool]], results: Sequence[tuple[AbstractValue, bool]]
 ) -> str:
     """Attributes of a custom call that reads memory: row-major order, or matrices stored by columns where the flag says so."""
-    lists = [
-        ", ".join([_layout(physical_aval(array_aval(a)).ndim, columns) for a, columns in side])
+    given, made = [
+        [_minor_to_major(physical_aval(array_aval(a)).ndim, columns) for a, columns in side]
         for side in (operands, results)
     ]
-    return f"operand_layouts = [{lists[0]}], result_layouts = [{lists[1]}]"
+    return dimension_orders(given, made)
 
 
-def _layout(rank: int, by_columns: bool) -> str:
+def _minor_to_major(rank: int, by_columns: bool) -> list[int]:
     dims = list(reversed(range(rank)))
     if by_columns:
         dims[0], dims[1] = dims[1], dims[0]
+    return dims
+
+
+def dimension_orders(operands: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> str:
+    """Attributes of a custom call that reads memory: for each array its dimensions, from that whose elements are neighbours on."""
+    lists = [", ".join([_layout(dims) for dims in side]) for side in (operands, results)]
+    return f"operand_layouts = [{lists[0]}], result_layouts = [{lists[1]}]"
+
+
+def _layout(dims: Sequence[int]) -> str:
     order = ", ".join(map(str, dims))
-    return f"dense<{f'[{order}]' if rank else ''}> : tensor<{rank}xindex>"
+    return f"dense<{f'[{order}]' if dims else ''}> : tensor<{len(dims)}xindex>"
 
 
 _types: dict[AbstractValue, str] = {}

@@ -72,6 +72,14 @@ class Counters(Record):
             flat = lax.convert_element_type_p.bind(mixed, new_dtype=threefry.UINT[width], weak_type=False)
         return lax.reshape(flat, shape)
 
+    def longer_bits(self, key: Any, width: int, size: int, length: int, number: Any) -> Any:
+        """As `threefry.longer_bits`: no number depends on the size of the whole."""
+        return self.bits(key, width, (length,))
+
+    def longer_split(self, key: Any, size: int, length: int, number: Any) -> Any:
+        """As `threefry.longer_split`."""
+        return self.split(key, (length,))
+
     def _words(self, key: Any) -> Words:
         return threefry.words(key, self.key_words)
 

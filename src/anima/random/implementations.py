@@ -28,6 +28,8 @@ class PRNGImpl(Record):
       split: new raw keys, an array of shape `(*shape, *key_shape)`, from a raw key and a shape.
       random_bits: unsigned integers, from a raw key, their number of bits (8, 16, 32 or 64) and a shape.
       fold_in: a new raw key, from a raw key and a uint32 scalar.
+      longer_bits, longer_split: the same for arrays of several sizes, as `threefry.longer_bits` and `threefry.longer_split` say;
+        None where numbers depend on the shape in another way.
       name: what `impl=` calls it.
       tag: how the dtype of its keys prints, between the angle brackets of `key<...>`.
     """
@@ -39,6 +41,8 @@ class PRNGImpl(Record):
     fold_in: Callable[[Any, Any], Any]
     name: str = "<unnamed>"
     tag: str = "?"
+    longer_bits: Callable[..., Any] | None = None
+    longer_split: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return self.tag
@@ -79,6 +83,8 @@ threefry_impl = PRNGImpl(
     threefry.fold_in,
     "threefry2x32",
     "fry",
+    threefry.longer_bits,
+    threefry.longer_split,
 )
 rbg_impl = PRNGImpl(
     (rbg.KEY_WORDS,),
@@ -109,6 +115,8 @@ def _counted(functions: counters.Counters, tag: str) -> PRNGImpl:
         functions.fold_in,
         functions.cipher.name,
         tag,
+        functions.longer_bits,
+        functions.longer_split,
     )
 
 

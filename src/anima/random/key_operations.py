@@ -6,6 +6,7 @@ are wrapped first. An operation on an array of keys is its implementation's func
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from anima.core.trace import aval_of
 from anima.interpreters import key_reuse
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax import expand_dims, index_in_dim, squeeze
-from anima.lax.declare import SharedRule, declare, lowered_by, no_tangent
+from anima.lax.declare import SharedRule, declare, lowered_by, no_tangent, unchanged
 from anima.lowering.module import Context, Value
 from anima.random import threefry
 from anima.random.implementations import KeyDType, PRNGImpl
@@ -114,6 +115,7 @@ random_unwrap_p = declare(
     transpose=_NOT_LINEAR,
     batch=_batch_front,
     keys=key_reuse.opened,
+    elementwise=unchanged,
 )
 
 
@@ -174,10 +176,20 @@ def _split(keys: Any, *, shape: Shape) -> Any:
     return random_wrap_p.bind(words, impl=impl)
 
 
+def _longer_split(length: int, number: Any, keys: Any, *, shape: Shape) -> Any:
+    aval = aval_of(keys)
+    impl = impl_of("random_split", aval)  # type: ignore[arg-type]
+    if impl.longer_split is None or aval.shape:  # type: ignore[attr-defined]
+        return None
+    words = impl.longer_split(random_unwrap_p.bind(keys), math.prod(shape), length, number)
+    return random_wrap_p.bind(words, impl=impl)
+
+
 random_split_p = declare(
     "random_split",
     shape=_split_shape,
     lower=lowered_by(_split),
+    counted=_longer_split,
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,
@@ -247,10 +259,19 @@ def _bits(keys: Any, *, bit_width: int, shape: Shape) -> Any:
     return _mapped(one, len(aval.shape))(random_unwrap_p.bind(keys))  # type: ignore[attr-defined]
 
 
+def _longer_bits(length: int, number: Any, keys: Any, *, bit_width: int, shape: Shape) -> Any:
+    aval = aval_of(keys)
+    impl = impl_of("random_bits", aval)  # type: ignore[arg-type]
+    if impl.longer_bits is None or aval.shape:  # type: ignore[attr-defined]
+        return None
+    return impl.longer_bits(random_unwrap_p.bind(keys), bit_width, math.prod(shape), length, number)
+
+
 random_bits_p = declare(
     "random_bits",
     shape=_bits_shape,
     lower=lowered_by(_bits),
+    counted=_longer_bits,
     jvp=no_tangent,
     transpose=_NOT_LINEAR,
     batch=_batch_front,

@@ -22,6 +22,7 @@ from anima.random.uniforms import randint
 
 Shape = tuple[int, ...]
 
+_INT32_MAX = 2**31 - 1
 # A sample of at most one in so many is selected rather than sorted: beyond, that is hardly quicker.
 _FEW = 8
 
@@ -134,7 +135,15 @@ def choice(
                 f"choice: p must have one dimension, with one probability for each of the {size} to draw from; "
                 f"got shape {given}"
             )
+    if array is None and p is None and replace and size <= _INT32_MAX:
+        return _chosen_numbers(key, max(size, 1), dims)
     return _chosen(key, array, size, dims, bool(replace), p, axis, mode)
+
+
+@function(static=("shape",))
+def _chosen_numbers(key: Any, size: Any, shape: Shape) -> Any:
+    # The size is no setting: one program for all.
+    return randint(check_key("choice", key), shape, 0, size)
 
 
 @function(static=("size", "shape", "replace", "axis", "mode"))

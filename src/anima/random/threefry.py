@@ -14,6 +14,7 @@ Numbers agree with JAX's, bit for bit, in both.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,19 +109,23 @@ def positions(size: int) -> tuple[Any, Any]:
 def _default_bits(key: Any, width: int, size: int) -> Any:
     count = -(-size * width // 32)
     if width == 64 and count <= _MAX_BLOCK:
-        return wide(*_block(key, _count(size), size, count))
+        return wide(*_block(key, _count(size), np.uint32(size), None))
     stream = _stream(key, count) if count <= _MAX_BLOCK else _long_stream(key, count)
     if width == 32:
         return stream
     if width == 64:
         return wide(lax.slice(stream, (0,), (size,)), lax.slice(stream, (size,), (2 * size,)))
-    # Narrow numbers: the parts of each word, the lowest bits first.
+    flat = _parts(stream, count, width)
+    return flat if count * 32 // width == size else lax.slice(flat, (0,), (size,))
+
+
+def _parts(stream: Any, count: int, width: int) -> Any:
+    """Narrow numbers: the parts of each of `count` words, the lowest bits first."""
     parts = (count, 32 // width)
     amounts = lax.mul(lax.broadcasted_iota(dtypes.uint32, parts, 1), np.uint32(width))
     shifted = lax.shift_right_logical(lax.broadcast_in_dim(stream, parts, (0,)), amounts)
     narrow = lax.convert_element_type_p.bind(shifted, new_dtype=UINT[width], weak_type=False)
-    flat = lax.reshape(narrow, (count * parts[1],))
-    return flat if count * parts[1] == size else lax.slice(flat, (0,), (size,))
+    return lax.reshape(narrow, (count * parts[1],))
 
 
 def _long_stream(key: Any, count: int) -> Any:
@@ -139,20 +144,53 @@ def _stream(key: Any, count: int) -> Any:
     Each word is computed from its place, and half of each block thrown away: XLA turns that into one loop with whatever
     uses the words. Putting halves together would cost as much, and several of them in one loop 10 times more.
     """
-    half = (count + 1) // 2
-    place = _count(count)
-    in_first = lax.lt(place, np.uint32(half))
-    lower = lax.select(in_first, place, lax.sub(place, np.uint32(half)))
-    first, second = _block(key, lower, half, count)
+    half = np.uint32((count + 1) // 2)
+    return _words_at(key, _count(count), half, np.uint32(count) if count % 2 else None)
+
+
+def _words_at(key: Any, place: Any, half: Any, end: Any) -> Any:
+    """The words at these places of a stream of `half` blocks."""
+    in_first = lax.lt(place, half)
+    lower = lax.select(in_first, place, lax.sub(place, half))
+    first, second = _block(key, lower, half, end)
     return lax.select(in_first, first, second)
 
 
-def _block(key: Any, lower: Any, half: int, count: int) -> Any:
-    """Both words of the given blocks, of `half` in all; if `count` is odd, a 0 completes the last block's counter."""
-    upper = lax.add(lower, np.uint32(half))
-    if count % 2:
-        upper = lax.select(lax.eq(upper, np.uint32(count)), lax.full_like(upper, 0), upper)
+def _block(key: Any, lower: Any, half: Any, end: Any) -> Any:
+    """Both words of the given blocks, of `half` in all. Where the counter of the last one would end with `end`, it ends with 0."""
+    upper = lax.add(lower, half)
+    if end is not None:
+        upper = lax.select(lax.eq(upper, end), lax.full_like(upper, 0), upper)
     return threefry2x32_p.bind(*words(key), lower, upper)
+
+
+# --- for arrays of several sizes --------------------------------------------------------------
+
+
+def longer_bits(key: Any, width: int, size: int, length: int, number: Callable[[int], Any]) -> Any:
+    """`length` numbers, of which the first `size` are those of `bits` for an array of that size.
+
+    Args:
+      number: makes a 32-bit number that depends on `size` an operand of the program.
+    """
+    if threefry_partitionable.value:
+        return _partitionable_bits(key, width, length)
+    count = -(-size * width // 32)
+    half = number((count + 1) // 2)
+    if width == 64:
+        return wide(*_block(key, _count(length), half, None))
+    words_needed = -(-length * width // 32)
+    # No counter of a block ends with 0 but the one that has to.
+    stream = _words_at(key, _count(words_needed), half, number(count if count % 2 else 0))
+    return stream if width == 32 else _parts(stream, words_needed, width)
+
+
+def longer_split(key: Any, size: int, length: int, number: Callable[[int], Any]) -> Any:
+    """`length` keys, of which the first `size` are those of `split` into so many."""
+    if threefry_partitionable.value:
+        return stack_words(*_at_positions(key, length))
+    stream = _words_at(key, _count(KEY_WORDS * length), number(size), None)
+    return lax.reshape(stream, (length, KEY_WORDS))
 
 
 # --- words ------------------------------------------------------------------------------------

@@ -62,10 +62,11 @@ class CompileStats(NamedTuple):
 class _Flight:
     """A compilation under way, for those who wait for it."""
 
-    __slots__ = ("done", "error", "executable")
+    __slots__ = ("done", "error", "executable", "thread")
 
     def __init__(self) -> None:
         self.done = threading.Event()
+        self.thread = threading.get_ident()
         self.executable: _native.Executable | None = None
         self.error: Exception | None = None
 
@@ -81,7 +82,8 @@ class _ClientKeys:
         self.debug_options: bytes | None = None
 
 
-_lock = threading.Lock()
+# Signal handlers and finalizers, which Python runs between any two steps of a thread, may compile, too.
+_lock = threading.RLock()
 _executables: OrderedDict[tuple[int, bytes], _native.Executable] = OrderedDict()
 _flights: dict[tuple[int, bytes], _Flight] = {}
 _clients: WeakKeyDictionary[_native.Client, _ClientKeys] = WeakKeyDictionary()
@@ -123,6 +125,8 @@ def compile_program(
                 flight = _flights[key] = _Flight()
         if leading:
             return _lead(flight, key, program, text, client, options, name)
+        if flight.thread == threading.get_ident():  # it waits for this call
+            return _load_or_compile(program, text, client, options, name)
         flight.done.wait()
         if flight.executable is not None:
             with _lock:
@@ -185,6 +189,10 @@ def _load_or_compile(
     return executable
 
 
+# Add notes to the error of a program that cannot be compiled: `explain(error, program)`.
+explanations: list[Callable[[XlaRuntimeError, str], None]] = []
+
+
 def _compile(program: str, client: _native.Client, options: CompileOptions) -> _native.Executable:
     for tell in before_compiling:
         tell(client)
@@ -203,6 +211,8 @@ def _compile(program: str, client: _native.Client, options: CompileOptions) -> _
                 options = plain
                 continue
             if not names:
+                for explain in explanations:
+                    explain(error, program)
                 raise
             logs.debug("%s does not know %s: %s", path, names, error)
         _unknown[path] = _unknown.get(path, frozenset()) | names

@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from anima import _native, errors
@@ -78,6 +78,8 @@ class PluginSpec(NamedTuple):
 
 _lock = threading.Lock()
 _registered: dict[str, PluginSpec] = {}
+_loaded: list[tuple[str, _native.Plugin]] = []
+_on_load: list[Callable[[str, _native.Plugin], None]] = []
 
 
 def register_plugin(platform: str, path: str) -> None:
@@ -136,8 +138,22 @@ def load(spec: PluginSpec) -> _native.Plugin:
         plugin.interpose()
     if spec.platform == "cuda":
         _register_cuda_kernels(plugin)
+    with _lock:
+        _loaded.append((spec.platform, plugin))
+        followers = list(_on_load)
+    for follow in followers:
+        follow(spec.platform, plugin)
     logs.debug("loaded the plugin %s, PJRT %s, from %s", spec.path, plugin.api_version, spec.source)
     return plugin
+
+
+def on_load(follow: Callable[[str, _native.Plugin], None]) -> None:
+    """Has `follow(platform, plugin)` called for each plugin: for those that are loaded now, for others when they are."""
+    with _lock:
+        _on_load.append(follow)
+        present = list(_loaded)
+    for platform, plugin in present:
+        follow(platform, plugin)
 
 
 def prefetch() -> None:

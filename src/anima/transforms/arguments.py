@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anima._native import Boundary
+from anima._native import Boundary, tree_flatten, tree_unflatten
 from anima.core.trace import Tracer
+from anima.errors import RefError
 from anima.interpreters.flat import (
     FlatFunction as FlatFunction,
     argument_name as argument_name,
@@ -24,19 +25,31 @@ from anima.interpreters.flat import (
     signature_of as signature_of,
 )
 from anima.runtime.arrays import as_array
+from anima.state.refs import Place, Ref
 
 
 def check_inputs(
-    leaves: list[Any], fun: Any, what: str, args: Sequence[Any], kwargs: dict[str, Any], first: int = 0
+    leaves: list[Any],
+    fun: Any,
+    what: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    first: int = 0,
+    refs: bool = False,
 ) -> list[Any]:
-    """The leaves of the arguments, which start at position `first`, as arrays or tracers.
+    """The leaves of the arguments, which start at position `first`, as arrays or tracers, or with `refs` references.
 
     Raises:
-      TypeError: a leaf is no array or number; the message names the argument.
+      TypeError: a leaf is no array or number; the message names the argument. RefError: a reference is not taken.
     """
     for index, leaf in enumerate(leaves):
-        if isinstance(leaf, Tracer) or is_float0(leaf):
+        if isinstance(leaf, Tracer) or is_float0(leaf) or (refs and type(leaf) is Ref):
             continue
+        if isinstance(leaf, Place):
+            raise RefError(
+                f"argument {leaf_names(fun, args, kwargs, first)[index]} of {name_of(fun)}, passed to {what}, is a reference, "
+                f"which {what} does not take here; pass its value ref[...], or close over it"
+            )
         try:
             leaves[index] = as_array(leaf)
         except TypeError as error:
@@ -87,6 +100,25 @@ def select_args(
 
     partial.__name__ = name_of(fun)  # what messages call it
     return tuple(positions), partial
+
+
+class LazyNames:
+    """Names of the argument leaves, worked out when a message asks for one; `positions` are the arguments' own."""
+
+    __slots__ = ("_fun", "_kwarg_trees", "_positions", "_trees")
+
+    def __init__(self, fun: Any, positions: Sequence[int], args: Any, kwargs: Any) -> None:
+        self._fun = fun
+        self._positions = positions
+        self._trees = [tree_flatten(a)[1] for a in args]
+        self._kwarg_trees = {k: tree_flatten(v)[1] for k, v in kwargs.items()}
+
+    def __call__(self) -> list[str]:
+        names: list[str] = []
+        for position, tree in zip(self._positions, self._trees):
+            names += leaf_names(self._fun, [tree_unflatten(tree, [0] * tree.num_leaves)], {}, position)
+        keywords = {k: tree_unflatten(t, [0] * t.num_leaves) for k, t in self._kwarg_trees.items()}
+        return names + leaf_names(self._fun, (), keywords)
 
 
 def public(transformed: Callable[..., Any], fun: Any, prefix: str) -> Callable[..., Any]:

@@ -16,6 +16,8 @@ from anima import dtypes
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.trace import aval_of, shaped
 from anima.interpreters.jvp import jvp_flat
+from anima.state.refs import Ref, checked
+from anima.state.staging import Lent, check_aliases
 from anima.transforms.arguments import (
     FlatFunction,
     argument_name,
@@ -32,7 +34,10 @@ from anima.transforms.linear_maps import Linearized, LinearMap, Vjp, linearized
 from anima.transforms.tangents import TangentCheck, exact_array, finished, typed_like
 
 
-def _primals_and_tangents(fun: Any, primals: Any, tangents: Any) -> tuple[list[Any], list[Any], Any]:
+def _primals_and_tangents(
+    fun: Any, primals: Any, tangents: Any
+) -> tuple[list[Any], list[Any], Any, Lent, list[Ref]]:
+    """The leaves of both, the structure, the references among the primals, and those of their tangents."""
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise TypeError(
             "jvp: primals and tangents must be tuples or lists with one entry for each argument of the "
@@ -42,10 +47,16 @@ def _primals_and_tangents(fun: Any, primals: Any, tangents: Any) -> tuple[list[A
     given, given_tree = tree_flatten(tangents)
     check.structure(given_tree, tree_flatten(primals)[1], "the primals")
     leaves, tree = tree_flatten((tuple(primals), {}))
-    leaves = check_inputs(leaves, fun, "jvp", tuple(primals), {})
-    where = lambda i: f"for argument {leaf_names(fun, primals, {})[i]}"
-    checked = [check.value(t, shaped(p), where, i) for i, (p, t) in enumerate(zip(leaves, given))]
-    return leaves, checked, tree
+    leaves = check_inputs(leaves, fun, "jvp", tuple(primals), {}, refs=True)
+    where: Callable[[int], str] = lambda i: f"for argument {leaf_names(fun, primals, {})[i]}"
+    lent = Lent(leaves)
+    moving = [checked(f"{check.name}: the tangent {where(i)}", given[i]) for i in lent.places]
+    check_aliases([*lent.refs, *moving], check.name)
+    leaves = lent.arguments(leaves)
+    for place, ref in zip(lent.places, moving):
+        given[place] = ref[...]
+    directions = [check.value(t, shaped(p), where, i) for i, (p, t) in enumerate(zip(leaves, given))]
+    return leaves, directions, tree, lent, moving
 
 
 def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -54,7 +65,8 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     Args:
       fun: a function of arrays and pytrees of them.
       primals: a tuple or list of the arguments at which to differentiate.
-      tangents: the same structure, shapes and dtypes: the direction. Integer arguments take `float0`.
+      tangents: the same structure, shapes and dtypes: the direction. Integer arguments take `float0`, references other
+        references, which hold their tangents before and after.
       has_aux: `fun` returns a pair whose second part is passed through undifferentiated.
     Returns:
       `(value, tangent)`, or `(value, tangent, aux)`.
@@ -68,9 +80,13 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     0.0 2.0
     """
     check_callable(fun, "jvp")
-    leaves, directions, tree = _primals_and_tangents(fun, primals, tangents)
+    leaves, directions, tree, lent, moving = _primals_and_tangents(fun, primals, tangents)
     flat = FlatFunction(fun, tree, has_aux)
-    outs, out_tangents = jvp_flat(flat, leaves, directions)
+    run: Any = flat if not moving else lambda *values: [*lent.call(flat, values), *lent.values()]
+    outs, out_tangents = jvp_flat(run, leaves, directions)
+    for ref, tangent in zip(reversed(lent.refs), reversed(moving)):
+        ref[...] = outs.pop()
+        tangent[...] = finished(out_tangents.pop(), ref.aval.inner_aval)
     outs, aux = flat.split(outs)
     value = tree_unflatten(flat.out_tree, outs)
     results = [typed_like(finished(t, aval_of(o)), shaped(o)) for t, o in zip(out_tangents, outs)]
@@ -83,7 +99,8 @@ def _at(
 ) -> tuple[Any, Any, Any]:
     """The value of `fun`, its derivative as a function, and the auxiliary data."""
     leaves, tree = tree_flatten((args, {}))
-    return linearized(cls, fun, check_inputs(leaves, fun, what, args, {}), tree, has_aux)
+    leaves = check_inputs(leaves, fun, what, args, {}, refs=cls is Vjp and what == "vjp")
+    return linearized(cls, fun, leaves, tree, has_aux)
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False, reduce_axes: Any = ()) -> Any:
@@ -91,11 +108,12 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False, reduce_ax
 
     Args:
       fun: a function of arrays and pytrees of them.
-      primals: its arguments.
+      primals: its arguments. The cotangent of a reference is that of what it holds before `fun` writes to it.
       has_aux: `fun` returns a pair whose second part is passed through.
     Returns:
       `(value, vjp_fun)`, or `(value, vjp_fun, aux)`; `vjp_fun(ct)` returns a tuple of cotangents, one an argument. It is
-      a pytree of the values that it needs, so transformed functions may take and return it.
+      a pytree of the values that it needs, so transformed functions may take and return it. `vjp_fun.with_refs(...)` adds
+      cotangents to references instead, which must be given for arguments that are references.
     Raises:
       TypeError: an argument is no array. `vjp_fun` raises ValueError if the cotangent does not fit.
 

@@ -12,7 +12,7 @@ from anima.transforms.jit import forget_programs
 def clear_caches() -> None:
     """Forget every traced and compiled program of this process; the disk cache stays.
 
-    Memory that is kept for large arrays to come goes back to the system, too.
+    Memory that is kept for arrays and programs to come goes back to the system, too.
 
     >>> import anima
     >>> anima.clear_caches()
@@ -22,4 +22,4 @@ def clear_caches() -> None:
     forget_programs()
     forget_bodies()
     clear_memory_cache()
-    _native.release_large_blocks()
+    _native.release_blocks()

@@ -7,7 +7,7 @@ called, in the caller's thread. Results are checked against the declared types o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -348,27 +348,51 @@ def _pure_lower(
     return _emit(ctx, operands, callback, result_avals, effect=False, place=_place(ctx, sharding))
 
 
-def _pure_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int]]:
-    method, callback = params["vmap_method"], params["callback"]
+def batch_by_method(
+    primitive: Primitive,
+    who: str,
+    axis: Axis,
+    args: Sequence[Any],
+    dims: Sequence[int | None],
+    whole: Collection[int] = (),
+    changed: Callable[[Sequence[bool]], dict[str, Any]] = lambda longer: {},
+    **params: Any,
+) -> tuple[list[Any], list[int]]:
+    """The batching rule of a call of something foreign, by its parameter `vmap_method`; it has `result_avals`, too.
+
+    Args:
+      who: of whom messages speak.
+      whole: the operands that get the axis in its full size by any method that makes one call.
+      changed: other parameters of such a call, for flags of the operands that got an axis.
+    """
+    method = params["vmap_method"]
     if method is None:
         raise MissingRuleError(
-            f"pure_callback of {callback}: vmap needs to know how the function takes batches; pass vmap_method, one of "
+            f"{who}: vmap needs to know how the function takes batches; pass vmap_method, one of "
             f"{', '.join(map(repr, VMAP_METHODS))}"
         )
     if method == "sequential":
-        return _by_rows(pure_callback_p, axis, args, dims, **params)
+        return _by_rows(primitive, axis, args, dims, **params)
     if method == "sequential_unrolled":
-        return _unrolled(pure_callback_p, axis, args, dims, **params)
+        return _unrolled(primitive, axis, args, dims, **params)
     missing = {"expand_dims": 1, "broadcast_all": axis.size}.get(method)
+    sizes = [axis.size if i in whole else missing for i in range(len(args))]
     given = [
         hooks.move_axis(x, d, 0)
         if d is not None
-        else (x if missing is None else hooks.broadcast_batch(x, missing, 0))
-        for x, d in zip(args, dims)
+        else (x if size is None else hooks.broadcast_batch(x, size, 0))
+        for x, d, size in zip(args, dims, sizes)
     ]
+    params |= changed([d is not None or size is not None for d, size in zip(dims, sizes)])
     params["result_avals"] = tuple([a.update(shape=(axis.size, *a.shape)) for a in params["result_avals"]])
-    outs = pure_callback_p.bind(*given, **params)
+    outs = primitive.bind(*given, **params)
     return outs, [0] * len(outs)
+
+
+def _pure_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[list[Any], list[int]]:
+    return batch_by_method(
+        pure_callback_p, f"pure_callback of {params['callback']}", axis, args, dims, **params
+    )
 
 
 def _pure_jvp(*args: Any, callback: HostFunction, **params: Any) -> Any:

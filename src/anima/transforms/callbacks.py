@@ -23,7 +23,7 @@ from anima.transforms.callback_primitives import (
 from anima.transforms.shapes import abstract_leaf
 
 
-def _declared(what: str, result_shape_dtypes: Any) -> tuple[tuple[ShapedArray, ...], PyTreeDef]:
+def declared_results(what: str, result_shape_dtypes: Any) -> tuple[tuple[ShapedArray, ...], PyTreeDef]:
     """The avals of the declared results, strongly typed, and their structure.
 
     Raises:
@@ -95,7 +95,7 @@ def pure_callback(
     _check_sharding("pure_callback", sharding)
     leaves, in_tree = tree_flatten((args, kwargs))
     leaves = check_inputs(leaves, callback, "pure_callback", args, kwargs)
-    avals, out_tree = _declared("pure_callback", result_shape_dtypes)
+    avals, out_tree = declared_results("pure_callback", result_shape_dtypes)
     function = HostFunction("pure_callback", name_of(callback), callback, in_tree, out_tree)
     outs = pure_callback_p.bind(
         *leaves, callback=function, result_avals=avals, sharding=sharding, vmap_method=vmap_method
@@ -147,7 +147,7 @@ def io_callback(
     _check_sharding("io_callback", sharding)
     leaves, in_tree = tree_flatten((args, kwargs))
     leaves = check_inputs(leaves, callback, "io_callback", args, kwargs)
-    avals, out_tree = _declared("io_callback", result_shape_dtypes)
+    avals, out_tree = declared_results("io_callback", result_shape_dtypes)
     function = HostFunction("io_callback", name_of(callback), callback, in_tree, out_tree)
     outs = io_callback_p.bind(
         *leaves, callback=function, result_avals=avals, sharding=sharding, ordered=bool(ordered)

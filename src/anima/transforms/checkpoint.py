@@ -16,12 +16,14 @@ from anima._native import tree_flatten, tree_unflatten
 from anima.core.aval import ShapedArray, has_tangent
 from anima.core.axes import named_axes
 from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import aval_of
 from anima.errors import ConcretizationTypeError
 from anima.interpreters.dce import dce_jaxpr
 from anima.interpreters.linearize import linearize_flat, tape_jaxpr
 from anima.interpreters.stage import StagedTracer, hoist_consts, stage
 from anima.lax.control.bodies import Body, programs_of
+from anima.state.refs import Ref
+from anima.state.staging import stage_with_refs
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -107,16 +109,20 @@ def checkpoint(
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         call = _Call(fun, args, kwargs, statics)
         body = call.body()
-        fences = call.fences(prevent_cse, len(body.consts))
+        refs = [] if body.refs is None else body.refs.of_call(call.leaves)
+        leaves = call.leaves if body.refs is None else body.refs.values(call.leaves, refs)
+        fences = call.fences(prevent_cse, len(body.consts), len(leaves) - len(call.leaves))
         outs = checkpoint_p.bind(
             *body.consts,
-            *call.leaves,
+            *leaves,
             jaxpr=body.closed,
             differentiated=False,
             prevent_cse=fences,
             policy=policy,
         )
-        return tree_unflatten(body.out_tree, outs)
+        if body.refs is not None:
+            body.refs.write_back(refs, outs[len(body.out_avals) :], leaves)
+        return tree_unflatten(body.out_tree, outs[: len(body.out_avals)])
 
     wrapped = public(checkpointed, fun, "checkpoint")
     vars(wrapped).update(__name__=name_of(fun), __qualname__=getattr(fun, "__qualname__", name_of(fun)))
@@ -199,7 +205,7 @@ class _Call:
         dynamic = tuple([a for i, a in enumerate(args) if i not in self.static])
         keywords = {k: v for k, v in kwargs.items() if k not in self.static_kwargs}
         (self.args, self.kwargs), self.leaves, self.in_tree = flatten_for_program((dynamic, keywords))
-        check_inputs(self.leaves, self._of_dynamic, "checkpoint", self.args, self.kwargs)
+        check_inputs(self.leaves, self._of_dynamic, "checkpoint", self.args, self.kwargs, refs=True)
 
     @property
     def _of_dynamic(self) -> Callable[..., Any]:
@@ -219,7 +225,7 @@ class _Call:
 
     def body(self) -> Body:
         """The program of the function for these arguments, from the table if it is there."""
-        avals = tuple([aval_of(x) for x in self.leaves])
+        avals = tuple([x.aval if type(x) is Ref else aval_of(x) for x in self.leaves])
         static = (
             tuple([(i, Static(v)) for i, v in self.static.items()]),
             tuple([(n, Static(v)) for n, v in sorted(self.static_kwargs.items())]),
@@ -235,15 +241,15 @@ class _Call:
             return known
         flat = FlatFunction(self._of_dynamic, self.in_tree, for_program=True)
         try:
-            jaxpr, consts = stage(flat, avals, name_of(self.fun), self._names)
+            jaxpr, consts, refs = stage_with_refs(flat, avals, name_of(self.fun), self._names, self.leaves)
         except ConcretizationTypeError as error:
             error.add_note(
                 f"checkpoint traces {name_of(self.fun)}, whatever is around it. Arguments that Python control flow "
                 "depends on can be named in its static_argnums or static_argnames."
             )
             raise
-        body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(self.fun))
-        if any(isinstance(c, Tracer) for c in consts):
+        body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(self.fun), refs)
+        if not body.lasting:
             return body
         if len(table) >= _MAX_PROGRAMS:
             table.pop(next(iter(table)), None)
@@ -252,8 +258,8 @@ class _Call:
     def _names(self) -> list[str]:
         return argument_names(self._of_dynamic, self.args, self.kwargs)
 
-    def fences(self, prevent_cse: bool | Sequence[bool], num_consts: int) -> Fences:
-        """The option as flags of the operands: captured values, then the leaves of the arguments."""
+    def fences(self, prevent_cse: bool | Sequence[bool], num_consts: int, num_refs: int) -> Fences:
+        """The option as flags of the operands: captured values, then the leaves of the arguments, then captured references."""
         if isinstance(prevent_cse, bool):
             return prevent_cse
         structure = tree_flatten((*self.args, *[self.kwargs[k] for k in sorted(self.kwargs)]))[1]
@@ -263,7 +269,7 @@ class _Call:
         for flag in flags:
             if not isinstance(flag, bool):
                 raise TypeError(f"checkpoint: prevent_cse holds {flag!r}, which is no bool")
-        return tuple([False] * num_consts + flags)
+        return tuple([False] * num_consts + flags + [False] * num_refs)
 
 
 # ---------------------------------------------------------------------------------------------

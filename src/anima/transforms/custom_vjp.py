@@ -44,6 +44,7 @@ from anima.transforms.custom_rules import (
     taken_apart,
     with_outputs,
 )
+from anima.transforms.custom_vjp_refs import call_with_refs, has_refs
 from anima.transforms.custom_vjp_rules import (
     BackwardRule,
     BatchedBackward,
@@ -335,6 +336,8 @@ class custom_vjp:
                 f"No VJP defined for custom_vjp function {name} using defvjp. Define its derivative with defvjp before calling it."
             )
         args = self._signature.positional(args, kwargs)
+        if has_refs(args, self.nondiff_argnums):
+            return call_with_refs(self, args, self.nondiff_argnums)
         given, leaves = taken_apart("custom_vjp", self.fun, args, self.nondiff_argnums)
         for position, value in given.nondiff.items():
             _check_static(name, position, value)

@@ -129,7 +129,7 @@ class BackwardRule(UserRule):
         if isinstance(result, list):
             result = tuple(result)
         tree = self.arguments.in_tree
-        found = _leaves_like(result, tree)
+        found = leaves_like(result, tree)
         if isinstance(found, str):
             raise TypeError(
                 f"the custom_vjp backward rule {self.__name__} of {self.function} must return a tuple with one entry for each "
@@ -164,7 +164,7 @@ def _aval_or_none(value: Any) -> ShapedArray | None:
         return None
 
 
-def _leaves_like(value: Any, tree: PyTreeDef) -> list[Any] | str:
+def leaves_like(value: Any, tree: PyTreeDef) -> list[Any] | str:
     """The leaves of `value` in the places of those of `tree`, None for all of a subtree where it has None.
 
     Where the structures differ otherwise, the first difference in words.

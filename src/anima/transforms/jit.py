@@ -28,19 +28,22 @@ from anima.core.spans import span
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
-from anima.interpreters.stage import hoist_consts, stage
+from anima.interpreters.stage import hoist_consts
 from anima.lowering.checks import Checks
 from anima.runtime import finite, host, sharded
 from anima.runtime.compile_options import ProgramKind
 from anima.runtime.dispatch import Program, check_execution, check_operand, device_of, shared_answer
 from anima.runtime.effects import kept_by_caller, plans_of
 from anima.sharding import Sharding
+from anima.state.cells import Cell
+from anima.state.refs import Ref
+from anima.state.staging import check_aliases, stage_with_refs, with_new_values
 from anima.transforms import convert
 from anima.transforms.arguments import (
     FlatFunction,
+    LazyNames,
     check_callable,
     flatten_for_program,
-    leaf_names,
     name_of,
 )
 from anima.transforms.explain import TraceKey, forget_history, note_compile, note_trace, why_retraced
@@ -153,8 +156,9 @@ def _check_hashable(fun: Any, where: str, value: Any) -> None:
 
 def _check_leaves(call: CompiledCall, parts: _Call, tracers: bool) -> None:
     leaves = parts.leaves
+    check_aliases([x for x in leaves if type(x) is Ref], f"jit of {name_of(call.fun)}")
     for index, leaf in enumerate(leaves):
-        if tracers and isinstance(leaf, Tracer):
+        if (tracers and isinstance(leaf, Tracer)) or type(leaf) is Ref:
             continue
         try:
             leaves[index] = check_operand(leaf, "jit")
@@ -171,7 +175,7 @@ def _check_leaves(call: CompiledCall, parts: _Call, tracers: bool) -> None:
 class _Call:
     """One call's arguments, taken apart."""
 
-    __slots__ = ("args", "fun", "in_tree", "key", "kwargs", "leaves", "positions", "static")
+    __slots__ = ("args", "fun", "in_tree", "key", "kwargs", "leaves", "positions", "refs", "static")
 
     def __init__(
         self, call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any], tracers: bool
@@ -179,11 +183,12 @@ class _Call:
         *dynamic, self.static, self.fun = _split_static(call, args, kwargs)
         (self.args, self.kwargs), self.leaves, self.in_tree = flatten_for_program(tuple(dynamic))
         self.positions = [i for i in range(len(args)) if i not in call.spec.static_argnums]
+        self.refs: list[Cell] = []  # that the program uses
         _check_leaves(call, self, tracers)
 
     def program(self, call: CompiledCall) -> TracedProgram:
         """The traced program for these arguments, from the table if it is there."""
-        avals = tuple([aval_of(x) for x in self.leaves])
+        avals = tuple([x.aval if type(x) is Ref else aval_of(x) for x in self.leaves])
         key = self.key = TraceKey(
             _native.options_key(), self.in_tree, avals, self.static, call.spec.key, named_axes()
         )
@@ -193,11 +198,27 @@ class _Call:
             return known
         note_trace(call, key, tuple(table))
         program = self._trace(call, avals)
-        if not any(isinstance(c, Tracer) for c in program.consts):
+        if not any(isinstance(c, Tracer) for c in program.consts) and (
+            program.refs is None or program.refs.lasting
+        ):
             if len(table) >= _MAX_PROGRAMS:
                 table.pop(next(iter(table)))
             program = table.setdefault(key, program)
         return program
+
+    def take_values(self, traced: TracedProgram) -> None:
+        """Put the values of the references that a program uses in their places among its arguments."""
+        if traced.refs is not None:
+            self.refs = traced.refs.of_call(self.leaves)
+            self.leaves = traced.refs.values(self.leaves, self.refs)
+
+    def give_values(self, traced: TracedProgram, result: Any) -> Any:
+        """What the function returned, after its references have taken their new values out of a program's result."""
+        if traced.refs is None:
+            return result
+        value, new = result
+        traced.refs.write_back(self.refs, new, [*self.leaves, *tree_flatten(value)[0]])
+        return value
 
     def names(self, call: CompiledCall) -> LazyNames:
         return LazyNames(call.fun, self.positions, self.args, self.kwargs)
@@ -210,29 +231,11 @@ class _Call:
         flat = FlatFunction(self.fun, self.in_tree, for_program=True)
         name = name_of(call.fun)
         with span("trace", name):
-            jaxpr, consts = stage(flat, avals, name, self.names(call))
+            jaxpr, consts, refs = stage_with_refs(flat, avals, name, self.names(call), self.leaves)
         caller = source.current() if finite.wanted() else None
         closed = ClosedJaxpr(hoist_consts(jaxpr), [])
-        return TracedProgram(closed, consts, self.in_tree, flat.out_tree, name, caller)
-
-
-class LazyNames:
-    """Names of the argument leaves, worked out when a message asks for one; `positions` are the arguments' own."""
-
-    __slots__ = ("_fun", "_kwarg_trees", "_positions", "_trees")
-
-    def __init__(self, fun: Any, positions: Sequence[int], args: Any, kwargs: Any) -> None:
-        self._fun = fun
-        self._positions = positions
-        self._trees = [tree_flatten(a)[1] for a in args]
-        self._kwarg_trees = {k: tree_flatten(v)[1] for k, v in kwargs.items()}
-
-    def __call__(self) -> list[str]:
-        names: list[str] = []
-        for position, tree in zip(self._positions, self._trees):
-            names += leaf_names(self._fun, [tree_unflatten(tree, [0] * tree.num_leaves)], {}, position)
-        keywords = {k: tree_unflatten(t, [0] * t.num_leaves) for k, t in self._kwarg_trees.items()}
-        return names + leaf_names(self._fun, (), keywords)
+        out_tree = flat.out_tree if refs is None else with_new_values(flat.out_tree, sum(refs.written))
+        return TracedProgram(closed, consts, self.in_tree, out_tree, name, caller, refs)
 
 
 def _donated(spec: JitSpec, parts: _Call) -> list[int]:
@@ -252,7 +255,7 @@ def _donated(spec: JitSpec, parts: _Call) -> list[int]:
         if name in spec.donate_argnames:
             donated += range(index, index + count)
         index += count
-    return donated
+    return [i for i in donated if type(parts.leaves[i]) is not Ref]
 
 
 def _lower(
@@ -261,15 +264,19 @@ def _lower(
     traced: TracedProgram,
     platform: str | None = None,
     checks: Checks | None = None,
+    reused: Sequence[int] = (),
 ) -> tuple[Program, bool]:
-    """The lowered program of a call with its captured constants bound, and whether its outputs are committed."""
+    """The lowered program of a call with its captured constants bound, and whether its outputs are committed.
+
+    `reused`: arguments whose memory may be used again besides those that the caller donates.
+    """
     device, committed = device_of(parts.leaves, name_of(call.fun))
     closed = traced.bound()
     program = Program(
         closed,
         f"jit_{traced.name}",
         device,
-        donate=_donated(call.spec, parts),
+        donate=[*_donated(call.spec, parts), *reused],
         keep_unused=call.spec.keep_unused,
         kind=_kind(call.spec, closed),
         ordered=call.spec.on_host and host.is_ordered(traced.closed.jaxpr),
@@ -284,13 +291,18 @@ def _shardings(spec: JitSpec, traced: TracedProgram) -> tuple[list[Sharding | No
     given = tuple(spec.in_shardings) if isinstance(spec.in_shardings, list) else spec.in_shardings
     closed = traced.closed
     of_args, of_kwargs = traced.in_tree.children()
-    ins = closed.in_avals[len(traced.consts) :]
+    ins = closed.in_avals[len(traced.consts) :][: traced.in_tree.num_leaves]
     wished = sharded.flatten_shardings("jit in_shardings", of_args, given, ins)
     # Keyword arguments have no place in in_shardings: they follow themselves.
     wished += [None] * of_kwargs.num_leaves
-    return wished, sharded.flatten_shardings(
-        "jit out_shardings", traced.out_tree, spec.out_shardings, closed.out_avals
+    out_tree = traced.value_tree
+    results = sharded.flatten_shardings(
+        "jit out_shardings", out_tree, spec.out_shardings, closed.out_avals[: out_tree.num_leaves]
     )
+    if traced.refs is not None:  # they stay where they are
+        wished += [None] * len(traced.refs.captured)
+        results += [None] * sum(traced.refs.written)
+    return wished, results
 
 
 def _sharded(
@@ -316,11 +328,12 @@ def jit_miss(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     parts = _Call(call, args, kwargs, tracers=False)
     traced = parts.program(call)
     check_execution(name_of(call.fun))
+    parts.take_values(traced)
     spec: JitSpec = call.spec
     if key_reuse.watched(traced.closed.jaxpr):
-        return _run_watched(call, parts, traced), None
-    if reaches_host(traced.closed.effects) or finite.wanted():
-        return _run_kept(call, parts, traced), None
+        return parts.give_values(traced, _run_watched(call, parts, traced)), None
+    if traced.refs is not None or reaches_host(traced.closed.effects) or finite.wanted():
+        return parts.give_values(traced, _run_kept(call, parts, traced)), None
     note_compile(call, parts.key, parts.leaves)
     if sharded.wanted(spec.in_shardings, spec.out_shardings, parts.leaves, traced.closed.effects):
         return sharded.run(
@@ -386,11 +399,12 @@ def _run_plan_kept(call: CompiledCall, parts: _Call, traced: TracedProgram, chec
         program_over = _sharded(call, parts, traced, checks)
         return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
     device, committed = device_of(parts.leaves, name_of(call.fun))
-    key = (spec, _native.options_key(), device, committed)
+    reused = () if traced.refs is None else traced.refs.reusable(parts.refs, traced.closed.jaxpr)
+    key = (spec, _native.options_key(), device, committed, reused)
     plans = plans_of(traced.closed.jaxpr)
     plan = plans.get(key)
     if plan is None:
-        program, committed = _lower(call, parts, traced, checks=checks)
+        program, committed = _lower(call, parts, traced, checks=checks, reused=reused)
         executable = program.compile(spec.compiler_options)
         plan = plans[key] = program.plan(executable, out_tree=traced.out_tree, committed=committed)
     return plan.execute(parts.leaves)
@@ -401,6 +415,7 @@ def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         return call.fun(*args, **kwargs)
     parts = _Call(call, args, kwargs, tracers=True)
     traced = parts.program(call)
+    parts.take_values(traced)
     spec: JitSpec = call.spec
     leaves, results = parts.leaves, None
     if spec.in_shardings is not sharded.UNSPECIFIED or spec.out_shardings is not sharded.UNSPECIFIED:
@@ -411,7 +426,8 @@ def _traced(call: CompiledCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -
         outs = eval_jaxpr(traced.closed.jaxpr, (), *operands)
     else:
         outs = jit_p.bind(*operands, jaxpr=traced.closed, name=traced.name)
-    return tree_unflatten(traced.out_tree, outs if results is None else _constrained(outs, results))
+    result = tree_unflatten(traced.out_tree, outs if results is None else _constrained(outs, results))
+    return parts.give_values(traced, result)
 
 
 def _constrained(values: Sequence[Any], shardings: Sequence[Sharding | None]) -> list[Any]:
@@ -528,7 +544,8 @@ def _trace_method(call: CompiledCall, /, *args: Any, **kwargs: Any) -> Traced:
     if get_trace() is None:
         key_reuse.check(closed)
     trees = traced.in_tree, traced.out_tree
-    signature = CallSignature(traced.name, parts.names(call), trees, closed, _donated(call.spec, parts))
+    donated = _donated(call.spec, parts)
+    signature = CallSignature(traced.name, parts.names(call), trees, closed, donated, traced.refs)
     return Traced(signature, closed, lambda platform: _lowered(call, parts, traced, signature, platform))
 
 

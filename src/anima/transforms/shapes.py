@@ -8,16 +8,18 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from anima import dtypes
-from anima._native import tree_flatten, tree_unflatten
+from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core.aval import AbstractValue, ShapedArray
 from anima.core.axes import AxisTrace, NamedAxes, NamedAxis
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, ambient, aval_of, get_trace, register_value_type
-from anima.interpreters.stage import mark_dropped, stage
+from anima.interpreters.stage import mark_dropped
 from anima.lax.shape import check_shape
 from anima.sharding import PartitionSpec, Sharding
 from anima.sharding.formats import Format
 from anima.sharding.requests import on_current_mesh
+from anima.state.refs import Ref
+from anima.state.staging import check_aliases, stage_with_refs
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -183,13 +185,14 @@ def abstract_leaf(leaf: Any) -> AbstractValue:
 def _trace(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tuple[ClosedJaxpr, Any]:
     leaves, tree = tree_flatten((args, kwargs))
     avals = []
+    check_aliases([x for x in leaves if type(x) is Ref], f"{what} of {name_of(fun)}")
     for leaf in leaves:
         try:
-            avals.append(abstract_leaf(leaf))
+            avals.append(leaf.aval if type(leaf) is Ref else abstract_leaf(leaf))
         except TypeError:
             check_inputs([leaf], fun, what, args, kwargs)
     flat = FlatFunction(fun, tree)
-    jaxpr, consts = stage(flat, avals, name_of(fun))
+    jaxpr, consts, _ = stage_with_refs(flat, avals, name_of(fun), leaves=leaves)
     return ClosedJaxpr(jaxpr, consts), flat.out_tree
 
 
@@ -216,8 +219,13 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return tree_unflatten(tree, [0 if i in given else leaf for i, leaf in enumerate(leaves)])
 
     closed, out_tree = _trace(without_structs, args, kwargs, "eval_shape")
-    found = [ShapeDtypeStruct.of(a) for a in closed.out_avals]
+    found = _types(out_tree, closed)
     return tree_unflatten(out_tree, [given.get(i, struct) for i, struct in enumerate(found)])
+
+
+def _types(out_tree: PyTreeDef, closed: ClosedJaxpr) -> list[ShapeDtypeStruct]:
+    """The types of a function's results; those of references may follow in the program."""
+    return [ShapeDtypeStruct.of(a) for a in closed.out_avals[: out_tree.num_leaves]]
 
 
 def _check_axis_env(axis_env: Any) -> NamedAxes:
@@ -239,6 +247,9 @@ def make_jaxpr(
     return_shape: bool = False,
 ) -> Callable[..., Any]:
     """A function that traces `fun` and returns its jaxpr.
+
+    Programs know nothing of references: the values of those that `fun` uses are arguments of the jaxpr, and their last values are
+    results behind its own if it writes to them.
 
     Args:
       static_argnums: arguments passed to `fun` as they are.
@@ -278,7 +289,7 @@ def make_jaxpr(
             )
         shown = ClosedJaxpr(mark_dropped(closed.jaxpr), closed.consts)
         if return_shape:
-            return shown, tree_unflatten(out_tree, [ShapeDtypeStruct.of(a) for a in closed.out_avals])
+            return shown, tree_unflatten(out_tree, _types(out_tree, closed))
         return shown
 
     return public(make, fun, "make_jaxpr")

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from anima._native import ArrayImpl, Executable, PyTreeDef, tree_unflatten
+from anima._native import ArrayImpl, Executable, PyTreeDef, tree_flatten, tree_unflatten
 from anima.core.aval import AbstractValue, array_aval, physical_aval
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.trace import Tracer, aval_of
@@ -26,6 +26,8 @@ from anima.runtime.kernels import KERNEL_CALL
 from anima.runtime.sharded import ShardedProgram
 from anima.sharding import Sharding, make_single_device_sharding
 from anima.sharding.formats import Format, usual_format
+from anima.state.refs import checked
+from anima.state.staging import References
 from anima.transforms.shapes import ShapeDtypeStruct
 from anima.tree.compare import treedef_differences
 from anima.tree_util import keystr
@@ -94,13 +96,17 @@ class CallSignature:
 
     Attributes:
       in_tree, out_tree: the structure of the arguments, a pair of a tuple and a dict, and of the result.
+      result_tree: that of the program's result, in which new values of references follow.
+      refs: the references that the program uses, or None.
       in_avals, out_avals: the types of their leaves.
       donated: which leaves of the arguments are donated.
       name: the function's.
       names: what messages call the leaves of the arguments; worked out when one does.
     """
 
-    __slots__ = ("donated", "in_avals", "in_tree", "name", "names", "out_avals", "out_tree")
+    __slots__ = (
+        "donated", "in_avals", "in_tree", "name", "names", "out_avals", "out_tree", "refs", "result_tree",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -109,11 +115,15 @@ class CallSignature:
         trees: tuple[PyTreeDef, PyTreeDef],
         closed: ClosedJaxpr,
         donated: Sequence[int],
+        refs: References | None,
     ) -> None:
         self.name = name
         self.names = names
-        self.in_tree, self.out_tree = trees
-        self.in_avals, self.out_avals = closed.in_avals, closed.out_avals
+        self.refs = refs
+        self.in_tree, self.result_tree = trees
+        self.out_tree = self.result_tree if refs is None else self.result_tree.children()[0]
+        self.in_avals = closed.in_avals[: self.in_tree.num_leaves]
+        self.out_avals = closed.out_avals[: self.out_tree.num_leaves]
         self.donated = tuple(sorted(donated))
 
 
@@ -279,9 +289,8 @@ class Lowered(Stage):
         options = {**(self._options or {}), **(compiler_options or {})} or None
         executable = program.compile(options)
         reorders = isinstance(program, ShardedProgram) and program.reorders
-        plan = program.plan(
-            executable, out_tree=None if reorders else self.out_tree, committed=self._committed
-        )
+        out_tree = None if reorders else self._signature.result_tree
+        plan = program.plan(executable, out_tree=out_tree, committed=self._committed)
         return Compiled(self._signature, program, executable, plan)
 
     def cost_analysis(self) -> dict[str, float] | None:
@@ -350,13 +359,24 @@ class Compiled(Stage):
           ValueError: an array is committed to other devices.
         """
         leaves = self._checked(args, kwargs)
+        used = self._signature.refs
+        if used is None:
+            return self._run(leaves)
+        refs = used.of_call(leaves)
+        leaves = used.values(leaves, refs)
+        value, new = self._run(leaves)
+        used.write_back(refs, new, [*leaves, *tree_flatten(value)[0]])
+        return value
+
+    def _run(self, leaves: list[Any]) -> Any:
+        """The program's result."""
         program = self._program
         if not isinstance(program, ShardedProgram):
             outs = self._plan.execute(leaves)
         else:
             outs = self._plan.execute(program.place(leaves))
             if program.reorders:
-                outs = tree_unflatten(self.out_tree, program.as_asked(outs))
+                outs = tree_unflatten(self._signature.result_tree, program.as_asked(outs))
         if finite.wanted():
             finite.check(outs, self._signature.name)
         return outs
@@ -378,12 +398,12 @@ class Compiled(Stage):
                 f"{'; '.join(found)}. Static arguments are left out"
             )
         wrong = []
+        refs = () if given.refs is None else given.refs.args
         for index, leaf in enumerate(leaves):
-            try:
-                leaves[index] = check_operand(leaf, given.name)
-            except TypeError as error:
-                raise TypeError(f"{given.name}, compiled: argument {given.names()[index]}: {error}") from None
-            got: Any = aval_of(leaves[index])
+            if index in refs:
+                got: Any = checked(f"{given.name}, compiled: argument {given.names()[index]}", leaf).aval
+            else:
+                got = self._operand_aval(leaves, index)
             want: Any = given.in_avals[index]
             if got.shape != want.shape or got.dtype != want.dtype:
                 types = [aval.str_short(short_dtypes=False) for aval in (got, want)]
@@ -395,6 +415,15 @@ class Compiled(Stage):
             )
         self._check_devices(leaves)
         return leaves
+
+    def _operand_aval(self, leaves: list[Any], index: int) -> AbstractValue:
+        """The type of an argument, which is made an operand."""
+        given = self._signature
+        try:
+            leaves[index] = check_operand(leaves[index], given.name)
+        except TypeError as error:
+            raise TypeError(f"{given.name}, compiled: argument {given.names()[index]}: {error}") from None
+        return aval_of(leaves[index])
 
     def _check_devices(self, leaves: Sequence[Any]) -> None:
         devices = frozenset(_devices(self._program))
@@ -458,12 +487,12 @@ class Compiled(Stage):
 
     def _in_shardings(self) -> list[Sharding]:
         if isinstance(self._program, ShardedProgram):
-            return list(self._program.in_shardings)
+            return list(self._program.in_shardings)[: len(self._signature.in_avals)]
         return [make_single_device_sharding(self._program.device)] * len(self._signature.in_avals)
 
     def _out_shardings(self) -> list[Sharding]:
         if isinstance(self._program, ShardedProgram):
-            return self._program.result_shardings(self._executable)
+            return self._program.result_shardings(self._executable)[: len(self._signature.out_avals)]
         return [make_single_device_sharding(self._program.device)] * len(self._signature.out_avals)
 
 

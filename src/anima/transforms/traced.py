@@ -8,12 +8,15 @@ from anima._native import PyTreeDef
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.source import Position
 from anima.records import Record
+from anima.state.staging import References
 
 
 class TracedProgram(Record):
     """A traced function: its program with captured constants as leading arguments, and its result's structure.
 
-    `caller`: where it was called, if results were looked at for NaNs when it was traced.
+    `caller`: where it was called, if results were looked at for NaNs when it was traced. `refs`: the references that it uses;
+    their values are arguments and results of the program as `state.staging` says, and results have the structure of a
+    pair then: what the function returns, and a list of the new values.
     """
 
     closed: ClosedJaxpr
@@ -22,9 +25,15 @@ class TracedProgram(Record):
     out_tree: PyTreeDef
     name: str
     caller: Position | None = None
+    refs: References | None = None
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+
+    @property
+    def value_tree(self) -> PyTreeDef:
+        """The structure of what the function returns."""
+        return self.out_tree if self.refs is None else self.out_tree.children()[0]
 
     def bound(self) -> ClosedJaxpr:
         """The program as a function of its arguments alone."""

@@ -17,6 +17,8 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core.trace import shaped
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.lax.reductions import reduce_sum
+from anima.state.refs import Ref
+from anima.state.staging import Lent, check_aliases
 from anima.transforms.arguments import (
     FlatFunction,
     check_callable,
@@ -42,7 +44,8 @@ def vmap(
     """`fun` mapped over an axis of its arguments, as one batched program and not as a loop.
 
     Args:
-      fun: a function of arrays and pytrees of them.
+      fun: a function of arrays and pytrees of them. Each example of a reference that is mapped is a reference of its own;
+        others, and those that `fun` closes over, can be read.
       in_axes: for each positional argument the axis to map over: an integer, None (not mapped), or a pytree
         prefix of those; one integer serves all. Keyword arguments are mapped over axis 0.
       out_axes: where the mapped axis goes in the outputs: an integer, None, or a pytree prefix of those. None only where
@@ -108,7 +111,8 @@ class _Spec:
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         fun = self.fun
         leaves, in_tree = tree_flatten((args, kwargs))
-        leaves = check_inputs(leaves, fun, "vmap", args, kwargs)
+        leaves = check_inputs(leaves, fun, "vmap", args, kwargs, refs=True)
+        check_aliases([x for x in leaves if type(x) is Ref], f"vmap of {name_of(fun)}")
         wished = self._wished(args, in_tree)
         dims = [_normal(d, x, i, fun, args, kwargs) for i, (d, x) in enumerate(zip(wished, leaves))]
         size = _size(dims, leaves, self.axis_size, fun, args, kwargs)
@@ -117,7 +121,7 @@ class _Spec:
                 shape = leaf.shape[:dim] + leaf.shape[dim + 1 :]
                 leaves[i], dims[i] = np.zeros(shape, leaf.dtype), None
         flat = FlatFunction(fun, in_tree)
-        outs, out_dims = batch_flat(flat, Axis(size, self.axis_name, self.spmd_name), leaves, dims)
+        outs, out_dims = _batched(flat, Axis(size, self.axis_name, self.spmd_name), leaves, dims)
         targets = flatten_axes(
             "vmap out_axes", flat.out_tree, self.out_axes, of=f"the result of {name_of(fun)}"
         )
@@ -162,6 +166,26 @@ class _Spec:
         return to_axis(out, dim, axis % ndim, size)
 
 
+def _batched(
+    flat: FlatFunction, axis: Axis, leaves: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[list[Any], list[int | None]]:
+    """The results of a function and where they are mapped, after its mapped references have taken their new values."""
+    lent = Lent(leaves, [d is not None for d in dims])
+    if not lent.refs:
+        return batch_flat(flat, axis, leaves, dims)
+
+    def run(*values: Any) -> list[Any]:
+        return [*lent.call(flat, values), *lent.values()]
+
+    outs, out_dims = batch_flat(run, axis, lent.arguments(leaves), dims)
+    count = len(outs) - len(lent.refs)
+    for ref, place, value, dim in zip(lent.refs, lent.places, outs[count:], out_dims[count:]):
+        target = dims[place]
+        assert target is not None
+        ref._write(to_axis(value, dim, target, axis.size))
+    return outs[:count], out_dims[:count]
+
+
 def _is_axis(value: Any) -> bool:
     return value is None or (hasattr(value, "__index__") and not isinstance(value, bool))
 
@@ -194,7 +218,7 @@ def _result(fun: Any, tree: PyTreeDef, outs: list[Any], index: int) -> str:
 def _normal(dim: Any, leaf: Any, index: int, fun: Any, args: Any, kwargs: Any) -> int | None:
     if dim is None:
         return None
-    shape = shaped(leaf).shape
+    shape = leaf.shape
     axis = operator.index(dim)
     if 0 <= axis < len(shape):
         return axis
@@ -213,7 +237,7 @@ def _size(
     size = given
     for dim, leaf in zip(dims, leaves):
         if dim is not None:
-            found = shaped(leaf).shape[dim]
+            found = leaf.shape[dim]
             if size is None:
                 size = found
             elif found != size:
@@ -231,7 +255,7 @@ def _inconsistent(
     listed = [] if given is None else [f"axis_size is {given}"]
     for dim, leaf, name in zip(dims, leaves, names):
         if dim is not None:
-            shape = shaped(leaf).shape
+            shape = leaf.shape
             listed.append(f"argument {name} has shape {shape} and size {shape[dim]} along axis {dim}")
     return ValueError(
         f"vmap of {name_of(fun)} got inconsistent sizes for array axes to be mapped: {'; '.join(listed)}"

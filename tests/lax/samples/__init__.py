@@ -93,6 +93,8 @@ WRONG_ON_GPU: dict[str, tuple[str, ...]] = {"int2": ("cummax",), "float8_e8m0fnu
 
 # Primitives that do not fit the table, with the test file (below `tests/`) that walks them instead.
 ELSEWHERE: dict[str, str] = {
+    "call_exported": "export/test_export.py",
+    "ffi_call": "ffi/test_calls.py",
     "betainc_density": "lax/special/test_incomplete.py",
     "betainc_higher": "lax/special/test_incomplete.py",
     "expn": "lax/special/test_functions.py",

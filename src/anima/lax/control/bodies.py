@@ -22,9 +22,12 @@ from anima.core.aval import AbstractValue, ShapedArray, no_axes
 from anima.core.axes import named_axes
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.core.trace import Tracer, aval_of
+from anima.errors import RefError
 from anima.interpreters.flat import FlatFunction, flatten_for_program, is_float0, name_of
 from anima.interpreters.stage import hoist_consts, stage
 from anima.lax.control.programs import memoized_together, outputs_varying
+from anima.state.refs import Place
+from anima.state.staging import References, stage_with_refs
 from anima.tree_util import keystr, tree_leaves_with_path
 
 _MAX_PROGRAMS = 512  # kept for one function
@@ -37,17 +40,26 @@ class Body:
     """A traced function.
 
     Attributes:
-      closed: the program; its arguments are the captured arrays, then the function's.
+      closed: the program; its arguments are the captured arrays, then the function's; references follow (`state.staging`).
       consts: the captured arrays and tracers.
+      refs: the captured references, or None.
       out_tree: the structure of its result.
       name: what messages call the function.
       checked: set by a caller whose checks of the result's types have passed.
     """
 
-    __slots__ = ("checked", "closed", "consts", "name", "out_tree")
+    __slots__ = ("checked", "closed", "consts", "name", "out_tree", "refs")
 
-    def __init__(self, closed: ClosedJaxpr, consts: list[Any], out_tree: PyTreeDef, name: str) -> None:
+    def __init__(
+        self,
+        closed: ClosedJaxpr,
+        consts: list[Any],
+        out_tree: PyTreeDef,
+        name: str,
+        refs: References | None = None,
+    ) -> None:
         self.closed = closed
+        self.refs = refs
         self.consts = consts
         self.out_tree = out_tree
         self.name = name
@@ -55,11 +67,20 @@ class Body:
 
     @property
     def out_avals(self) -> list[ShapedArray]:
-        return self.closed.out_avals  # type: ignore[return-value]
+        """The types of the function's results."""
+        count = len(self.closed.jaxpr.outvars) - (0 if self.refs is None else sum(self.refs.written))
+        return self.closed.out_avals[:count]  # type: ignore[return-value]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the function captured nothing that belongs to a trace."""
+        return (self.refs is None or self.refs.lasting) and not any(
+            [isinstance(c, Tracer) for c in self.consts]
+        )
 
     def keep_varying(self, carry: Sequence[AbstractValue]) -> None:
         """Make a loop's body return, as its first results, a carry that varies along the same axes as the one it takes."""
-        rest = [no_axes] * (len(self.out_avals) - len(carry))
+        rest = [no_axes] * (len(self.closed.out_avals) - len(carry))
         self.closed = outputs_varying(self.closed, [*[a.varying for a in carry], *rest])
 
 
@@ -69,20 +90,22 @@ def traced_body(
     structure: Hashable,
     avals: Sequence[AbstractValue],
     flatten: Callable[[], Callable[..., Sequence[Any]]],
+    refs: bool = False,
 ) -> Body:
     """The program of a user's function for arguments of a structure and avals.
 
     Args:
       what: the operation, part of the key as `structure` is.
       flatten: makes the function from flat arguments to flat results; it has an `out_tree` once it was called.
+      refs: whether the function may use references.
     """
     key = (what, _native.options_key(), structure, tuple(avals), named_axes())
     table = programs_of(fun)
     known = table.get(key)
     if known is not None:
         return known
-    body = staged_body(what, fun, avals, flatten)
-    if any(isinstance(c, Tracer) for c in body.consts):
+    body = staged_body(what, fun, avals, flatten, refs)
+    if not body.lasting:
         return body
     if len(table) >= _MAX_PROGRAMS:
         table.pop(next(iter(table)), None)
@@ -94,12 +117,17 @@ def staged_body(
     fun: Callable[..., Any],
     avals: Sequence[AbstractValue],
     flatten: Callable[[], Callable[..., Sequence[Any]]],
+    refs: bool = False,
 ) -> Body:
     """The program of a user's function, traced anew; the arguments are those of `traced_body`."""
     _check_returns(what, fun)
     flat: Any = flatten()
-    jaxpr, consts = stage(flat, avals, name_of(fun))
-    body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name_of(fun))
+    name, used = name_of(fun), None
+    if refs:
+        jaxpr, consts, used = stage_with_refs(flat, avals, name)
+    else:
+        jaxpr, consts = stage(flat, avals, name)
+    body = Body(ClosedJaxpr(hoist_consts(jaxpr), []), consts, flat.out_tree, name, used)
     _check_effects(what, body)
     return body
 
@@ -179,6 +207,11 @@ def operand_leaves(what: str, argument: str, value: Any) -> tuple[list[Any], PyT
     for index, leaf in enumerate(leaves):
         if type(leaf) in _PLAIN or isinstance(leaf, Tracer):
             continue
+        if isinstance(leaf, Place):
+            raise RefError(
+                f"{what}: {argument}{leaf_path(tree, index)} is a reference, which is no value that can be carried or returned; "
+                "close over it in the function"
+            )
         try:
             leaves[index] = _operand(leaf)
         except TypeError:

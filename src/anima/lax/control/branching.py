@@ -6,6 +6,7 @@ the index.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from anima.lax.control.bodies import (
 from anima.lax.control.carries import check_branches, scalar_aval
 from anima.lax.control.cond_primitive import branch_for, cond_p
 from anima.lax.control.programs import all_varying, inputs_varying, outputs_varying
+from anima.lax.control.references import Branches, closed_over
 from anima.lax.convert import convert_element_type
 from anima.lax.selection import clamp
 from anima.runtime.dispatch import device_of
@@ -204,6 +206,9 @@ def _choose(
     `branches`: for each what messages call it, the function, and the number of its only operand (None: it has all).
     `how`: further parameters of the equation.
     """
+    operands, put_back = closed_over(what, operands)
+    if put_back is not None:
+        branches = [(name, _given(fun, put_back, only), None) for name, fun, only in branches]
     leaves, tree = operand_leaves(what, "args" if how else "operands", operands)
     avals = [aval_of(x) for x in leaves]
     bodies = [_branch(what, fun, tree, avals, only) for _, fun, only in branches]
@@ -215,7 +220,9 @@ def _choose(
         names = [f"{name} ({body.name})" for (name, _, _), body in pairs]
         check_branches(what, names, [b.out_tree for _, b in pairs], [b.out_avals for _, b in pairs])
 
-    programs, consts = with_common_consts(bodies, check)
+    uniform = Branches(bodies)
+    programs, consts = with_common_consts(uniform.bodies, check)
+    leaves += [ref._read() for ref in uniform.refs]
     if variance.seen:
         # Where the devices choose different branches, every result varies; and every operand, or the transpose of a branch
         # would sum over devices that are in another one.
@@ -224,15 +231,25 @@ def _choose(
         consts, leaves = all_varying(consts, axes), all_varying(leaves, axes)
         wanted = [variance.joined(outs) | axes for outs in zip(*[p.out_avals for p in programs])]
         programs = tuple([outputs_varying(program, wanted) for program in programs])
-    return tree_unflatten(
-        bodies[0].out_tree, cond_p.bind(index, *consts, *leaves, branches=programs, **how or {})
-    )
+    outs = cond_p.bind(index, *consts, *leaves, branches=programs, **how or {})
+    return tree_unflatten(bodies[0].out_tree, uniform.without_refs(outs))
+
+
+def _given(fun: Any, put_back: Any, only: int | None) -> Any:
+    """A branch as a function of its operands but for the references among them."""
+
+    @functools.wraps(fun, assigned=("__name__",), updated=())
+    def branch(*values: Any) -> Any:
+        operands = put_back(values)
+        return fun(*operands) if only is None else fun(operands[only])
+
+    return branch
 
 
 def _branch(what: str, fun: Any, tree: PyTreeDef, avals: Sequence[Any], only: int | None) -> Body:
     trees = tree.children()
     if only is None:
-        return traced_body(what, fun, tree, avals, lambda: flat_call(fun, *trees))
+        return traced_body(what, fun, tree, avals, lambda: flat_call(fun, *trees), refs=True)
     return traced_body(
-        what, fun, (tree, only), avals, lambda: flat_call(lambda *args: fun(args[only]), *trees)
+        what, fun, (tree, only), avals, lambda: flat_call(lambda *args: fun(args[only]), *trees), refs=True
     )

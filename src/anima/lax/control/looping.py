@@ -27,6 +27,7 @@ from anima.lax.control.bounded_while import bounded_while_p
 from anima.lax.control.carries import check_carry, promoted, scalar_aval, type_text
 from anima.lax.control.forwarding import looped, scanned
 from anima.lax.control.programs import all_varying, avals_of, inputs_varying
+from anima.lax.control.references import Threaded, test_of
 from anima.lax.control.while_primitive import while_p
 from anima.lax.convert import convert_element_type
 from anima.lax.operands import constant
@@ -81,18 +82,23 @@ def while_loop(
     leaves, tree = operand_leaves("while_loop", "init_val", init_val)
     while True:
         body, leaves = _carried("while_loop", body_fun, tree, leaves, (), lambda: flat_call(body_fun, tree))
-        test = traced_body("while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree))
+        test = traced_body(
+            "while_loop", cond_fun, tree, avals_of(leaves), lambda: flat_call(cond_fun, tree), refs=True
+        )
         _check_test(test)
         # Where the devices leave a loop at different times, all of its carry varies.
         axes = test.out_avals[0].varying
         if all([aval.varying >= axes for aval in avals_of(leaves)]):
             break
         leaves = all_varying(leaves, axes)
-    return tree_unflatten(body.out_tree, _bind_loop(bound, test.closed, test.consts, body, leaves))
+    step = Threaded(body, len(leaves))
+    closed, consts = test_of(test, step)
+    outs = _bind_loop(bound, closed, consts, step, [*leaves, *step.values()])
+    return tree_unflatten(body.out_tree, step.without_refs(outs, len(leaves)))
 
 
 def _bind_loop(
-    bound: int | None, test: ClosedJaxpr, test_consts: Sequence[Any], body: Body, carry: Sequence[Any]
+    bound: int | None, test: ClosedJaxpr, test_consts: Sequence[Any], body: Threaded, carry: Sequence[Any]
 ) -> list[Any]:
     """The results of a loop, with the bound on its iterations if there is one."""
     primitive, extra = (while_p, {}) if bound is None else (bounded_while_p, {"max_steps": bound})
@@ -154,7 +160,7 @@ def _carried(
     skipped = len(before)
     while True:
         avals = avals_of(leaves)
-        body = traced_body(what, fun, (tree, tuple(before)), [*before, *avals], flatten)
+        body = traced_body(what, fun, (tree, tuple(before)), [*before, *avals], flatten, refs=True)
         if body.checked:
             return body, leaves
         outs = body.out_avals[skipped:]
@@ -217,13 +223,15 @@ def fori_loop(
         index = index.update(varying=axes)
         leaves = all_varying(leaves, axes)
     body, leaves = _carried("fori_loop", body_fun, tree, leaves, (index,), lambda: _Counting(body_fun, tree))
+    step = Threaded(body, 1 + len(leaves))
+    values = step.values()
     if known and bound is None and (unroll is not None or get_trace() is not None):
         first = _integer(lower)
         length = max(_integer(upper) - first, 0)
         outs = scanned(
-            body.closed,
-            body.consts,
-            [dtype.type(first), *leaves],
+            step.closed,
+            step.consts,
+            [dtype.type(first), *leaves, *values],
             [],
             length=length,
             reverse=False,
@@ -231,9 +239,9 @@ def fori_loop(
         )
     else:
         start, limit = (_as_index(v, dtype) for v in (lower, upper))
-        test = _below_limit(body.closed, len(body.consts))
-        outs = _bind_loop(bound, test, [limit], body, [start, *leaves])
-    return tree_unflatten(tree, outs[1:])
+        test = _below_limit(step.closed, len(step.consts))
+        outs = _bind_loop(bound, test, [limit], step, [start, *leaves, *values])
+    return tree_unflatten(tree, step.without_refs(outs, 1 + len(leaves))[1:])
 
 
 def _python_loop(lower: int, upper: int, body_fun: Any, val: Any) -> Any:

@@ -29,6 +29,7 @@ from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.forwarding import scanned
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
+from anima.lax.control.references import Threaded
 from anima.lax.joining import concatenate
 from anima.lax.shape import expand_dims, reshape
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -76,7 +77,12 @@ def scan(
     while True:
         avals = avals_of(leaves)
         body = traced_body(
-            "scan", f, (tree, rows_tree), [*avals, *row_avals], lambda: flat_call(f, tree, rows_tree)
+            "scan",
+            f,
+            (tree, rows_tree),
+            [*avals, *row_avals],
+            lambda: flat_call(f, tree, rows_tree),
+            refs=True,
         )
         if body.checked:
             break
@@ -90,11 +96,18 @@ def scan(
             body.checked = True
             break
         leaves = changed
-    results = scanned(
-        body.closed, body.consts, leaves, rows, length=count, reverse=bool(reverse), unroll=factor
-    )
+    results = _scanned(body, leaves, rows, length=count, reverse=bool(reverse), unroll=factor)
     carry, ys = tree_unflatten(body.out_tree, results)
     return carry, ys
+
+
+def _scanned(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **how: Any) -> list[Any]:
+    """The results of a scan, whose references have their new values then."""
+    if body.refs is None:
+        return scanned(body.closed, body.consts, leaves, rows, **how)
+    step = Threaded(body, len(leaves))
+    outs = scanned(step.closed, step.consts, [*leaves, *step.values()], rows, **how)
+    return step.without_refs(outs, len(leaves))
 
 
 def _carry_of(body: Body, count: int) -> tuple[PyTreeDef, list[ShapedArray]]:
@@ -218,12 +231,12 @@ def _mapped(
 ) -> Any:
     """`f` of each row, or of each example in each row of `batch` examples, stacked."""
     avals = [_row_aval(x) for x in rows]
-    body = traced_body("map", f, (tree, batch), avals, lambda: _Examples(f, tree, batch))
+    body = traced_body("map", f, (tree, batch), avals, lambda: _Examples(f, tree, batch), refs=True)
     if not body.checked:
         refuse_float0("map", "xs", tree)
         refuse_float0("map", f"the result of {body.name}", body.out_tree)
         body.checked = True
-    outs = scanned(body.closed, body.consts, [], rows, length=count, reverse=False, unroll=1)
+    outs = _scanned(body, [], rows, length=count, reverse=False, unroll=1)
     return tree_unflatten(body.out_tree, outs)
 
 
