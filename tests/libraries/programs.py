@@ -186,6 +186,33 @@ def flax_linen_lifted() -> Any:
 
 
 @program
+def flax_nnx_training() -> Any:
+    import optax
+    from flax import nnx
+
+    class Model(nnx.Module):
+        def __init__(self, rngs: Any) -> None:
+            self.first = nnx.Linear(8, 16, rngs=rngs)
+            self.norm = nnx.BatchNorm(16, rngs=rngs)
+            self.dropout = nnx.Dropout(0.1, rngs=rngs)
+            self.last = nnx.Linear(16, 1, rngs=rngs)
+
+        def __call__(self, x: Any) -> Any:
+            return self.last(self.dropout(nnx.relu(self.norm(self.first(x)))))[:, 0]
+
+    model = Model(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model: Any, optimizer: Any) -> Any:
+        loss, grads = nnx.value_and_grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
+        optimizer.update(model, grads)
+        return loss
+
+    return [*[step(model, optimizer) for _ in range(10)], model.norm.mean[...].sum()]
+
+
+@program
 def haiku_networks() -> Any:
     import haiku as hk
 
