@@ -16,7 +16,7 @@ CPP := $(shell find native src/anima -name '*.cc' -o -name '*.h')
 BUILD_INPUTS := pyproject.toml CMakeLists.txt $(CPP) $(shell find native -type d)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo docs test test-gpu test-peers bench bench-quick lint format clean
+.PHONY: help demo docs test test-gpu test-libraries test-peers bench bench-quick lint format clean
 
 help:
 	@echo 'make demo         train a classifier on handwritten digits, then run every cell of the Sharp Bits'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test         formatters, linters, types, house checks, tests, docstring examples'
 	@echo 'make test-gpu     the tests that do not need the CPU plugin, on the GPU (SYSTEM=1: see CONTRIBUTING.md)'
 	@echo 'make test-peers   compare results with JAX, installed beside in $(PEERS)'
+	@echo 'make test-libraries   run programs of libraries that were written for JAX, by both, and compare'
 	@echo 'make bench        measure against the peers and write bench/RESULTS.md (bench-quick: a short look, writes nothing)'
 	@echo 'make lint         everything of make test but the tests'
 	@echo 'make format       let the formatters write'
@@ -57,7 +58,7 @@ define extra
 	@$$(@D)/bin/python $$(PIP) install --requirement $$@.txt
 	@touch $$@
 endef
-$(foreach name,cuda13 demo peers test,$(eval $(call extra,$(name))))
+$(foreach name,cuda13 demo libraries peers test,$(eval $(call extra,$(name))))
 
 $(PEERS)/.torch: | $(PEERS)/.created
 	@echo 'installing PyTorch as a peer, if it can be had'
@@ -94,6 +95,9 @@ format: $(VENV)/.extra-test
 test-peers: $(PEERS)/.built $(PEERS)/.extra-test $(PEERS)/.extra-peers $(PEERS)/.torch
 	$(PEERS)/bin/python -m pytest --quiet -m peers tests/peers $(ARGS)
 
+test-libraries: $(PEERS)/.built $(PEERS)/.extra-test $(PEERS)/.extra-peers $(PEERS)/.extra-libraries
+	$(PEERS)/bin/python -m pytest --quiet -m peers tests/libraries $(ARGS)
+
 bench bench-quick: $(PEERS)/.built $(PEERS)/.extra-peers $(PEERS)/.torch
 	$(PEERS)/bin/python -m bench.run $(if $(filter bench-quick,$@),--quick) $(ARGS)
 
@@ -114,7 +118,7 @@ endif
 
 test-gpu: export ANIMA_PLATFORMS ?= cuda,cpu
 test-gpu: $(GPU_READY)
-	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest --quiet -m 'not cpu and not peers' --ignore tests/peers tests $(ARGS)
+	PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m pytest --quiet -m 'not cpu and not peers' --ignore tests/peers --ignore tests/libraries tests $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
