@@ -170,7 +170,7 @@ def test_effects_happen_where_the_function_is_called(targets: Any) -> None:
         call(x)
         return x + 1
 
-    with pytest.raises(ValueError, match=r"export: g calls 'test_count'.*custom_call\('test_count'\)"):
+    with pytest.raises(ValueError, match=r'export: g calls "test_count".*custom_call\("test_count"\)'):
         export(jit(g))(1.0)
     stored = export(jit(g), disabled_checks=[DisabledSafetyCheck.custom_call("test_count")])(1.0)
     assert len(stored.unordered_effects) == 1

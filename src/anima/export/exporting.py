@@ -15,6 +15,7 @@ from anima.core.effects import has_ordered, reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.export.exported import DisabledSafetyCheck, Exported, has_memory, no_memory
+from anima.extend.hlo import quoted
 from anima.interpreters.dce import without_dead
 from anima.lowering.module import lower_module
 from anima.runtime.devices import default_device
@@ -23,7 +24,7 @@ from anima.transforms.autodiff import vjp
 from anima.transforms.jit import jit
 from anima.transforms.shapes import ShapeDtypeStruct
 
-_TARGET = re.compile(r'call_target_name = "([^"]*)"')
+_TARGET = re.compile(r'call_target_name = ("(?:[^"\\]|\\.)*")')
 
 
 def default_export_platform() -> str:
@@ -124,12 +125,12 @@ def _lowered(closed: ClosedJaxpr, name: str, platform: str, checks: Sequence[Dis
         raise ValueError(
             f"export: {name} calls Python functions, which stay in this process; leave out callbacks and debug.print"
         )
-    known = {check.is_custom_call() for check in checks}
+    known = {quoted(check.is_custom_call() or "") for check in checks}
     unknown = sorted(set(_TARGET.findall(lowered.text)) - known)
     if unknown:
         raise ValueError(
-            f"export: {name} calls {unknown[0]!r}, which may be something else where the program is loaded; if it is there, pass "
-            f"disabled_checks=[DisabledSafetyCheck.custom_call({unknown[0]!r})]"
+            f"export: {name} calls {unknown[0]}, which may be something else where the program is loaded; if it is there, pass "
+            f"disabled_checks=[DisabledSafetyCheck.custom_call({unknown[0]})]"
         )
     return lowered.text
 
