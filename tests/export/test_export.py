@@ -12,6 +12,7 @@ import anima
 import anima.numpy as np
 from anima import ShapeDtypeStruct as Struct, float0, jit
 from anima.export import DisabledSafetyCheck, Exported, export
+from anima.export.exported import Module
 
 X = onp.array([[0.1, -0.2, 0.3], [1.0, 2.0, -3.0]], onp.float32)
 Y = onp.array([1.0, -2.0, 0.5], onp.float32)
@@ -136,6 +137,12 @@ def test_constants_and_keys_are_in_the_program() -> None:
     for a, b in zip(got[:3], expected[:3]):
         assert (a == b).all()
     assert (anima.random.key_data(got[3]) == anima.random.key_data(expected[3])).all()
+
+    # The text alone has them, too.
+    trees, avals = (stored.in_tree, stored.out_tree), (stored.in_avals, stored.out_avals)
+    whole = Exported("whole", trees, avals, {stored.platforms[0]: Module(stored.mlir_module(), ())})
+    for a, b in zip(whole.call(*args)[:3], expected[:3]):
+        assert (a == b).all()
 
 
 def test_static_and_donated_arguments() -> None:
