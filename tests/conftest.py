@@ -12,6 +12,7 @@ import pytest
 
 from anima import _native
 from anima.config import config
+from tests.foreign import library as library, targets as targets
 
 # So that what a run of the tests loads and counts does not depend on the last run; fresh processes have their own setting.
 config.update("jax_load_programs_ahead", False)

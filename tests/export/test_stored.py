@@ -181,24 +181,29 @@ def forged(change: Callable[[dict[str, Any]], Any]) -> bytes:
     "change",
     [
         lambda head: [],
-        lambda head: head.pop("name") and None,
-        lambda head: head.update(name=3),
-        lambda head: head.update(modules=[]),
-        lambda head: head.update(modules=[["cpu", 10**12, 10]]),
-        lambda head: head["modules"][0].__setitem__(1, 5),
-        lambda head: head.update(in_avals=[["float32", -1]]),
-        lambda head: head.update(in_avals=[["nothing", 3]]),
-        lambda head: head.update(in_avals=[["key:nothing"]]),
-        lambda head: head.update(in_avals=[]),
-        lambda head: head.update(in_tree=["class", "nothing", "", []]),
-        lambda head: head.update(in_tree=["set", []]),
-        lambda head: head.update(in_tree=3),
-        lambda head: head.update(convention=9),
-        lambda head: head.update(checks=["everything"]),
-        lambda head: head.update(vjp={}),
+        lambda head: head["function"].pop("name") and None,
+        lambda head: head["function"].update(name=3),
+        lambda head: head["function"].update(modules=[]),
+        lambda head: head["function"].update(modules=[["cpu", 7, []]]),
+        lambda head: head["function"].update(modules=[["cpu", 0, [0]]]),
+        lambda head: head.update(texts=[[10**12, head["texts"][0][1]]]),
+        lambda head: head["texts"][0].__setitem__(0, 5),
+        lambda head: head.update(arrays=[["float32", 10**12]]),
+        lambda head: head.update(arrays=[["float0", 1]]),
+        lambda head: head.update(texts=[]),
+        lambda head: head["function"].update(in_avals=[["float32", -1]]),
+        lambda head: head["function"].update(in_avals=[["nothing", 3]]),
+        lambda head: head["function"].update(in_avals=[["key:nothing"]]),
+        lambda head: head["function"].update(in_avals=[]),
+        lambda head: head["function"].update(in_tree=["class", "nothing", "", []]),
+        lambda head: head["function"].update(in_tree=["set", []]),
+        lambda head: head["function"].update(in_tree=3),
+        lambda head: head["function"].update(convention=9),
+        lambda head: head["function"].update(checks=["everything"]),
+        lambda head: head["function"].update(vjp={}),
     ],
     ids=[
-        "list", "no name", "number", "no module", "huge", "short", "negative", "dtype", "key", "leaves", "class", "set", "tree",
+        "list", "no name", "number", "no module", "no text", "no array", "huge", "short", "long", "float0", "more", "negative", "dtype", "key", "leaves", "class", "set", "tree",
         "convention", "check", "derivative",
     ],
 )  # fmt: skip
@@ -209,14 +214,25 @@ def test_heads_that_describe_nothing_are_refused(change: Any) -> None:
 
 def test_a_text_is_not_longer_than_it_says() -> None:
     bomb = zlib.compress(b"\0" * 10_000_000)
-    head = {"modules": [["cpu", 100, len(bomb)]]}
-
-    def change(original: dict[str, Any]) -> dict[str, Any]:
-        return {**original, **head}
-
-    bad = forged(change)
+    bad = forged(lambda head: head.update(texts=[[100, len(bomb)]]))
     rest = bad[HEAD.size :]
     (size,) = struct.unpack_from("<Q", rest)
     rest = rest[: 8 + size] + bomb
     with pytest.raises(ValueError, match="another length"):
         deserialize(HEAD.pack(b"ANIMAEXP", 1, len(rest), hashlib.sha256(rest).digest()) + rest)
+
+
+def test_large_constants_are_stored_once() -> None:
+    weights = np.asarray(onp.random.default_rng(0).standard_normal((60, 50)).astype(onp.float32))
+    flags = np.asarray(onp.arange(600) % 3 == 0)
+    x = onp.ones(60, onp.float32)
+    f = lambda x: np.tanh(x @ weights).sum() * flags.sum()
+    bytes_ = stored(f, x, order=2)
+    assert weights.nbytes < len(bytes_) < 2 * weights.nbytes
+    again = deserialize(bytes_)
+    onp.testing.assert_allclose(again.call(x), f(x), rtol=1e-5)
+    onp.testing.assert_allclose(anima.grad(again.call)(x), anima.grad(f)(x), rtol=1e-5)
+    text = anima.jit(lambda x: again.call(x) + again.call(-x)).lower(x).as_text()
+    assert len(text) < 10_000 < 2 * weights.nbytes < len(again.mlir_module())
+    main = text.splitlines()[1]
+    assert main.count("tensor<60x50xf32>") == 1  # a parameter of the program, which both calls share

@@ -98,6 +98,23 @@ except ValueError as error:
     assert "runs on several devices" in run_python(program, "anima").stdout
 
 
+def factors(run_python: Any, tmp_path: Any) -> None:
+    x = numpy.eye(3, dtype=numpy.float32)
+
+    def exported(library: Any, name: str) -> str:
+        linalg = library.lax.linalg
+        f = {"solve": library.numpy.linalg.solve}.get(name) or getattr(linalg, name)
+        jitted = library.jit(lambda x: f(x, x) if name == "solve" else f(x))
+        return str(library.export.export(jitted, platforms=["cpu"])(x).mlir_module())
+
+    for name in ("eigh", "svd", "eig", "schur", "hessenberg"):
+        assert "lapack_" in exported(jax, name)
+        with pytest.raises(NotImplementedError, match="cannot be exported"):
+            exported(anima, name)
+    for name in ("cholesky", "qr", "lu", "solve"):
+        assert "custom_call" not in exported(anima, name)
+
+
 FOREIGN_CHECKS = {
     "foreign-headers": headers,
     "foreign-targets": targets,
@@ -106,4 +123,5 @@ FOREIGN_CHECKS = {
     "exported-shapes": shapes,
     "exported-form": form,
     "exported-devices": several_devices,
+    "exported-factors": factors,
 }

@@ -123,7 +123,12 @@ def test_errors_are_of_the_same_class(use: Any) -> None:
 def test_their_parser_reads_our_modules() -> None:
     single = exported(anima, product, X, y=Y)
     several = anima.export.export(anima.jit(anima.numpy.sin), platforms=["cpu", "cuda"])(X)
-    for module in (single, single.vjp(), several):
+    large = anima.numpy.asarray(numpy.arange(1000, dtype="float32"))
+    key = anima.random.key(0)
+    constant = anima.export.export(anima.jit(lambda x: (x + large, anima.random.bits(key), large > 3)))(
+        X[0, 0]
+    )
+    for module in (single, single.vjp(), several, constant):
         with their_mlir.make_ir_context():
             read = their_mlir.ir.Module.parse(module.mlir_module())
             assert read.operation.verify()

@@ -20,7 +20,7 @@ import pytest
 
 import anima
 import anima.ffi
-from tests.ffi.conftest import SOURCE, TARGETS, compiler
+from tests.foreign import SOURCE, TARGETS, compiler
 
 pytestmark = pytest.mark.peers
 LIBRARIES = (jax, anima)
@@ -152,9 +152,8 @@ def test_attributes_are_written_alike() -> None:
             r"(?<!_)backend_config = (\{.*?\})(?:, operand|\})", text.replace("mhlo.", ""), re.S
         )
         assert config is not None, text
-        return re.sub(r'dense<\[1, 2\]>|dense<"0x0100000002000000">', "dense", config[1]).replace(
-            r"\\", r"\5C"
-        )
+        plain = re.sub(r'dense<\[1, 2\]>|dense<"0x0100000002000000">', "dense", config[1])
+        return plain.replace(r"\\", r"\5C").replace(r"\"", r"\22")
 
     ours, theirs = (written(library) for library in (anima, jax))
     assert (

@@ -1,8 +1,9 @@
 """What an exported function is, and calls of it.
 
 Invariant: the program is the text of one module for each platform, whose `main` takes the leaves of the arguments and returns
-those of the result, in order, but those of dtype `float0`, which have no memory. All constants are in the text. Inside of a
-program that calls it, its functions become functions of that program, under other names.
+those of the result, in order, but those of dtype `float0`, which have no memory. Large constants are arrays beside the text, the
+last arguments of its `main`: who calls it passes them on, for XLA is slow to compile large literals. Inside of a program
+that calls it, its functions become functions of that program, under other names.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from anima.core.trace import aval_of
 from anima.export.writing import to_bytes
 from anima.interpreters.flat import is_float0
 from anima.lowering.module import Context, Value
+from anima.lowering.symbols import symbol, with_literals
+from anima.lowering.types import dense
+from anima.records import Record
 from anima.transforms.arguments import check_inputs
 from anima.transforms.custom_vjp import custom_vjp
 from anima.tree.compare import treedef_differences
@@ -81,6 +85,19 @@ class DisabledSafetyCheck:
         return f"DisabledSafetyCheck({self._impl!r})"
 
 
+class Module(Record):
+    """A program for a platform: its text, and the constants that its `main` takes after its arguments."""
+
+    text: str
+    constants: tuple[np.ndarray[Any, Any], ...]
+
+    def whole(self) -> str:
+        """The text of a program with its constants in it."""
+        if not self.constants:
+            return self.text
+        return with_literals(self.text, [dense(constant) for constant in self.constants])
+
+
 class Exported:
     """A function as StableHLO; `export` makes it, `deserialize` loads it.
 
@@ -114,7 +131,7 @@ class Exported:
         fun_name: str,
         trees: tuple[PyTreeDef, PyTreeDef],
         avals: tuple[Sequence[ShapedArray], Sequence[ShapedArray]],
-        modules: dict[str, str],
+        modules: dict[str, Module],
         *,
         effect: bool = False,
         disabled_safety_checks: Sequence[DisabledSafetyCheck] = (),
@@ -148,9 +165,10 @@ class Exported:
           serialized: without effect: there is one form.
         """
         if len(self.platforms) == 1:
-            return self._modules[self.platforms[0]]
+            return self._modules[self.platforms[0]].whole()
         inner = [
-            re.sub(r"^module @\w+", f"module @{platform}", text) for platform, text in self._modules.items()
+            re.sub(r"^module @\w+", f"module @{symbol(platform)}", module.whole())
+            for platform, module in self._modules.items()
         ]
         return f"module {{\n{''.join(inner)}}}\n"
 
@@ -287,24 +305,27 @@ def _effects(*avals: AbstractValue, exported: Exported) -> Effects:
 
 
 def _lower(ctx: Context, *operands: Value, exported: Exported) -> list[Value]:
-    text = _for_platform(exported, ctx.module.platform)
+    module = _for_platform(exported, ctx.module.platform)
     if ctx.module.partitions > 1:
         raise ValueError(
             f"'{exported.fun_name}' was exported for one device, but the program that calls it runs on {ctx.module.partitions}"
         )
-    results = [ctx.new(aval) for aval in ctx.out_avals]
+    avals = ctx.out_avals
+    constants = [ctx.constant(array, ShapedArray(array.shape, array.dtype)) for array in module.constants]
+    operands = (*operands, *constants)
+    results = [ctx.new(aval) for aval in avals]
     names, types = ", ".join([v.name for v in operands]), ", ".join([v.type for v in operands])
     left = ", ".join([v.name for v in results]) + " = " if results else ""
-    symbol = ctx.module.embedded(exported, text)
-    ctx.line(f"{left}func.call @{symbol}({names}) : ({types}) -> ({', '.join([v.type for v in results])})")
+    main = ctx.module.embedded(exported, module.text)
+    ctx.line(f"{left}func.call @{main}({names}) : ({types}) -> ({', '.join([v.type for v in results])})")
     return results
 
 
-def _for_platform(exported: Exported, platform: str) -> str:
+def _for_platform(exported: Exported, platform: str) -> Module:
     modules = exported._modules
-    for name, text in modules.items():
+    for name, module in modules.items():
         if platform == name or platform in _GPUS.get(name, ()):
-            return text
+            return module
     if DisabledSafetyCheck.platform() in exported.disabled_safety_checks:
         return next(iter(modules.values()))
     raise ValueError(

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from anima import dtypes
-from anima._native import CompiledCall, tree_flatten
-from anima.core.aval import ShapedArray, array_aval, tangent_dtype
+from anima._native import CompiledCall, array_with, tree_flatten
+from anima.core.aval import ShapedArray, array_aval, physical_aval, tangent_dtype
 from anima.core.effects import has_ordered, reaches_host
 from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
-from anima.export.exported import DisabledSafetyCheck, Exported, has_memory, no_memory
+from anima.export.exported import DisabledSafetyCheck, Exported, Module, has_memory, no_memory
+from anima.extend.hlo import quoted
 from anima.interpreters.dce import without_dead
 from anima.lowering.module import lower_module
 from anima.runtime.devices import default_device
@@ -23,7 +24,7 @@ from anima.transforms.autodiff import vjp
 from anima.transforms.jit import jit
 from anima.transforms.shapes import ShapeDtypeStruct
 
-_TARGET = re.compile(r'call_target_name = "([^"]*)"')
+_TARGET = re.compile(r'call_target_name = ("(?:[^"\\]|\\.)*")')
 
 
 def default_export_platform() -> str:
@@ -118,20 +119,27 @@ def _aval_of(leaf: Any) -> ShapedArray:
     return array_aval(leaf).strip_weak_type()
 
 
-def _lowered(closed: ClosedJaxpr, name: str, platform: str, checks: Sequence[DisabledSafetyCheck]) -> str:
+def _lowered(closed: ClosedJaxpr, name: str, platform: str, checks: Sequence[DisabledSafetyCheck]) -> Module:
     lowered = lower_module(closed, name=f"jit_{name}", platform=platform, exported=True)
     if lowered.held or has_ordered(closed.effects):
         raise ValueError(
             f"export: {name} calls Python functions, which stay in this process; leave out callbacks and debug.print"
         )
-    known = {check.is_custom_call() for check in checks}
+    known = {quoted(check.is_custom_call() or "") for check in checks}
     unknown = sorted(set(_TARGET.findall(lowered.text)) - known)
     if unknown:
         raise ValueError(
-            f"export: {name} calls {unknown[0]!r}, which may be something else where the program is loaded; if it is there, pass "
-            f"disabled_checks=[DisabledSafetyCheck.custom_call({unknown[0]!r})]"
+            f"export: {name} calls {unknown[0]}, which may be something else where the program is loaded; if it is there, pass "
+            f"disabled_checks=[DisabledSafetyCheck.custom_call({unknown[0]})]"
         )
-    return lowered.text
+    return Module(lowered.text, tuple([_on_host(value, aval) for value, aval in lowered.constants]))
+
+
+def _on_host(value: Any, aval: Any) -> np.ndarray[Any, Any]:
+    physical = physical_aval(aval)
+    if physical is not aval:  # random keys
+        value = array_with(value, dtype=physical.dtype)
+    return np.asarray(value).astype(physical.dtype)
 
 
 def _export_vjp(

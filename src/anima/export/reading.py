@@ -10,16 +10,20 @@ import json
 import zlib
 from typing import Any
 
+import numpy as np
+
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.export.exported import (
     DisabledSafetyCheck,
     Exported,
+    Module,
     maximum_supported_calling_convention_version,
     minimum_supported_calling_convention_version,
 )
 from anima.export.structures import loaded
 from anima.export.writing import HEAD, LENGTH, MAGIC, VERSION
+from anima.lowering.types import element_type
 from anima.random.implementations import KeyDType, registered
 
 
@@ -41,16 +45,14 @@ def deserialize(blob: bytes | bytearray | memoryview) -> Exported:
     given: Any = blob
     if not isinstance(given, (bytes, bytearray, memoryview)):
         raise TypeError(f"deserialize: blob must be bytes, got {given!r:.80} of type {type(given).__name__}")
-    head, texts = _opened(bytes(given))
+    head, parts = _opened(bytes(given))
     try:
-        found, end = _exported(head, texts, 0)
-        if end != len(texts):
-            raise ValueError("there is more than the head says")
+        texts, arrays = _divided(head, parts)
+        return _exported(head["function"], texts, arrays)
     except (KeyError, IndexError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise ValueError(f"deserialize: the head does not describe a function: {error!r:.200}") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"deserialize: {error}") from error
-    return found
 
 
 def _opened(blob: bytes) -> tuple[dict[str, Any], bytes]:
@@ -81,8 +83,31 @@ def _opened(blob: bytes) -> tuple[dict[str, Any], bytes]:
     return head, texts
 
 
-def _exported(head: dict[str, Any], texts: bytes, at: int) -> tuple[Exported, int]:
-    """The function that a part of the head describes, and where the texts behind its own begin."""
+def _divided(head: dict[str, Any], parts: bytes) -> tuple[list[str], list[np.ndarray[Any, Any]]]:
+    """The texts and the arrays."""
+    at = 0
+    texts, arrays = [], []
+    for size, packed in head["texts"]:
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(parts[at : at + packed], size)
+        if len(raw) != size or not unpacker.eof or size < 1:
+            raise ValueError("a text has another length than the head says")
+        texts.append(raw.decode())
+        at += packed
+    for form in head["arrays"]:
+        aval = _loaded_aval(form)
+        element_type(aval.dtype)
+        raw = parts[at : at + aval.nbytes]
+        arrays.append(np.frombuffer(raw, aval.dtype).reshape(aval.shape))
+        if aval.dtype == np.bool_ and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
+            raise ValueError("an array of booleans has others")
+        at += aval.nbytes
+    if at != len(parts):
+        raise ValueError("there is more than the head says")
+    return texts, arrays
+
+
+def _exported(head: dict[str, Any], texts: list[str], arrays: list[np.ndarray[Any, Any]]) -> Exported:
     convention = head["convention"]
     if (
         not minimum_supported_calling_convention_version
@@ -92,24 +117,18 @@ def _exported(head: dict[str, Any], texts: bytes, at: int) -> tuple[Exported, in
         raise ValueError(
             f"the calling convention is {convention}, but this library knows {maximum_supported_calling_convention_version}"
         )
-    modules: dict[str, str] = {}
-    for platform, size, compressed in head["modules"]:
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(texts[at : at + compressed], size)
-        if len(raw) != size or not unpacker.eof:
-            raise ValueError("a text has another length than the head says")
-        modules[str(platform)] = raw.decode()
-        at += compressed
+    modules = {
+        str(platform): Module(texts[text], tuple([arrays[i] for i in constants]))
+        for platform, text, constants in head["modules"]
+    }
     if not modules or not isinstance(head["name"], str):
         raise ValueError("there is no program, or it has no name")
     trees = loaded(head["in_tree"]), loaded(head["out_tree"])
     avals = [_loaded_aval(a) for a in head["in_avals"]], [_loaded_aval(a) for a in head["out_avals"]]
     if [t.num_leaves for t in trees] != [len(side) for side in avals]:
         raise ValueError("the structures have other numbers of leaves than there are types")
-    derivative = None
-    if head["vjp"] is not None:
-        derivative, at = _exported(head["vjp"], texts, at)
-    found = Exported(
+    derivative = None if head["vjp"] is None else _exported(head["vjp"], texts, arrays)
+    return Exported(
         head["name"],
         trees,
         avals,
@@ -118,7 +137,6 @@ def _exported(head: dict[str, Any], texts: bytes, at: int) -> tuple[Exported, in
         disabled_safety_checks=[DisabledSafetyCheck(check) for check in head["checks"]],
         get_vjp=None if derivative is None else lambda: derivative,
     )
-    return found, at
 
 
 def _loaded_aval(form: list[Any]) -> ShapedArray:

@@ -9,8 +9,9 @@ The form, of version 1 (numbers are little-endian):
 | 8 | the length of the rest behind the checksum |
 | 32 | the SHA-256 checksum of that rest |
 | 8 | the length of the head |
-| | the head: JSON, of names, structures and types; of the derivatives, each inside of the one before; of each module its platform, and the lengths of its text and of its compressed text |
-| | the texts, compressed by zlib, in the order in which the head has them |
+| | the head: JSON, of the function, with its derivatives each inside of the one before; of each text its length and that of its compressed form; of each array its dtype and its shape |
+| | the texts, compressed by zlib |
+| | the arrays: large constants, each once, in row-major order |
 
 Invariant: nothing in a file is executed or unpickled by loading it, and what is not exactly such a file raises `ValueError`.
 """
@@ -34,7 +35,34 @@ from anima.random.implementations import KeyDType, registered
 MAGIC, VERSION = b"ANIMAEXP", 1
 HEAD = struct.Struct("<8sIQ32s")
 LENGTH = struct.Struct("<Q")
-_LEVEL = 1  # zlib's: constants are hexadecimal digits, which any level halves
+
+
+class _Parts:
+    """The texts and the arrays of a file."""
+
+    def __init__(self) -> None:
+        self.texts: list[tuple[int, bytes]] = []
+        self.arrays: list[np.ndarray[Any, Any]] = []
+        self._places: dict[Any, int] = {}
+
+    def text(self, text: str) -> int:
+        """The number of a text."""
+        raw = text.encode()
+        self.texts.append((len(raw), zlib.compress(raw)))
+        return len(self.texts) - 1
+
+    def array(self, array: np.ndarray[Any, Any]) -> int:
+        """The number of an array; derivatives have those of their function."""
+        key = (array.dtype, array.shape, hashlib.sha256(_bytes_of(array)).digest())
+        if key not in self._places:
+            self._places[key] = len(self.arrays)
+            self.arrays.append(array)
+        return self._places[key]
+
+
+def _bytes_of(array: np.ndarray[Any, Any]) -> bytes:
+    ordered = array.astype(array.dtype.newbyteorder("<")) if array.dtype.byteorder == ">" else array
+    return ordered.tobytes()
 
 
 def to_bytes(exported: Any, vjp_order: int = 0) -> bytearray:
@@ -42,30 +70,33 @@ def to_bytes(exported: Any, vjp_order: int = 0) -> bytearray:
     order = operator.index(vjp_order)
     if order < 0:
         raise ValueError(f"serialize: vjp_order must be 0 or more, got {vjp_order}")
-    texts: list[bytes] = []
-    head = json.dumps(_described(exported, order, texts), sort_keys=True, allow_nan=True).encode()
-    rest = b"".join([LENGTH.pack(len(head)), head, *texts])
-    checksum = hashlib.sha256(rest).digest()
-    return bytearray(HEAD.pack(MAGIC, VERSION, len(rest), checksum) + rest)
+    parts = _Parts()
+    described = {
+        "function": _described(exported, order, parts),
+        "texts": [[size, len(packed)] for size, packed in parts.texts],
+        "arrays": [[dtypes.dtype_name(array.dtype), *array.shape] for array in parts.arrays],
+    }
+    head = json.dumps(described, sort_keys=True).encode()
+    texts, arrays = [packed for _, packed in parts.texts], [_bytes_of(array) for array in parts.arrays]
+    rest = b"".join([LENGTH.pack(len(head)), head, *texts, *arrays])
+    return bytearray(HEAD.pack(MAGIC, VERSION, len(rest), hashlib.sha256(rest).digest()) + rest)
 
 
-def _described(exported: Any, order: int, texts: list[bytes]) -> dict[str, Any]:
-    modules = []
-    for platform, text in exported._modules.items():
-        raw = text.encode()
-        texts.append(zlib.compress(raw, _LEVEL))
-        modules.append([platform, len(raw), len(texts[-1])])
+def _described(exported: Any, order: int, parts: _Parts) -> dict[str, Any]:
     return {
         "name": exported.fun_name,
         "in_tree": stored(exported.in_tree),
         "out_tree": stored(exported.out_tree),
         "in_avals": [_stored_aval(aval) for aval in exported.in_avals],
         "out_avals": [_stored_aval(aval) for aval in exported.out_avals],
-        "modules": modules,
+        "modules": [
+            [platform, parts.text(module.text), [parts.array(array) for array in module.constants]]
+            for platform, module in exported._modules.items()
+        ],
         "effect": bool(exported.unordered_effects),
         "checks": [str(check) for check in exported.disabled_safety_checks],
         "convention": exported.calling_convention_version,
-        "vjp": _described(exported.vjp(), order - 1, texts) if order else None,
+        "vjp": _described(exported.vjp(), order - 1, parts) if order else None,
     }
 
 

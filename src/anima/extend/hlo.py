@@ -199,13 +199,14 @@ def _number(value: np.ndarray[Any, Any]) -> Attribute:
     )
 
 
-_PLAIN = re.compile(rb"[ !#-\[\]-~]")  # what stands in a string as it is
-
-
 def quoted(text: str | bytes) -> str:
     """A string of the program's text; other bytes than those of printable characters by their numbers."""
     data = text.encode() if isinstance(text, str) else text
-    return '"' + "".join([chr(b) if _PLAIN.match(bytes([b])) else f"\\{b:02X}" for b in data]) + '"'
+    parts = [_QUOTED.get(b) or (chr(b) if 32 <= b < 127 else f"\\{b:02X}") for b in data]
+    return f'"{"".join(parts)}"'
+
+
+_QUOTED = {ord('"'): '\\"', ord("\\"): "\\\\"}
 
 
 def key(name: str) -> str:

@@ -3,7 +3,7 @@
 Invariant: the text depends on the program alone: values are numbered in order of creation, each inner program
 becomes one function however often it is called, and no pointer, path, id or hash order enters. Constants up
 to `INLINE_BYTES` are literals; larger ones become parameters of every function that needs them,
-up to `main`, and are returned beside the text in parameter order. A program that is exported has all of them in its text.
+up to `main`, and are returned beside the text in parameter order.
 
 Lowering rules get a `Context` and `Value`s and emit operations with `Context.op`; the avals of the results that the
 rule must produce are in `Context.out_avals`.
@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from anima._native import array_with
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.collector import collect_seldom
 from anima.core.effects import Effects, has_ordered, no_effects, reaches_host
@@ -452,10 +451,8 @@ class Context:
                 aval = value.aval
         assert isinstance(aval, ShapedArray)
         physical = physical_aval(aval)
-        if self.module.exported and physical is not aval:
-            value = array_with(value, dtype=physical.dtype)
-        elif not self.module.exported and (physical.nbytes > INLINE_BYTES or physical is not aval):
-            return self._constant_param(value, aval)  # NumPy cannot read an extended dtype
+        if physical.nbytes > INLINE_BYTES or physical is not aval:  # NumPy cannot read an extended dtype
+            return self._constant_param(value, aval)
         if array is None or array.dtype != physical.dtype:
             array = np.asarray(value).astype(physical.dtype)
         key = (aval.shape, aval.dtype, array.tobytes())

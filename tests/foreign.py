@@ -1,4 +1,4 @@
-"""The library of handlers, compiled once by the machine's compiler."""
+"""The library of handlers of `tests/ffi/handlers.cc`, compiled once by the machine's compiler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import anima
 
-SOURCE = Path(__file__).with_name("handlers.cc")
+SOURCE = Path(__file__).parent / "ffi" / "handlers.cc"
 TARGETS = {
     "test_scale": "Scale", "test_add": "Add", "test_shapes": "Shapes", "test_memory": "Memory", "test_two": "Two",
     "test_attributes": "AllAttributes", "test_refuse": "Refuse", "test_increment": "Increment", "test_count": "Count",
