@@ -13,6 +13,7 @@ from anima._native import tree_flatten, tree_unflatten
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.errors import RefError
 from anima.lax.control.bodies import Body
+from anima.lax.control.forwarding import scanned
 from anima.lax.control.programs import memoized_together, reordered
 from anima.state.cells import Cell
 from anima.state.refs import Ref, RefPart
@@ -64,6 +65,13 @@ class Threaded:
         for ref, value in zip(self.written, outs[num_carry:end]):
             ref._write(value)
         return [*outs[:num_carry], *outs[end:]]
+
+
+def with_references(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **how: Any) -> list[Any]:
+    """The results of a scan, after its references have taken their new values."""
+    step = Threaded(body, len(leaves))
+    outs = scanned(step.closed, step.consts, [*leaves, *step.values()], rows, **how)
+    return step.without_refs(outs, len(leaves))
 
 
 def test_of(test: Body, step: Threaded) -> tuple[ClosedJaxpr, list[Any]]:

@@ -29,7 +29,7 @@ from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.forwarding import scanned
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
-from anima.lax.control.references import Threaded
+from anima.lax.control.references import with_references
 from anima.lax.joining import concatenate
 from anima.lax.shape import expand_dims, reshape
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -96,18 +96,14 @@ def scan(
             body.checked = True
             break
         leaves = changed
-    results = _scanned(body, leaves, rows, length=count, reverse=bool(reverse), unroll=factor)
+    if body.refs is None:
+        results = scanned(
+            body.closed, body.consts, leaves, rows, length=count, reverse=bool(reverse), unroll=factor
+        )
+    else:
+        results = with_references(body, leaves, rows, length=count, reverse=bool(reverse), unroll=factor)
     carry, ys = tree_unflatten(body.out_tree, results)
     return carry, ys
-
-
-def _scanned(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **how: Any) -> list[Any]:
-    """The results of a scan, whose references have their new values then."""
-    if body.refs is None:
-        return scanned(body.closed, body.consts, leaves, rows, **how)
-    step = Threaded(body, len(leaves))
-    outs = scanned(step.closed, step.consts, [*leaves, *step.values()], rows, **how)
-    return step.without_refs(outs, len(leaves))
 
 
 def _carry_of(body: Body, count: int) -> tuple[PyTreeDef, list[ShapedArray]]:
@@ -236,7 +232,11 @@ def _mapped(
         refuse_float0("map", "xs", tree)
         refuse_float0("map", f"the result of {body.name}", body.out_tree)
         body.checked = True
-    outs = _scanned(body, [], rows, length=count, reverse=False, unroll=1)
+    how = {"length": count, "reverse": False, "unroll": 1}
+    if body.refs is None:
+        outs = scanned(body.closed, body.consts, [], rows, **how)
+    else:
+        outs = with_references(body, [], rows, **how)
     return tree_unflatten(body.out_tree, outs)
 
 
