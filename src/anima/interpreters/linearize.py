@@ -100,7 +100,7 @@ class TapeTrace(Trace):
         self.eqns: list[TapeEqn] = []
         self.rules: tuple[Any, ...] = ()
         # Further inputs, and what becomes of each, by what it belongs to (`state.threads`).
-        self.threads: dict[Any, list[Any]] = {}
+        self.threads: dict[Any, list[Any]] | None = None
         self.staging: StageTrace | _Place | None = enclosing_stage(parent)
         if self.staging is None and (debug_nans.value or debug_infs.value):
             self.staging = _Place()
@@ -312,10 +312,12 @@ def linearize_flat(
     finally:
         set_trace(parent)
     pairs = [trace.split(out) for out in outputs]
-    threads = [(of, [trace.split(x)[1] for x in values]) for of, values in tape.threads.items()]
+    threads: Sequence[Any] = ()
+    if tape.threads is not None:
+        threads = [(of, [trace.split(x)[1] for x in values]) for of, values in tape.threads.items()]
     if check_tracer_leaks.value:
         del args, outputs
-        tape.threads = {}
+        tape.threads = None
         check_leaks(trace)
     return [p for p, _ in pairs], Tape(inputs, [t for _, t in pairs], tape.eqns, threads)
 

@@ -39,7 +39,9 @@ def backward(tape: Tape, cotangents: Sequence[Any]) -> list[Any]:
 
     for out, ct in zip(tape.outputs, cotangents):
         give(out, ct)
-    links = {after: before for _, values in tape.threads for before, after in pairwise(values)}
+    links = tape.threads and {
+        after: before for _, values in tape.threads for before, after in pairwise(values)
+    }
     staging = enclosing_stage(get_trace())
     outer_source = staging.source if staging is not None else None
     # In a program derived from another, whoever asked is not on the stack.

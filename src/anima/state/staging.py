@@ -18,7 +18,7 @@ from anima.interpreters.stage import InputNames, StageTrace, stage
 from anima.records import Record
 from anima.state.aval import AbstractRef
 from anima.state.cells import Cell
-from anima.state.refs import Ref
+from anima.state.refs import Ref, RefPart
 from anima.state.threads import Thread, thread_of
 
 
@@ -94,13 +94,13 @@ class References(Record):
             known.add(id(value))
 
 
-def check_aliases(refs: Sequence[Ref], what: str = "a function") -> None:
+def check_aliases(refs: Sequence[Ref | RefPart], what: str = "a function") -> None:
     """Raise RefError if the arguments of a call hold a reference twice."""
     seen: dict[int, int] = {}
     for place, ref in enumerate(refs):
         if seen.setdefault(id(ref), place) != place:
             raise RefError(
-                f"{what}: the same reference, of type {ref.aval}, is passed as two arguments: it would have two names. Pass it "
+                f"{what}: the same reference, of shape {ref.shape}, is passed as two arguments: it would have two names. Pass it "
                 "once"
             )
 
@@ -153,6 +153,10 @@ class Lent:
             for ref in self.refs:
                 ref._lent = None
 
+    def ending(self, fun: Callable[..., Sequence[Any]]) -> Callable[..., list[Any]]:
+        """The function of values, which returns the last values of the references behind its results."""
+        return lambda *values: [*self.call(fun, values), *self.values()]
+
     def captured(self, cell: Cell) -> Cell | int:
         """A cell that the function captured; the number of the argument of which it is the thread, if it is one."""
         number = self.number_of(cell._ref) if isinstance(cell, Thread) else None
@@ -165,6 +169,17 @@ class Lent:
     def values(self) -> list[Any]:
         """What the references hold at the end of the call, as values of its trace."""
         return [ref._value for ref in self._inner]
+
+
+def lent_among(leaves: Sequence[Any], what: str) -> Lent:
+    """The references among the arguments of a call of what messages call `what`.
+
+    Raises:
+      RefError: one is there twice.
+    """
+    lent = Lent(leaves)
+    check_aliases(lent.refs, what)
+    return lent
 
 
 def stage_with_refs(

@@ -69,6 +69,8 @@ class Thread(Cell):
             trace = trace.parent
 
     def _on_tape(self, trace: LinearizeTrace) -> _OnTape:
+        if trace.tape.threads is None:
+            trace.tape.threads = {}
         values = trace.tape.threads.get(self)
         if values is None:
             with ambient(trace.parent):

@@ -45,15 +45,15 @@ def check_inputs(
     for index, leaf in enumerate(leaves):
         if isinstance(leaf, Tracer) or is_float0(leaf) or (refs and type(leaf) is Ref):
             continue
-        if isinstance(leaf, Place):
-            raise RefError(
-                f"argument {leaf_names(fun, args, kwargs, first)[index]} of {name_of(fun)}, passed to {what}, is a reference, "
-                f"which {what} does not take here; pass its value ref[...], or close over it"
-            )
         try:
             leaves[index] = as_array(leaf)
         except TypeError as error:
             name = leaf_names(fun, args, kwargs, first)[index]
+            if isinstance(leaf, Place):
+                raise RefError(
+                    f"argument {name} of {name_of(fun)}, passed to {what}, is a reference, which {what} does not take here; pass "
+                    "its value ref[...], or close over it"
+                ) from None
             raise TypeError(
                 f"argument {name} of {name_of(fun)}, passed to {what}, has type {type(leaf).__name__}, which is "
                 f"not an array, a number or a pytree of them: {error}"

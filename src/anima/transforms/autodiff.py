@@ -36,7 +36,7 @@ from anima.transforms.tangents import TangentCheck, exact_array, finished, typed
 
 def _primals_and_tangents(
     fun: Any, primals: Any, tangents: Any
-) -> tuple[list[Any], list[Any], Any, Lent, list[Ref]]:
+) -> tuple[list[Any], list[Any], Any, Lent | None, list[Ref]]:
     """The leaves of both, the structure, the references among the primals, and those of their tangents."""
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise TypeError(
@@ -49,12 +49,14 @@ def _primals_and_tangents(
     leaves, tree = tree_flatten((tuple(primals), {}))
     leaves = check_inputs(leaves, fun, "jvp", tuple(primals), {}, refs=True)
     where: Callable[[int], str] = lambda i: f"for argument {leaf_names(fun, primals, {})[i]}"
-    lent = Lent(leaves)
-    moving = [checked(f"{check.name}: the tangent {where(i)}", given[i]) for i in lent.places]
-    check_aliases([*lent.refs, *moving], check.name)
-    leaves = lent.arguments(leaves)
-    for place, ref in zip(lent.places, moving):
-        given[place] = ref[...]
+    lent, moving = None, []
+    if Ref in map(type, leaves):
+        lent = Lent(leaves)
+        moving = [checked(f"{check.name}: the tangent {where(i)}", given[i]) for i in lent.places]
+        check_aliases([*lent.refs, *moving], check.name)
+        leaves = lent.arguments(leaves)
+        for place, ref in zip(lent.places, moving):
+            given[place] = ref[...]
     directions = [check.value(t, shaped(p), where, i) for i, (p, t) in enumerate(zip(leaves, given))]
     return leaves, directions, tree, lent, moving
 
@@ -82,11 +84,13 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     check_callable(fun, "jvp")
     leaves, directions, tree, lent, moving = _primals_and_tangents(fun, primals, tangents)
     flat = FlatFunction(fun, tree, has_aux)
-    run: Any = flat if not moving else lambda *values: [*lent.call(flat, values), *lent.values()]
-    outs, out_tangents = jvp_flat(run, leaves, directions)
-    for ref, tangent in zip(reversed(lent.refs), reversed(moving)):
-        ref[...] = outs.pop()
-        tangent[...] = finished(out_tangents.pop(), ref.aval.inner_aval)
+    if lent is None:
+        outs, out_tangents = jvp_flat(flat, leaves, directions)
+    else:
+        outs, out_tangents = jvp_flat(lent.ending(flat), leaves, directions)
+        for ref, tangent in zip(reversed(lent.refs), reversed(moving)):
+            ref[...] = outs.pop()
+            tangent[...] = finished(out_tangents.pop(), ref.aval.inner_aval)
     outs, aux = flat.split(outs)
     value = tree_unflatten(flat.out_tree, outs)
     results = [typed_like(finished(t, aval_of(o)), shaped(o)) for t, o in zip(out_tangents, outs)]

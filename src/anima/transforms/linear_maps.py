@@ -23,7 +23,7 @@ from anima.interpreters.linearize import Tape, linearize_flat, tape_jaxpr
 from anima.interpreters.transpose import backward, tape_of
 from anima.lax.control.bodies import leaf_path
 from anima.state.refs import Ref
-from anima.state.staging import Lent, check_aliases
+from anima.state.staging import check_aliases, lent_among
 from anima.transforms.tangents import TangentCheck, finished, in_mode, typed_like
 from anima.tree.compare import flatten_axes
 from anima.tree.registry import register_pytree_node
@@ -69,12 +69,10 @@ class _Form:
         in_tree: PyTreeDef,
         out_avals: list[Any],
         out_tree: PyTreeDef,
-        refs: tuple[int, ...] = (),
-        threads: Sequence[Ref] = (),
     ) -> None:
         self.name = name
-        self.threads = threads
-        self.refs = refs
+        self.refs: tuple[int, ...] = ()
+        self.threads: Sequence[Ref] = ()
         self.in_avals = in_avals
         self.active = active
         self.in_tree = in_tree
@@ -208,20 +206,28 @@ class Vjp(LinearMap):
 
     def _pull_flat(self, cotangents: Sequence[Any], wanted: Sequence[bool] | None = None) -> list[Any]:
         """Cotangents of all arguments; zeros for those that are not wanted."""
-        form, held = self._form, [ref._read() for ref in self._form.threads]
+        form = self._form
         with in_mode(form.x64):
-            tape = self._map()
-            if wanted is not None:
-                flags = [w for w, flag in zip(wanted, form.active) if flag]
-                tape = tape.of_inputs([*flags, *[True] * len(held)])
-            found = backward(tape, [*cotangents, *held])
-            results = iter(found)
+            if wanted is None and not form.threads:
+                results = iter(backward(self._map(), cotangents))
+            else:
+                results = iter(self._pull_some(cotangents, wanted))
             given = zip(form.in_avals, form.active)
-            finals = [finished(next(results) if flag else None, aval) for aval, flag in given]
-        for ref, before, after in zip(form.threads, held, found[len(found) - len(held) :]):
-            if after is not before and type(after) is not Zero:
-                ref[...] = after
-        return finals
+            return [finished(next(results) if flag else None, aval) for aval, flag in given]
+
+    def _pull_some(self, cotangents: Sequence[Any], wanted: Sequence[bool] | None) -> list[Any]:
+        """Cotangents of the arguments that have any, after references have taken those of their threads."""
+        form, tape = self._form, self._map()
+        held = [ref._read() for ref in form.threads]
+        if wanted is not None:
+            flags = [w for w, flag in zip(wanted, form.active) if flag]
+            tape = tape.of_inputs([*flags, *[True] * len(held)])
+        found = backward(tape, [*cotangents, *held])
+        count = len(found) - len(held)
+        for ref, old, new in zip(form.threads, held, found[count:]):
+            if new is not old and type(new) is not Zero:
+                ref[...] = new
+        return found[:count]
 
     @property
     def out_tree(self) -> PyTreeDef:
@@ -356,22 +362,28 @@ def linearized(
     cls: type[M], fun: Any, leaves: list[Any], tree: PyTreeDef, has_aux: bool
 ) -> tuple[Any, M, Any]:
     """The value of `fun` at flat arguments of a structure, its derivative there, and its auxiliary data."""
-    lent = Lent(leaves)
-    check_aliases(lent.refs, f"vjp of {name_of(fun)}")
-    leaves = lent.arguments(leaves)
-    avals = [aval_of(x) for x in leaves]
+    lent = None
+    try:
+        avals = [aval_of(x) for x in leaves]
+    except RefError:
+        lent = lent_among(leaves, f"vjp of {name_of(fun)}")
+        leaves = lent.arguments(leaves)
+        avals = [aval_of(x) for x in leaves]
     active = [has_tangent(a) for a in avals]
     flat = FlatFunction(fun, tree, has_aux)
-    run: Any = flat if not lent.refs else lambda *values: [*lent.call(flat, values), *lent.values()]
-    outs, tape = linearize_flat(run, leaves, active)
-    for ref in reversed(lent.refs):
-        ref[...] = outs.pop()
+    outs, tape = linearize_flat(flat if lent is None else lent.ending(flat), leaves, active)
+    if lent is not None:
+        for ref in reversed(lent.refs):
+            ref[...] = outs.pop()
     outs, aux = flat.split(outs)
     del tape.outputs[len(outs) :]
 
-    tape.inputs += [values[0] for _, values in tape.threads]
-    tape.outputs += [values[-1] for _, values in tape.threads]
-    threads = [thread._ref for thread, _ in tape.threads]
     out_avals = [aval_of(o) for o in outs]
-    form = _Form(name_of(fun), avals, active, tree, out_avals, flat.out_tree, lent.places, threads)
+    form = _Form(name_of(fun), avals, active, tree, out_avals, flat.out_tree)
+    if lent is not None:
+        form.refs = lent.places
+    if tape.threads:
+        tape.inputs += [values[0] for _, values in tape.threads]
+        tape.outputs += [values[-1] for _, values in tape.threads]
+        form.threads = [thread._ref for thread, _ in tape.threads]
     return tree_unflatten(flat.out_tree, outs), cls(form, tape), aux

@@ -112,7 +112,6 @@ class _Spec:
         fun = self.fun
         leaves, in_tree = tree_flatten((args, kwargs))
         leaves = check_inputs(leaves, fun, "vmap", args, kwargs, refs=True)
-        check_aliases([x for x in leaves if type(x) is Ref], f"vmap of {name_of(fun)}")
         wished = self._wished(args, in_tree)
         dims = [_normal(d, x, i, fun, args, kwargs) for i, (d, x) in enumerate(zip(wished, leaves))]
         size = _size(dims, leaves, self.axis_size, fun, args, kwargs)
@@ -170,14 +169,11 @@ def _batched(
     flat: FlatFunction, axis: Axis, leaves: Sequence[Any], dims: Sequence[int | None]
 ) -> tuple[list[Any], list[int | None]]:
     """The results of a function and where they are mapped, after its mapped references have taken their new values."""
-    lent = Lent(leaves, [d is not None for d in dims])
-    if not lent.refs:
+    if Ref not in map(type, leaves):
         return batch_flat(flat, axis, leaves, dims)
-
-    def run(*values: Any) -> list[Any]:
-        return [*lent.call(flat, values), *lent.values()]
-
-    outs, out_dims = batch_flat(run, axis, lent.arguments(leaves), dims)
+    lent = Lent(leaves, [d is not None for d in dims])
+    check_aliases([x for x in leaves if type(x) is Ref], f"vmap of {name_of(flat.fun)}")
+    outs, out_dims = batch_flat(lent.ending(flat), axis, lent.arguments(leaves), dims)
     count = len(outs) - len(lent.refs)
     for ref, place, value, dim in zip(lent.refs, lent.places, outs[count:], out_dims[count:]):
         target = dims[place]

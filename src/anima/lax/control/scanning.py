@@ -14,7 +14,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.trace import shaped
-from anima.errors import ArgumentError
+from anima.errors import ArgumentError, RefError
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.lax.control.bodies import (
     Body,
@@ -29,7 +29,7 @@ from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.forwarding import scanned
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
-from anima.lax.control.references import Threaded
+from anima.lax.control.references import over_indices, with_references
 from anima.lax.joining import concatenate
 from anima.lax.shape import expand_dims, reshape
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -51,7 +51,8 @@ def scan(
     Args:
       f: from the carry and a row of `xs` to the next carry, of the same structure, shapes and dtypes, and a result.
       init: an array or a pytree of arrays. Weakly typed numbers take the dtype that `f` gives them.
-      xs: a pytree of arrays whose first dimensions are equal; or None, if `length` is given.
+      xs: a pytree of arrays whose first dimensions are equal; or None, if `length` is given. Of a reference, `f` gets a
+        part that it can read and write.
       length: how many iterations; by default the first dimension of `xs`.
       reverse: begin with the last row, and stack results from the end.
       unroll: how many iterations to put into one of the compiled loop; True for all.
@@ -68,7 +69,10 @@ def scan(
     """
     check_function("scan", "f", f)
     leaves, tree = operand_leaves("scan", "init", init)
-    rows, rows_tree = operand_leaves("scan", "xs", xs)
+    try:
+        rows, rows_tree = operand_leaves("scan", "xs", xs)
+    except RefError:
+        return scan(*over_indices("scan", f, init, xs), length, reverse, unroll)
     count = _length("scan", rows, rows_tree, length)
     factor = unroll_factor("scan", unroll, count)
     if disable_jit.value and count:
@@ -96,18 +100,14 @@ def scan(
             body.checked = True
             break
         leaves = changed
-    results = _scanned(body, leaves, rows, length=count, reverse=bool(reverse), unroll=factor)
+    if body.refs is None:
+        results = scanned(
+            body.closed, body.consts, leaves, rows, length=count, reverse=bool(reverse), unroll=factor
+        )
+    else:
+        results = with_references(body, leaves, rows, length=count, reverse=bool(reverse), unroll=factor)
     carry, ys = tree_unflatten(body.out_tree, results)
     return carry, ys
-
-
-def _scanned(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **how: Any) -> list[Any]:
-    """The results of a scan, whose references have their new values then."""
-    if body.refs is None:
-        return scanned(body.closed, body.consts, leaves, rows, **how)
-    step = Threaded(body, len(leaves))
-    outs = scanned(step.closed, step.consts, [*leaves, *step.values()], rows, **how)
-    return step.without_refs(outs, len(leaves))
 
 
 def _carry_of(body: Body, count: int) -> tuple[PyTreeDef, list[ShapedArray]]:
@@ -236,7 +236,11 @@ def _mapped(
         refuse_float0("map", "xs", tree)
         refuse_float0("map", f"the result of {body.name}", body.out_tree)
         body.checked = True
-    outs = _scanned(body, [], rows, length=count, reverse=False, unroll=1)
+    how = {"length": count, "reverse": False, "unroll": 1}
+    if body.refs is None:
+        outs = scanned(body.closed, body.consts, [], rows, **how)
+    else:
+        outs = with_references(body, [], rows, **how)
     return tree_unflatten(body.out_tree, outs)
 
 
