@@ -1,10 +1,18 @@
-"""What everyday functions take at shapes that the process has not met, function by function.
+"""What everyday functions take at shapes that the process has not met: `python -m bench.new_shapes` lists each.
 
 Invariant: both libraries go through the same list in the same order, each in a process of its own without a cache on the disk. A
 function is called at one shape first, for what a library does once, and timed at the next few; each shape belongs to one function.
 """
 
 from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.fresh import printed_by
 
 # The cases: a name, and an expression of the arrays `x` (n by m), `v` (n numbers), `s` (n by n, positive definite), the numbers
 # `n` and `m`, and a random key.
@@ -86,7 +94,7 @@ RANDOM = {
         ("split", "split(key, n)"),
         ("permutation", "permutation(key, n)"),
         ("permutation of an array", "permutation(key, v)"),
-        ("choice", "choice(key, n, (5,))"),
+        ("choice", "choice(key, n, (n,))"),
         ("choice without replacement", "choice(key, n, (5,), replace=False)"),
         ("bernoulli", "bernoulli(key, 0.3, (n,))"),
         ("exponential", "exponential(key, (n,))"),
@@ -150,8 +158,8 @@ OTHERS = {
 }
 CASES = {**NUMPY, **RANDOM, **LINALG, **FFT, **OTHERS}
 
-# Prints the seconds of each case, a line each. `{{` is for `str.format`, as in `fresh.number_from`.
-SOURCE = """
+# Prints the seconds of each case, and of all of them at the end, those of the first shapes left out.
+_SOURCE = """
 import sys, time, warnings
 import numpy
 import {lib} as jax
@@ -159,12 +167,11 @@ import {lib}.numpy as np
 import {lib}.scipy.special
 
 warnings.simplefilter("ignore")
-cases = {cases}
 source = numpy.random.default_rng(0)
 key = jax.block_until_ready(jax.random.key(0))
 number = 0
 took = 0.0
-for name, expression in cases.items():
+for name, expression in CASES:
     code = compile(expression, name, "eval")
     times = []
     for turn in range(4):
@@ -177,6 +184,48 @@ for name, expression in cases.items():
         jax.block_until_ready(eval(code))
         times.append(time.perf_counter() - start)
     took += sum(times[1:])
-    if {listed}:
-        print(name, *times, sep="\\t", flush=True)
+    if LISTED:
+        print(name, *times, sep=chr(9), flush=True)
 """
+
+
+def source(cases: Mapping[str, str], listed: bool = False) -> str:
+    """The program that measures some cases, for `fresh.number_from`.
+
+    Args:
+      cases: their names and expressions.
+      listed: whether it prints a line for each.
+    """
+    return _SOURCE.replace("CASES", repr(list(cases.items()))).replace("LISTED", repr(listed))
+
+
+def seconds(lib: str, cases: Mapping[str, str]) -> dict[str, float]:
+    """What each case takes at a new shape, in a fresh process: the median."""
+    with tempfile.TemporaryDirectory() as cache:
+        printed = printed_by(
+            source(cases, True).format(lib=lib), Path(cache), ANIMA_ENABLE_COMPILATION_CACHE="0"
+        )
+    rows = [line.split("\t") for line in printed.splitlines()]
+    return {name: statistics.median(map(float, times[1:])) for name, *times in rows}
+
+
+def main(chosen: Sequence[str]) -> None:
+    """Print the ratio of each case to JAX, the worst ones first.
+
+    Args:
+      chosen: parts of the names of cases; none are all.
+    """
+    cases = {name: e for name, e in CASES.items() if not chosen or any(part in name for part in chosen)}
+    ours, theirs = seconds("anima", cases), seconds("jax", cases)
+    for name in sorted(cases, key=lambda name: -ours[name] / theirs[name]):
+        print(
+            f"{ours[name] / theirs[name]:6.3f}  {name}  ({ours[name] * 1e3:.2f} and {theirs[name] * 1e3:.2f} ms)"
+        )
+    ratios = [ours[name] / theirs[name] for name in cases]
+    print(
+        f"geometric mean {statistics.geometric_mean(ratios):.3f}; above 0.1: {sum(r > 0.1 for r in ratios)} of {len(ratios)}"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as onp
 
+from bench import new_shapes
 from bench.adapters import Adapter
 from bench.case import Program
 from bench.fresh import number_from
@@ -180,3 +181,16 @@ took = time.perf_counter() - start
 @program.measured("a program of shapes that were never met", unit="s", limits={"jax": 0.1})
 def cold(lib: str, scratch: Path) -> float:
     return number_from(_COLD, lib, scratch, ANIMA_ENABLE_COMPILATION_CACHE="0")
+
+
+def _new_shapes(name: str, cases: Mapping[str, str]) -> None:
+    @program.measured(f"{name} at shapes that were never met", unit="s", limits={"jax": 0.1})
+    def measure(lib: str, scratch: Path) -> float:
+        return number_from(new_shapes.source(cases), lib, scratch, ANIMA_ENABLE_COMPILATION_CACHE="0")
+
+
+_new_shapes("NumPy's functions", new_shapes.NUMPY)
+_new_shapes("random numbers", new_shapes.RANDOM)
+_new_shapes("linear algebra", new_shapes.LINALG)
+_new_shapes("Fourier transforms", new_shapes.FFT)
+_new_shapes("functions of scipy.special and nn", new_shapes.OTHERS)

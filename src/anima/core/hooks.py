@@ -6,6 +6,7 @@ hook read before it is set raises `HookError`, so a missing import shows as itse
 | hook | set by | used for |
 | --- | --- | --- |
 | `make_eager` | `runtime.dispatch` | turn a primitive into its eager callable |
+| `perform` | `runtime.dispatch` | the results of one equation of a program that the host performs, which has no rule for it |
 | `as_array` | `runtime.arrays` | a Python or NumPy value as a concrete array |
 | `add_tangents` | `lax` | sum of two (co)tangents |
 | `scale` | `lax` | a value times a number |
@@ -37,6 +38,7 @@ def _unset(name: str) -> Callable[..., Any]:
 
 
 make_eager: Callable[..., Any] = _unset("make_eager")
+perform: Callable[..., Any] = _unset("perform")
 as_array: Callable[..., Any] = _unset("as_array")
 add_tangents: Callable[..., Any] = _unset("add_tangents")
 scale: Callable[..., Any] = _unset("scale")

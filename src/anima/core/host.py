@@ -40,7 +40,7 @@ class HostRule:
       variable: the operands, by position, that must depend on the arguments of the program: with constants there the
         compiler computes in another way.
       kernel: the name of the native kernel that computes the same, for those of the dtypes that it knows; "" is none.
-        "move" is one for every operation that moves its operands' elements to places that do not depend on them; "call" runs
+        "library" is a call of a library, by a program of its own; "move" is one for every operation that moves its operands' elements to places that do not depend on them; "call" runs
         the kernel that the operation's program calls.
       call: for "call": of the operands' avals and the parameters, the name and the attributes of that kernel's call; None where
         the program is another one.
@@ -136,6 +136,15 @@ def calling(
     return HostRule(
         None, accepts, kernel="call", call=call, suits=suits, rounds=alone, alone=alone, otherwise=otherwise
     )
+
+
+# The rule of an operation whose program is one call of a library: in programs of several, the host performs it by that.
+LIBRARY = HostRule(
+    None,
+    ("int32", "float32", "float64"),
+    kernel="library",
+    suits=lambda *avals, **params: all([a.size for a in avals]),
+)
 
 
 def _layout(bits: type[np.unsignedinteger[Any]], least: int, infinity: int) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from anima import tree
 from anima.core import hooks
 from anima.core.aval import ShapedArray, has_tangent
+from anima.core.host import moving
 from anima.core.primitive import Missing
 from anima.core.trace import Tracer, aval_of, get_trace
 from anima.interpreters.key_reuse import same
@@ -91,6 +92,7 @@ stop_gradient_p = declare(
     transpose=Missing("it has no tangent to transpose"),
     batch=batch_elementwise,
     elementwise=unchanged,
+    host=moving(lambda x: x),
     keys=same,
     dtypes=ANY,
 )

@@ -42,18 +42,22 @@ def update(x: Numbers, update: Numbers, *starts: Any) -> Numbers:
 def not_indexing(x: Numbers, starts: Numbers, *, dimension_numbers: Any, slice_sizes: Any, **_: Any) -> bool:
     """Whether a gather is more than `x[indices]` with an array of indices for some dimensions, all of them inside."""
     places, numbers = dimension_numbers.start_index_map, dimension_numbers
-    if numbers.operand_batching_dims or sorted(places) != sorted(numbers.collapsed_slice_dims):
+    if sorted(places) != sorted(numbers.collapsed_slice_dims):
         return True
-    if any([size != (1 if d in places else x.shape[d]) for d, size in enumerate(slice_sizes)]):
+    single = (*places, *numbers.operand_batching_dims)
+    if any([size != (1 if d in single else x.shape[d]) for d, size in enumerate(slice_sizes)]):
         return True
     return not bool(((starts >= 0) & (starts < np.array([x.shape[d] for d in places]))).all())
 
 
 def gather(x: Numbers, starts: Numbers, *, dimension_numbers: Any, **_: Any) -> Numbers:
     """`x[indices]`, with the dimensions that are not indexed where the result has them."""
-    places, offsets = dimension_numbers.start_index_map, dimension_numbers.offset_dims
+    offsets, along = dimension_numbers.offset_dims, dimension_numbers.start_indices_batching_dims
+    places = (*dimension_numbers.start_index_map, *dimension_numbers.operand_batching_dims)
     kept = [d for d in range(x.ndim) if d not in places]
-    found = x.transpose([*places, *kept])[tuple(np.moveaxis(starts.astype(np.intp), -1, 0))]
+    counted = np.indices(starts.shape[:-1], sparse=True)
+    indices = (*np.moveaxis(starts.astype(np.intp), -1, 0), *[counted[d] for d in along])
+    found = x.transpose([*places, *kept])[indices]
     return np.moveaxis(found, range(starts.ndim - 1, found.ndim), offsets)
 
 

@@ -82,13 +82,47 @@ def _in_order(rows: Numbers) -> Numbers:
     return result
 
 
+def has_far_terms(x: Numbers, *, axes: tuple[int, ...]) -> bool:
+    """Whether partial products of `x` might be subnormal or infinite."""
+    if x.dtype.kind != "f":
+        return False
+    if np.count_nonzero(x == 0) or np.count_nonzero(~np.isfinite(x)):
+        return True
+    # Those of the large numbers, and of the small ones.
+    exponents = np.frexp(x)[1]
+    spread = np.maximum(
+        np.add.reduce(np.maximum(exponents, 0), axes), -np.add.reduce(np.minimum(exponents - 1, 0), axes)
+    )
+    return bool(np.max(spread) >= np.finfo(x.dtype).maxexp - 2)
+
+
+def multiplied(x: Numbers, *, axes: tuple[int, ...]) -> Numbers:
+    """The product over `axes`, for floating-point numbers."""
+    kept = [d for d in range(x.ndim) if d not in axes]
+    rows = x.transpose([*sorted(axes), *kept]).reshape(-1, *[x.shape[d] for d in kept])
+    if len(axes) == 1 and len(rows) > WINDOW:
+        rows = _product_in_order(np.moveaxis(_windows(rows, 1), 1, 0))
+    return _product_in_order(rows)
+
+
+def _product_in_order(rows: Numbers) -> Numbers:
+    result = np.ones(rows.shape[1:], rows.dtype)
+    for row in rows:
+        result = result * row
+    return result
+
+
 def _in_windows(rows: Numbers) -> Numbers:
-    """The sum of the sums of windows; zeros before and after make their number whole."""
+    """The sum of the sums of windows."""
+    return _in_order(_in_order(np.moveaxis(_windows(rows, 0), 1, 0)))
+
+
+def _windows(rows: Numbers, neutral: int) -> Numbers:
+    """Rows in windows; neutral ones before and after make the number of windows whole."""
     count = -(-len(rows) // WINDOW)
     missing = count * WINDOW - len(rows)
-    padded = np.pad(rows, [(missing // 2, missing - missing // 2), *[(0, 0)] * (rows.ndim - 1)])
-    windows = padded.reshape(count, WINDOW, *rows.shape[1:])
-    return _in_order(_in_order(np.moveaxis(windows, 1, 0)))
+    ends = [(missing // 2, missing - missing // 2), *[(0, 0)] * (rows.ndim - 1)]
+    return np.pad(rows, ends, constant_values=neutral).reshape(count, WINDOW, *rows.shape[1:])
 
 
 def is_product(

@@ -258,9 +258,18 @@ def _flatten_axes(x: Any, axes: tuple[int, ...]) -> Any:
     return reshape(transpose(x, (*kept, *axes)), (*(shape[d] for d in kept), size))
 
 
-reduce_prod_p = _reduction(
-    "reduce_prod", "mul", NUMERIC, _prod_jvp, host=_on_host(np.multiply, "reduce_prod")
+_HOST_PROD = HostRule(
+    on_host_tiny.multiplied,
+    on_host_tiny.PLAIN,
+    "zeros",
+    rounds=True,
+    suits=on_host_tiny.is_sum,
+    refuses=on_host_tiny.has_far_terms,
+    alone=True,
+    sequence="total",
+    otherwise=_on_host(np.multiply, "reduce_prod"),
 )
+reduce_prod_p = _reduction("reduce_prod", "mul", NUMERIC, _prod_jvp, host=_HOST_PROD)
 
 
 def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from anima import dtypes, lax
 from anima.core.aval import ShapedArray
+from anima.core.host import HostRule
 from anima.core.primitive import Missing
 from anima.core.trace import aval_of
 from anima.interpreters.batch import Axis, to_axis
@@ -61,6 +62,13 @@ def _lower(ctx: Context, *words: Value) -> Any:
     return _lower_by_sorts(ctx, *words)
 
 
+def _sorted_on_host(*words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    places = np.broadcast_to(np.arange(words[0].shape[-1], dtype=np.int32), words[0].shape)
+    for keys in words:
+        places = np.take_along_axis(places, np.argsort(keys, axis=-1, kind="stable"), -1)
+    return places
+
+
 def _batch(axis: Axis, args: Any, dims: Any) -> tuple[Any, int]:
     return shuffled_places_p.bind(*[to_axis(x, d, 0, axis.size) for x, d in zip(args, dims)]), 0
 
@@ -74,6 +82,7 @@ shuffled_places_p = declare(
     jvp=no_tangent,
     transpose=Missing("it is not linear"),
     batch=_batch,
+    host=HostRule(_sorted_on_host, ("uint32", "int32")),
 )
 
 

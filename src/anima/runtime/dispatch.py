@@ -18,7 +18,7 @@ from anima.config import debug_key_reuse, no_execution
 from anima.core import hooks, source
 from anima.core.aval import AbstractValue, ShapedArray, array_aval, physical_aval
 from anima.core.effects import reaches_host
-from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var, subjaxprs
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, subjaxprs
 from anima.core.primitive import Primitive, primitives
 from anima.core.spans import program_name, span
 from anima.core.trace import Tracer, aval_of, leak_error
@@ -352,6 +352,7 @@ def _eager_miss(
 
 
 _shared_plans: dict[Hashable, SharedPlan | None] = {}  # of single operations
+_kept_plans: dict[Hashable, Any] = {}  # of operations without programs
 
 
 def shared_answer(
@@ -361,10 +362,12 @@ def shared_answer(
     kind: ProgramKind,
     plans: dict[Hashable, SharedPlan | None] | None = None,
     key: Hashable = None,
+    ordered: bool = False,
 ) -> list[Any] | None:
     """The results of an elementwise program by one that shapes share, or None where it must be compiled for this one.
 
     Args:
+      ordered: whether it is compiled without optimisation.
       plans, key: where its plan is kept, and as what, besides device and options; with the program, if that stays.
     """
     if not shapeless.suits(closed):
@@ -374,20 +377,60 @@ def shared_answer(
         return None
     if plans is None:
         plans = closed.jaxpr.memoized("shared plans", dict[Hashable, "SharedPlan | None"])
-    key = (key, device, committed, _native.options_key())
+    key = (key, device, committed, ordered, _native.options_key())
     if key not in plans:
         if len(plans) >= _MAX_KEPT:
             plans.clear()
-        found = shapeless.lengthened(closed)
+        found = shapeless.lengthened(closed, LARGEST if ordered else None)
         plan = None
         if found is not None:
-            program = Program(found.closed, name, device, kind=kind)
+            program = Program(found.closed, name, device, kind=kind, ordered=ordered)
             plan = SharedPlan(closed, found, program.plan(program.compile(), committed=committed))
         plans[key] = plan
     shared = plans[key]
     return None if shared is None else shared.answer(operands, device, committed)
 
 
+def _perform(closed: ClosedJaxpr, operands: Sequence[Any], ordered: bool) -> list[Any] | None:
+    """The results of one equation of a program, or None where a program of its own would have to be compiled.
+
+    Args:
+      ordered: whether the whole program is compiled without optimisation.
+    """
+    (eqn,) = closed.jaxpr.eqns
+    primitive, params = eqn.primitive, eqn.params
+    known = tuple(
+        [(i, a.aval, np.asarray(a.val).tobytes()) for i, a in enumerate(eqn.invars) if isinstance(a, Literal)]
+    )
+    key: Hashable = (
+        "one of several",
+        primitive,
+        tuple(closed.in_avals),
+        known,
+        tuple(sorted(params.items())),
+    )
+    outs = shared_answer(closed, primitive.name, operands, "single_op", _shared_plans, key, ordered)
+    if outs is not None:
+        return outs
+    device, committed = device_of(operands, primitive.name)
+    if primitive.host is not None and primitive.host.kernel in ("call", "library") and not known:
+        found = primitive.impl(*operands, **params)
+        return found if primitive.multiple_results else [found]
+    if max([physical_aval(array_aval(a)).size for a in (*closed.in_avals, *closed.out_avals)]) > _FEW:
+        return None
+    # Numbers and keys, which programs of all shapes have.
+    key = (key, device, committed, ordered, _native.options_key())
+    plan = _kept_plans.get(key)
+    if plan is None:
+        program = Program(closed, primitive.name, device, kind="single_op", ordered=ordered)
+        if len(_kept_plans) >= _MAX_KEPT:
+            _kept_plans.clear()
+        plan = _kept_plans[key] = program.plan(program.compile(), committed=committed)
+    return list(plan.execute(operands))
+
+
+hooks.perform = _perform
+_FEW = 32
 _MAX_KEPT = 1024
 # More than the operations of a loop: those that are dropped have their calls counted anew.
 _MAX_ON_HOST = 4096
@@ -409,9 +452,6 @@ def _host_program(
             _host_programs.clear()
         program = _host_programs.setdefault(key, program)
     return program
-
-
-_kept_plans: dict[Hashable, Any] = {}  # of operations without programs
 
 
 def forget() -> None:

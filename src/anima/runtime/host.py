@@ -24,16 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from anima import _native
+from anima import _native, dtypes
 from anima._native import ArrayImpl, CallPlan, tree_unflatten
 from anima.config import debug_infs, debug_key_reuse, debug_nans, eager_host_calls, numpy_dtype_promotion
-from anima.core.aval import AbstractValue, ShapedArray
-from anima.core.host import LARGEST, WHOLE, HostRule, is_delicate, is_small
+from anima.core.aval import AbstractValue, ShapedArray, physical_aval
+from anima.core.host import LARGEST, WHOLE, HostRule, is_small
 from anima.core.jaxpr import Eqn, Jaxpr, Literal
 from anima.core.trace import aval_of
 from anima.lowering.module import host_kernels
 from anima.runtime.devices import default_device
 from anima.runtime.sequences import are_kept_apart
+from anima.runtime.steps import MAX_KEYS, Step, flattened, shared_rule
 
 MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 
@@ -41,40 +42,8 @@ MAX_ELEMENTS = 1 << 16  # of any array; larger ones are worth a program
 _HOST_TYPES = (bool, int, float, complex, np.ndarray)
 
 
-class _Step:
-    """One operation: its rule, where its operands come from, and what its results are."""
-
-    __slots__ = ("care", "fun", "operands", "outs", "params", "refuses", "results", "rule")
-
-    def __init__(
-        self, eqn: Eqn, rule: HostRule, operands: list[int], results: list[int], outs: list[ShapedArray]
-    ) -> None:
-        self.rule = rule
-        self.fun = rule.fun
-        self.params = eqn.params
-        self.care = rule.care
-        self.refuses = rule.refuses
-        self.operands = operands
-        self.results = results
-        self.outs = outs
-
-    def run(self, values: list[Any]) -> bool:
-        """Whether the results could be had; they are put among the values."""
-        if self.fun is None:
-            return False
-        operands = [values[i] for i in self.operands]
-        if self.care and any([is_delicate(x, self.care) for x in operands]):
-            return False
-        if self.refuses is not None and self.refuses(*operands, **self.params):
-            return False
-        found = self.fun(*operands, **self.params)
-        for index, value, aval in zip(self.results, found if type(found) is list else [found], self.outs):
-            result = np.asarray(value)
-            assert result.shape == aval.shape and result.dtype == aval.dtype, (self.fun, result, aval)
-            if self.care and is_delicate(result, self.care):
-                return False
-            values[index] = result
-        return True
+_STEPS_A_CALL = 8  # of NumPy's, in the time that an operation's call takes
+_SHARED_COST = 8  # of a step by a program that shapes share
 
 
 class HostProgram:
@@ -82,22 +51,24 @@ class HostProgram:
 
     Attributes:
       calls: how many calls were answered.
+      cost: what one takes, in calls of one operation.
       native: the same for `CallPlan` to run without Python, or None.
       ordered: whether that holds for the program as it is compiled without optimisation.
     """
 
-    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls", "native", "ordered")
+    __slots__ = ("_constants", "_inputs", "_outputs", "_size", "_steps", "calls", "cost", "native", "ordered")
 
     def __init__(
         self,
         jaxpr: Jaxpr,
-        steps: list[_Step],
+        steps: list[Step],
         places: dict[Any, int],
         constants: dict[int, Any],
         size: int,
         ordered: bool,
     ) -> None:
         self.calls = 0
+        self.cost = sum([_SHARED_COST if step.fun is None else 1 for step in steps]) // _STEPS_A_CALL + 1
         self.ordered = ordered
         self._steps = steps
         self._inputs: list[ShapedArray] = [_array(v.aval) for v in jaxpr.invars]
@@ -124,7 +95,7 @@ class HostProgram:
             for index, constant in self._constants.items():
                 values[index] = constant
             for step in self._steps:
-                if not step.run(values):
+                if not step.run(values, device, committed):
                     return None
         self.calls += 1
         return [
@@ -174,7 +145,7 @@ def answered(
     native = None if consts else plan(program, device, out_tree=out_tree, single=single, committed=committed)
     if native is not None and (out := native.answer(operands)) is not None:
         return out, native
-    if program.calls >= eager_host_calls.value:
+    if program.calls * program.cost >= eager_host_calls.value:
         return None
     if await_pending(operands, device):
         program.calls += 1
@@ -257,42 +228,89 @@ def plan(
 
 def host_program(jaxpr: Jaxpr) -> HostProgram | None:
     """The program as NumPy runs it, or None if it cannot, with the same bits."""
-    if jaxpr.effects or jaxpr.constvars or not jaxpr.eqns or not all(map(_fits, jaxpr.invars)):
+    flat = flattened(jaxpr)
+    if flat is None or jaxpr.effects or jaxpr.constvars or not flat.eqns or not all(map(_fits, flat.invars)):
         return None
-    places: dict[Any, int] = {var: i for i, var in enumerate(jaxpr.invars)}
-    numbers = itertools.count(len(places))
-    variable = set(jaxpr.invars)
-    constants: dict[int, Any] = {}
-    steps: list[_Step] = []
-    rules: list[HostRule] = []
-    for eqn in jaxpr.eqns:
-        found = _rule_of(eqn, variable)
-        if found is None:
-            return None
-        rule, atoms = found
-        rules.append(rule)
-        if any([v in variable for v in eqn.invars]):
-            variable.update(eqn.outvars)
-        operands = []
-        for atom in atoms:
-            index = next(numbers) if isinstance(atom, Literal) else places[atom]
-            if isinstance(atom, Literal):
-                constants[index] = np.asarray(atom.val, _array(atom.aval).dtype)
-            operands.append(index)
-        results = list(itertools.islice(numbers, len(eqn.outvars)))
-        places.update(zip(eqn.outvars, results))
-        if not atoms and rule.fun is not None and eqn.outvars[0] not in jaxpr.outvars:
-            constants[results[0]] = np.asarray(rule.fun(**eqn.params))  # it counts
-        else:
-            steps.append(_Step(eqn, rule, operands, results, [_array(v.aval) for v in eqn.outvars]))
-    rounding = [rule for eqn, rule in zip(jaxpr.eqns, rules) if rule.rounds and _rounds(eqn)]
-    several = len(rounding) > 1 or (len(rules) > 1 and any([rule.alone for rule in rounding]))
-    if several and not are_kept_apart(jaxpr, rules, variable):
+    built = _Assembly(flat)
+    if not all(map(built.add, flat.eqns)):
         return None
-    if not all([places.get(v, 0) >= len(jaxpr.invars) for v in jaxpr.outvars]):
+    rounding = [rule for eqn, rule in zip(flat.eqns, built.rules) if rule.rounds and _rounds(eqn)]
+    several = len(rounding) > 1 or (
+        len(built.rules) > 1 and any([rule.alone or rule.sequence == "function" for rule in rounding])
+    )
+    if several and not are_kept_apart(flat, built.rules, built.variable, built.known):
+        return None
+    places = built.places
+    if not all([places.get(v, 0) >= len(jaxpr.invars) for v in flat.outvars]):
         return None
     ordered = several or any([rule.suits is not None for rule in rounding])
-    return HostProgram(jaxpr, steps, places, constants, next(numbers), ordered)
+    for step in built.steps:
+        step.ordered = ordered
+    return HostProgram(flat, built.steps, places, built.constants, next(built.numbers), ordered)
+
+
+class _Assembly:
+    """The steps of a program, as they are put together.
+
+    Attributes:
+      rules: of each equation.
+      variable: what depends on the program's arguments.
+      known: the values of what depends on nothing.
+    """
+
+    def __init__(self, jaxpr: Jaxpr) -> None:
+        self.places: dict[Any, int] = {var: i for i, var in enumerate(jaxpr.invars)}
+        self.numbers = itertools.count(len(self.places))
+        self.variable = set(jaxpr.invars)
+        self.constants: dict[int, Any] = {}
+        self.steps: list[Step] = []
+        self.rules: list[HostRule] = []
+        self._alone = len(jaxpr.eqns) == 1
+        self._results = set(jaxpr.outvars)
+        self.known: dict[Any, np.ndarray[Any, Any]] = {}
+
+    def add(self, eqn: Eqn) -> bool:
+        """Whether the host performs this equation, too."""
+        found = self._rule_of(eqn)
+        if found is None:
+            return False
+        rule, atoms = found
+        self.rules.append(rule)
+        varies = any([v in self.variable for v in eqn.invars])
+        if varies:
+            self.variable.update(eqn.outvars)
+        operands = []
+        for atom in atoms:
+            index = next(self.numbers) if isinstance(atom, Literal) else self.places[atom]
+            if isinstance(atom, Literal):
+                self.constants[index] = np.asarray(atom.val, _array(atom.aval).dtype)
+            operands.append(index)
+        results = list(itertools.islice(self.numbers, len(eqn.outvars)))
+        self.places.update(zip(eqn.outvars, results))
+        if not varies and rule.fun is not None and len(results) == 1 and eqn.outvars[0] not in self._results:
+            with np.errstate(all="ignore"):
+                value = np.asarray(rule.fun(*[self.constants[i] for i in operands], **eqn.params))
+            self.constants[results[0]] = self.known[eqn.outvars[0]] = value
+        else:
+            self.steps.append(Step(eqn, rule, operands, results, self.known, not self._alone))
+        return True
+
+    def _rule_of(self, eqn: Eqn) -> tuple[HostRule, list[Any]] | None:
+        """The rule for an equation, if there is one that holds for its dtypes and sizes, and on what it works."""
+        rule, atoms = eqn.primitive.host, list(eqn.invars)
+        if rule is not None and not all([eqn.invars[i] in self.variable for i in rule.variable]):
+            rule, atoms = rule.by_constant, _inverted(atoms, self.known)
+        names = {_array(v.aval).dtype.name for v in (*atoms, *eqn.outvars)}
+        if (atoms or not eqn.invars) and all([_fits(v) for v in (*atoms, *eqn.outvars)]):
+            while rule is not None and not (
+                names.issubset(rule.dtypes)
+                and (rule.suits is None or rule.suits(*[v.aval for v in atoms], **eqn.params))
+            ):
+                rule = rule.otherwise
+            if rule is not None:
+                return rule, atoms
+        rule = None if self._alone else shared_rule(eqn)
+        return None if rule is None else (rule, list(eqn.invars))
 
 
 def program_of(jaxpr: Jaxpr) -> HostProgram | None:
@@ -316,7 +334,7 @@ NativeProgram = tuple[list[Any], list[Any], list[Any], list[int]]
 
 
 def native_program(
-    jaxpr: Jaxpr, steps: list[_Step], constants: dict[int, Any], outputs: list[int]
+    jaxpr: Jaxpr, steps: list[Step], constants: dict[int, Any], outputs: list[int]
 ) -> NativeProgram | None:
     """A program as native kernels run it, or None if there is none for one of its operations."""
     if len(set(outputs)) != len(outputs):
@@ -340,7 +358,12 @@ def _details(
 ) -> Any:
     """What the native kernel has to know beside the avals, or None if it does not compute this."""
     names = {a.dtype.name for a in (*operands, *outs)}
-    if not rule.kernel or not outs or not all(map(is_small, (*operands, *outs))) or "bfloat16" in names:
+    if (
+        rule.kernel in ("", "library")
+        or not outs
+        or not all(map(is_small, (*operands, *outs)))
+        or "bfloat16" in names
+    ):
         return None
     if rule.call is not None:
         found = rule.call(*operands, **params)
@@ -397,33 +420,22 @@ def _repeats(moved: Any, size: int) -> int:
     return count if np.array_equal(np.ravel(moved), np.repeat(np.arange(size), count)) else 0
 
 
-def _rule_of(eqn: Eqn, variable: set[Any]) -> tuple[HostRule, list[Any]] | None:
-    """The rule for an equation, if there is one that holds for its dtypes and sizes, and on what it works."""
-    rule, atoms = eqn.primitive.host, list(eqn.invars)
-    if rule is not None and not all([eqn.invars[i] in variable for i in rule.variable]):
-        rule, atoms = rule.by_constant, _inverted(atoms)
-    if (eqn.invars and not atoms) or not all([_fits(v) for v in (*atoms, *eqn.outvars)]):
-        return None
-    names = {_array(v.aval).dtype.name for v in (*atoms, *eqn.outvars)}
-    while rule is not None and not (
-        names.issubset(rule.dtypes)
-        and (rule.suits is None or rule.suits(*[v.aval for v in atoms], **eqn.params))
-    ):
-        rule = rule.otherwise
-    return None if rule is None else (rule, atoms)
-
-
 _FAR = 2.0**60
 
 
-def _inverted(atoms: list[Any]) -> list[Any]:
-    """The operands of a quotient, with the inverse of a number in place of that; none if there is no inverse."""
+def _inverted(atoms: list[Any], known: dict[Any, Any]) -> list[Any]:
+    """The operands of a quotient, with the inverse of numbers in place of those; none if there is no inverse.
+
+    Args:
+      known: the values of what depends on nothing.
+    """
     divisor = atoms[-1]
     dtype = _array(divisor.aval).dtype
-    if not isinstance(divisor, Literal) or dtype.name not in ("float32", "float64"):
+    found = divisor.val if isinstance(divisor, Literal) else known.get(divisor)
+    if found is None or dtype.name not in ("float32", "float64"):
         return []
-    number = np.asarray(divisor.val, dtype)
-    if not 1 / _FAR < abs(float(number)) < _FAR:
+    number = np.asarray(found, dtype)
+    if not np.all((np.abs(number) > 1 / _FAR) & (np.abs(number) < _FAR)):
         return []
     return [*atoms[:-1], Literal(np.reciprocal(number), divisor.aval)]
 
@@ -435,8 +447,10 @@ def _array(aval: AbstractValue) -> ShapedArray:
 
 def _fits(atom: Any) -> bool:
     aval = atom.aval
-    if not isinstance(aval, ShapedArray) or not isinstance(aval.dtype, np.dtype):
+    if not isinstance(aval, ShapedArray):
         return False
+    if dtypes.is_extended(aval.dtype):
+        return aval.size <= MAX_KEYS
     return aval.dtype.isnative and aval.size <= MAX_ELEMENTS
 
 
@@ -446,14 +460,18 @@ def _rounds(eqn: Eqn) -> bool:
     Not those of whole numbers that become wide ones: no instruction does that and something else. (A product with
     truth values becomes a selection.)
     """
-    given, result = ([_array(v.aval).dtype for v in atoms] for atoms in (eqn.invars, eqn.outvars))
+    given, result = (
+        [physical_aval(_array(v.aval)).dtype for v in atoms] for atoms in (eqn.invars, eqn.outvars)
+    )
     if all([dtype.kind in "iu" for dtype in given]):
         return any([dtype.kind in "fV" and dtype.itemsize < 4 for dtype in result])
     return True
 
 
-def on_host(value: Any, aval: ShapedArray) -> np.ndarray[Any, Any] | None:
-    """A value as NumPy's, without waiting for it and without moving it; None where that cannot be had."""
+def on_host(value: Any, aval: ShapedArray) -> Any:
+    """A value as NumPy's, or keys as they are, without waiting for it and without moving it; None where that cannot be had."""
+    if dtypes.is_extended(aval.dtype):
+        return value if type(value) is ArrayImpl else None
     if type(value) is ArrayImpl:
         return np.asarray(value) if value.is_ready() else None
     if not (type(value) in _HOST_TYPES or isinstance(value, np.generic)) or aval_of(value) != aval:

@@ -66,14 +66,20 @@ class _Refused(Exception):
     """The program is not elementwise."""
 
 
-def lengthened(closed: ClosedJaxpr) -> Lengthened | None:
-    """The same for arrays of more elements in one dimension; None if the program is not elementwise, or has large arrays."""
+def lengthened(closed: ClosedJaxpr, largest: int | None = None) -> Lengthened | None:
+    """The same for arrays of more elements in one dimension; None if the program is not elementwise, or has large arrays.
+
+    Args:
+      largest: the greatest number of elements that its options allow.
+    """
     shape = _shape_of(closed)
     if shape is None:
         return None
     long = [_is_long(v, shape, closed.jaxpr) for v in closed.jaxpr.invars]
     size = int(np.prod(shape))
-    lengths = _LENGTHS if any(long) else (*_LENGTHS, *_LONGER)
+    lengths: tuple[int, ...] = _LENGTHS if any(long) else (*_LENGTHS, *_LONGER)
+    if largest is not None:
+        lengths = (*[n for n in lengths if n < largest], largest)
     length = next((n for n in lengths if size <= n), 0) if size else 0
     if not length or not all(map(_is_plain, [*closed.in_avals, *closed.out_avals])):
         return None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Missing, Zero
 from anima.core.trace import aval_of
 from anima.interpreters.zeros import instantiate
@@ -93,6 +94,7 @@ cholesky_p = declare(
     jvp=_jvp,
     transpose=Missing("it is not linear"),
     batch=batch_first,
+    host=LIBRARY,
     dtypes=FACTORED,
 )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Missing
 from anima.core.trace import shaped
 from anima.errors import ArgumentError
@@ -229,6 +230,7 @@ eigh_p = declare(
     batch=batch_first,
     dce=_eigh_dce,
     multiple_results=True,
+    host=LIBRARY,
     dtypes=SPECTRAL,
 )
 

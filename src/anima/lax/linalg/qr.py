@@ -12,6 +12,7 @@ import numpy as np
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Missing, Primitive, Zero
 from anima.lax.arithmetic import add, div, mul, neg, sub
 from anima.lax.compare import eq, ge, gt, lt
@@ -331,6 +332,7 @@ qr_p = declare(
     transpose=Missing("it is not linear"),
     batch=batch_first,
     multiple_results=True,
+    host=LIBRARY,
     dtypes=FACTORED,
 )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Missing
 from anima.interpreters.zeros import instantiate
 from anima.lax.arithmetic import add, div, mul, sub
@@ -285,6 +286,7 @@ svd_p = declare(
     batch=batch_first,
     dce=_svd_dce,
     multiple_results=True,
+    host=LIBRARY,
     dtypes=SPECTRAL,
 )
 

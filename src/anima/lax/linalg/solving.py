@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Missing
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.control.linear_solve import custom_linear_solve
@@ -66,6 +67,7 @@ transposed_lu_p = declare(
     transpose=_NO_DERIVATIVE,
     batch=batch_first,
     multiple_results=True,
+    host=LIBRARY,
     dtypes=FACTORED,
 )
 
@@ -144,6 +146,7 @@ transposed_lu_solve_p = declare(
     jvp=_NO_DERIVATIVE,
     transpose=_NO_DERIVATIVE,
     batch=_solve_batch,
+    host=LIBRARY,
     dtypes=FACTORED,
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from anima import dtypes
 from anima.core.aval import ShapedArray
+from anima.core.host import LIBRARY
 from anima.core.primitive import Zero
 from anima.core.trace import aval_of
 from anima.errors import ArgumentError
@@ -123,6 +124,7 @@ triangular_solve_p = declare(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    host=LIBRARY,
     dtypes=INEXACT,
 )
 
