@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -162,7 +163,23 @@ def zero_signs(run_python, tmp_path) -> None:
         assert numpy.signbit(library.numpy.floor_divide(numpy.float32(-0.0), numpy.float32(2))) == negative
 
 
+def ufuncs(run_python, tmp_path) -> None:
+    x = numpy.arange(6, dtype="int32").reshape(2, 3)
+    with pytest.raises(NotImplementedError, match="tuple of axes"):
+        jax.numpy.subtract.reduce(x, (0, 1))
+    assert anima.numpy.subtract.reduce(x, (0, 1)) == -15
+    with pytest.raises(jax.errors.NonConcreteBooleanIndexError):
+        jax.numpy.add.at(x[0], x[0] > 0, 1, inplace=False)
+    assert anima.numpy.add.at(x[0], x[0] > 0, 1, inplace=False).tolist() == [0, 2, 3]
+    for library, dtype, last in ((jax, "int32", [[5], [17]]), (anima, "float32", [[2], [5]])):
+        found = library.numpy.add.reduceat(x, numpy.array([-1]), axis=1, dtype="float32")
+        assert found.dtype == dtype and found.tolist() == last
+    assert "*args" in str(inspect.signature(jax.numpy.add))
+    assert "x" in inspect.signature(anima.numpy.add).parameters
+
+
 NUMPY_CHECKS: dict[str, Callable[..., None]] = {
+    "ufuncs": ufuncs,
     "numpy-forms": numpy_forms,
     "numpy-refusals": numpy_refusals,
     "numpy-errors": numpy_errors,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import importlib
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -73,22 +72,6 @@ def difference(name: str) -> Callable[[Callable[..., None]], Callable[..., None]
         return check
 
     return declare
-
-
-@difference("ufuncs")
-def ufuncs(run_python, tmp_path) -> None:
-    x = numpy.arange(6, dtype="int32").reshape(2, 3)
-    with pytest.raises(NotImplementedError, match="tuple of axes"):
-        jax.numpy.subtract.reduce(x, (0, 1))
-    assert anima.numpy.subtract.reduce(x, (0, 1)) == -15
-    with pytest.raises(jax.errors.NonConcreteBooleanIndexError):
-        jax.numpy.add.at(x[0], x[0] > 0, 1, inplace=False)
-    assert anima.numpy.add.at(x[0], x[0] > 0, 1, inplace=False).tolist() == [0, 2, 3]
-    for library, dtype, last in ((jax, "int32", [[5], [17]]), (anima, "float32", [[2], [5]])):
-        found = library.numpy.add.reduceat(x, numpy.array([-1]), axis=1, dtype="float32")
-        assert found.dtype == dtype and found.tolist() == last
-    assert "*args" in str(inspect.signature(jax.numpy.add))
-    assert "x" in inspect.signature(anima.numpy.add).parameters
 
 
 @difference("repr")
