@@ -294,7 +294,7 @@ class RefError(ArgumentError):
     >>> anima.jit(lambda a, b: a[...] + b[...])(ref, ref)
     Traceback (most recent call last):
         ...
-    anima.errors.RefError: jit of <lambda>: the same reference, of type Ref{float32[]}, is passed as two arguments: it would \
+    anima.errors.RefError: jit of <lambda>: the same reference, of shape (), is passed as two arguments: it would \
 have two names. Pass it once
     """
 

@@ -30,6 +30,15 @@ def _single(value: Any) -> Any:
     return {"f": np.float32, "i": np.int32}.get(dtype.kind, dtype)
 
 
+def _row(x: Any, i: int) -> Any:
+    """A row, of a reference one that shares its memory."""
+    if not isinstance(x, PlainRef):
+        return x[i]
+    part = PlainRef(0.0)
+    part.array = x.array[i]
+    return part
+
+
 class PlainLax:
     """Loops and branches in Python."""
 
@@ -37,9 +46,10 @@ class PlainLax:
         self, f: Any, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
     ) -> Any:
         carry, ys = init, []
-        count = len(xs) if xs is not None else length
+        count = len(xs[-1] if isinstance(xs, tuple) else xs) if xs is not None else length
         for i in reversed(range(count)) if reverse else range(count):
-            carry, y = f(carry, None if xs is None else xs[i])
+            row = tuple([_row(x, i) for x in xs]) if isinstance(xs, tuple) else None if xs is None else xs[i]
+            carry, y = f(carry, row)
             ys.append(y)
         ys = ys[::-1] if reverse else ys
         return carry, None if ys[0] is None else np.stack(ys)
@@ -256,6 +266,23 @@ def scan_makes_its_own(lib: Any, jit: Jit) -> list[Any]:
     return [*jit(f)(FIVE)]
 
 
+def scan_over_a_reference(lib: Any, jit: Jit) -> list[Any]:
+    table, total = lib.new_ref(np.arange(6, dtype=np.float32).reshape(3, 2)), lib.new_ref(np.float32(0.0))
+
+    def f(x: Any) -> Any:
+        def body(c: Any, row: Any) -> Any:
+            part, y = row
+            old = part[...]
+            part[0] = old[1] + c
+            part[...] = part[...] * y
+            total[...] += y
+            return c + 1, old
+
+        return lib.lax.scan(body, x, (table, np.arange(3, dtype=np.float32)), reverse=True)
+
+    return [*jit(f)(np.float32(2.0)), table[...], total[...]]
+
+
 def map_writes(lib: Any, jit: Jit) -> list[Any]:
     ref = lib.new_ref(FIVE)
 
@@ -370,7 +397,7 @@ PROGRAMS = {
     for f in (
         reading_and_writing, reference_as_argument, two_references_change_places, results_are_not_overwritten, made_inside,
         functions_of_the_module, jit_in_jit, matrix_by_index_arrays, scan_closes_over, scan_backwards_in_scan,
-        scan_makes_its_own, map_writes, fori_loop_over_references, fori_loop_with_traced_bounds, while_loop_over_references,
+        scan_makes_its_own, scan_over_a_reference, map_writes, fori_loop_over_references, fori_loop_with_traced_bounds, while_loop_over_references,
         branches, reference_as_operand_of_a_branch, switches, checkpointed,
     )
 }  # fmt: skip

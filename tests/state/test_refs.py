@@ -317,6 +317,11 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "returned from a branch": (lambda: lax.cond(True, lambda: REF, lambda: REF), RefError, "cannot be returned"),
     "carried": (lambda: lax.scan(lambda c, _: (c, None), REF, None, length=2), RefError, "close over it"),
     "carried by a while loop": (lambda: lax.while_loop(lambda c: False, lambda c: c, REF), RefError, "close over it"),
+    "rows of a scalar": (
+        lambda: lax.scan(lambda c, r: (c, None), 0, anima.new_ref(1.0)), RefError, "no rows",
+    ),
+    "rows twice": (lambda: lax.scan(lambda c, r: (c, None), 0, (REF, REF)), RefError, "two arguments"),
+    "rows of another length": (lambda: lax.scan(lambda c, r: (c, None), 0, (REF, jnp.zeros(4))), ValueError, "rows"),
     "stacked": (lambda: lax.scan(lambda c, _: (c, REF), 0, None, length=2), RefError, "cannot be returned"),
     "written by a condition": (
         lambda: lax.while_loop(lambda c: (REF.addupdate(1.0), c < 2)[1], lambda c: c + 1, 0), RefError, "in body_fun",

@@ -18,7 +18,7 @@ from anima.interpreters.stage import InputNames, StageTrace, stage
 from anima.records import Record
 from anima.state.aval import AbstractRef
 from anima.state.cells import Cell
-from anima.state.refs import Ref
+from anima.state.refs import Ref, RefPart
 from anima.state.threads import Thread, thread_of
 
 
@@ -94,13 +94,13 @@ class References(Record):
             known.add(id(value))
 
 
-def check_aliases(refs: Sequence[Ref], what: str = "a function") -> None:
+def check_aliases(refs: Sequence[Ref | RefPart], what: str = "a function") -> None:
     """Raise RefError if the arguments of a call hold a reference twice."""
     seen: dict[int, int] = {}
     for place, ref in enumerate(refs):
         if seen.setdefault(id(ref), place) != place:
             raise RefError(
-                f"{what}: the same reference, of type {ref.aval}, is passed as two arguments: it would have two names. Pass it "
+                f"{what}: the same reference, of shape {ref.shape}, is passed as two arguments: it would have two names. Pass it "
                 "once"
             )
 

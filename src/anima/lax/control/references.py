@@ -6,13 +6,16 @@ constant. Branches take all references that any of them uses, and return those t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from anima._native import tree_flatten, tree_unflatten
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.errors import RefError
-from anima.lax.control.bodies import Body
+from anima.lax.control.bodies import Body, leaf_path
 from anima.lax.control.forwarding import scanned
 from anima.lax.control.programs import memoized_together, reordered
 from anima.state.cells import Cell
@@ -72,6 +75,32 @@ def with_references(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **ho
     step = Threaded(body, len(leaves))
     outs = scanned(step.closed, step.consts, [*leaves, *step.values()], rows, **how)
     return step.without_refs(outs, len(leaves))
+
+
+def over_indices(
+    what: str, fun: Callable[[Any, Any], Any], init: Any, xs: Any
+) -> tuple[Callable[[Any, Any], Any], Any, Any]:
+    """A loop's function, its start, and rows with indices in the places of references, of which the function makes parts.
+
+    Raises:
+      RefError: a reference is there twice, or has no rows.
+    """
+    leaves, tree = tree_flatten(xs)
+    refs = {i: x for i, x in enumerate(leaves) if isinstance(x, (Ref, RefPart))}
+    check_aliases(list(refs.values()), what)
+    for i, ref in refs.items():
+        if not ref.shape:
+            raise RefError(
+                f"{what}: xs{leaf_path(tree, i)} is a reference to a scalar, which has no rows to loop over; close over it"
+            )
+        leaves[i] = np.arange(ref.shape[0], dtype=np.int32)
+
+    @functools.wraps(fun, assigned=("__name__",), updated=())
+    def of_indices(carry: Any, row: Any) -> Any:
+        parts = [refs[i].at[x] if i in refs else x for i, x in enumerate(tree_flatten(row)[0])]
+        return fun(carry, tree_unflatten(tree, parts))
+
+    return of_indices, init, tree_unflatten(tree, leaves)
 
 
 def test_of(test: Body, step: Threaded) -> tuple[ClosedJaxpr, list[Any]]:

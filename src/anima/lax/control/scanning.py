@@ -14,7 +14,7 @@ from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.config import disable_jit
 from anima.core.aval import ShapedArray
 from anima.core.trace import shaped
-from anima.errors import ArgumentError
+from anima.errors import ArgumentError, RefError
 from anima.interpreters.batch import Axis, batch_flat, to_axis
 from anima.lax.control.bodies import (
     Body,
@@ -29,7 +29,7 @@ from anima.lax.control.carries import check_carry, promoted
 from anima.lax.control.forwarding import scanned
 from anima.lax.control.looping import unroll_factor
 from anima.lax.control.programs import avals_of
-from anima.lax.control.references import with_references
+from anima.lax.control.references import over_indices, with_references
 from anima.lax.joining import concatenate
 from anima.lax.shape import expand_dims, reshape
 from anima.lax.slicing import index_in_dim, slice_in_dim
@@ -51,7 +51,8 @@ def scan(
     Args:
       f: from the carry and a row of `xs` to the next carry, of the same structure, shapes and dtypes, and a result.
       init: an array or a pytree of arrays. Weakly typed numbers take the dtype that `f` gives them.
-      xs: a pytree of arrays whose first dimensions are equal; or None, if `length` is given.
+      xs: a pytree of arrays whose first dimensions are equal; or None, if `length` is given. Of a reference, `f` gets a
+        part that it can read and write.
       length: how many iterations; by default the first dimension of `xs`.
       reverse: begin with the last row, and stack results from the end.
       unroll: how many iterations to put into one of the compiled loop; True for all.
@@ -68,7 +69,10 @@ def scan(
     """
     check_function("scan", "f", f)
     leaves, tree = operand_leaves("scan", "init", init)
-    rows, rows_tree = operand_leaves("scan", "xs", xs)
+    try:
+        rows, rows_tree = operand_leaves("scan", "xs", xs)
+    except RefError:
+        return scan(*over_indices("scan", f, init, xs), length=length, reverse=reverse, unroll=unroll)
     count = _length("scan", rows, rows_tree, length)
     factor = unroll_factor("scan", unroll, count)
     if disable_jit.value and count:
