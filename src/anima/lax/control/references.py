@@ -77,8 +77,10 @@ def with_references(body: Body, leaves: Sequence[Any], rows: Sequence[Any], **ho
     return step.without_refs(outs, len(leaves))
 
 
-def over_indices(what: str, fun: Callable[[Any, Any], Any], xs: Any) -> tuple[Callable[[Any, Any], Any], Any]:
-    """A loop's function and rows with indices in the places of references, of which the function makes parts.
+def over_indices(
+    what: str, fun: Callable[[Any, Any], Any], init: Any, xs: Any
+) -> tuple[Callable[[Any, Any], Any], Any, Any]:
+    """A loop's function, its start, and rows with indices in the places of references, of which the function makes parts.
 
     Raises:
       RefError: a reference is there twice, or has no rows.
@@ -98,7 +100,7 @@ def over_indices(what: str, fun: Callable[[Any, Any], Any], xs: Any) -> tuple[Ca
         parts = [refs[i].at[x] if i in refs else x for i, x in enumerate(tree_flatten(row)[0])]
         return fun(carry, tree_unflatten(tree, parts))
 
-    return of_indices, tree_unflatten(tree, leaves)
+    return of_indices, init, tree_unflatten(tree, leaves)
 
 
 def test_of(test: Body, step: Threaded) -> tuple[ClosedJaxpr, list[Any]]:

@@ -72,7 +72,7 @@ def scan(
     try:
         rows, rows_tree = operand_leaves("scan", "xs", xs)
     except RefError:
-        return scan(*over_indices("scan", f, init, xs), length, reverse, unroll)
+        return scan(*over_indices("scan", f, init, xs), length=length, reverse=reverse, unroll=unroll)
     count = _length("scan", rows, rows_tree, length)
     factor = unroll_factor("scan", unroll, count)
     if disable_jit.value and count:
