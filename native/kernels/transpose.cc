@@ -7,6 +7,7 @@
 // places in the caches, from which they would drive each other away.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ constexpr int64_t kRows = 64;           // of a tile
 constexpr int64_t kTall = 512;          // rows of a part, which one thread turns
 constexpr int64_t kLines = 8;           // lines of the cache that a row of a part has
 constexpr int64_t kStreamed = 1 << 23;  // bytes from which on the result goes past the caches
+constexpr int64_t kPlaces = 1 << 12;    // bytes after which places in the nearest cache are the same ones
+constexpr int64_t kShare = 8;           // lines that share a place without driving each other away
 constexpr int64_t kMaxRank = 64;
 
 typedef uint8_t Bytes __attribute__((vector_size(16)));
@@ -51,6 +54,7 @@ ANIMA_INLINE void turn_square(const uint16_t* from, int64_t stride, uint16_t* to
   Halves rows[8];
   FourWords pairs[8];
   TwoLongs fours[8];
+#pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
   for (int i = 0; i < 4; ++i) {
     const Halves &a = rows[2 * i], &b = rows[2 * i + 1];
@@ -71,10 +75,15 @@ ANIMA_INLINE void turn_square(const uint16_t* from, int64_t stride, uint16_t* to
 }
 
 ANIMA_INLINE void turn_square(const uint8_t* from, int64_t stride, uint8_t* to, int64_t to_stride) {
-  Bytes rows[8] = {};
+  Bytes rows[8];
   Halves pairs[4];
   FourWords fours[4];
-  for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, 8);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    uint64_t row;
+    std::memcpy(&row, from + i * stride, sizeof row);
+    rows[i] = reinterpret_cast<Bytes>(TwoLongs{row, 0});
+  }
   for (int i = 0; i < 4; ++i) {
     pairs[i] = reinterpret_cast<Halves>(__builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 16, 1, 17, 2,
                                                                 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
@@ -86,10 +95,12 @@ ANIMA_INLINE void turn_square(const uint8_t* from, int64_t stride, uint8_t* to, 
   }
   for (int j = 0; j < 4; ++j) {
     const FourWords &upper = fours[j / 2 * 2], &lower = fours[j / 2 * 2 + 1];
-    const FourWords both = j % 2 == 0 ? __builtin_shufflevector(upper, lower, 0, 4, 1, 5)
-                                      : __builtin_shufflevector(upper, lower, 2, 6, 3, 7);
-    std::memcpy(to + 2 * j * to_stride, &both, 8);
-    std::memcpy(to + (2 * j + 1) * to_stride, reinterpret_cast<const char*>(&both) + 8, 8);
+    const auto both =
+        reinterpret_cast<TwoLongs>(j % 2 == 0 ? __builtin_shufflevector(upper, lower, 0, 4, 1, 5)
+                                              : __builtin_shufflevector(upper, lower, 2, 6, 3, 7));
+    const uint64_t even = both[0], odd = both[1];
+    std::memcpy(to + 2 * j * to_stride, &even, sizeof even);
+    std::memcpy(to + (2 * j + 1) * to_stride, &odd, sizeof odd);
   }
 }
 
@@ -133,9 +144,9 @@ ANIMA_INLINE void turn_tile(const T* from, int64_t stride, T* to, int64_t to_str
 template <typename T>
 ANIMA_CLONES void turn_tiles(const T* x, T* y, const Matrix& m, bool streamed) {
   constexpr int64_t kColumns = 64 / sizeof(T);
-  // Rows of the result that are few, or lie close together, or not a power of two apart need no buffer.
-  const int64_t apart = m.to_stride * sizeof(T);
-  const bool direct = !streamed && (m.columns <= 8 || apart <= 256 || apart % 256 != 0);
+  // A buffer costs a third, but rows of the result that share their places in the nearest cache need it.
+  const int64_t places = kPlaces / std::gcd(m.to_stride * static_cast<int64_t>(sizeof(T)), kPlaces);
+  const bool direct = !streamed && std::min(m.columns, kColumns) <= kShare * places;
   alignas(64) T tile[kColumns * kRows];
   for (int64_t row = 0; row < m.rows; row += kRows) {
     const int64_t rows = std::min(kRows, m.rows - row);

@@ -14,6 +14,7 @@ typedef uint64_t Longs __attribute__((vector_size(32)));
 // to[j * to_stride + i] = from[i * stride + j] for 8 rows and columns of 32-bit elements.
 ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to, int64_t to_stride) {
   Words rows[8], pairs[8], fours[8];
+#pragma GCC unroll 8  // or rows go through memory, by halves
   for (int i = 0; i < 8; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -37,6 +38,7 @@ ANIMA_INLINE void turn_square(const uint32_t* from, int64_t stride, uint32_t* to
 // The same for 4 rows and columns of 64-bit elements.
 ANIMA_INLINE void turn_square(const uint64_t* from, int64_t stride, uint64_t* to, int64_t to_stride) {
   Longs rows[4], pairs[4];
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) std::memcpy(&rows[i], from + i * stride, sizeof rows[i]);
   for (int i = 0; i < 4; i += 2) {
     pairs[i] = __builtin_shufflevector(rows[i], rows[i + 1], 0, 4, 2, 6);

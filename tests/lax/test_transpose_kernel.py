@@ -47,6 +47,8 @@ def text(fun: Any, shape: tuple[int, ...], dtype: Any = F32, **how: Any) -> str:
         (4, 520, 2),
         (70, 3, 5),
         (2, 3, 4, 3, 2),
+        (1024, 40),
+        (40, 128, 33),
     ],
 )
 def test_every_order_of_dimensions(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
