@@ -16,7 +16,7 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer, aval_of, is_value
 from anima.records import NamedTuple
 from anima.tree.registry import register_pytree_node
 from anima.tree_util import keystr, tree_leaves_with_path
@@ -231,6 +231,8 @@ def check_outputs(outs: list[Any], fun: Any) -> list[Any]:
         try:
             aval_of(out)
         except TypeError:
+            if is_value(out):  # of a dtype that no array has
+                raise
             if not hasattr(out, "__jax_array__"):
                 raise TypeError(
                     f"{name_of(fun)} returned a value of type {type(out).__name__} at output leaf {index}: "
