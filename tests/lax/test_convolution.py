@@ -381,6 +381,15 @@ def test_patches_are_windows() -> None:
     assert np.array_equal(last, want.transpose(0, 2, 3, 1))
 
 
+def test_patches_of_a_window_that_fits_nowhere() -> None:
+    # Neither made nor counted one by one: the window may have any size.
+    x = np.ones((2, 3, 4), np.float32)
+    found = anima.eval_shape(lambda: lax.conv_general_dilated_patches(x, (2**40,), (1,), "VALID"))
+    assert found.shape == (2, 3 * 2**40, 0)
+    found, pull = anima.vjp(lambda x: lax.conv_general_dilated_patches(x, (5,), (1,), "VALID"), x)
+    assert found.shape == (2, 15, 0) and not np.any(pull(found)[0])
+
+
 def test_patches_are_exact() -> None:
     x = np.array([[[np.inf, 1, np.nan, 2]]], F32)
     got = lax.conv_general_dilated_patches(x, (2,), (1,), ((1, 0),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,37 @@ def pulled(fun: Any, *args: Any) -> list[float]:
 )
 def test_derivatives_at_special_points(fun: Any, args: Any, expected: Any) -> None:
     np.testing.assert_allclose(pulled(fun, *args), expected, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("fun", "at", "expected"),
+    [
+        (lax.cbrt, 0.0, -INF),
+        (lax.cbrt, -0.0, INF),
+        (lax.cbrt, INF, 0.0),
+        (lax.cbrt, 8.0, -1 / 144),
+        (lambda x: lax.pow(x, np.float32(0)), 0.0, 0.0),
+    ],
+)
+def test_second_derivatives_at_special_points(fun: Any, at: float, expected: float) -> None:
+    for inner, outer in product((forwards, backwards), repeat=2):
+        found = outer(lambda x, inner=inner: inner(fun, x), np.float32(at))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_derivative_of_a_power_by_base_and_exponent_where_that_is_0() -> None:
+    # Of `y * x**(y - 1)` by y, at 0: 1 / x. It had been that of `y * x**y`, 1.
+    for inner, outer in product((forwards, backwards), repeat=2):
+        by_base = lambda y, inner=inner: inner(lambda x: lax.pow(x, y), np.float32(4))
+        np.testing.assert_allclose(outer(by_base, np.float32(0)), 0.25, rtol=1e-6)
+
+
+def forwards(fun: Any, x: Any) -> Any:
+    return anima.jvp(fun, (x,), (np.float32(1),))[1]
+
+
+def backwards(fun: Any, x: Any) -> Any:
+    return anima.grad(fun)(x)
 
 
 def test_the_derivative_of_acosh_is_on_its_branch() -> None:

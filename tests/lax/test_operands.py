@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import anima
-from anima import dtypes, lax
+from anima import dtypes, lax, numpy as anp
 from anima.core import hooks
 
 F = np.arange(3, dtype=np.float32)
@@ -152,3 +152,29 @@ def test_what_is_weak() -> None:
     assert lax.neg(1).weak_type
     assert not lax.convert_element_type(1, "int32").weak_type
     assert kind(lax.convert_element_type(F, int)) == ("int32", False, (3,))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.ma.masked_array(F, [True, False, False]), "the mask would be lost"),
+        (F.astype(">f4"), "byte order"),
+        (F.astype(object), "dtype object"),
+        (np.array(["a", "b", "c"]), "dtype <U1"),
+        (np.zeros(3, "datetime64[s]"), "dtype datetime64"),
+        (F.astype(np.longdouble), "dtype float128"),
+    ],
+    ids=["masked", "swapped", "objects", "text", "dates", "long"],
+)
+def test_what_no_array_holds_is_refused_while_tracing(value: Any, reason: str) -> None:
+    for fun in (
+        lambda: lax.broadcast(value, (2,)),
+        lambda: lax.neg(value),
+        lambda: anp.add(F, value),
+        lambda: value,
+        lambda: lax.cond(True, lambda: value, lambda: value),
+    ):
+        with pytest.raises(TypeError, match=reason):
+            anima.eval_shape(fun)
+    with pytest.raises(TypeError, match=f"`x`.*{reason}"):
+        anima.jit(lambda x: x)(value)

@@ -120,6 +120,20 @@ def test_mapped(name: str, mapped: tuple[bool, ...]) -> None:
     np.testing.assert_allclose(found, np.stack(each), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("mapped", [m for m in itertools.product([False, True], repeat=3) if any(m)])
+def test_mapped_over_nothing(mapped: tuple[bool, ...]) -> None:
+    plain = floats((4, 3)), floats((2, 3, 5)), np.array([1, 3], np.int32)
+    args = [np.stack([x] * 2)[:0] if many else x for x, many in zip(plain, mapped)]
+    in_axes = tuple(0 if many else None for many in mapped)
+
+    def run(lhs: Any, rhs: Any, sizes: Any) -> Any:
+        found, pull = anima.vjp(lambda x, y: lax.ragged_dot(x, y, sizes), lhs, rhs)
+        return found, *pull(found)
+
+    found = anima.vmap(run, in_axes)(*args)
+    assert [x.shape for x in found] == [(0, 4, 5), (0, 4, 3), (0, 2, 3, 5)]
+
+
 @pytest.mark.parametrize("rows", [40, 300])
 def test_tiles(rows: int) -> None:
     """A loop over tiles gives what one product for each group gives, with its derivatives."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import anima
-from anima import _native, errors, lax
+from anima import _native, dtypes, errors, lax
 from anima.core.aval import ShapedArray
 from anima.dtypes.declared import ExtendedDType, prng_key
 from anima.interpreters.jvp import stage_closed
@@ -212,6 +212,15 @@ def test_dtypes_of_products(lhs: str, rhs: str, preferred: str | None, result: s
 
 def names(fun: Callable[..., Any], *args: Any) -> list[str]:
     return [eqn.primitive.name for eqn in anima.make_jaxpr(fun)(*args).eqns]
+
+
+def test_the_gradient_of_a_product_of_narrow_real_and_complex_numbers() -> None:
+    x, y = np.array([1, 2], dtypes.bfloat16), np.array([3 + 4j, 1 - 2j], np.complex64)
+    found, pull = anima.vjp(lambda x, y: lax.dot(x, y), x, y)
+    by_x, by_y = pull(np.complex64(1 + 1j))
+    assert (found.dtype, by_x.dtype, by_y.dtype) == (np.complex64, dtypes.bfloat16, np.complex64)
+    np.testing.assert_array_equal(by_x.astype(np.float32), ((1 + 1j) * y).real)
+    np.testing.assert_array_equal(by_y, (1 + 1j) * np.array([1, 2]))
 
 
 def test_what_changes_nothing_is_no_operation() -> None:

@@ -17,6 +17,7 @@ from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
 from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer, aval_of, is_value
 from anima.errors import RefError
 from anima.records import NamedTuple
 from anima.tree.registry import register_pytree_node
@@ -237,6 +238,8 @@ def check_outputs(outs: list[Any], fun: Any) -> list[Any]:
                 "functions. Return its value ref[...]; the caller's own references hold what was written to them"
             ) from None
         except TypeError:
+            if is_value(out):  # of a dtype that no array has
+                raise
             if not hasattr(out, "__jax_array__"):
                 raise TypeError(
                     f"{name_of(fun)} returned a value of type {type(out).__name__} at output leaf {index}: "

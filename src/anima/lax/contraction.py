@@ -21,6 +21,7 @@ from anima.interpreters.batch import Axis
 from anima.interpreters.zeros import add as add_zeros
 from anima.lax import matrix_products, on_host_tiny, pair_products
 from anima.lax.arguments import check_integers
+from anima.lax.convert import convert_to
 from anima.lax.declare import ANY, check_dtype, declare, is_linear, operand as as_operand
 from anima.lax.precision import (
     PrecisionLike,
@@ -282,18 +283,26 @@ def _cotangent(
     other_free = tuple(_free(len(shape_of(other)), other_contract, other_batch))
     start = len(batch) + (left_free if left else 0)
     contract = tuple(range(start, start + len(other_free)))
-    typed = {"preferred_element_type": x.dtype}
     # The contracted dimensions come as they stand in `other`, before or behind the free ones: so that nothing is to be
     # moved, if possible.
     in_other = sorted(range(len(x_contract)), key=lambda i: other_contract[i])
     free, contracted = _free(x.ndim, x_contract, x_batch), [x_contract[i] for i in in_other]
     if [*x_batch, *contracted, *free] == list(range(x.ndim)):
         numbers = ((other_free, contract), (tuple(other_batch), batch))
-        return dot_general_p.bind(other, ct, dimension_numbers=numbers, precision=swapped(precision), **typed)
+        return _product_as(x.dtype, other, ct, dimension_numbers=numbers, precision=swapped(precision))
     numbers = ((contract, other_free), (batch, tuple(other_batch)))
-    found = dot_general_p.bind(ct, other, dimension_numbers=numbers, precision=precision, **typed)
+    found = _product_as(x.dtype, ct, other, dimension_numbers=numbers, precision=precision)
     order = [*x_batch, *free, *contracted]
     return transpose(found, sorted(range(len(order)), key=order.__getitem__))
+
+
+def _product_as(dtype: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
+    """A product of which one operand is a cotangent, in the dtype of the value that it is of."""
+    common = promoted_dtype(dtype_of(lhs), dtype_of(rhs))
+    if dtypes.is_complex(common) and _width(dtype) < _width(common):  # no product returns so few digits
+        found = dot_general_p.bind(lhs, rhs, preferred_element_type=common, **params)
+        return convert_to(found, dtype, False)
+    return dot_general_p.bind(lhs, rhs, preferred_element_type=dtype, **params)
 
 
 def _dot_batch(axis: Axis, args: Any, dims: Any, *, dimension_numbers: Any, **params: Any) -> tuple[Any, int]:

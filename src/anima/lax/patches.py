@@ -21,6 +21,7 @@ from anima.lax.convolution_numbers import (
     placed,
 )
 from anima.lax.convolution_rules import check_preferred
+from anima.lax.create import full
 from anima.lax.declare import ANY, check_dtype, operand as as_operand
 from anima.lax.joining import pad
 from anima.lax.precision import PrecisionLike, canonical_precision
@@ -96,6 +97,9 @@ def _patches(
     kernel = placed((1, 1, *windows), numbers.rhs_spec)
     g = geometry_of(name, shape, kernel, window_strides, padding, lhs_dilation, rhs_dilation, numbers)
     places = g.places(shape, kernel)
+    if 0 in places:  # a window larger than the array may be of any size
+        n, features = (shape[d] for d in numbers.lhs_spec[:2])
+        return full((n, features * math.prod(windows), *places), 0, dtype_of(x)), numbers
     edges = [(lo, hi, step - 1) for (lo, hi), step in zip(g.padding, g.lhs_dilation)]
     x = pad(transpose(x, numbers.lhs_spec), dtype_of(x).type(0), [(0, 0, 0), (0, 0, 0), *edges])
     for i, lie in enumerate(zip(windows, places, g.window_strides, g.rhs_dilation)):

@@ -19,7 +19,8 @@ from anima.core.trace import aval_of, shaped
 from anima.lax import on_host_tiny
 from anima.lax.accuracy import AccuracyMode, Tolerance, accurate, checked_accuracy
 from anima.lax.arithmetic import div, mul, sub
-from anima.lax.compare import eq, is_finite
+from anima.lax.bitwise import bitwise_or
+from anima.lax.compare import eq, is_finite, ne
 from anima.lax.convert import convert_element_type
 from anima.lax.declare import (
     FLOAT,
@@ -219,7 +220,8 @@ cbrt_p = unary(
     "cbrt",
     in_float32(by_formula(_cbrt_step, start="stablehlo.cbrt")),
     FLOAT,
-    lambda t, ans, x, **_: mul(t, div(constant(1 / 3, ans), square(ans))),
+    # A power rather than a quotient: its own derivative is 0 at infinity, and infinite at 0.
+    lambda t, ans, x, **_: mul(t, mul(constant(1 / 3, ans), integer_pow(ans, -2))),
 )
 
 
@@ -263,8 +265,9 @@ def _pow_lower(ctx: Context, x: Value, y: Value) -> Value:
 
 
 def _pow_by_base(t: Any, ans: Any, x: Any, y: Any) -> Any:
-    # Where y is 0, the exponent of the derivative is kept at 0 too: 0 * 0**-1 would be NaN.
-    exponent = select_n(eq(y, constant(0, y)), sub(y, constant(1, y)), filled(0, y))
+    # Where both are 0, the exponent of the derivative is kept at 0, too: 0 * 0**-1 would be NaN.
+    lowered = bitwise_or(ne(x, constant(0, x)), ne(y, constant(0, y)))
+    exponent = sub(y, convert_element_type(lowered, aval_of(y).dtype))  # type: ignore[attr-defined]
     return mul(t, mul(convert_element_type(y, aval_of(x).dtype), pow(x, exponent)))  # type: ignore[attr-defined]
 
 

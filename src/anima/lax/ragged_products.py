@@ -371,6 +371,21 @@ def _widened(axis: Axis, x: Any, d: int) -> Any:
     return reshape(x, (*outer, size * last))
 
 
+def _of_any_size(
+    shape: Callable[..., ShapedArray], rule: Callable[..., tuple[Any, int]]
+) -> Callable[..., Any]:
+    """A rule for batches of no examples, too: their results cannot be told from one another by dividing sizes."""
+
+    def batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
+        if axis.size:
+            return rule(axis, args, dims, **params)
+        shapes = [tuple(n for i, n in enumerate(shape_of(x)) if i != d) for x, d in zip(args, dims)]
+        out = shape(*(ShapedArray(s, dtype_of(x)) for s, x in zip(shapes, args)), **params)
+        return full((0, *out.shape), 0, out.dtype), 0
+
+    return batch
+
+
 def _dot_batch(axis: Axis, args: Any, dims: Any, **params: Any) -> tuple[Any, int]:
     lhs, rhs, starts, ends = args
     lhs_dim, rhs_dim, *bound_dims = dims
@@ -413,7 +428,7 @@ ragged_dot_p: Primitive = declare(
     lower=widening(_WITHOUT_ZEROS_OR_BYTES, _dot_lower),
     jvp=_bilinear_jvp(lambda: ragged_dot_p),
     transpose=_dot_transpose,
-    batch=_dot_batch,
+    batch=_of_any_size(_dot_shape, _dot_batch),
     dtypes=ANY,
 )
 
@@ -423,6 +438,6 @@ ragged_outer_p: Primitive = declare(
     lower=widening(_WITHOUT_ZEROS_OR_BYTES, _outer_lower),
     jvp=_bilinear_jvp(lambda: ragged_outer_p),
     transpose=_outer_transpose,
-    batch=_outer_batch,
+    batch=_of_any_size(_outer_shape, _outer_batch),
     dtypes=ANY,
 )

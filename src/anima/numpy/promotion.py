@@ -16,7 +16,7 @@ from anima import dtypes
 from anima.config import numpy_rank_promotion
 from anima.core import variance
 from anima.core.aval import ShapedArray
-from anima.core.trace import Tracer, aval_of
+from anima.core.trace import Tracer, aval_of, is_value
 from anima.dtypes.requests import user_stack_level
 from anima.lax import broadcast_in_dim_p, convert_element_type_p
 from anima.lax.operands import typed_scalar
@@ -51,7 +51,9 @@ def array_like(name: str, value: Any, position: int | str = 0) -> Any:
         return array_like(name, convert(), position)
     try:
         aval_of(value)
-    except TypeError:
+    except TypeError as error:
+        if is_value(value):  # of a dtype that no array has
+            raise TypeError(f"{name}: {error}") from None
         where = f"position {position}" if isinstance(position, int) else f"argument {position}"
         advice = "; convert it with numpy.asarray" if isinstance(value, (list, tuple)) else ""
         raise TypeError(

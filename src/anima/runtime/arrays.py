@@ -70,6 +70,13 @@ def _numpy_aval(value: Any) -> AbstractValue:
     dtype = value.dtype
     if dtype == dtypes.float0:
         return ShapedArray(value.shape, dtype)
+    if hasattr(value, "mask"):
+        _native.array_from_host(value, default_device())  # which raises: the mask would be lost
+    if dtypes.kind_of(dtype) is None:
+        raise TypeError(
+            f"dtype {dtype} is not a valid array type: arrays hold booleans, integers, floats and complex numbers, in the "
+            "byte order of this machine; convert first, e.g. with .astype(float)"
+        )
     return ShapedArray(value.shape, dtypes.canonicalize_dtype(dtype))
 
 

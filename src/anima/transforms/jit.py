@@ -25,7 +25,7 @@ from anima.core.evaluate import eval_jaxpr
 from anima.core.jaxpr import ClosedJaxpr
 from anima.core.source import is_internal
 from anima.core.spans import span
-from anima.core.trace import Tracer, aval_of, get_trace
+from anima.core.trace import Tracer, aval_of, get_trace, is_value
 from anima.errors import NonFiniteError
 from anima.interpreters import key_reuse
 from anima.interpreters.stage import hoist_consts
@@ -166,6 +166,9 @@ def _check_leaves(call: CompiledCall, parts: _Call, tracers: bool) -> None:
             if isinstance(leaf, Tracer):
                 raise
             name = parts.names(call)()[index]
+            if is_value(leaf):  # of a dtype that no array has
+                reason = str(error).removeprefix("jit: ")
+                raise TypeError(f"argument {name} of {name_of(call.fun)}: {reason}") from None
             raise TypeError(
                 f"cannot interpret value of type {type(leaf).__name__} as an array: argument {name} of "
                 f"{name_of(call.fun)}. If it is no array but a setting, name it in static_argnums or static_argnames."
