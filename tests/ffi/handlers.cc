@@ -129,16 +129,25 @@ static void half_bits(ffi::Call& call) {
 ANIMA_FFI_HANDLER(HalfBits, half_bits);
 
 // A handler of stages, whose first makes a number that the last one adds.
-static std::atomic<int> prepared{0};
-static void instantiate(ffi::Call& call) {
+static std::atomic<int> made{0}, deleted{0};
+static ffi::TypeId state_type{0};
+static const ffi::TypeInfo state_info{sizeof(ffi::TypeInfo), nullptr, [](void* state) {
+                                        ++deleted;
+                                        delete static_cast<float*>(state);
+                                      }};
+static void make_state(ffi::Call& call) {
   if (call.stage() != ffi::Stage::kInstantiate) throw ffi::Failure("another stage");
-  ++prepared;
+  ++made;
+  call.set_state(state_type, new float(call.attribute<float>("start")));
 }
-ANIMA_FFI_HANDLER(Instantiate, instantiate);
-extern "C" ANIMA_FFI_EXPORT int PreparedSoFar() { return prepared; }
-
-ffi::TypeId state_type{0};
-static int deleted = 0;
-static const ffi::TypeInfo state_info{sizeof(ffi::TypeInfo), nullptr, [](void*) { ++deleted; }};
+static void add_state(ffi::Call& call) {
+  auto x = call.operand<float>(0);
+  auto y = call.result<float>(0);
+  for (size_t i = 0; i < x.size(); ++i) y[i] = x[i] + call.state<float>(state_type);
+}
+ANIMA_FFI_HANDLER(MakeState, make_state);
+ANIMA_FFI_HANDLER(AddState, add_state);
+extern "C" ANIMA_FFI_EXPORT int StatesMade() { return made; }
+extern "C" ANIMA_FFI_EXPORT int StatesDeleted() { return deleted; }
 extern "C" ANIMA_FFI_EXPORT ffi::TypeId* StateType() { return &state_type; }
 extern "C" ANIMA_FFI_EXPORT const ffi::TypeInfo* StateInfo() { return &state_info; }

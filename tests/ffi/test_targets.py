@@ -62,26 +62,24 @@ def test_a_name_stands_for_one_function(library: Any) -> None:
     )  # another platform is another matter
 
 
-def test_handlers_of_stages(library: Any) -> None:
-    stages = {"instantiate": pycapsule(library.Instantiate), "execute": pycapsule(library.Scale)}
-    register_ffi_target("test_stages", stages)
-    before = library.PreparedSoFar()
-    got = anima.ffi.ffi_call("test_stages", anima.ShapeDtypeStruct((2,), np.float32))(
-        onp.ones(2, onp.float32)
-    )
-    assert got.tolist() == [2.0, 2.0]
-    assert library.PreparedSoFar() > before
-
-
-def test_types_get_numbers(library: Any) -> None:
+def test_states_are_made_once_and_deleted(library: Any) -> None:
     library.StateType.restype = library.StateInfo.restype = ctypes.c_void_p
     number = ctypes.cast(library.StateType(), ctypes.POINTER(ctypes.c_int64))
-    assert number.contents.value == 0
     register_ffi_type(
         "test_state", {"type_id": pycapsule(number), "type_info": pycapsule(library.StateInfo())}
     )
     anima.devices()
     assert number.contents.value > 0
+    stages = {"instantiate": pycapsule(library.MakeState), "execute": pycapsule(library.AddState)}
+    register_ffi_target("test_stages", stages)
+    call = anima.ffi.ffi_call("test_stages", anima.ShapeDtypeStruct((2,), np.float32))
+    f = anima.jit(lambda x: call(x, start=onp.float32(0.25)))
+    before = library.StatesMade()
+    for i in range(3):
+        assert f(onp.full(2, i, onp.float32)).tolist() == [i + 0.25] * 2
+    assert library.StatesMade() > before
+    kept = library.StatesMade() - library.StatesDeleted()
+    assert 0 < kept <= library.StatesMade()
 
 
 def test_types_are_checked(library: Any) -> None:

@@ -39,7 +39,7 @@ def built(source: Path, include: str, folder: Path, name: str) -> Any:
 
 @pytest.fixture(scope="module", autouse=True)
 def handlers(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The handlers that are written with XLA's headers; those with ours are registered with both libraries."""
+    """The libraries: with XLA's headers, and with ours, of which the first is registered with both and the second has states."""
     folder = tmp_path_factory.mktemp("ffi")
     ours = built(SOURCE, anima.ffi.include_dir(), folder, "ours")
     for name, symbol in TARGETS.items():
@@ -58,13 +58,17 @@ def handlers(tmp_path_factory: pytest.TempPathFactory) -> Any:
     older = built(theirs, str(folder / "older"), folder, "theirs_older")
     jax.ffi.register_ffi_target("test_xla_scale", jax.ffi.pycapsule(current.XlaScale))
     anima.ffi.register_ffi_target("test_xla_scale", anima.ffi.pycapsule(older.XlaScale))
-    return current
+    states = {
+        library.__name__: built(SOURCE, anima.ffi.include_dir(), folder, f"for_{library.__name__}")
+        for library in LIBRARIES
+    }
+    return {"xla": current, **states}
 
 
 def test_a_plugin_that_is_too_old_for_a_handler_says_so(handlers: Any) -> None:
     anima.devices()
     with pytest.raises(anima.errors.PluginError, match=r"test_too_new.*API version \(0.3\) is incompatible"):
-        anima.ffi.register_ffi_target("test_too_new", anima.ffi.pycapsule(handlers.XlaScale))
+        anima.ffi.register_ffi_target("test_too_new", anima.ffi.pycapsule(handlers["xla"].XlaScale))
 
 
 def test_names_and_signatures() -> None:
@@ -116,6 +120,28 @@ def test_batches_are_alike(method: str) -> None:
         both(program)
     else:  # one call fills the first elements of its result alone, which are equal
         both(lambda library: program(library).reshape(-1)[:6])
+
+
+def test_states_are_alike(handlers: Any) -> None:
+    # Of a library of its own for each: a type has one number.
+    def program(library: Any) -> Any:
+        path = handlers[library.__name__]
+        path.StateType.restype = path.StateInfo.restype = ctypes.c_void_p
+        registration = {
+            "type_id": library.ffi.pycapsule(path.StateType()),
+            "type_info": library.ffi.pycapsule(path.StateInfo()),
+        }
+        library.ffi.register_ffi_type("peer_state", registration)
+        stages = {
+            "instantiate": library.ffi.pycapsule(path.MakeState),
+            "execute": library.ffi.pycapsule(path.AddState),
+        }
+        library.ffi.register_ffi_target("peer_stages", stages)
+        call = library.ffi.ffi_call("peer_stages", library.ShapeDtypeStruct((2, 3), "float32"))
+        return library.jit(lambda x: call(x, start=numpy.float32(0.25)))(X)
+
+    both(program)
+    assert (numpy.asarray(program(anima)) == X + 0.25).all()
 
 
 def test_layouts_and_memory_are_alike() -> None:

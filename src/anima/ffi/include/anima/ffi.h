@@ -183,6 +183,14 @@ class Call {
     return args.stream;
   }
 
+  // What the stage "instantiate" makes for all calls of one place in a program: its type is registered
+  // with `anima.ffi.register_ffi_type`, whose `TypeInfo` says how XLA deletes it.
+  void set_state(TypeId& type, void* state) const { pass_state(frame_.api->state_set, type, state); }
+  template <class T>
+  T& state(TypeId& type) const {
+    return *static_cast<T*>(pass_state(frame_.api->state_get, type, nullptr));
+  }
+
   // Throws what XLA reports.
   void check(Error* error) const {
     if (error == nullptr) return;
@@ -195,6 +203,16 @@ class Call {
   }
 
  private:
+  void* pass_state(Error* (*function)(void*), TypeId& type, void* state) const {
+    if (frame_.api->version.minor_version < kStagedStatesMinor) {
+      StateArgs args{sizeof(StateArgs), nullptr, frame_.context, &type, state};
+      check(function(&args));
+      return args.state;
+    }
+    StagedStateArgs args{sizeof(StagedStateArgs), nullptr, frame_.context, Stage::kInstantiate, &type, state};
+    check(function(&args));
+    return args.state;
+  }
   static const Buffer& checked(const Values& values, size_t i, const char* what) {
     if (i >= static_cast<size_t>(values.size)) {
       throw Failure("there is no " + std::string(what) + " " + std::to_string(i) + ": the call has " +

@@ -206,6 +206,24 @@ struct TypeRegisterArgs {
   const TypeInfo* info;
 };
 
+// A state goes in, or comes out. Since version 0.3 the call says which stage made it.
+struct StateArgs {
+  size_t struct_size;
+  Extension* extensions;
+  ExecutionContext* context;
+  TypeId* type_id;
+  void* state;
+};
+struct StagedStateArgs {
+  size_t struct_size;
+  Extension* extensions;
+  ExecutionContext* context;
+  Stage stage;
+  TypeId* type_id;
+  void* state;
+};
+constexpr int kStagedStatesMinor = 3;
+
 struct StreamGetArgs {
   size_t struct_size;
   Extension* extensions;
@@ -239,8 +257,8 @@ struct Api {
   Error* (*stream_get)(StreamGetArgs*);
   Error* (*type_register)(TypeRegisterArgs*);
   void* context_get;
-  void* state_set;
-  void* state_get;
+  Error* (*state_set)(void* args);  // StateArgs or StagedStateArgs
+  Error* (*state_get)(void* args);
   void* memory_allocate;
   void* memory_free;
   Error* (*pool_schedule)(ThreadPoolScheduleArgs*);
