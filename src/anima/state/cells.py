@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from anima._native import get_trace
+from anima.core import variance
 from anima.core.aval import ShapedArray
-from anima.core.trace import Trace, Tracer, encloses, leak_error
+from anima.core.trace import Trace, Tracer, ambient, aval_of, encloses, leak_error
 from anima.errors import RefError, UnexpectedTracerError
 from anima.interpreters.batch import BatchTrace
 from anima.interpreters.stage import StagedTracer, StageTrace
@@ -93,8 +94,15 @@ class Cell:
         if found is None:
             if self._owner is not None and not encloses(self._owner, trace):
                 raise self._leaked()
-            found = trace.captures[self] = Use(trace.new_input(self._array_aval))
+            found = trace.captures[self] = Use(trace.new_input(self._aval_outside(trace)))
         return found
+
+    def _aval_outside(self, trace: StageTrace) -> ShapedArray:
+        """The type of the value around a program that is recorded: it may vary along manual axes."""
+        if not variance.seen or self._argument:
+            return self._array_aval
+        with ambient(trace.parent):
+            return self._array_aval.update(varying=aval_of(self._read()).varying)
 
     def _check_leaves(self, trace: Trace, value: Any) -> None:
         """Raise RefError unless a value may leave a trace for this cell, which is further out."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from anima._native import tree_flatten, tree_unflatten
+from anima.core import variance
 from anima.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from anima.errors import RefError
 from anima.lax.control.bodies import Body, leaf_path
@@ -57,6 +58,23 @@ class Threaded:
             )
 
         self.closed = body.closed.jaxpr.memoized(("references", num_consts, num_carry), order)
+        if variance.seen:
+            self._check_varying(num_carry)
+
+    def _check_varying(self, num_carry: int) -> None:
+        """Raise RefError unless each reference varies along the same manual axes before and after an iteration."""
+        first = len(self.consts) + num_carry
+        for i, ref in enumerate(self.written):
+            before, after = (
+                self.closed.in_avals[first + i].varying,
+                self.closed.out_avals[num_carry + i].varying,
+            )
+            if before != after:
+                raise RefError(
+                    f"a loop in a shard_map writes to a reference of type {ref._described()} what differs between devices along "
+                    f"{sorted(map(str, after - before))}, but it starts from what does not: write "
+                    "ref[...] = lax.pcast(ref[...], axes, to='varying') before the loop"
+                )
 
     def values(self) -> list[Any]:
         """The values of the references in the carry, to start from."""
