@@ -16,7 +16,6 @@ import numpy as np
 from anima import dtypes
 from anima._native import PyTreeDef, tree_flatten, tree_unflatten
 from anima.core import hooks
-from anima.core.trace import Tracer, aval_of
 from anima.core.trace import Tracer, aval_of, is_value
 from anima.errors import RefError
 from anima.records import NamedTuple
