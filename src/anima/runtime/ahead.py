@@ -77,7 +77,7 @@ class _Script:
         self.readings: dict[bytes, _Reading] = {}
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler that compiles may run in here
 _script: _Script | None = None
 
 
