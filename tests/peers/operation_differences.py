@@ -174,3 +174,11 @@ def taylor_mode(run_python: Any, tmp_path: Any) -> None:
             assert float(integer()[1][0]) == 2
             with pytest.raises(ValueError):
                 tree()
+
+
+@difference("weak-tangents")
+def weak_tangents(run_python: Any, tmp_path: Any) -> None:
+    for lib, expected in ((jax, (True, False)), (anima, (True, True))):
+        x = lib.lax.broadcast(0.5, (2,))
+        found = [lib.jvp(f, (x,), (x,))[1] for f in (lib.lax.sin, lib.lax.asin)]
+        assert tuple(t.weak_type for t in found) == expected

@@ -14,7 +14,7 @@ import jax
 import pytest
 
 import anima
-from tests.peers.lax_table import ELSEWHERE, TABLE, check
+from tests.peers.lax_table import ELSEWHERE, TABLE, check, derived
 from tests.peers.lax_table.entry import abstractly, disagreement, finding, in_mode
 from tests.peers.lax_table.source import ANY, Plain
 
@@ -98,3 +98,12 @@ def test_the_same_dtypes_are_taken_and_given(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_random_calls(name: str) -> None:
     check(name, traced=40, performed=6)
+
+
+# Loops over loops, whose derivatives take seconds to trace; no derivatives by the order.
+SLOW = {"linalg.qdwh", "random_gamma_grad", "polygamma"}
+
+
+@pytest.mark.parametrize("name", sorted(n for n, e in TABLE.items() if e.traced and n not in SLOW))
+def test_derivatives_and_batches(name: str) -> None:
+    derived.check(name, 12)

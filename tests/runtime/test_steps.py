@@ -219,3 +219,23 @@ def test_one_operation_is_not_performed_by_itself(monkeypatch: pytest.MonkeyPatc
 def test_the_middle_of_two_numbers_at_the_ends() -> None:
     both(np.median, onp.array([3e38, 3.2e38], onp.float32))
     both(lambda x: np.median(x, axis=0), onp.array([[3e38, -1e-38, 0.0], [3.2e38, 2e-38, -0.0]], onp.float32))
+
+
+def test_keys_are_results() -> None:
+    words = onp.arange(12, dtype=onp.uint32).reshape(6, 2)
+    keys = random.wrap_key_data(np.asarray(words))
+    for i in (0, 4, -1):
+        assert random.key_data(keys[i]).tolist() == words[i].tolist() and keys[i].committed == keys.committed
+    assert random.key_data(keys[1:3]).tolist() == words[1:3].tolist()
+    committed = anima.device_put(keys, anima.devices()[0])
+    assert committed[2].committed and random.key_data(committed[2]).tolist() == words[2].tolist()
+    assert random.key_data(keys[np.asarray([5, 0])]).tolist() == words[[5, 0]].tolist()
+    assert random.key_data(np.concatenate([keys, keys])[7]).tolist() == words[1].tolist()
+    chosen = np.where(np.asarray([True, False] * 3), keys, keys[::-1])
+    assert random.key_data(chosen).tolist() == onp.where([[True], [False]] * 3, words, words[::-1]).tolist()
+
+
+def test_what_depends_on_nothing_is_no_argument() -> None:
+    assert set(random.Generator(1).choice([5, 6], 30).tolist()) == {5, 6}
+    both(compiled(lambda x: x + lax.cumsum(lax.iota(onp.int32, 6))), onp.arange(6, dtype=onp.int32))
+    both(compiled(lambda x: x * lax.exp(lax.full((6,), 0.3)) + x), arrays(6, 2)[1])

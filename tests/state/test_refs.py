@@ -88,6 +88,23 @@ def test_compiled_functions_update_memory_in_place() -> None:
     assert (kept[3], ref[3]) == (2, 3)
 
 
+def test_memory_is_that_of_the_references_also_beside_captured_arrays() -> None:
+    table = jnp.arange(4.0)
+    first, read, last = (anima.new_ref(np.full(4, x, np.float32)) for x in (1.0, 2.0, 3.0))
+
+    @anima.jit
+    def f(x: Any) -> None:
+        first[...] += table + x
+        last[...] = last[...] * read[...]
+
+    for _ in range(3):
+        f(jnp.zeros(4))
+    np.testing.assert_array_equal(table, np.arange(4))
+    np.testing.assert_array_equal(first[...], 1 + 3 * np.arange(4))
+    np.testing.assert_array_equal(read[...], [2] * 4)
+    np.testing.assert_array_equal(last[...], [24] * 4)
+
+
 def test_a_value_that_others_hold_is_not_reused() -> None:
     a, b = ref_of(1.0, 2.0), ref_of(3.0, 4.0)
     x = jnp.array([5.0, 6.0])

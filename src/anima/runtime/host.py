@@ -98,12 +98,15 @@ class HostProgram:
                 if not step.run(values, device, committed):
                     return None
         self.calls += 1
-        return [
-            _native.array_from_host(
-                values[i], device, dtype=aval.dtype, weak_type=aval.weak_type, committed=committed
-            )
-            for i, aval in self._outputs
-        ]
+        return [_result(values[i], aval, device, committed) for i, aval in self._outputs]
+
+
+def _result(value: Any, aval: ShapedArray, device: _native.Device, committed: bool) -> ArrayImpl:
+    if type(value) is ArrayImpl:  # keys
+        return value if value.committed == committed else _native.array_with(value, committed=committed)
+    return _native.array_from_host(
+        value, device, dtype=aval.dtype, weak_type=aval.weak_type, committed=committed
+    )
 
 
 def wanted(device: _native.Device) -> bool:
@@ -287,10 +290,14 @@ class _Assembly:
             operands.append(index)
         results = list(itertools.islice(self.numbers, len(eqn.outvars)))
         self.places.update(zip(eqn.outvars, results))
-        if not varies and rule.fun is not None and len(results) == 1 and eqn.outvars[0] not in self._results:
+        is_last = len(results) != 1 or eqn.outvars[0] in self._results
+        are_known = not varies and all([i in self.constants for i in operands])
+        if rule.fun is not None and are_known and not is_last:
             with np.errstate(all="ignore"):
                 value = np.asarray(rule.fun(*[self.constants[i] for i in operands], **eqn.params))
             self.constants[results[0]] = self.known[eqn.outvars[0]] = value
+        elif rule.sequence == "function" and not varies:
+            return False  # the compiler computes it, and in another way than its code does
         else:
             self.steps.append(Step(eqn, rule, operands, results, self.known, not self._alone))
         return True

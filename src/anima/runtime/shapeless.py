@@ -83,6 +83,8 @@ def lengthened(closed: ClosedJaxpr, largest: int | None = None) -> Lengthened | 
     length = next((n for n in lengths if size <= n), 0) if size else 0
     if not length or not all(map(_is_plain, [*closed.in_avals, *closed.out_avals])):
         return None
+    if any([of and dtypes.is_extended(array_aval(a).dtype) for a, of in zip(closed.in_avals, long)]):
+        return None  # arrays of keys have no form in one dimension
     given: list[Any] = closed.in_avals
     avals = [ShapedArray((length,), a.dtype, a.weak_type) if of else a for a, of in zip(given, long)]
     staging = _Staging(shape, length)

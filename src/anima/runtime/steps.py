@@ -33,6 +33,8 @@ def shared_rule(eqn: Eqn) -> HostRule | None:
         return None
     if any([physical_aval(a).dtype.name not in (*WHOLE, *REAL) for a in avals]):
         return None
+    if any([isinstance(a, Literal) and dtypes.is_extended(array_aval(a.aval).dtype) for a in eqn.invars]):
+        return None
     has_keys = any([dtypes.is_extended(a.dtype) for a in avals])
     primitive = eqn.primitive
     if has_keys:

@@ -75,9 +75,12 @@ class References(Record):
             given[place] = value
         return [*given, *values[len(self.args) :]]
 
-    def reusable(self, refs: Sequence[Cell], jaxpr: Jaxpr) -> tuple[int, ...]:
-        """Which arguments of the program are values that nobody else holds, and that the program replaces by new ones."""
-        places = [*self.args, *range(len(jaxpr.invars) - len(self.captured), len(jaxpr.invars))]
+    def reusable(self, refs: Sequence[Cell], jaxpr: Jaxpr, count: int) -> tuple[int, ...]:
+        """Which of the `count` arguments of a call are values that nobody else holds, and that the program replaces by new ones.
+
+        The program takes captured arrays before them.
+        """
+        places = [*self.args, *range(count - len(self.captured), count)]
         results = iter(jaxpr.outvars[len(jaxpr.outvars) - sum(self.written) :])
         given: set[Atom] = set(jaxpr.invars)
         new = [flag and next(results) not in given for flag in self.written]

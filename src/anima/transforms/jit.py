@@ -402,7 +402,11 @@ def _run_plan_kept(call: CompiledCall, parts: _Call, traced: TracedProgram, chec
         program_over = _sharded(call, parts, traced, checks)
         return sharded.run(program_over, parts.leaves, spec.compiler_options, out_tree=traced.out_tree)[0]
     device, committed = device_of(parts.leaves, name_of(call.fun))
-    reused = () if traced.refs is None else traced.refs.reusable(parts.refs, traced.closed.jaxpr)
+    reused = (
+        ()
+        if traced.refs is None
+        else traced.refs.reusable(parts.refs, traced.closed.jaxpr, len(parts.leaves))
+    )
     key = (spec, _native.options_key(), device, committed, reused)
     plans = plans_of(traced.closed.jaxpr)
     plan = plans.get(key)

@@ -404,3 +404,10 @@ def test_what_qdwh_says_of_its_steps_are_arrays(shape: tuple[int, int], steps: i
     *_, count, converged = lax.linalg.qdwh(np.eye(*shape, dtype="f"), max_iterations=steps)
     assert isinstance(count, anima.Array) and isinstance(converged, anima.Array)
     assert count.weak_type and not converged.weak_type
+
+
+@pytest.mark.parametrize("factor", [lax.linalg.cholesky, lax.linalg.eigh], ids=["cholesky", "eigh"])
+def test_factors_of_weakly_typed_integers_are_weakly_typed(factor: Any) -> None:
+    for value, weak in ((np.full((2, 2), 2, np.int32), False), (lax.broadcast(2, (2, 2)), True)):
+        found = anima.eval_shape(factor, value)
+        assert {x.weak_type for x in anima.tree.leaves(found)} == {weak}

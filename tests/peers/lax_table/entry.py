@@ -19,7 +19,7 @@ import numpy as np
 
 import anima
 from anima import dtypes
-from tests.peers.lax_table.source import COMMON, Call, Lax, Source
+from tests.peers.lax_table.source import COMMON, Call, Lax, Source, Weak
 
 Arguments = tuple[Any, ...]
 Describe = Callable[[Source], "Arguments | tuple[Arguments, dict[str, Any]]"]
@@ -69,16 +69,16 @@ def in_mode(x64: bool) -> AbstractContextManager[Any]:
     return stack
 
 
-def resolved(lib: Any, value: Any, replace: Callable[[np.ndarray], Any]) -> Any:
-    """An argument for a library, its arrays replaced."""
+def resolved(lib: Any, value: Any, replace: Callable[[Any], Any], weak: bool = False) -> Any:
+    """An argument for a library, its arrays replaced; also the weakly typed ones, if `weak`."""
     if isinstance(value, Lax):
-        return value.make(lib.lax)
+        return replace(value) if weak and isinstance(value, Weak) else value.make(lib.lax)
     if isinstance(value, np.ndarray):
         return replace(value)
     if type(value) in (list, tuple):
-        return type(value)(resolved(lib, v, replace) for v in value)
+        return type(value)(resolved(lib, v, replace, weak) for v in value)
     if type(value) is dict:
-        return {k: resolved(lib, v, replace) for k, v in value.items()}
+        return {k: resolved(lib, v, replace, weak) for k, v in value.items()}
     return value
 
 

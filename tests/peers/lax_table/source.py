@@ -38,16 +38,30 @@ class Lax:
         return self.text or "Lax(...)"
 
 
+@dataclass(frozen=True)
+class Weak(Lax):
+    """A weakly typed array of one number."""
+
+    value: Any = 0
+
+    __repr__ = Lax.__repr__
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that it has: of 64 bits in 64-bit mode."""
+        return dtypes.canonical(np.dtype(type(self.value)))
+
+
 def named(name: str, *args: Any, **more: Any) -> Lax:
     """An attribute of `lax`, called if there are arguments."""
     text = f"lax.{name}{args or ''}"
     return Lax(lambda lax: getattr(lax, name)(*args, **more) if args or more else getattr(lax, name), text)
 
 
-def weak(value: Any, shape: Shape) -> Lax:
+def weak(value: Any, shape: Shape) -> Weak:
     """A weakly typed array."""
-    return Lax(
-        lambda lax: lax.broadcast(lax.full_like(value, value), shape), f"weak({value}, {shape})", shape
+    return Weak(
+        lambda lax: lax.broadcast(lax.full_like(value, value), shape), f"weak({value}, {shape})", shape, value
     )
 
 

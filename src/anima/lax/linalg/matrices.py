@@ -14,7 +14,7 @@ import numpy as np
 from anima import dtypes
 from anima.core.aval import ShapedArray
 from anima.core.primitive import Primitive, Zero
-from anima.core.trace import aval_of
+from anima.core.trace import aval_of, shaped
 from anima.errors import ArgumentError
 from anima.interpreters.batch import Axis, to_axis
 from anima.lax.arithmetic import add, mul
@@ -98,7 +98,7 @@ def with_mean(x: Any) -> Any:
     dtype = dtype_of(x)
     if dtypes.is_bool(dtype):
         return convert_to(x, float, True)
-    return convert_element_type(x, dtypes.to_inexact_dtype(dtype)) if dtypes.is_int(dtype) else x
+    return convert_to(x, dtypes.to_inexact_dtype(dtype), shaped(x).weak_type) if dtypes.is_int(dtype) else x
 
 
 def ct(x: Any) -> Any:
