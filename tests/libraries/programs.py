@@ -100,10 +100,10 @@ def optimistix_solvers() -> Any:
 
 
 @program
-def evosax_cma_es() -> Any:
-    from evosax.algorithms import CMA_ES
+def evosax_natural_gradients() -> Any:
+    from evosax.algorithms import SNES
 
-    search = CMA_ES(population_size=8, solution=jnp.zeros(3))
+    search = SNES(population_size=8, solution=jnp.zeros(3))
     params = search.default_params
     state = search.init(jax.random.key(0), jnp.zeros(3), params)
     for i in range(3):
@@ -183,33 +183,6 @@ def flax_linen_lifted() -> Any:
     variables = stack.init(jax.random.PRNGKey(0), X, None)
     grads = jax.grad(lambda v: stack.apply(v, X, None)[0].sum())(variables)
     return grads["params"]["Dense_0"]["kernel"].sum((1, 2))
-
-
-@program
-def flax_nnx_training() -> Any:
-    import optax
-    from flax import nnx
-
-    class Model(nnx.Module):
-        def __init__(self, rngs: Any) -> None:
-            self.first = nnx.Linear(8, 16, rngs=rngs)
-            self.norm = nnx.BatchNorm(16, rngs=rngs)
-            self.dropout = nnx.Dropout(0.1, rngs=rngs)
-            self.last = nnx.Linear(16, 1, rngs=rngs)
-
-        def __call__(self, x: Any) -> Any:
-            return self.last(self.dropout(nnx.relu(self.norm(self.first(x)))))[:, 0]
-
-    model = Model(nnx.Rngs(0))
-    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
-
-    @nnx.jit
-    def step(model: Any, optimizer: Any) -> Any:
-        loss, grads = nnx.value_and_grad(lambda m: jnp.mean((m(X) - Y) ** 2))(model)
-        optimizer.update(model, grads)
-        return loss
-
-    return [*[step(model, optimizer) for _ in range(10)], model.norm.mean[...].sum()]
 
 
 @program
@@ -394,7 +367,7 @@ def chex_checks() -> Any:
     try:
         checked(jnp.array([1.0, jnp.nan]))
         refused = False
-    except RuntimeError:
+    except AssertionError:
         refused = True
     return [jax.tree.map(lambda x: x + 1, pair).first.sum(), *checked(jnp.ones(2)), refused]
 

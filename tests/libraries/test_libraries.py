@@ -23,7 +23,6 @@ NAMES = [
 # Training and searches multiply rounding errors.
 TOLERANCES = {
     "flax_linen_training": 1e-2,
-    "flax_nnx_training": 1e-2,
     "equinox_training": 1e-2,
     "numpyro_inference": 1e-2,
     "jaxopt_solvers": 1e-2,
