@@ -545,3 +545,18 @@ def test_what_is_large_or_has_two_roundings_is_compiled() -> None:
 def test_an_operation_without_results_gives_none() -> None:
     for _ in range(3):
         assert lax.unstack(np.zeros((0, 2))) == () == lax.unstack(np.zeros((2, 0), np.uint16), -1)
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "tanh", "add"])
+def test_numpy_arrays_of_new_shapes_need_one_program_at_most(name: str) -> None:
+    def made() -> int:
+        stats = compiler.compile_stats()
+        return stats.compiles + stats.disk_hits
+
+    function, count = getattr(np, name), 2 if name == "add" else 1
+    before, lengths = made(), range(201, 220)
+    found = [function(*[onp.linspace(0, 1, n)] * count) for n in lengths]
+    assert made() - before <= 1
+    with eager_host_calls(0):
+        for n, value in zip(lengths, found):
+            assert_equal_bits(value, function(*[np.linspace(0, 1, n)] * count), f"{name} of {n}")
