@@ -29,10 +29,6 @@ from anima.lax.shape import dtype_of, reshape, shape_of, transpose
 from anima.lax.window_shapes import integers
 from anima.lax.window_slices import windows_along
 
-_STACKED = (
-    16  # Up to this size, a window's dimension is stacked slices; a gather's transpose takes 3 times as long
-)
-
 
 def conv_general_dilated_patches(
     lhs: Any,
