@@ -29,6 +29,16 @@ PyObject* no_axes = nullptr;
 
 Shaped* cast(PyObject* object) { return reinterpret_cast<Shaped*>(object); }
 
+// Whether a sharding is what types without one say they have: one over a mesh that has no axes.
+bool says_nothing(PyObject* sharding) {
+  if (sharding == nullptr || sharding == Py_None) return true;
+  PyRef mesh = PyRef::steal(PyObject_GetAttrString(sharding, "mesh"));
+  PyRef empty = PyRef::steal(mesh ? PyObject_GetAttrString(mesh.get(), "empty") : nullptr);
+  const bool none = empty && PyObject_IsTrue(empty.get()) == 1;
+  PyErr_Clear();  // other kinds of sharding have no mesh
+  return none;
+}
+
 // Null values stand for defaults. Returns null with an exception set.
 PyObject* make(PyTypeObject* type, PyObject* shape, PyObject* dtype, PyObject* weak, PyObject* sharding,
                PyObject* varying) {
@@ -47,7 +57,7 @@ PyObject* make(PyTypeObject* type, PyObject* shape, PyObject* dtype, PyObject* w
   fields->shape = Py_NewRef(shape);
   fields->dtype = Py_NewRef(dtype);
   fields->weak_type = Py_NewRef(weak_type ? Py_True : Py_False);
-  fields->sharding = Py_NewRef(sharding == nullptr ? Py_None : sharding);
+  fields->sharding = Py_NewRef(says_nothing(sharding) ? Py_None : sharding);
   fields->varying = Py_NewRef(varying == nullptr ? no_axes : varying);
   fields->hash = -1;
   return made;

@@ -7,7 +7,11 @@ import, `anima.core` has the names of JAX's `core`, older ones too; those that a
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from anima.core import pretty as pretty, tracebacks as tracebacks  # printed jaxprs, short tracebacks
+from anima.core import (  # printed jaxprs, signatures of functions, short tracebacks
+    pretty as pretty,
+    signatures as signatures,
+    tracebacks as tracebacks,
+)
 from anima.core.aval import AbstractValue as AbstractValue, ShapedArray as ShapedArray
 from anima.core.jaxpr import Atom as Atom
 from anima.core.trace import Trace as Trace, Tracer as Tracer
