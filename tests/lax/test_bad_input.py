@@ -136,7 +136,7 @@ NO_SENSE: list[Case] = [
     (lambda: lax.bitcast_convert_type(V, None), ValueError, "new_dtype must be given"),
     (lambda: lax.dtype(None), ValueError, "x must be given"),
     (lambda: lax.dtype(np.array("text")), TypeError, "arrays hold numbers and booleans only"),
-    (lambda: lax.full_like(np.array(None), 0), TypeError, "x must be an array of numbers or booleans, got dtype object"),
+    (lambda: lax.full_like(np.array(None), 0), TypeError, "dtype object is not a valid array type"),
     (lambda: lax.gather(X, PLACES, ROWS, (0, 3)), TypeError, "must be 1 in collapsed_slice_dims"),
     (lambda: lax.pad(V, S, [(0, 0, 0), 0]), ValueError, "padding_config must have one entry for each of the 1 dimensions"),
     (lambda: lax.conv(SIGNAL, WINDOW, None, "VALID"), TypeError, "window_strides must be a sequence of integers, got None"),

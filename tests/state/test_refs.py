@@ -359,7 +359,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "out of bounds": (lambda: REF[3], RefError, "out of bounds for dimension 0"),
     "written out of bounds": (lambda: anima.ref.set(REF, -4, 1.0), RefError, "out of bounds"),
     "out of bounds behind": (lambda: anima.new_ref(jnp.zeros((2, 3)))[..., 3], RefError, "for dimension 1"),
-    "an operation": (lambda: jnp.sin(REF), TypeError, "Ref"),
+    "an operation": (lambda: jnp.sin(REF), TypeError, "reference is not an array"),
     "an operation of lax": (lambda: lax.sin(REF), TypeError, "not an array"),
     "arithmetic": (lambda: REF + 1, TypeError, "unsupported"),
     "as an array": (lambda: jnp.asarray(REF), RefError, "not an array"),

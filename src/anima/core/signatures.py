@@ -13,21 +13,24 @@ from anima import _native
 _NAME = "__signature__"
 
 
-class _Signature:
+class OwnSignature:
     """The attribute of the objects; their types have none, so that `inspect` goes on to look for theirs."""
 
     def __get__(self, function: Any, owner: type) -> Any:
         if function is None:
             raise AttributeError(_NAME)
         held = vars(function)
-        if _NAME in held:
-            return held[_NAME]
-        if "__wrapped__" in held:
-            try:
-                return inspect.signature(held["__wrapped__"])
-            except (TypeError, ValueError):
-                pass  # the function has none
-        raise AttributeError(_NAME)
+        found = held[_NAME] if _NAME in held else self.made(function)
+        if found is None:
+            raise AttributeError(_NAME)
+        return found
+
+    def made(self, function: Any) -> inspect.Signature | None:
+        """That of the function that the object stands for, or None if that has none."""
+        try:
+            return inspect.signature(vars(function)["__wrapped__"])
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def __set__(self, function: Any, signature: Any) -> None:
         vars(function)[_NAME] = signature
@@ -38,4 +41,4 @@ class _Signature:
 
 
 for _type in (_native.Boundary, _native.CompiledCall, _native.Recalled):
-    setattr(_type, _NAME, _Signature())
+    setattr(_type, _NAME, OwnSignature())

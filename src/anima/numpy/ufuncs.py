@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anima._native import CompiledCall
+from anima.core.signatures import OwnSignature
 from anima.numpy import arithmetic, elementary, logic
 from anima.numpy.calls import miss, plain
 from anima.numpy.creation import asarray
@@ -52,6 +53,19 @@ def _miss(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any
     return (call(*args), None) if kwargs else miss(call, args, kwargs)
 
 
+class _Signature(OwnSignature):
+    """The operands of a ufunc, and its options."""
+
+    def made(self, function: Any) -> inspect.Signature:
+        kind, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+        try:
+            given = [*inspect.signature(function.__wrapped__).parameters.values()]
+            operands = [p.replace(kind=kind.POSITIONAL_ONLY) for p in given[: function.nin]]
+        except (TypeError, ValueError):
+            operands = [kind("args", kind.VAR_POSITIONAL)]
+        return inspect.Signature([*operands, *[kind(o, keyword, default=None) for o in _OPTIONS]])
+
+
 def _traced(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if kwargs or len(args) != call.nin:
         _operands(call, args, kwargs)
@@ -78,6 +92,7 @@ class ufunc(CompiledCall):
     (<ufunc 'larger'>, DeviceArray([1, 1, 2], dtype=int32), DeviceArray(5, dtype=int32))
     """
 
+    __signature__ = _Signature()
     __name__: str
     __qualname__: str
     nin: int
@@ -123,15 +138,7 @@ class ufunc(CompiledCall):
         return [*shown, *[name for name in super().__dir__() if name.startswith("__")]]
 
     def __getattr__(self, name: str) -> Any:
-        if name != "__signature__":  # worked out when asked for: `inspect` takes long
-            raise AttributeError(f"ufunc {self.name!r} has no attribute {name!r}")
-        kind, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
-        try:
-            given = [*inspect.signature(self.__wrapped__).parameters.values()]
-            operands = [p.replace(kind=kind.POSITIONAL_ONLY) for p in given[: self.nin]]
-        except (TypeError, ValueError):
-            operands = [kind("args", kind.VAR_POSITIONAL)]
-        return inspect.Signature([*operands, *[kind(o, keyword, default=None) for o in _OPTIONS]])
+        raise AttributeError(f"ufunc {self.name!r} has no attribute {name!r}")
 
     def _binary(self, method: str, out: Any = None) -> str:
         """The name of a method for messages, after a check that the function has it."""

@@ -353,6 +353,8 @@ def native_program(
     if len(set(outputs)) != len(outputs):
         return None
     avals: dict[int, Any] = {i: v.aval for i, v in enumerate(jaxpr.invars)}
+    if any([dtypes.is_extended(a.dtype) or not is_small(a) for a in avals.values()]):
+        return None  # also where no step takes it
     for index, constant in constants.items():
         avals[index] = ShapedArray(constant.shape, constant.dtype)
     described = []
