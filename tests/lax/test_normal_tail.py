@@ -102,6 +102,14 @@ def test_the_ends_of_the_range() -> None:
     assert (value <= 0).all() and (np.diff(value) <= 1e-37).all()
 
 
+def test_the_values_at_zero_are_exact() -> None:
+    zeros = np.array([0.0, -0.0], np.float32)
+    assert np.asarray(lax.erfc(zeros)).tolist() == [1, 1]
+    assert np.asarray(nn.gelu(zeros, approximate=False)).tolist() == [0, 0]
+    slope = anima.vmap(anima.grad(lambda x: nn.gelu(x, approximate=False)))
+    assert np.asarray(slope(zeros)).tolist() == [0.5, 0.5]
+
+
 def test_derivatives_through_loops_and_batches() -> None:
     with anima.enable_x64(True):
         x = np.linspace(-3, 3, 7)
