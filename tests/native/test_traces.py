@@ -93,13 +93,13 @@ def test_made_by_position_refuses_what_has_no_such_slots() -> None:
 
 def test_the_fields_of_an_aval() -> None:
     aval = ShapedArray((2, 3), "float32")
-    assert (aval.shape, aval.dtype, aval.weak_type, aval.sharding, aval.varying) == (
+    assert (aval.shape, aval.dtype, aval.weak_type, aval.given_sharding, aval.varying) == (
         (2, 3), F32, False, None, frozenset(),
     )  # fmt: skip
     assert (aval.ndim, aval.size, aval.nbytes, len(aval)) == (2, 6, 24, 2)
     assert ShapedArray(shape=(2,), dtype=onp.int8, weak_type=True) == ShapedArray((2,), "int8", True)
     assert ShapedArray((), onp.float32).dtype == F32
-    for name in ("shape", "dtype", "weak_type", "sharding", "varying"):
+    for name in ("shape", "dtype", "weak_type", "given_sharding", "sharding", "varying"):
         with pytest.raises(AttributeError):
             setattr(aval, name, None)
     for wrong in ((), ((),), ((), F32, False, None, frozenset(), 1)):
