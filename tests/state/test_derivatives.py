@@ -11,6 +11,7 @@ import pytest
 import anima
 import anima.numpy as jnp
 from anima import ad, lax
+from anima.core import variance
 from anima.errors import RefError
 from anima.test_util import check_grads
 
@@ -461,3 +462,10 @@ def test_custom_jvp_functions_make_references_of_their_own() -> None:
 
     f.defjvp(lambda primals, tangents: (f(*primals), 5 * tangents[0]))
     assert (f(1.0), anima.jit(f)(1.0), anima.grad(f)(1.0), anima.grad(anima.jit(f))(1.0)) == (2, 2, 5, 5)
+
+
+def test_backward_rules_write_where_values_have_varied_over_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variance, "seen", True)  # as after any `shard_map` in the process
+    for around in ("grad of jit", "grad of jit in jit"):
+        test_backward_rules_write_in_the_order_of_the_backward_pass("scanned", around)
+    test_what_a_function_with_rules_writes_is_seen()

@@ -15,6 +15,7 @@ from typing import Any
 from anima import dtypes
 from anima._native import get_trace
 from anima.core import hooks
+from anima.core.aval import ShapedArray
 from anima.core.trace import Trace, ambient
 from anima.errors import RefError
 from anima.interpreters.batch import BatchTrace
@@ -67,6 +68,11 @@ class Thread(Cell):
                     "inside of the function that is mapped or differentiated"
                 )
             trace = trace.parent
+
+    def _aval_outside(self, trace: StageTrace) -> ShapedArray:
+        """As for any cell; but around the program whose argument the reference is there is no thread to be read."""
+        of_argument = self._ref._argument and trace is self._owner
+        return self._array_aval if of_argument else super()._aval_outside(trace)
 
     def _on_tape(self, trace: LinearizeTrace) -> _OnTape:
         if trace.tape.threads is None:
