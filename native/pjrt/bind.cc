@@ -434,7 +434,11 @@ void bind_pjrt(nb::module_& m) {
   m.def(
       "close_all_clients", [] { without_gil(close_all_clients); },
       "Close every client. Runs by itself at exit, while threads and callbacks can still finish.");
-  nb::module_::import_("atexit").attr("register")(m.attr("close_all_clients"));
+  // A library's constructors call nothing of Python's, so they may be waited for with the GIL.
+  m.def("await_prefetched", &await_prefetched, "Wait until libraries that are loaded ahead are there.");
+  nb::object at_exit = nb::module_::import_("atexit").attr("register");
+  at_exit(m.attr("await_prefetched"));
+  at_exit(m.attr("close_all_clients"));
 }
 
 }  // namespace anima

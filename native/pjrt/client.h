@@ -57,6 +57,9 @@ using Options = std::map<std::string, OptionValue>;  // a PJRT "named value" lis
 // Begins to load a library in a thread of its own; whether that fails is for Plugin::load to say.
 void prefetch_library(const std::string& path);
 
+// Waits for such threads. A process that ends while a library is being loaded destroys what that one builds.
+void await_prefetched();
+
 // How often this process is the child of a fork: a handle made before the last fork may not be used.
 int fork_generation();
 

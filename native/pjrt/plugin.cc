@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "pjrt/internal.h"
 
@@ -42,6 +44,17 @@ void check_table(const PJRT_Api* api, const std::string& path) {
   }
 }
 
+// Threads that load libraries ahead, and the process in which they do; guarded by the GIL.
+struct Loading {
+  std::thread thread;
+  int generation;
+};
+
+std::vector<Loading>& loading() {
+  static auto* made = new std::vector<Loading>;
+  return *made;
+}
+
 void* map_library(const char* path) { return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE); }
 
 // XLA reads this when its library is loaded; without it a client's creation prints to stderr.
@@ -64,8 +77,19 @@ const PJRT_Api* open_library(const std::string& path) {
 
 void prefetch_library(const std::string& path) {
   silence_xla();
-  // Nobody waits for the thread: who needs the library opens it again, which waits for the loader's own lock.
-  std::thread([path] { map_library(path.c_str()); }).detach();
+  // Who needs the library opens it again, which waits for the loader's own lock.
+  std::thread thread([path] { map_library(path.c_str()); });
+  loading().push_back({std::move(thread), fork_generation()});
+}
+
+void await_prefetched() {
+  for (Loading& one : std::exchange(loading(), {})) {
+    if (one.generation == fork_generation()) {
+      one.thread.join();
+    } else {
+      static_cast<void>(new std::thread(std::move(one.thread)));  // not there: left as it is
+    }
+  }
 }
 
 int fork_generation() { return forks.load(std::memory_order_relaxed); }
