@@ -95,8 +95,9 @@ def test_a_new_shape_compiles_nothing() -> None:
 def test_numbers_of_large_arrays() -> None:
     compare(random.normal, random.key(2), (70, 70), (300, 333))
     compare(random.bits, random.key(2), (5000,))
+    random.uniform(random.key(2), (71, 72))
     before = compilations()
-    assert random.normal(random.key(3), (5, 1001)).shape == (5, 1001)
+    assert random.uniform(random.key(3), (5, 1001)).shape == (5, 1001)
     assert compilations() == before
 
 
@@ -137,3 +138,10 @@ def test_options_are_heeded() -> None:
 
 def test_keys_of_arrays_of_keys() -> None:
     compare(lambda key, shape: random.bits(random.split(key, shape)[1], (4,)), random.key(8), (2,), (3,))
+
+
+@pytest.mark.parametrize("name", ["exponential", "laplace", "logistic", "normal", "between"])
+@pytest.mark.parametrize("partitionable", [False, True])
+def test_longer_draws_of_several_dimensions(name: str, partitionable: bool) -> None:
+    with threefry_partitionable(partitionable):
+        compare(DRAWN[name], random.PRNGKey(0), (20, 50), (31, 33))

@@ -119,8 +119,10 @@ def test_a_new_shape_compiles_nothing() -> None:
                 fun(*map(np.asarray, arrays(*shape)))
         return compilations() - before
 
-    run((9, 7), (20, 16), (31, 30), (40, 21))
-    assert run((10, 6), (22, 17), (30, 31)) == 0
+    run(
+        (9, 7), (12, 9), (15, 17), (16, 14)
+    )  # beyond 256 elements functions of several roundings have their own programs
+    assert run((10, 6), (14, 11), (15, 15)) == 0
 
 
 def test_the_results_are_numpys() -> None:

@@ -19,7 +19,7 @@ from anima._native import CallPlan
 from anima.config import eager_host_calls
 from anima.core.aval import ShapedArray, array_aval, physical_aval
 from anima.core.host import REAL, WHOLE
-from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from anima.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, subjaxprs
 from anima.interpreters.jvp import stage_closed
 from anima.interpreters.stage import unplaced
 from anima.records import NamedTuple
@@ -33,6 +33,15 @@ _LONGER = (1 << 14, 1 << 16, 1 << 18, 1 << 20)
 _WORK = 1 << 23  # elements that all calls for a shape compute
 _MAX_NUMBERS = 8
 _NUMBER = ShapedArray((), np.dtype(np.uint32))
+# Operations whose floating-point results are rounded once, if at all. Of others, which are made of several, the rest of a loop that is
+# no whole vector is rounded in another way: where the compiler makes vectors, beyond `TINY_ELEMENTS`, results depend on the shape.
+# fmt: off
+_ONCE = frozenset((
+    "abs", "add", "add_any", "bitcast_convert_type", "broadcast_in_dim", "ceil", "clamp", "concatenate", "convert_element_type",
+    "copy", "div", "floor", "iota", "max", "min", "mul", "neg", "nextafter", "real", "reduce_precision", "rem", "reshape",
+    "round", "select_n", "sign", "slice", "sqrt", "square", "squeeze", "stop_gradient", "sub", "transpose",
+))
+# fmt: on
 # Complex numbers are rounded otherwise in vectors.
 _DTYPES = (*WHOLE, *REAL)
 
@@ -97,9 +106,27 @@ def lengthened(closed: ClosedJaxpr, largest: int | None = None) -> Lengthened | 
         )
     except _Refused:
         return None
+    if length > TINY_ELEMENTS and not _rounded_once(staged.jaxpr):
+        return None
     jaxpr, count = staged.jaxpr, len(long) + len(staging.numbers)
     used = Jaxpr(jaxpr.constvars, jaxpr.invars[:count], jaxpr.outvars, jaxpr.eqns, jaxpr.effects, jaxpr.name)
     return Lengthened(ClosedJaxpr(used, staged.consts), shape, length, staging.numbers, long)
+
+
+def _is_inexact(aval: Any) -> bool:
+    return bool(dtypes.issubdtype(physical_aval(aval).dtype, np.inexact))
+
+
+def _rounded_once(jaxpr: Jaxpr) -> bool:
+    """Whether that holds for each operation, also of the programs inside."""
+
+    def holds(eqn: Eqn) -> bool:
+        inner = subjaxprs(eqn.params)
+        if inner:
+            return all(map(_rounded_once, inner))
+        return eqn.primitive.name in _ONCE or not any([_is_inexact(v.aval) for v in eqn.outvars])
+
+    return all(map(holds, jaxpr.eqns))
 
 
 def _shape_of(closed: ClosedJaxpr) -> tuple[int, ...] | None:
